@@ -1,0 +1,39 @@
+# Everything a newcomer, a developer and the continuous integration need; see README.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test lint bench models clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+setup: $(READY) ## Set up .venv with everything that development needs
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; call make PYTHON=python3.11 ..." >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: setup ## Redraw a photo in every bundled style into out/demo
+	$(BIN)/python scripts/demo.py out/demo
+
+test: setup ## Run the unit and recipe tests
+	$(BIN)/python -m pytest
+
+lint: setup ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## Measure speed against the reference forms; writes docs/results/bench.md
+	$(BIN)/python -m benchmarks
+
+models: setup ## Train the bundled models again from DATA (a folder laid out as docs/models.md says)
+	$(BIN)/python scripts/make_models.py --data "$(or $(DATA),../shared/data)" --runs runs/models
+
+clean: ## Remove what can be made again
+	rm -rf out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

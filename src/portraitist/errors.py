@@ -1,0 +1,78 @@
+"""Every error a user can meet: one sentence that says what is wrong, one that says the cure, and an exit code.
+
+Library code raises these; the command line prints them without a traceback and exits with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+
+class PortraitistError(Exception):
+    """Base of all errors that are the user's to mend.
+
+    Args:
+        message: What is wrong, naming the file, option or value.
+        cure: What to do about it.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, cure: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.cure = cure
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.cure}".strip()
+
+
+class UsageError(PortraitistError):
+    """Arguments that contradict each other or name something that does not exist."""
+
+    exit_code = 2
+
+
+class BadImage(PortraitistError):
+    """A picture that cannot be used; ``kind`` names why in one word (``truncated``, ``format``, ``too-large``, ...)."""
+
+    def __init__(self, message: str, cure: str = "", *, kind: str) -> None:
+        super().__init__(message, cure)
+        self.kind = kind
+
+
+class NoFaceFound(BadImage):
+    """No face was found in a picture."""
+
+    def __init__(self, message: str, cure: str = "") -> None:
+        super().__init__(message, cure, kind="no-face")
+
+
+class BadData(PortraitistError):
+    """A set of images or labels that cannot be used as a whole."""
+
+
+class BadModel(PortraitistError):
+    """A model file that is incomplete, damaged or of another kind than asked for."""
+
+
+class UntrustedFile(PortraitistError):
+    """A file that asks for code to be run, or whose digest is wrong."""
+
+    exit_code = 7
+
+
+class OutOfMemory(PortraitistError):
+    """The work does not fit into memory."""
+
+    exit_code = 4
+
+
+class StorageError(PortraitistError):
+    """A disk that is full, read-only or gone."""
+
+    exit_code = 5
+
+
+class NonFinite(PortraitistError):
+    """NaN or infinity appeared in training."""
+
+    exit_code = 6
