@@ -1,0 +1,25 @@
+"""From a photo to an upright square face and back.
+
+- ``landmarks``: eyes and mouth of a face (``Landmarks``), and a face in a picture (``Face``).
+- ``detect``: find faces (``FaceFinder``, ``MediaPipeFinder``; ``FixedPoints`` and ``read_points`` for given points).
+- ``align``: cut a face out the FFHQ way (``align`` gives an ``AlignedFace``).
+- ``paste``: put a redrawn face back under a feathered seam.
+"""
+
+from portraitist.faces.align import AlignedFace, align, ffhq_quad
+from portraitist.faces.detect import FaceFinder, FixedPoints, MediaPipeFinder, read_points
+from portraitist.faces.landmarks import Face, Landmarks
+from portraitist.faces.paste import paste
+
+__all__ = [
+    "AlignedFace",
+    "Face",
+    "FaceFinder",
+    "FixedPoints",
+    "Landmarks",
+    "MediaPipeFinder",
+    "align",
+    "ffhq_quad",
+    "paste",
+    "read_points",
+]
