@@ -1,0 +1,259 @@
+"""What a PNG, JPEG or WebP file says of itself, read before a single pixel is decoded.
+
+Size, orientation, animation and truncation are decided here from the bytes alone, so a picture that must be
+refused costs neither time nor memory. What goes on to the decoder is stripped to the parts that pixels need:
+text, thumbnails, EXIF, GPS and further pictures behind the first never reach it.
+
+Formats: PNG (W3C PNG, third edition), JPEG (ITU-T T.81, annex B; EXIF 2.32), WebP (RFC 9649).
+
+Example::
+
+    header = inspect(Path("me.jpg").read_bytes(), "me.jpg")
+    print(header.format, header.width, header.height, header.orientation)
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import BadImage
+
+ACCEPTED = "Save the picture as PNG, JPEG or WebP."
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+# Chunks that change pixels; eXIf and acTL are read here and not passed on.
+_PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT", b"IEND"}
+# Start-of-frame markers: all of C0..CF but DHT (C4), JPG (C8) and DAC (CC).
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Ends a run of entropy-coded data: any marker but a stuffed zero, a fill byte or a restart.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_JPEG_FILL = re.compile(rb"\xff+")
+# A file cut into more parts than this, or a JPEG of more scans, is made to waste time.
+_MAX_PARTS = 50_000
+_MAX_SCANS = 100
+_FOREIGN = {
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"%PDF": "PDF",
+    b"8BPS": "Photoshop",
+    b"PK\3\4": "ZIP",
+    b"\0\0\1\0": "icon",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"<svg": "SVG",
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What must be known of a picture before it is decoded."""
+
+    format: Literal["PNG", "JPEG", "WEBP"]
+    width: int
+    """Pixels per row as stored, before orientation."""
+    height: int
+    bits: int
+    """Bits per channel as stored."""
+    orientation: int
+    """EXIF orientation 1 to 8; 1 where the file says nothing or nonsense."""
+    stream: bytes
+    """The same picture without the parts that pixels do not need."""
+
+
+def inspect(data: bytes, name: str) -> Header:
+    """Read the header of a still picture and check that the file is whole.
+
+    Raises:
+        BadImage: ``empty``, ``not-an-image``, ``format`` (a picture of another format), ``animated`` or
+            ``truncated``.
+    """
+    if not data:
+        raise BadImage(f"{name} is empty.", "Copy the picture again.", kind="empty")
+    try:
+        if data.startswith(_PNG):
+            return _png(data, name)
+        if data.startswith(b"\xff\xd8\xff"):
+            return _jpeg(data, name)
+        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            return _webp(data, name)
+    except (struct.error, IndexError):
+        raise truncated(name) from None
+    raise _foreign(data, name)
+
+
+def truncated(name: str) -> BadImage:
+    """Make the error of a file that ends early or is damaged inside."""
+    return BadImage(f"{name} ends early or is damaged.", "Copy the picture again from its source.", kind="truncated")
+
+
+def _animated(name: str) -> BadImage:
+    return BadImage(f"{name} is an animation.", "Save one frame of it as a still picture.", kind="animated")
+
+
+def _foreign(data: bytes, name: str) -> BadImage:
+    if data.startswith(b"version https://git-lfs"):
+        return BadImage(
+            f"{name} is a Git LFS pointer, not the picture itself.", "Run `git lfs pull`.", kind="not-an-image"
+        )
+    if _PNG.startswith(data[:8]) or data in (b"\xff\xd8", b"\xff") or (data[:4] == b"RIFF" and len(data) < 12):
+        return truncated(name)
+    known = next((kind for magic, kind in _FOREIGN.items() if data.startswith(magic)), None)
+    if data[4:8] == b"ftyp":
+        known = "HEIC or AVIF"
+    if known:
+        return BadImage(f"{name} is a {known} file.", ACCEPTED, kind="format")
+    return BadImage(f"{name} is not a picture.", ACCEPTED, kind="not-an-image")
+
+
+def _png(data: bytes, name: str) -> Header:
+    width, height, bits = struct.unpack_from(">IIB", data, 16)
+    if data[12:16] != b"IHDR" or not width or not height:
+        raise truncated(name)
+    kept = [_PNG]
+    orientation, kind = 1, b""
+    for kind, chunk, body in _png_chunks(data, name):
+        if kind == b"acTL" and struct.unpack_from(">I", body)[0] > 1:
+            raise _animated(name)
+        if kind == b"eXIf":
+            orientation = exif_orientation(bytes(body))
+        if kind in _PNG_KEPT:
+            kept.append(bytes(chunk))
+    if kind != b"IEND":
+        raise truncated(name)
+    return Header("PNG", width, height, bits, orientation, b"".join(kept))
+
+
+def _png_chunks(data: bytes, name: str) -> Iterator[tuple[bytes, memoryview, memoryview]]:
+    """Yield (type, whole chunk, body) up to IEND, with every checksum checked."""
+    view, at, kind, parts = memoryview(data), len(_PNG), b"", 0
+    while kind != b"IEND" and at + 12 <= len(data):
+        length = struct.unpack_from(">I", data, at)[0]
+        kind = data[at + 4 : at + 8]
+        end = at + 12 + length
+        parts += 1
+        if (
+            parts > _MAX_PARTS
+            or end > len(data)
+            or zlib.crc32(view[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]
+        ):
+            raise truncated(name)
+        yield kind, view[at:end], view[at + 8 : end - 4]
+        at = end
+
+
+def _jpeg(data: bytes, name: str) -> Header:
+    kept = [b"\xff\xd8"]
+    frame: tuple[int, int, int] | None = None
+    orientation, scan = 1, 0
+    for marker, begin, end in _jpeg_segments(data, name):
+        body = data[begin + 4 : end]
+        if marker in _JPEG_FRAMES:
+            bits, height, width = struct.unpack_from(">BHH", body)
+            frame = frame or (width, height, bits)
+        if marker == 0xE1 and body.startswith(b"Exif\0\0"):
+            orientation = exif_orientation(body[6:])
+        icc = marker == 0xE2 and body.startswith(b"ICC_PROFILE\0")
+        if marker == 0xDA:
+            scan = begin
+            break
+        if icc or not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker in (0xE0, 0xEE):
+            kept.append(data[begin:end])
+    # Entropy-coded data never holds FF D9, so the first one after the scan starts closes this picture; what
+    # lies behind it (further pictures of an MPO, a maker's trailer) is none of ours.
+    close = _jpeg_end(data, scan)
+    if frame is None or not scan or close < 0 or not frame[0] or not frame[1]:
+        raise truncated(name)
+    kept.append(data[scan:close])
+    return Header("JPEG", *frame, orientation, b"".join(kept))
+
+
+def _jpeg_segments(data: bytes, name: str) -> Iterator[tuple[int, int, int]]:
+    """Yield (marker, begin, end) of each segment up to and including the first start of scan."""
+    at, marker, parts = 2, 0, 0
+    while marker != 0xDA:
+        fill = _JPEG_FILL.match(data, at)
+        if fill is None:
+            raise truncated(name)
+        at = fill.end() - 1
+        marker = data[at + 1]
+        end = at + 2 + struct.unpack_from(">H", data, at + 2)[0]
+        parts += 1
+        if parts > _MAX_PARTS or end > len(data) or marker in (0x00, 0xD8, 0xD9):
+            raise truncated(name)
+        yield marker, at, end
+        at = end
+
+
+def _jpeg_end(data: bytes, scan: int) -> int:
+    """Return the offset behind the end-of-image marker that closes the scan at ``scan``, or -1.
+
+    Tables between the scans of a progressive picture are skipped as segments: their bytes may read FF D9.
+    """
+    at, scans = scan, 0
+    for _ in range(_MAX_PARTS):
+        found = _JPEG_MARKER.search(data, at)
+        if found is None:
+            return -1
+        marker = data[found.end() - 1]
+        if marker == 0xD9:
+            return found.end()
+        scans += marker == 0xDA
+        if scans > _MAX_SCANS:
+            return -1
+        at = found.end() + struct.unpack_from(">H", data, found.end())[0]
+    return -1
+
+
+def _webp(data: bytes, name: str) -> Header:
+    if struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
+        raise truncated(name)
+    size: tuple[int, int] | None = None
+    orientation, at = 1, 12
+    for _ in range(_MAX_PARTS):
+        if at + 8 > len(data):
+            break
+        kind, length = struct.unpack_from("<4sI", data, at)
+        body = data[at + 8 : at + 8 + min(length, 1 << 16)]
+        if kind in (b"ANIM", b"ANMF") or (kind == b"VP8X" and body[0] & 2):
+            raise _animated(name)
+        if kind == b"EXIF":
+            orientation = exif_orientation(body.removeprefix(b"Exif\0\0"))
+        size = size or _webp_size(kind, body)
+        at += 8 + length + (length & 1)
+    if size is None or not all(size):
+        raise truncated(name)
+    return Header("WEBP", *size, 8, orientation, data)
+
+
+def _webp_size(kind: bytes, body: bytes) -> tuple[int, int] | None:
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if kind == b"VP8L" and body[0] == 0x2F:
+        packed = struct.unpack_from("<I", body, 1)[0]
+        return 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
+    if kind == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
+        width, height = struct.unpack_from("<HH", body, 6)
+        return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def exif_orientation(tiff: bytes) -> int:
+    """Return tag 0x0112 of the first directory of an EXIF block, 1 where it is missing or out of range."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return 1
+    try:
+        start = struct.unpack_from(order + "I", tiff, 4)[0]
+        for entry in range(struct.unpack_from(order + "H", tiff, start)[0]):
+            tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, start + 2 + 12 * entry)
+            if tag == 0x0112:
+                return int(value) if 1 <= value <= 8 else 1
+    except struct.error:
+        return 1
+    return 1

@@ -1,0 +1,299 @@
+"""A set of images with one size, one range and one layout, whatever it was read from.
+
+Example::
+
+    images = ImageSet.open("drawings/", resolution=64)
+    for name, kind, reason in images.left_out:
+        print(f"left out {name}: {reason}")
+    indices, flips = images.order(batch=8, seed=0).at(images_seen=0)
+    batch = images.batch(indices, flips)  # float32 [8, 3, 64, 64] in [-1, 1]
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+
+from ..errors import BadData, BadImage
+from .images import WHITE, Pixels, crop_square, read_image, resize
+from .sampler import BatchOrder
+from .sources import ImageSource, open_source
+
+UNKNOWN = "unknown"
+"""The value of an attribute for an image that no label names."""
+
+T = TypeVar("T")
+
+MIN_SIDE = 8
+CACHE_BYTES = 4 << 30
+_MAX_THREADS = 8  # each may hold a picture of the largest size
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images by index, decoded to ``uint8 [3, R, R]`` in sRGB; open one with ``ImageSet.open``."""
+
+    resolution: int
+    names: tuple[str, ...]
+    """Relative to the source, sorted, with forward slashes."""
+    left_out: tuple[tuple[str, str, str], ...]
+    """(name, kind, reason) of every picture that could not be used."""
+    attributes: Mapping[str, tuple[str, ...]]
+    """Column -> value per image: ``folder``, ``label`` (``dataset.json``), each column of a label file."""
+    vectors: torch.Tensor | None
+    """``float32 [N, k]`` where ``dataset.json`` labels images with vectors."""
+    mirror: bool
+    """Whether ``order`` mirrors half of the images."""
+    _digests: tuple[bytes, ...] = field(repr=False)
+    _pixels: torch.Tensor | None = field(repr=False)
+    _rows: torch.Tensor = field(repr=False)
+    _decode: Callable[[str], Pixels] = field(repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        resolution: int,
+        *,
+        mirror: bool = False,
+        labels: Path | str | None = None,
+        fit: Literal["crop", "refuse"] = "crop",
+        method: Literal["lanczos", "area"] = "lanczos",
+        matte: tuple[int, int, int] = WHITE,
+        at_least: int = 1,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> ImageSet:
+        """Read and check every picture of a folder (with its sub-folders), a zip, or an LMDB.
+
+        Every picture is decoded once here; the pixels stay in memory when all of them fit into ``cache_bytes``,
+        and are decoded again at each use otherwise.
+
+        Args:
+            path: The source.
+            resolution: Side R of the images, pixels.
+            mirror: Whether ``order`` mirrors half of the images.
+            labels: A CSV file with a ``file`` column (a name, or its last part) and one column per attribute.
+            fit: What happens to pictures that are not square: cut the centre, or leave them out (kind
+                ``not-square``).
+            method: How pictures are resized, see ``images.resize``.
+            matte: The colour that transparent parts show.
+            at_least: The fewest usable images that will do.
+            cache_bytes: Memory budget of the pixels.
+
+        Raises:
+            BadData: No source, a source that breaks a safety cap, labels that cannot be read, or too few usable
+                images.
+        """
+        source = open_source(Path(path), resolution)
+        decode = _Decoder(source, resolution, fit, method, matte)
+        names, left_out, digests, pixels = _decode_all(source, decode, resolution, cache_bytes)
+        if len(names) < max(1, at_least):
+            raise _too_few(path, len(names), max(1, at_least), left_out)
+        attributes, vectors = _attributes(source, names, labels)
+        return cls(
+            resolution=resolution,
+            names=tuple(names),
+            left_out=tuple(left_out),
+            attributes=attributes,
+            vectors=vectors,
+            mirror=mirror,
+            _digests=tuple(digests),
+            _pixels=pixels,
+            _rows=torch.arange(len(names)),
+            _decode=decode,
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """Return image ``index`` as ``uint8 [3, R, R]``."""
+        if self._pixels is not None:
+            return self._pixels[self._rows[index]].clone()
+        return _to_planes(self._decode(self.names[index]))
+
+    def batch(self, indices: torch.Tensor, flips: torch.Tensor) -> torch.Tensor:
+        """Return ``float32 [N, 3, R, R]`` in [-1, 1] of the images at ``indices``, mirrored where ``flips``."""
+        if self._pixels is not None:
+            pixels = self._pixels[self._rows[indices]]
+        else:
+            pixels = torch.stack([self[int(index)] for index in indices])
+        pixels[flips] = pixels[flips].flip(-1)
+        return pixels.float().div_(127.5).sub_(1)
+
+    def order(self, batch: int, seed: int, rank: int = 0, world: int = 1) -> BatchOrder:
+        """Return the endless order in which training sees this set."""
+        return BatchOrder(len(self), batch, seed, rank, world, self.mirror)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names and pixels, equal for equal sets however they are packed."""
+        whole = hashlib.sha256(str(self.resolution).encode())
+        for name, pixels in zip(self.names, self._digests, strict=True):
+            whole.update(hashlib.sha256(name.encode()).digest() + pixels)
+        return whole.hexdigest()
+
+    def select(self, value: str, by: str = "") -> ImageSet:
+        """Return the images with the attribute ``value``; ``by`` names the column where several have it.
+
+        Raises:
+            BadData: No image has it, or it is ambiguous.
+        """
+        columns = [column for column, values in self.attributes.items() if value in values and by in ("", column)]
+        # The same choice under two names is no ambiguity.
+        chosen = {tuple(v == value for v in self.attributes[column]) for column in columns}
+        if len(chosen) != 1:
+            known = "; ".join(f"{column}: {', '.join(sorted(set(v)))}" for column, v in self.attributes.items())
+            what = f"means different images in {', '.join(columns)}" if columns else "is no attribute of these images"
+            raise BadData(f"{value!r} {what}.", f"Known are {known or 'none'}.")
+        return self.subset([index for index, is_it in enumerate(chosen.pop()) if is_it])
+
+    def split(self, fraction: float, seed: int = 0, at_least: int = 1) -> tuple[ImageSet, ImageSet]:
+        """Return (rest, held out): ``fraction`` of the images, but ``at_least`` so many, drawn by ``seed``.
+
+        Raises:
+            BadData: Nothing would be left for the first.
+        """
+        count = max(at_least, round(fraction * len(self)))
+        if not 0 < count < len(self):
+            raise BadData(f"Cannot hold out {count} of {len(self)} images.", "Hold out fewer, or bring more images.")
+        drawn, _ = BatchOrder(len(self), count, seed, mirror=False).at(0)
+        held = set(drawn.tolist())
+        rest = [index for index in range(len(self)) if index not in held]
+        return self.subset(rest), self.subset(sorted(held))
+
+    def subset(self, indices: Sequence[int]) -> ImageSet:
+        """Return the images at ``indices``, in that order."""
+        if not indices:
+            raise BadData("The chosen part of the set holds no image.", "Choose another part.")
+        return replace(
+            self,
+            names=_pick(self.names, indices),
+            attributes={column: _pick(values, indices) for column, values in self.attributes.items()},
+            vectors=None if self.vectors is None else self.vectors[list(indices)],
+            _digests=_pick(self._digests, indices),
+            _rows=self._rows[list(indices)],
+        )
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    """From a name to ``uint8 [R, R, 3]``."""
+
+    source: ImageSource
+    resolution: int
+    fit: Literal["crop", "refuse"]
+    method: Literal["lanczos", "area"]
+    matte: tuple[int, int, int]
+
+    def __call__(self, name: str) -> Pixels:
+        picture = read_image(self.source.read(name), name=name, matte=self.matte)
+        height, width = picture.shape[:2]
+        if min(height, width) < MIN_SIDE:
+            raise BadImage(f"{name} is only {width}x{height} pixels.", "Leave it out.", kind="too-small")
+        if height != width and self.fit == "refuse":
+            raise BadImage(f"{name} is not square ({width}x{height}).", "Cut it, or ask for a crop.", kind="not-square")
+        return resize(crop_square(picture), self.resolution, method=self.method)
+
+
+def _pick(values: tuple[T, ...], indices: Sequence[int]) -> tuple[T, ...]:
+    return tuple(values[index] for index in indices)
+
+
+def _decode_all(
+    source: ImageSource, decode: _Decoder, resolution: int, cache_bytes: int
+) -> tuple[list[str], list[tuple[str, str, str]], list[bytes], torch.Tensor | None]:
+    """Decode every picture once; return names, left out, SHA-256 of each image's pixels, and the pixels."""
+    shape = (len(source.names), 3, resolution, resolution)
+    cached = int(np.prod(shape, dtype=np.int64)) <= cache_bytes
+    pixels = torch.empty(shape if cached else (0,), dtype=torch.uint8)
+
+    def one(index: int) -> bytes | BadImage:
+        try:
+            planes = _to_planes(decode(source.names[index]))
+        except BadImage as error:
+            return error
+        if cached:
+            pixels[index] = planes
+        return hashlib.sha256(planes.numpy().tobytes()).digest()
+
+    # Decoding leaves Python's lock, so threads use the cores.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
+        results = list(pool.map(one, range(len(source.names))))
+    left_out = list(source.refused)
+    kept: list[int] = []
+    digests: list[bytes] = []
+    for index, result in enumerate(results):
+        if isinstance(result, BadImage):
+            left_out.append((source.names[index], result.kind, result.message))
+        else:
+            kept.append(index)
+            digests.append(result)
+    if cached and len(kept) < len(results):
+        pixels = pixels[kept]
+    return [source.names[index] for index in kept], sorted(left_out), digests, pixels if cached else None
+
+
+def _to_planes(picture: Pixels) -> torch.Tensor:
+    return torch.tensor(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+
+
+def _too_few(path: Path | str, usable: int, wanted: int, left_out: list[tuple[str, str, str]]) -> BadData:
+    message = f"{path} holds {usable} usable images, {wanted} are needed."
+    if left_out:
+        message += f" {len(left_out)} were left out, the first because: {left_out[0][2]}"
+    return BadData(message, "Add PNG, JPEG or WebP pictures.")
+
+
+def _attributes(
+    source: ImageSource, names: list[str], labels: Path | str | None
+) -> tuple[dict[str, tuple[str, ...]], torch.Tensor | None]:
+    columns: dict[str, tuple[str, ...]] = {}
+    folders = tuple(str(PurePosixPath(name).parent) for name in names)
+    if len(set(folders)) > 1:
+        columns["folder"] = folders
+    own = source.labels()
+    vectors = _vectors(own, names)
+    if own and vectors is None:
+        columns["label"] = tuple(str(own.get(name, UNKNOWN)) for name in names)
+    if labels is not None:
+        columns.update(_read_csv(Path(labels), names))
+    return columns, vectors
+
+
+def _vectors(labels: Mapping[str, object], names: list[str]) -> torch.Tensor | None:
+    rows = [labels.get(name) for name in names]
+    if not any(isinstance(row, list) for row in rows):
+        return None
+    try:
+        return torch.tensor(rows, dtype=torch.float32)
+    except (TypeError, ValueError):
+        raise BadData(
+            "The label vectors in dataset.json differ in length, or images have none.",
+            "Label every image alike.",
+        ) from None
+
+
+def _read_csv(path: Path, names: list[str]) -> dict[str, tuple[str, ...]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadData(f"The label file {path} cannot be read: {error}.", "It must be a CSV file in UTF-8.") from None
+    if not rows or "file" not in rows[0]:
+        raise BadData(f"The label file {path} has no column `file`.", "Its first line must read: file,attribute,...")
+    by_file = {row["file"]: row for row in rows}
+    found = [by_file.get(name) or by_file.get(PurePosixPath(name).name) or {} for name in names]
+    if not any(found):
+        raise BadData(f"The label file {path} names none of the images.", "Its `file` column must hold their names.")
+    columns = [column for column in rows[0] if column and column != "file"]
+    return {column: tuple(row.get(column) or UNKNOWN for row in found) for column in columns}

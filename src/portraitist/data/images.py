@@ -1,0 +1,308 @@
+"""The one decoder for every picture that enters, and the one writer for every picture that leaves.
+
+A picture is a ``uint8`` array ``[H, W, 3]`` in sRGB, upright. To a network it is
+``float32 [3, H, W]`` in [-1, 1].
+
+What comes in, and how it is read:
+
+- PNG, JPEG, WebP, told by content and not by name; anything else is refused, and so are animations. Of a
+  multi-picture JPEG (MPO, as phones write) the first picture is read.
+- 16 bits per channel become 8 (grey: rounded v / 257; colour: the high byte, within one level of that).
+- Transparency lies over the matte. CMYK without an Adobe marker is taken as not inverted.
+- A colour profile is converted to sRGB with relative colorimetric intent and black-point compensation. A
+  profile that cannot be read, or that does not fit the picture's channels, is ignored: the picture counts as
+  sRGB. PNG's gAMA and cHRM are ignored.
+- EXIF orientation is applied, then all metadata is gone: an array holds none, and ``write_image`` writes none.
+
+Example::
+
+    picture = read_image("me.jpg")
+    write_image("small.png", resize(picture, 256))
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageChops, ImageCms
+
+from ..errors import BadImage, OutOfMemory, StorageError, UsageError
+from .containers import Header, inspect, truncated
+
+Pixels = npt.NDArray[np.uint8]
+"""Pictures in memory: ``uint8 [H, W, 3]``, sRGB."""
+
+Source = Path | str | bytes | BinaryIO
+
+MAX_PIXELS = 64_000_000
+MAX_SIDE = 32_767
+MAX_BYTES = 512 << 20
+"""Largest file that is read at all."""
+MAX_PROFILE = 4 << 20
+"""Largest colour profile in bytes; printing profiles reach about 3 MB."""
+
+WHITE = (255, 255, 255)
+
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {"compress_level": 6},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True, "exact": True},
+}
+
+
+def read_image(
+    source: Source, *, name: str = "", matte: tuple[int, int, int] = WHITE, max_pixels: int = MAX_PIXELS
+) -> Pixels:
+    """Decode a picture to upright sRGB ``uint8 [H, W, 3]``.
+
+    Args:
+        source: A path, the file's bytes, or a binary stream.
+        name: What errors call the picture; the path by default.
+        matte: The colour that transparent parts show.
+        max_pixels: Width times height above which the picture is refused, from its header alone.
+
+    Raises:
+        BadImage: With ``kind`` ``missing``, ``empty``, ``not-an-image``, ``format``, ``truncated``,
+            ``too-large``, ``animated`` or ``colour``.
+        OutOfMemory: The picture is within the cap but not within memory.
+    """
+    name = name or (str(source) if isinstance(source, Path | str) else "the picture")
+    header = inspect(_read_bytes(source, name), name)
+    _check_size(header, name, max_pixels)
+    try:
+        return _upright(_decode(header, name, matte), header.orientation)
+    except MemoryError:
+        raise OutOfMemory(
+            f"{name} ({header.width}x{header.height}) does not fit into memory.", "Make the picture smaller."
+        ) from None
+
+
+def write_image(path: Path | str, array: Pixels) -> Path:
+    """Write ``uint8 [H, W, 3]`` as PNG, JPEG or WebP, told by the suffix.
+
+    JPEG has quality 95 and full colour resolution, the others lose nothing. The file appears whole or not at
+    all, holds no metadata, and has the same bytes for the same pixels.
+    """
+    path = Path(path)
+    kind = _FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(f"Cannot tell a picture format from the name {path.name}.", "End it in .png, .jpg or .webp.")
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(buffer, kind, **_OPTIONS[kind])
+    write_bytes(path, buffer.getvalue())
+    return path
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Put a file in place in one step: written beside it, flushed to disk, renamed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    except OSError as error:
+        raise StorageError(f"Cannot write {path}: {error.strerror}.", "Choose another folder.") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StorageError(
+            f"Cannot write {path}: {error.strerror}.", "Free some space or choose another folder."
+        ) from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def resize(array: Pixels, size: int | tuple[int, int], *, method: Literal["lanczos", "area"] = "lanczos") -> Pixels:
+    """Resize ``[H, W, 3]`` to a side, or to (height, width), without aliasing.
+
+    ``lanczos`` widens its kernel by the scale when shrinking; ``area`` is the exact mean of the covered area,
+    so that a whole-number shrink is the mean of each block.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if array.shape[:2] == (height, width):
+        return array
+    if method == "area":
+        return _area(array, height, width)
+    return np.asarray(Image.fromarray(array).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def crop_square(array: Pixels) -> Pixels:
+    """Cut the largest centred square; an odd surplus loses its extra row or column at the end."""
+    side = min(array.shape[:2])
+    top, left = (array.shape[0] - side) // 2, (array.shape[1] - side) // 2
+    return array[top : top + side, left : left + side]
+
+
+def to_tensor(array: Pixels) -> torch.Tensor:
+    """Turn ``uint8 [H, W, 3]`` into ``float32 [3, H, W]`` in [-1, 1]."""
+    return torch.tensor(np.ascontiguousarray(array.transpose(2, 0, 1))).float().div_(127.5).sub_(1)
+
+
+def to_array(tensor: torch.Tensor) -> Pixels:
+    """Turn ``[3, H, W]`` or ``[N, 3, H, W]`` in [-1, 1] into ``uint8 [H, W, 3]`` or ``[N, H, W, 3]``.
+
+    Values outside are clamped; halves round to even, so that ``to_array(to_tensor(a))`` is ``a``.
+    """
+    levels = tensor.detach().float().add(1).mul(127.5).clamp(0, 255).round().to(torch.uint8).cpu()
+    return np.ascontiguousarray(levels.movedim(-3, -1).numpy())
+
+
+def _read_bytes(source: Source, name: str) -> bytes:
+    try:
+        if isinstance(source, bytes):
+            data = source
+        elif isinstance(source, Path | str):
+            with Path(source).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        else:
+            data = source.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise BadImage(f"{name} does not exist.", "Check the path.", kind="missing") from None
+    except IsADirectoryError:
+        raise BadImage(f"{name} is a folder.", "Name a picture in it.", kind="not-an-image") from None
+    except (OSError, ValueError) as error:
+        raise BadImage(
+            f"{name} cannot be read: {error}.", "Check the path and its permissions.", kind="missing"
+        ) from None
+    if len(data) > MAX_BYTES:
+        raise BadImage(f"{name} is larger than {MAX_BYTES >> 20} MiB.", "Save a smaller copy.", kind="too-large")
+    return data
+
+
+def _check_size(header: Header, name: str, max_pixels: int) -> None:
+    if header.width * header.height > max_pixels or max(header.width, header.height) > MAX_SIDE:
+        raise BadImage(
+            f"{name} is {header.width}x{header.height} pixels; the limits are {max_pixels / 1e6:g} million and "
+            f"{MAX_SIDE} a side.",
+            "Save a smaller copy.",
+            kind="too-large",
+        )
+
+
+def _decode(header: Header, name: str, matte: tuple[int, int, int]) -> Pixels:
+    try:
+        image = Image.open(io.BytesIO(header.stream), formats=[header.format])
+        if image.size != (header.width, header.height):
+            raise truncated(name)
+        image.load()
+    except (BadImage, MemoryError):
+        raise
+    except Exception as error:
+        # Hostile bytes make the decoder raise nearly anything; each is the same news to the user.
+        if "too large" in str(error):
+            raise _bad_profile(name) from None
+        raise truncated(name) from None
+    profile = image.info.get("icc_profile") or b""
+    if len(profile) > MAX_PROFILE:
+        raise _bad_profile(name)
+    colour, alpha = _colour_and_alpha(image, header)
+    rgb = _to_srgb(colour, profile)
+    if alpha is not None:
+        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, matte), alpha)
+    return np.asarray(rgb)
+
+
+def _bad_profile(name: str) -> BadImage:
+    return BadImage(f"The colour profile of {name} is too large.", "Convert the picture to sRGB.", kind="colour")
+
+
+def _colour_and_alpha(image: Image.Image, header: Header) -> tuple[Image.Image, Image.Image | None]:
+    """Split into the colours as stored (mode L, RGB or CMYK) and the opacity (mode L; None: opaque)."""
+    key = image.info.pop("transparency", None)
+    if image.mode == "P":
+        if key is None:
+            return image.convert("RGB"), None
+        image.info["transparency"] = key
+        image = image.convert("RGBA")
+    if image.mode in ("RGBA", "LA"):
+        return image.convert(image.mode[:-1]), image.getchannel("A")
+    if image.mode.startswith("I"):
+        deep = np.asarray(image).astype(np.uint32)
+        grey = Image.fromarray(((deep + 128) // 257).astype(np.uint8))
+        return grey, None if key is None else _mask(deep != key)
+    if image.mode == "1":
+        image = image.convert("L")
+    if image.mode == "CMYK" and "adobe" not in image.info:
+        image = ImageChops.invert(image)
+    if image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("RGB")
+    return image, None if key is None else _keyed(image, key, header.bits)
+
+
+def _keyed(image: Image.Image, key: int | tuple[int, ...], bits: int) -> Image.Image:
+    """Return the opacity of a PNG whose tRNS names one colour, in the file's own bit depth."""
+    levels = np.asarray(image)
+    wanted = np.atleast_1d(np.asarray(key))
+    if bits == 1:
+        wanted = np.where(wanted > 0, 255, 0)
+    elif bits < 8:
+        wanted = wanted * 255 // (2**bits - 1)
+    elif bits == 16:
+        wanted = wanted >> 8
+    return _mask((levels.reshape(*levels.shape[:2], -1) != wanted).any(axis=-1))
+
+
+def _mask(opaque: npt.NDArray[np.bool_]) -> Image.Image:
+    return Image.fromarray(np.where(opaque, 255, 0).astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    if profile:
+        try:
+            return _convert(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            pass  # unreadable, or for other channels: the picture counts as sRGB, as the module says
+    return image.convert("RGB")
+
+
+def _convert(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    if ImageCms.getProfileDescription(profile).strip().startswith("sRGB"):
+        return image.convert("RGB")
+    converted = ImageCms.profileToProfile(
+        image,
+        profile,
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    assert converted is not None  # only the in-place form returns None
+    return converted
+
+
+def _upright(array: Pixels, orientation: int) -> Pixels:
+    """Undo EXIF orientation: 2-4 flip and turn, 5-8 exchange the axes first."""
+    if orientation >= 5:
+        array = array.transpose(1, 0, 2)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(array[::rows, ::columns])
+
+
+def _area(array: Pixels, height: int, width: int) -> Pixels:
+    rows, columns = _overlaps(array.shape[0], height), _overlaps(array.shape[1], width)
+    sums = np.stack([rows @ array[..., channel] @ columns.T for channel in range(3)], axis=-1)
+    # Dividing last keeps whole-number shrinks exact.
+    mean = sums * (height * width) / (array.shape[0] * array.shape[1])
+    levels: Pixels = np.rint(mean).clip(0, 255).astype(np.uint8)
+    return levels
+
+
+def _overlaps(before: int, after: int) -> npt.NDArray[np.float64]:
+    """Return [after, before]: how much of each old pixel lies in each new one, in old pixels."""
+    edges = np.linspace(0, before, after + 1)
+    pixel = np.arange(before)
+    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    shares: npt.NDArray[np.float64] = np.maximum(overlap, 0.0)
+    return shares

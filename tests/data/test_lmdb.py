@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from made_files import encode, scene
+
+from portraitist.data import ImageSet
+from portraitist.data.images import read_image
+from portraitist.data.lmdb import LmdbSource
+from portraitist.errors import BadData
+
+
+def make(path: Path, entries: dict[str, bytes]) -> Path:
+    with lmdb.open(str(path), map_size=1 << 22) as environment, environment.begin(write=True) as transaction:
+        for key, value in entries.items():
+            transaction.put(key.encode(), value)
+    return path
+
+
+def pictures(*sizes: int, count: int = 3) -> dict[str, bytes]:
+    made = {f"{s}-{i:05d}": encode(scene(s, s, i), "JPEG", quality=100) for s in sizes for i in range(count)}
+    return {**made, "length": str(count).encode()}
+
+
+def test_the_fitting_size_is_chosen(tmp_path: Path) -> None:
+    path = make(tmp_path / "db", pictures(8, 16, 128))
+    chosen = {resolution: LmdbSource(path, resolution).size for resolution in (4, 8, 9, 16, 64, 128, 256)}
+    assert chosen == {4: 8, 8: 8, 9: 16, 16: 16, 64: 128, 128: 128, 256: 128}
+
+
+def test_a_set_reads_it(tmp_path: Path) -> None:
+    entries = pictures(16, 32)
+    images = ImageSet.open(make(tmp_path / "db", entries), 16)
+    assert images.names == ("00000", "00001", "00002")
+    for index, name in enumerate(images.names):
+        assert np.array_equal(images[index].numpy().transpose(1, 2, 0), read_image(entries[f"16-{name}"]))
+
+
+def test_missing_and_bad_entries_are_listed(tmp_path: Path) -> None:
+    entries = {**pictures(16), "16-00001": b"rubbish"}
+    del entries["16-00002"]
+    images = ImageSet.open(make(tmp_path / "db", entries), 16)
+    assert images.names == ("00000",)
+    assert [(name, kind) for name, kind, _ in images.left_out] == [("00001", "not-an-image"), ("00002", "missing")]
+
+
+@pytest.mark.parametrize("entries", [{}, {"length": b"3"}, {"length": b"many", "16-00000": b""}, {"other": b"x"}])
+def test_other_databases_are_refused(tmp_path: Path, entries: dict[str, bytes]) -> None:
+    with pytest.raises(BadData):
+        ImageSet.open(make(tmp_path / "db", entries), 16)
+
+
+def test_damaged_databases_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "data.mdb").write_bytes(b"\7" * 8192)
+    with pytest.raises(BadData):
+        ImageSet.open(tmp_path / "db", 16)
