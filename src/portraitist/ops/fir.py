@@ -1,0 +1,87 @@
+"""FIR filtering with zero insertion and decimation: the only resampling StyleGAN2 uses.
+
+The filters are separable and symmetric; (1, 3, 3, 1) is the one of the papers (Karras et al. 2020,
+arXiv:1912.04958). Everything is built from convolutions, so gradients of any order exist.
+
+    smooth = upfirdn(x, taps((1, 3, 3, 1)), pad=(2, 1))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BINOMIAL = (1.0, 3.0, 3.0, 1.0)
+
+
+def taps(values: Sequence[float] = BINOMIAL, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return one axis of a separable filter, scaled to sum 1: [k]."""
+    kernel = torch.tensor(values, dtype=dtype)
+    return kernel / kernel.sum()
+
+
+def upfirdn(
+    x: Tensor, kernel: Tensor, *, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0), gain: float = 1.0
+) -> Tensor:
+    """Insert zeros, pad, convolve with a separable filter and decimate, in this order, along both axes.
+
+    Args:
+        x: Images [N, C, H, W].
+        kernel: One axis of the filter, [k].
+        up: Each pixel is followed by ``up - 1`` zeros.
+        down: Every ``down``-th pixel is kept.
+        pad: Zeros before and after each axis; negative values crop.
+        gain: Factor on the result; ``up**2`` keeps the mean brightness.
+
+    Returns:
+        Images [N, C, H', W'] with H' = (H * up + pad[0] + pad[1] - k) // down + 1.
+    """
+    row = kernel.to(x.dtype)
+    plane = (torch.outer(row, row) * gain).flip(0, 1).expand(x.shape[1], 1, -1, -1)
+    if up == 1:
+        return _filter(x, plane, down, pad)
+    # A transposed convolution skips the inserted zeros; its full output is then cut to the padding asked for.
+    size = plane.shape[-1]
+    before, after = pad[0] - size + 1, up + pad[1] - size
+    inside = max(0, -max(before, after))
+    full = F.conv_transpose2d(x, plane.flip(2, 3), stride=up, padding=inside, groups=x.shape[1])
+    return _pad(full, before + inside, after + inside)[:, :, ::down, ::down]
+
+
+def upsample(x: Tensor, kernel: Tensor, factor: int = 2) -> Tensor:
+    """Enlarge images [N, C, H, W] by ``factor`` with the brightness kept."""
+    p = len(kernel) - factor
+    return upfirdn(x, kernel, up=factor, pad=((p + 1) // 2 + factor - 1, p // 2), gain=factor**2)
+
+
+def downsample(x: Tensor, kernel: Tensor, factor: int = 2) -> Tensor:
+    """Reduce images [N, C, H, W] by ``factor`` after low-pass filtering."""
+    p = len(kernel) - factor
+    return upfirdn(x, kernel, down=factor, pad=((p + 1) // 2, p // 2))
+
+
+def upfirdn_reference(
+    x: Tensor, kernel: Tensor, *, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0), gain: float = 1.0
+) -> Tensor:
+    """Compute :func:`upfirdn` literally: zeros, padding, a two-dimensional convolution, decimation."""
+    n, c, h, w = x.shape
+    sparse = x.new_zeros(n, c, h, up, w, up)
+    sparse[:, :, :, 0, :, 0] = x
+    sparse = F.pad(sparse.reshape(n, c, h * up, w * up), (*pad, *pad))
+    plane = torch.outer(kernel, kernel).to(x.dtype).flip(0, 1) * gain
+    filtered = F.conv2d(sparse, plane.expand(c, 1, *plane.shape), groups=c)
+    return filtered[:, :, ::down, ::down]
+
+
+def _filter(x: Tensor, plane: Tensor, down: int, pad: tuple[int, int]) -> Tensor:
+    # One depthwise pass over both axes: fewer operations would be had with two, but memory traffic decides.
+    both = max(0, min(pad))
+    x = _pad(x, pad[0] - both, pad[1] - both)
+    return F.conv2d(x, plane, stride=down, padding=both, groups=x.shape[1])
+
+
+def _pad(x: Tensor, before: int, after: int) -> Tensor:
+    return F.pad(x, (before, after, before, after)) if before or after else x

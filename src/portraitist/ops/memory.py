@@ -1,0 +1,35 @@
+"""Keep large tensors in the heap.
+
+By default glibc hands every large block back to the system as soon as it is freed, and the page faults of the next one
+cost up to half of the time of a network. The price of keeping them is memory that stays with the process.
+
+    keep_heap()      # once, before the first large tensor
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+SWITCH = "PORTRAITIST_NO_HEAP"
+# Numbers of <malloc.h>.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
+LARGEST_BLOCK = 1 << 30
+NEVER = 2**31 - 1
+
+
+def keep_heap() -> bool:
+    """Tell glibc to reuse large blocks; say whether it was told.
+
+    Nothing happens on other systems, with other allocators, or where the environment variable
+    ``PORTRAITIST_NO_HEAP`` is 1.
+    """
+    if not sys.platform.startswith("linux") or os.environ.get(SWITCH) == "1":
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    settings = ((M_MMAP_THRESHOLD, LARGEST_BLOCK), (M_TRIM_THRESHOLD, NEVER), (M_MMAP_MAX, 0))
+    return all([mallopt(name, value) == 1 for name, value in settings])
