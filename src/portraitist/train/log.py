@@ -1,0 +1,81 @@
+"""What a run tells while it runs: a progress bar, ``stats.jsonl``, TensorBoard and sample grids.
+
+None of this can end a training: a full disk costs log lines, not the run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..data.images import write_image
+from ..data.sheet import grid
+from ..errors import StorageError
+
+log = logging.getLogger("portraitist")
+
+
+class RunLog:
+    """Statistics of a run, averaged over ticks."""
+
+    def __init__(self, folder: Path, images: int, start: int, *, quiet: bool = False) -> None:
+        self.folder = folder
+        self.bar = tqdm(total=images, initial=start, unit="img", disable=quiet, smoothing=0.05, dynamic_ncols=True)
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.since = (time.monotonic(), start)
+        self.board: Any = None
+
+    def __enter__(self) -> Self:
+        # TensorBoard takes a second to import; only training needs it.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.board = SummaryWriter(str(self.folder / "tensorboard"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.close()
+        self.board.close()
+
+    def add(self, batch: int, report: Mapping[str, Tensor]) -> None:
+        """Count one step."""
+        self.bar.update(batch)
+        for name, value in report.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def tick(self, images: int, extra: Mapping[str, float]) -> dict[str, float]:
+        """Write the averages since the last tick and return them."""
+        now = time.monotonic()
+        seconds, seen = now - self.since[0], images - self.since[1]
+        line = {"images": float(images), **{k: float(v) / self.counts[k] for k, v in self.sums.items()}, **extra}
+        line["images_per_second"] = seen / max(seconds, 1e-9)
+        self.since, self.sums, self.counts = (now, images), {}, {}
+        self.bar.set_postfix({k: f"{line[k]:.2f}" for k in ("loss_d", "loss_g", "ada_p") if k in line}, refresh=False)
+        try:
+            with (self.folder / "stats.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps({k: round(v, 6) for k, v in line.items()}) + "\n")
+            for name, value in line.items():
+                if name != "images":
+                    self.board.add_scalar(name, value, images)
+        except OSError as error:
+            log.warning("the statistics of %d images could not be written: %s", images, error)
+        return line
+
+    def samples(self, images: int, drawn: Tensor) -> None:
+        """Write a grid of drawn images [N, 3, R, R]."""
+        try:
+            write_image(self.folder / "samples" / f"images-{images:09d}.png", grid(drawn))
+        except StorageError as error:
+            log.warning("the samples of %d images could not be written: %s", images, error)

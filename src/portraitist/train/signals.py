@@ -1,0 +1,42 @@
+"""Stop politely: finish the step, write a snapshot, then go."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(BaseException):
+    """A training was asked to stop and has written its snapshot; ``exit_code`` is 128 + the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
+class Asked:
+    """Whether a signal has come, and which."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+
+@contextmanager
+def polite_stop() -> Iterator[Asked]:
+    """Note SIGINT and SIGTERM instead of dying; a second signal ends the process at once."""
+    asked = Asked()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if asked.number is not None:
+            os._exit(128 + number)
+        asked.number = number
+
+    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

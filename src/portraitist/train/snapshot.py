@@ -1,0 +1,104 @@
+"""Snapshots that a training resumes from, bit for bit.
+
+A snapshot is one safetensors file with every tensor of the state, the counters and a digest of both in its header. It
+is written whole or not at all; a damaged one is recognised by its digest and the one before it is used, loudly.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ..errors import BadModel
+from ..io.atomic import atomic_write
+from ..io.model_file import tensors_digest
+from .state import TrainState
+
+KEY = "portraitist-snapshot"
+KEPT = 2
+log = logging.getLogger("portraitist")
+
+
+def write_snapshot(folder: Path, state: TrainState) -> Path:
+    """Write the state as ``snapshot-<images>.safetensors`` and remove all but the newest two.
+
+    Raises:
+        StorageError: The disk is full or gone; older snapshots are untouched.
+    """
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.tensors().items()}
+    header = {"counters": state.counters(), "digest": tensors_digest(tensors)}
+    path = folder / f"snapshot-{state.images:09d}.safetensors"
+    with atomic_write(path, overwrite=True) as file:
+        file.write(save(tensors, metadata={KEY: json.dumps(header)}))
+    for old in snapshots(folder)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def snapshots(folder: Path) -> list[Path]:
+    """Return the snapshots of a folder, oldest first."""
+    return sorted(folder.glob("snapshot-*.safetensors"))
+
+
+def read_snapshot(path: Path, state: TrainState) -> None:
+    """Make ``state`` what the snapshot holds.
+
+    Raises:
+        BadModel: The file is damaged or belongs to other networks.
+    """
+    tensors, header = _read(path)
+    try:
+        state.restore(tensors, header["counters"])
+    except (KeyError, RuntimeError) as error:
+        raise BadModel(
+            f"{path.name} belongs to a training of other networks ({error}).", "Train into a new folder."
+        ) from error
+
+
+def resume(folder: Path, state: TrainState) -> Path | None:
+    """Restore the newest whole snapshot of a folder; a damaged one is skipped with a warning.
+
+    Returns:
+        The snapshot used, or None where the folder has none.
+
+    Raises:
+        BadModel: There are snapshots and all are damaged.
+    """
+    sweep(folder)
+    found = snapshots(folder)
+    for path in reversed(found):
+        try:
+            _read(path)
+        except BadModel as error:
+            log.warning("SKIPPED A DAMAGED SNAPSHOT: %s", error)
+            continue
+        read_snapshot(path, state)
+        return path
+    if found:
+        raise BadModel(f"All snapshots in {folder} are damaged.", "Train into a new folder.")
+    return None
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a write that was cut off has left behind."""
+    for orphan in folder.glob(".*.part"):
+        os.unlink(orphan)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise BadModel(f"{path.name} is not a whole snapshot ({error}).") from error
+    if tensors_digest(tensors) != header.get("digest"):
+        raise BadModel(f"{path.name} is damaged: its digest does not fit its content.")
+    return tensors, header

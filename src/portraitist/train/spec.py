@@ -1,0 +1,90 @@
+"""What a training is: a frozen value that a recipe derives from another by replacing fields.
+
+quick = replace(Training(), images=20_000, rests=Rests(mapping=True))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..errors import UsageError
+from ..networks import DiscriminatorAnatomy, GeneratorAnatomy
+
+
+@dataclass(frozen=True)
+class Rests:
+    """Which parameters stay as they are; named by resolution, both networks."""
+
+    mapping: bool = False
+    """The mapping network of the generator (FreezeFC, Huang et al. 2020, arXiv:2010.05713, Sec. III-A)."""
+    generator_upto: int = 0
+    """Blocks of the generator up to this resolution (FreezeG); 0 for none."""
+    discriminator_from: int = 0
+    """Blocks of the discriminator from this resolution to the pixels (FreezeD, Mo et al. 2020); 0 for none."""
+
+    def generator(self, anatomy: GeneratorAnatomy, parameter: str) -> bool:
+        """Tell whether a parameter of the generator rests."""
+        place = anatomy.place(parameter)
+        return self.mapping if place is None else place <= self.generator_upto
+
+    def discriminator(self, anatomy: DiscriminatorAnatomy, parameter: str) -> bool:
+        """Tell whether a parameter of the discriminator rests."""
+        return bool(self.discriminator_from) and anatomy.place(parameter) >= self.discriminator_from
+
+
+@dataclass(frozen=True)
+class Training:
+    """Every setting of a training. Amounts are counted in images, never in iterations."""
+
+    images: int = 200_000
+    """Real images to show to the discriminator in all."""
+    batch: int = 8
+    seed: int = 0
+    learning_rate: float = 0.002
+    """Of Adam, for both players, before the rescaling for lazy regularisation."""
+    r1_gamma: float = 1.0
+    """Weight of R1; gamma / 2 multiplies the squared gradient."""
+    r1_every: int = 16
+    """Steps between R1 steps; 0 leaves it out."""
+    path_weight: float = 2.0
+    path_every: int = 4
+    """Steps between path-length steps; 0 leaves it out."""
+    path_shrink: int = 2
+    """The path-length step draws batch / path_shrink images."""
+    path_decay: float = 0.01
+    """How fast the running mean of path lengths follows."""
+    mixing: float = 0.9
+    """Share of images drawn from two latents."""
+    ema_images: float = 5_000.0
+    """Half-life of the averaged generator."""
+    ema_ramp: float = 0.05
+    """The half-life is at most this share of the images seen, so that early averages are young; 0 switches it off."""
+    augment: Literal["none", "ada", "diffaugment"] = "ada"
+    """What the discriminator's images go through."""
+    ada_target: float = 0.6
+    """Mean sign of the scores of real images that ADA steers to (Karras et al. 2020, arXiv:2006.06676)."""
+    ada_images: float = 100_000.0
+    """Images in which p can move by 1."""
+    ada_every: int = 4
+    """Steps between changes of p."""
+    mirror: bool = True
+    """Show each image mirrored half of the time."""
+    rests: Rests = field(default_factory=Rests)
+    tick: int = 2_000
+    """Images between lines of statistics."""
+    snapshot: int = 10_000
+    """Images between snapshots and sample grids."""
+
+    def __post_init__(self) -> None:
+        for name in ("images", "batch", "tick", "snapshot", "path_shrink", "ada_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"The setting {name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("learning_rate", "ema_images", "ada_images"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"The setting {name} must be positive, not {getattr(self, name)}.")
+        for name in ("r1_gamma", "r1_every", "path_weight", "path_every", "ema_ramp"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"The setting {name} cannot be negative ({getattr(self, name)}).")
+        if not 0 <= self.mixing <= 1:
+            raise UsageError(f"The setting mixing is a share between 0 and 1, not {self.mixing}.")

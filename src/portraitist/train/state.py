@@ -1,0 +1,119 @@
+"""All that a training is at one moment, and all that a snapshot must hold.
+
+Random numbers are no part of it: each step draws from a generator seeded by (seed, images seen), and the order of the
+images follows from the same two numbers, so a resumed training is the same training.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from ..networks import Discriminator, Generator
+from .ada import Ada, AdaController
+from .spec import Training
+
+
+@dataclass
+class TrainState:
+    """Both players, their optimisers, the average and the counters."""
+
+    generator: Generator
+    discriminator: Discriminator
+    average: Generator
+    """Moving average of the generator: the one that is kept."""
+    optimiser_g: Adam
+    optimiser_d: Adam
+    ada: AdaController
+    path_mean: Tensor
+    """Running mean of path lengths, a scalar."""
+    images: int = 0
+    """Real images seen."""
+    step: int = 0
+
+    @classmethod
+    def start(cls, generator: Generator, discriminator: Discriminator, training: Training) -> TrainState:
+        """Begin a training with networks that it then owns."""
+        rests = training.rests
+        for name, p in generator.named_parameters():
+            p.requires_grad_(not rests.generator(generator.anatomy, name))
+        for name, p in discriminator.named_parameters():
+            p.requires_grad_(not rests.discriminator(discriminator.anatomy, name))
+        return cls(
+            generator,
+            discriminator,
+            copy.deepcopy(generator).eval().requires_grad_(False),
+            adam(generator, training.learning_rate, training.path_every),
+            adam(discriminator, training.learning_rate, training.r1_every),
+            AdaController(Ada(training.ada_target, training.ada_images / 1000, training.ada_every)),
+            torch.zeros((), device=next(generator.parameters()).device),
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor of the state under one flat name each."""
+        found = {"path_mean": self.path_mean}
+        for prefix, module in self._modules():
+            found |= {f"{prefix}.{k}": v for k, v in module.state_dict().items()}
+        for prefix, module, optimiser in self._players():
+            for name, p in module.named_parameters():
+                for key, value in optimiser.state.get(p, {}).items():
+                    found[f"adam.{prefix}.{key}.{name}"] = torch.as_tensor(value)
+        return found
+
+    def counters(self) -> dict[str, Any]:
+        """Return what is no tensor."""
+        return {"images": self.images, "step": self.step, "ada": self.ada.state_dict()}
+
+    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+        """Become the state that a snapshot holds; the exact opposite of :meth:`tensors` and :meth:`counters`."""
+        rest = dict(tensors)
+        self.path_mean = rest.pop("path_mean").to(self.path_mean)
+        for prefix, module in self._modules():
+            module.load_state_dict({k: rest.pop(f"{prefix}.{k}") for k in module.state_dict()})
+        for prefix, module, optimiser in self._players():
+            for name, p in module.named_parameters():
+                keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{prefix}.{key}.{name}" in rest]
+                if keys:
+                    loaded = {key: rest.pop(f"adam.{prefix}.{key}.{name}") for key in keys}
+                    # Adam keeps its step counts on the CPU, the moments beside the parameter.
+                    optimiser.state[p] = {k: v if k == "step" else v.to(p.device) for k, v in loaded.items()}
+        if rest:
+            raise KeyError(f"unknown tensors in the snapshot: {sorted(rest)[:5]}")
+        self.images, self.step = counters["images"], counters["step"]
+        self.ada.load_state_dict(counters["ada"])
+
+    def random(self, seed: int) -> torch.Generator:
+        """Return the source of all random numbers of the step that begins now."""
+        word = hashlib.sha256(f"{seed}:{self.images}".encode()).digest()[:7]
+        return torch.Generator().manual_seed(int.from_bytes(word, "big"))
+
+    def follow(self, training: Training) -> None:
+        """Move the average towards the generator by one step of ``batch`` images."""
+        half_life = training.ema_images
+        if training.ema_ramp:
+            half_life = min(half_life, max(self.images, training.batch) * training.ema_ramp)
+        keep = 0.5 ** (training.batch / max(half_life, 1e-8))
+        with torch.no_grad():
+            theirs = [p.data for p in self.generator.parameters()]
+            torch._foreach_lerp_([p.data for p in self.average.parameters()], theirs, 1 - keep)
+
+    def _modules(self) -> list[tuple[str, nn.Module]]:
+        return [("G", self.generator), ("D", self.discriminator), ("average", self.average)]
+
+    def _players(self) -> list[tuple[str, nn.Module, Adam]]:
+        return [("G", self.generator, self.optimiser_g), ("D", self.discriminator, self.optimiser_d)]
+
+
+def adam(player: nn.Module, learning_rate: float, lazy_every: int) -> Adam:
+    """Make the optimiser of one player, rescaled for a regulariser that steps every ``lazy_every`` steps.
+
+    Karras et al. 2020, arXiv:1912.04958, Appendix B: learning rate and betas as if both kinds of steps were one.
+    """
+    c = lazy_every / (lazy_every + 1) if lazy_every else 1.0
+    return Adam(player.parameters(), lr=learning_rate * c, betas=(0.0, 0.99**c), eps=1e-8)
