@@ -32,7 +32,8 @@ class Waves:
     def at(self, images: int) -> Tensor:
         phase = torch.arange(images, images + self.batch)[:, None, None, None] * 0.7
         x = torch.linspace(0, 6, 16)
-        return torch.sin(x[None, None, None] * (1 + torch.arange(3)[None, :, None, None]) + phase + x[None, None, :, None])
+        frequency = 1 + torch.arange(3)[None, :, None, None]
+        return torch.sin(x * frequency + phase + x[:, None])
 
 
 def start(training: Training = TRAINING, resolution: int = 16) -> TrainState:

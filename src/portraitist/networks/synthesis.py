@@ -80,7 +80,9 @@ class Synthesis(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run one block on the features and image of the block below; return features, its own rgb and the image."""
         module = self.blocks[str(block.resolution)]
-        for layer, conv in zip(block.convs, filter(None, (module.conv0, module.conv1)), strict=True):
+        assert isinstance(module, SynthesisBlock)
+        convs = (module.conv1,) if module.conv0 is None else (module.conv0, module.conv1)
+        for layer, conv in zip(block.convs, convs, strict=True):
             features = conv(features, ws[:, layer.row], None if noise is None else next(noise))
         rgb: Tensor = module.to_rgb(features, ws[:, block.to_rgb.row])
         return features, rgb, rgb if image is None else upsample(image, self.kernel) + rgb

@@ -1,0 +1,120 @@
+"""Train the models that ship with the package, from the images that docs/models.md names.
+
+Each stage is an ordinary run folder: stopped at any moment, the same command continues it bit for bit. A stage whose
+model is in place is not trained again.
+
+    python scripts/make_models.py --data DATA --runs runs/models
+    python scripts/make_models.py --data DATA --runs runs/models --images 400000 --device cuda   # a longer base
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from portraitist.data import ImageSet
+from portraitist.io import registry
+from portraitist.io.model_file import Header, Model, load_model, save_model, save_pack
+from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
+from portraitist.ops.memory import keep_heap
+from portraitist.recipes import baseline, from_scratch
+from portraitist.recipes.run import Source, train
+
+WARM_UP = 25_536
+LICENCE = "CC-BY-NC-SA-4.0"
+PHOTOS = (
+    "One Million Impressions faces (Peterson, Uddenberg, Griffiths, Todorov, Suchow 2022, PNAS, "
+    "doi 10.1073/pnas.2115228119), CC BY-NC-SA 4.0; SFHQ (Copyright (c) 2022 David Beniaguev), MIT; SD3 faces, CC0"
+)
+ARTFLOW = (
+    "Images by artflow.ai (https://artflow.ai), CC BY 4.0, via github.com/initiative-sh/artflow-portraits; modified"
+)
+
+
+@dataclass(frozen=True)
+class Style:
+    """A style that ships: its exemplars, what they are, and how it is trained."""
+
+    name: str
+    folder: str
+    description: str
+    images: int = 16_000
+
+
+STYLES = (
+    Style("toon3d", "style_toon3d", "3-D cartoon heads"),
+    Style("charcoal", "style_charcoal", "charcoal, ink and graphite drawings"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with photos_256.zip and style_*/")
+    parser.add_argument("--runs", type=Path, default=Path("runs/models"), help="folder for the run folders")
+    parser.add_argument("--out", type=Path, default=registry.bundled_folder(), help="where the model files go")
+    parser.add_argument("--resolution", type=int, default=64)
+    parser.add_argument("--channel-base", type=int, default=1536)
+    parser.add_argument("--channel-cap", type=int, default=128)
+    parser.add_argument("--images", type=int, default=200_000, help="images of the base")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=0, help="threads of PyTorch; its own choice when 0")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    keep_heap()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    base = make_base(options)
+    for style in STYLES:
+        make_style(style, base, options)
+
+
+def make_base(options: argparse.Namespace) -> Model:
+    """Train the base of faces and put it in place in half precision."""
+    photos = ImageSet.open(options.data / "photos_256.zip", options.resolution, mirror=True)
+    channels = channels_for(options.resolution, base=options.channel_base, cap=options.channel_cap)
+    generator = GeneratorAnatomy(options.resolution, channels, z_dim=128, w_dim=128, mapping_layers=4)
+    discriminator = DiscriminatorAnatomy(options.resolution, channels)
+    about = Header(
+        generator,
+        name="faces",
+        description=f"faces of people who do not exist, {options.resolution} px",
+        licence=LICENCE,
+        credit=PHOTOS,
+    )
+    settings = replace(from_scratch(options.resolution), r1_gamma=0.2)
+    # The augmentation slows the first steps, when the discriminator cannot overfit yet.
+    first = replace(settings, augment="none", images=WARM_UP, seed=1)
+    sizes = Source(generator=generator, discriminator=discriminator)
+    warm = train(photos, options.runs / "faces-warm-up", sizes, first, about=about, device=options.device)
+    rest = replace(settings, images=options.images - WARM_UP, seed=2)
+    source = Source(base=load_model(warm))
+    path = train(photos, options.runs / "faces", source, rest, about=about, device=options.device)
+    # Styles are trained from the base as it ships, rounded to half precision, so that their packs fit it exactly.
+    shipped = save_model(options.out / "faces.safetensors", load_model(path), half=True, overwrite=True)
+    registry.record_digest(shipped)
+    return load_model(shipped)
+
+
+def make_style(style: Style, base: Model, options: argparse.Namespace) -> None:
+    """Fine-tune one style and put its pack in place in half precision."""
+    exemplars = ImageSet.open(options.data / style.folder, options.resolution, mirror=True)
+    training = replace(baseline(options.resolution), images=style.images, seed=1)
+    about = Header(
+        base.generator.anatomy,
+        name=style.name,
+        description=style.description,
+        licence=LICENCE,
+        credit=f"{ARTFLOW}. Fine-tuned from faces: {PHOTOS}",
+    )
+    run = options.runs / style.name
+    path = train(exemplars, run, Source(base=base), training, about=about, device=options.device)
+    pack = save_pack(options.out / f"{style.name}.safetensors", load_model(path), base, half=True, overwrite=True)
+    registry.record_digest(pack)
+
+
+if __name__ == "__main__":
+    main()
