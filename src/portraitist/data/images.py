@@ -23,8 +23,6 @@ Example::
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -33,7 +31,8 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageChops, ImageCms
 
-from ..errors import BadImage, OutOfMemory, StorageError, UsageError
+from ..errors import BadImage, OutOfMemory, UsageError
+from ..files import write_bytes
 from .containers import Header, inspect, truncated
 
 Pixels = npt.NDArray[np.uint8]
@@ -97,30 +96,8 @@ def write_image(path: Path | str, array: Pixels) -> Path:
         raise UsageError(f"Cannot tell a picture format from the name {path.name}.", "End it in .png, .jpg or .webp.")
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, kind, **_OPTIONS[kind])
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue(), overwrite=True)
     return path
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Put a file in place in one step: written beside it, flushed to disk, renamed."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror}.", "Choose another folder.") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise StorageError(
-            f"Cannot write {path}: {error.strerror}.", "Free some space or choose another folder."
-        ) from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def resize(array: Pixels, size: int | tuple[int, int], *, method: Literal["lanczos", "area"] = "lanczos") -> Pixels:

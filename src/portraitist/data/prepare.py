@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from ..errors import BadData, BadImage, NoFaceFound, UsageError
-from .images import WHITE, Pixels, read_image, resize, write_bytes, write_image
+from ..files import write_bytes
+from .images import WHITE, Pixels, read_image, resize, write_image
 from .sources import ImageSource, open_source
 
 REPORT = "report.json"
@@ -230,4 +231,4 @@ def _read_report(path: Path, key: Mapping[str, object]) -> dict[str, Entry]:
 
 def _write_report(path: Path, key: Mapping[str, object], entries: Mapping[str, Entry]) -> None:
     content = {"settings": key, "pictures": [asdict(entries[name]) for name in sorted(entries)]}
-    write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False).encode())
+    write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False).encode(), overwrite=True)

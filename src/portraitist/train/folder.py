@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageError, UsageError
-from ..io.atomic import atomic_write
+from ..files import atomic_write
 
 LOCK = "lock.json"
 SETTINGS = "settings.json"

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import BadModel
-from ..io.atomic import atomic_write
+from ..files import atomic_write
 from ..io.model_file import tensors_digest
 from .state import TrainState
 

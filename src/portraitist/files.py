@@ -1,0 +1,94 @@
+"""Files that are either whole and new or untouched: temporary file, fsync, rename.
+
+A killed writer leaves the old file as it was; a failed one leaves no temporary file behind either.
+
+    with atomic_write(Path("model.safetensors"), overwrite=True) as file:
+        file.write(content)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import StorageError, UsageError
+
+
+@contextmanager
+def atomic_write(path: Path, *, overwrite: bool = False, needed: int | None = None) -> Iterator[BinaryIO]:
+    """Open a temporary file for writing bytes that takes the place of ``path`` when the block ends well.
+
+    Args:
+        path: The file to write; its folder is made.
+        overwrite: Replace an existing file.
+        needed: Bytes that will be written, where known: an error about a full disk names them.
+
+    Raises:
+        UsageError: The file exists and ``overwrite`` is False.
+        StorageError: The disk is full, read-only or gone.
+    """
+    refuse_existing(path, overwrite)
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        refuse_existing(path, overwrite)
+        os.replace(temporary, path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise storage_error(path, error, needed) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_bytes(path: Path, content: bytes, *, overwrite: bool = False) -> None:
+    """Write a whole file atomically; errors as in :func:`atomic_write`."""
+    with atomic_write(path, overwrite=overwrite, needed=len(content)) as file:
+        file.write(content)
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise UsageError if ``path`` exists and may not be replaced; ask before long work."""
+    if not overwrite and os.path.exists(path):  # unlike Path.exists, false for names too long
+        raise UsageError(f"{path} exists already.", "Choose another name or allow overwriting.")
+
+
+def storage_error(path: Path, error: OSError, needed: int | None = None) -> StorageError:
+    """Say what the system's error means for the user, with the bytes needed and free when the disk is full."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        wanted = "" if needed is None else f" {needed:,} bytes are needed,"
+        return StorageError(
+            f"The disk is full: cannot write {path};{wanted} {_free(path.parent):,} are free.",
+            "Free some space or write elsewhere.",
+        )
+    return StorageError(f"Cannot write {path}: {error.strerror or error}.", "Check the folder and its permissions.")
+
+
+def _flush_folder(folder: Path) -> None:
+    # Without this the rename itself can be lost. Systems that cannot open a folder do not need it.
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _free(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0

@@ -1,0 +1,1 @@
+"""Bytes to objects and back: model files, checkpoints of other programs, the registry of models."""

@@ -1,0 +1,130 @@
+"""Weights of feature networks that a user supplies: recognised from their tensors, never executed.
+
+features = load_features("vgg16.pth")
+distance = PerceptualDistance(*load_lpips("vgg16.pth", "lpips_vgg.pth"))
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..errors import BadModel
+from ..networks.features import AlexNetFeatures, Features, SqueezeNetFeatures, TrunkFeatures, VGG16Features
+from .pickles import open_torch
+
+KNOWN: tuple[type[TrunkFeatures], ...] = (VGG16Features, AlexNetFeatures, SqueezeNetFeatures)
+
+
+class Lpips(NamedTuple):
+    """The parts of an LPIPS distance, in the order in which ``PerceptualDistance`` takes them."""
+
+    features: Features
+    weights: tuple[Tensor, ...]
+    """[C] per tap."""
+    name: str
+
+
+def load_features(path: Path | str, *, largest: int | None = None) -> Features:
+    """Read VGG16, AlexNet or SqueezeNet 1.1 under torchvision's names from ``.pth``, ``.safetensors`` or ``.npz``.
+
+    Args:
+        path: File to read; the tensors of a classifier in it are left out.
+        largest: Images with a longer side are resized to it before the network sees them.
+
+    Raises:
+        BadModel: The file is damaged or of another network.
+        UntrustedFile: The file asks for code to be run.
+    """
+    return _load_trunk(Path(path), largest)
+
+
+def load_lpips(trunk: Path | str, heads: Path | str, *, largest: int | None = None) -> Lpips:
+    """Read a trunk and the channel weights fitted on it (LPIPS v0.1, ``lin{k}.model.1.weight`` [1, C, 1, 1]).
+
+    The weights mean something only over torchvision's own trunk; no file tells where a trunk came from.
+
+    Raises:
+        BadModel: A file is damaged, or the heads belong to another network.
+        UntrustedFile: A file asks for code to be run.
+    """
+    features, found = _load_trunk(Path(trunk), largest), read_tensors(Path(heads))
+    wanted = _tap_widths(features)
+    names = [f"lin{k}.model.1.weight" for k in range(len(wanted))]
+    shapes = {k: tuple(v.shape) for k, v in found.items()}
+    if shapes != {k: (1, width, 1, 1) for k, width in zip(names, wanted, strict=True)}:
+        raise BadModel(f"{Path(heads).name} does not hold LPIPS weights for {features.name}: it has {shapes}.")
+    return Lpips(features, tuple(found[k].float().flatten() for k in names), f"LPIPS ({features.name})")
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read named tensors from a file of ``torch.save``, safetensors or numpy; nothing in it is executed."""
+    if not path.is_file():
+        raise BadModel(f"There is no file {path}.")
+    readers = {".pth": open_torch, ".pt": open_torch, ".safetensors": _read_safetensors, ".npz": _read_npz}
+    if path.suffix.lower() not in readers:
+        raise BadModel(f"{path.name} is of no kind that holds weights.", f"Use one of {', '.join(readers)}.")
+    found: Any = readers[path.suffix.lower()](path)
+    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        found = found["state_dict"]
+    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise BadModel(f"{path.name} holds something else than named tensors.", "Save the network's state_dict().")
+    for name, value in found.items():
+        if not torch.isfinite(value).all():
+            raise BadModel(f"{path.name}: tensor {name} holds NaN or infinity.")
+    return {str(k): v for k, v in found.items()}
+
+
+def _load_trunk(path: Path, largest: int | None) -> TrunkFeatures:
+    tensors = read_tensors(path)
+    network = _recognised(tensors)
+    if network is None:
+        raise BadModel(
+            f"{path.name} is none of {', '.join(n.name for n in KNOWN)}; it begins with {sorted(tensors)[:3]}.",
+            "Give weights under torchvision's names.",
+        )
+    try:
+        return network(tensors, largest=largest)
+    except BadModel as error:
+        raise BadModel(f"{path.name}: {error.message}", error.cure) from error
+
+
+def _recognised(tensors: Mapping[str, Tensor]) -> type[TrunkFeatures] | None:
+    """Return the network that knows most of the tensors, if it knows more than half of its own."""
+    with torch.device("meta"):
+        own = {n: {f"features.{k}": v.shape for k, v in n.layers().state_dict().items()} for n in KNOWN}
+    share = {
+        n: sum(k in tensors and tensors[k].shape == shape for k, shape in shapes.items()) / len(shapes)
+        for n, shapes in own.items()
+    }
+    best = max(share, key=lambda n: share[n])
+    return best if share[best] > 0.5 else None
+
+
+def _tap_widths(features: TrunkFeatures) -> list[int]:
+    side = features.smallest
+    device = next(features.parameters()).device
+    return [x.shape[1] for x in features.taps(torch.zeros(1, 3, side, side, device=device))]
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise BadModel(f"{path.name} is not a whole safetensors file ({error}).") from error
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {k: torch.from_numpy(file[k]) for k in file.files}
+    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise BadModel(f"{path.name} is not a whole file of numpy arrays ({error}).") from error

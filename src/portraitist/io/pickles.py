@@ -1,0 +1,338 @@
+"""Pickles of other programs, read without running anything they ask for.
+
+Opening a StyleGAN pickle the usual way executes Python source stored in it. Here the only names a file may call are
+those of a short list, each bound to a function of this module: tensors and arrays are rebuilt from checked sizes,
+objects become inert records of their class name and attributes, source text stays text.
+
+    opened = open_pickle(Path("network.pkl"))
+    opened.tree["G_ema"].state["_init_kwargs"]
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import pickle
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..errors import BadModel, PortraitistError, UntrustedFile
+
+LARGEST_FILE = 8 << 30
+"""Bytes; several times the largest StyleGAN2 checkpoint with its optimiser."""
+
+DAMAGED = "The file is damaged or its download was interrupted; fetch it again and compare sizes."
+
+
+@dataclass
+class Record:
+    """An object of a foreign class as plain data; nothing of that class runs."""
+
+    name: str = ""
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def accept(self, state: object) -> None:
+        """Take the attributes that the pickle stores."""
+        if not isinstance(state, dict):
+            raise BadModel(f"The pickled {self.name} has no named attributes.", DAMAGED)
+        self.state = state
+
+
+class Network(Record):
+    """A network of TensorFlow StyleGAN."""
+
+    def __init__(self) -> None:
+        super().__init__("dnnlib.tflib.network.Network")
+
+
+@dataclass
+class Array:
+    """A numpy array; ``values`` is set once the pickle has told its contents."""
+
+    values: npt.NDArray[Any] | None = None
+
+    def accept(self, state: object) -> None:
+        """Take shape, type and contents from numpy's state tuple."""
+        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], Number):
+            raise BadModel("an array of the pickle is malformed.", DAMAGED)
+        flat = np.frombuffer(_bytes(state[4]), state[2].numpy)
+        self.values = flat.reshape(_sizes(state[1]), order="F" if state[3] else "C")
+
+
+@dataclass
+class Number:
+    """A numeric type of numpy."""
+
+    code: str
+    order: str = "="
+
+    def accept(self, state: object) -> None:
+        """Take the byte order from numpy's state tuple."""
+        if isinstance(state, tuple) and len(state) > 1:
+            self.order = str(state[1])
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """The type itself; only numbers are possible."""
+        return np.dtype(self.code).newbyteorder(self.order if self.order in "<>" else "=")  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The storage of a tensor."""
+
+    content: torch.UntypedStorage
+    dtype: torch.dtype
+
+
+class Fields(dict[str, Any]):
+    """A dictionary of NVIDIA's own class."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A pickle that has been read."""
+
+    tree: Any
+    content: bytes
+    """The file."""
+    spans: dict[int, tuple[int, int]]
+    """Where in the file the storage of a tensor lies: its data pointer to the start and end of the embedded bytes."""
+
+
+def open_pickle(path: Path) -> Opened:
+    """Read a pickle with the names of the list only.
+
+    Raises:
+        UntrustedFile: The file asks for anything else; the message names it.
+        BadModel: The file is not a pickle, or it is damaged.
+    """
+    content = read_bytes(path)
+    refuse_other_files(path, content[:512])
+    reader = _Reader(content)
+    try:
+        tree = reader.load()
+    except PortraitistError as error:
+        raise type(error)(f"{path}: {error.message}", error.cure) from error
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise BadModel(f"{path} cannot be read as a pickle ({type(error).__name__}: {error}).", DAMAGED) from error
+    return Opened(tree, content, reader.spans)
+
+
+def open_torch(path: Path) -> Any:
+    """Read a file of ``torch.save`` as tensors and plain values; ``argparse.Namespace`` alone is allowed besides.
+
+    Raises:
+        UntrustedFile: The file asks for anything else; the message names it.
+        BadModel: The file is not of this kind, or it is damaged.
+    """
+    refuse_other_files(path, read_head(path, 512))
+    if zipfile.is_zipfile(path):
+        zip_index(path)
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refusal(path, str(error)) from error
+    except Exception as error:  # as above
+        raise BadModel(f"{path} cannot be read as a PyTorch file ({type(error).__name__}).", DAMAGED) from error
+
+
+def read_head(path: Path, count: int) -> bytes:
+    """Read the first ``count`` bytes of a file, or all if it is shorter."""
+    with _opened(path) as file:
+        return file.read(count)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file of sensible size."""
+    with _opened(path) as file:
+        return file.read()
+
+
+def zip_index(path: Path, count: int = 1 << 20) -> bytes:
+    """Return the start of the pickle that names the tensors in a file of ``torch.save``, which is a zip archive.
+
+    Raises:
+        BadModel: The archive is damaged, not of ``torch.save``, or compressed: it could unpack to any size.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            if stored and len(names) == 1:
+                with archive.open(names[0]) as file:
+                    return file.read(count)
+    except Exception as error:  # as above
+        raise BadModel(f"{path} cannot be read as a PyTorch file ({error}).", DAMAGED) from error
+    raise BadModel(f"{path} is a zip archive, but not of torch.save.", "Unpack it and give the model inside.")
+
+
+def refuse_other_files(path: Path, head: bytes) -> None:
+    """Raise BadModel with the cure if the first bytes show something often mistaken for a model."""
+    text = head.lstrip().lower()
+    if not head:
+        raise BadModel(f"{path} is empty.", DAMAGED)
+    if head.startswith(b"version https://git-lfs"):
+        raise BadModel(f"{path} is a Git LFS pointer, not the model itself.", "Run `git lfs pull` where it came from.")
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        raise BadModel(f"{path} is a web page, not a model.", "Download the file itself instead of its page.")
+    if head.startswith((b"7z\xbc\xaf", b"\x1f\x8b", b"Rar!", b"BZh", b"\xfd7zXZ")):
+        raise BadModel(f"{path} is a compressed archive.", "Unpack it and give the model inside.")
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise BadModel(f"{path} is larger than any StyleGAN2 checkpoint.", "Is it the file you meant?")
+        return path.open("rb")
+    except OSError as error:
+        raise BadModel(f"Cannot read {path}: {error.strerror}.", "Check the name and the permissions.") from error
+
+
+class _Reader(pickle._Unpickler):
+    """The pure-Python unpickler: it trusts no length in the file, and each of its steps can be replaced."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="latin1")
+        self.content = content
+        self.spans: dict[int, tuple[int, int]] = {}
+        self.cursor = 0
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("torch.storage", "_load_from_bytes"):
+            return self.storage
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise UntrustedFile(
+                f"the file asks for {module}.{name}, which no StyleGAN2 model needs.",
+                "Do not open it with other programs; get the model from its author.",
+            ) from None
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise BadModel("the pickle refers to objects outside it.", "Give the whole checkpoint.")
+
+    def load_build(self) -> None:
+        """Give state to inert objects only, so that no class or function here can be changed by a file."""
+        state = self.stack.pop()  # type: ignore[attr-defined]
+        target = self.stack[-1]  # type: ignore[attr-defined]
+        if not isinstance(target, Record | Array | Number):
+            raise UntrustedFile(f"the file sets attributes of {type(target).__name__}.")
+        target.accept(state)
+
+    def storage(self, payload: bytes) -> Numbers:
+        """Rebuild the numbers of one tensor from the nested file that holds them, and remember where it lies."""
+        if payload[:2] == b"PK":
+            raise BadModel("the pickle nests an archive where numbers belong.")
+        try:
+            storage = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise _refusal(Path("storage"), str(error)) from error
+        if not isinstance(storage, torch.storage.TypedStorage):
+            raise BadModel("the pickle nests something else where numbers belong.")
+        numbers = storage._untyped_storage
+        start = self.content.find(payload, self.cursor)
+        if start >= 0:
+            self.cursor = start + len(payload)
+            self.spans[numbers.data_ptr()] = (start, self.cursor)
+        return Numbers(numbers, storage.dtype)
+
+    dispatch = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}  # type: ignore[dict-item] # noqa: RUF012
+
+
+def _tensor(storage: Numbers, offset: int, size: Any, stride: Any, *_: object) -> Tensor:
+    (offset,), size, stride = _sizes([offset]), _sizes(size), _sizes(stride)
+    if not isinstance(storage, Numbers) or len(size) != len(stride):
+        raise BadModel("a tensor of the pickle is malformed.", DAMAGED)
+    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    if math.prod(size) and last >= storage.content.nbytes() // storage.dtype.itemsize:
+        raise BadModel("a tensor of the pickle reaches beyond its numbers.", DAMAGED)
+    return torch.empty(0, dtype=storage.dtype).set_(storage.content, offset, size, stride)
+
+
+def _parameter(data: Tensor, *_: object) -> Tensor:
+    return data
+
+
+def _persistent(meta: dict[str, Any]) -> Record:
+    record = Record(str(meta["class_name"]))
+    record.accept(meta["state"])
+    return record
+
+
+def _number(code: str, *_: object) -> Number:
+    if not re.fullmatch(r"[<>=|]?(b1|[iu][1248]|f[248])", code):
+        raise UntrustedFile(f"the file holds an array of {code!r}, not of numbers.")
+    return Number(code)
+
+
+def _scalar(kind: Number, content: bytes) -> float | int | bool:
+    value: float | int | bool = np.frombuffer(_bytes(content), kind.numpy, count=1)[0].item()
+    return value
+
+
+def _array(*_: object) -> Array:
+    return Array()
+
+
+def _encoded(text: str, encoding: str = "latin1") -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise UntrustedFile(f"the file asks for the text encoding {encoding!r}.")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    return b""
+
+
+def _bytes(content: bytes | str) -> bytes:
+    return content.encode("latin1") if isinstance(content, str) else bytes(content)
+
+
+def _sizes(values: Any) -> tuple[int, ...]:
+    sizes = tuple(values)
+    if len(sizes) > 8 or any(type(v) is not int or v < 0 for v in sizes):
+        raise BadModel("a tensor of the pickle has impossible sizes.", DAMAGED)
+    return sizes
+
+
+_ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("builtins", "set"): set,
+    ("__builtin__", "set"): set,
+    ("builtins", "bytes"): _no_bytes,
+    ("__builtin__", "bytes"): _no_bytes,
+    ("_codecs", "encode"): _encoded,
+    ("dnnlib.util", "EasyDict"): Fields,
+    ("dnnlib.tflib.network", "Network"): Network,
+    ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("numpy", "dtype"): _number,
+    ("numpy", "ndarray"): _array,
+    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _array for core in ("core", "_core")},
+}
+
+
+def _refusal(path: Path, message: str) -> PortraitistError:
+    """Tell a file that asks for code from one that is merely broken."""
+    found = re.search(r"GLOBAL ([\w.]+)", message) or re.search(r"<(?:class|function) '?([\w.]+)", message)
+    if found:
+        return UntrustedFile(
+            f"{path} asks for {found[1]}, which no StyleGAN2 model needs.",
+            "Do not open it with other programs; get the model from its author.",
+        )
+    return BadModel(f"{path} cannot be read as a PyTorch file.", DAMAGED)

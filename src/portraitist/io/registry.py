@@ -1,0 +1,181 @@
+"""Models by name: those bundled with the package and those a user has added.
+
+Both folders hold model files beside a ``digests.json`` with the SHA-256 of each; a file whose bytes differ is refused.
+
+    model = load("toon3d")          # by name
+    model = load("runs/mine")       # a run folder, or any model file
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from ..errors import BadModel, PortraitistError, UntrustedFile, UsageError
+from ..files import atomic_write
+from .model_file import Header, Model, generator_digest, load_model, read_header
+
+DIGESTS = "digests.json"
+SUFFIX = ".safetensors"
+# What `train` leaves in a run folder, the most useful first.
+RUN_FILES = ("style.safetensors", "model.safetensors")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model that can be loaded by name."""
+
+    name: str
+    path: Path
+    where: str
+    """``bundled`` or ``user``."""
+    sha256: str
+    header: Header
+
+
+def bundled_folder() -> Path:
+    """Return the folder of models inside the package."""
+    return Path(str(files("portraitist"))) / "models"
+
+
+def user_folder() -> Path:
+    """Return the folder of the user's models: ``PORTRAITIST_MODELS``, or the platform's place for data of programs."""
+    if chosen := os.environ.get("PORTRAITIST_MODELS"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        root = Path(os.environ.get("LOCALAPPDATA", str(Path.home() / "AppData/Local")))
+    elif sys.platform == "darwin":
+        root = Path.home() / "Library/Application Support"
+    else:
+        root = Path(os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local/share")))
+    return root / "portraitist" / "models"
+
+
+def entries(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[Entry]:
+    """Return all known models, bundled ones first; of two with one name the user's counts.
+
+    Args:
+        on_bad: Told of files that cannot be read; they are left out.
+    """
+    found: dict[str, Entry] = {}
+    for where, folder in (("bundled", bundled_folder()), ("user", user_folder())):
+        digests = _read_digests(folder)
+        for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []:
+            try:
+                header = read_header(path)
+            except PortraitistError as error:
+                if on_bad is not None:
+                    on_bad(path, error)
+                continue
+            found[path.stem] = Entry(path.stem, path, where, digests.get(path.name, ""), header)
+    return list(found.values())
+
+
+def find(name: Path | str) -> Path:
+    """Return the file of a model given by name, by path or by run folder.
+
+    Raises:
+        UsageError: There is none; the message lists the names known.
+    """
+    path = Path(name)
+    if path.is_dir():
+        for candidate in RUN_FILES:
+            if (path / candidate).is_file():
+                return path / candidate
+        raise UsageError(f"The folder {path} holds no trained model.", "Give a run folder of `portraitist train`.")
+    if path.is_file():
+        return path
+    known = entries()
+    for entry in known:
+        if entry.name == str(name):
+            _verify(entry)
+            return entry.path
+    names = ", ".join(e.name for e in known) or "none"
+    raise UsageError(f"There is no model '{name}', neither as a file nor by name.", f"Known names: {names}.")
+
+
+def load(name: Path | str) -> Model:
+    """Load a model by name, path or run folder; the base of a style pack is found by its digest.
+
+    Raises:
+        PortraitistError: There is no such model, it is damaged, or its base is not known.
+    """
+    path = find(name)
+    return load_model(path, find_base=lambda header: base_of(header, path))
+
+
+def base_of(header: Header, path: Path) -> Model:
+    """Return the base that a style pack belongs to: one of the known models, or a file beside the pack."""
+    candidates = [e.path for e in entries() if e.header.kind == "model"]
+    candidates += sorted(path.parent.glob(f"*{SUFFIX}"))
+    candidates.sort(key=lambda p: p.stem != header.base_name)
+    for candidate in candidates:
+        try:
+            if candidate == path or read_header(candidate).generator != header.generator:
+                continue
+            base = load_model(candidate)
+        except PortraitistError:
+            continue
+        if generator_digest(base) == header.base_digest:
+            return base
+    raise BadModel(
+        f"The base '{header.base_name}' (digest {header.base_digest[:12]}...) of {path.name} is not known.",
+        "Add it with `portraitist models add FILE`.",
+    )
+
+
+def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry:
+    """Copy a model file into the user's folder, where it can be loaded by name.
+
+    Args:
+        path: A native model file.
+        name: Name to load it by; that of its header, or of the file, when empty.
+        overwrite: Replace a model of that name.
+    """
+    path = find(path)
+    header = read_header(path)
+    name = name or header.name or path.stem
+    if Path(name).name != name or name.startswith("."):
+        raise UsageError(f"'{name}' cannot be a model's name.", "Use letters, digits, - and _.")
+    load_model(path, find_base=lambda h: base_of(h, path))
+    target = user_folder() / f"{name}{SUFFIX}"
+    with path.open("rb") as source, atomic_write(target, overwrite=overwrite) as file:
+        shutil.copyfileobj(source, file)
+    record_digest(target)
+    return Entry(name, target, "user", file_sha256(target), header)
+
+
+def record_digest(path: Path) -> None:
+    """Note the SHA-256 of a model file in the ``digests.json`` beside it."""
+    digests = _read_digests(path.parent) | {path.name: file_sha256(path)}
+    with atomic_write(path.parent / DIGESTS, overwrite=True) as file:
+        file.write(json.dumps(digests, indent=1, sort_keys=True).encode() + b"\n")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_digests(folder: Path) -> dict[str, str]:
+    path = folder / DIGESTS
+    if not path.is_file():
+        return {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return {str(k): str(v) for k, v in found.items()}
+
+
+def _verify(entry: Entry) -> None:
+    if entry.sha256 and file_sha256(entry.path) != entry.sha256:
+        raise UntrustedFile(
+            f"{entry.path} has changed since it was added (its SHA-256 is not {entry.sha256[:12]}...).",
+            "Remove it and add or install it again.",
+        )

@@ -1,0 +1,85 @@
+"""TensorFlow checkpoints built in the documented layout from networks of this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from foreign_files import make_networks, write_legacy_pickle
+
+from portraitist.errors import BadModel
+from portraitist.io.legacy_tf import read_legacy
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize(
+    ("resolution", "channels", "depth"), [(8, (3, 7), 1), (16, (6, 5, 4), 8), (32, (4, 8, 2, 6), 3)]
+)
+@torch.no_grad()
+def test_networks_draw_and_score_the_same(
+    tmp_path: Path, resolution: int, channels: tuple[int, ...], depth: int, protocol: int
+) -> None:
+    networks = make_networks(resolution, channels, z_dim=4, depth=depth, group=2)
+    write_legacy_pickle(tmp_path / "in.pkl", networks, protocol=protocol)
+    again = read_legacy(tmp_path / "in.pkl")
+    assert networks.generator is not None and networks.discriminator is not None
+    assert again.generator is not None and again.discriminator is not None
+    z = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+    images = networks.generator(z)
+    span = float(images.max() - images.min())
+    assert float((again.generator(z) - images).abs().max()) / span < 1e-4
+    assert torch.allclose(again.discriminator(images), networks.discriminator(images), rtol=1e-4)
+    assert torch.equal(again.generator.w_mean, networks.generator.w_mean)
+
+
+def test_averaged_and_trained_generator_can_be_told_apart(tmp_path: Path) -> None:
+    write_legacy_pickle(tmp_path / "in.pkl", make_networks())
+    trained, other = read_legacy(tmp_path / "in.pkl", "G").generator, make_networks(seed=99).generator
+    assert trained is not None and other is not None
+    assert torch.equal(trained.w_mean, other.w_mean)
+
+
+def test_embedded_source_is_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PICKLE_CANARY", str(tmp_path / "canary"))
+    write_legacy_pickle(tmp_path / "in.pkl", make_networks())
+    read_legacy(tmp_path / "in.pkl")
+    assert b"embedded source was executed" in (tmp_path / "in.pkl").read_bytes()
+    assert not (tmp_path / "canary").exists()
+
+
+def _synthesis(generator: Any) -> Any:
+    return generator.state["components"]["synthesis"].state
+
+
+def _orig(generator: Any, _: Any) -> None:
+    state = _synthesis(generator)
+    state["variables"] = [(n.replace("16x16/ToRGB", "ToRGB_lod0"), v) for n, v in state["variables"]]
+
+
+def _drop(generator: Any, _: Any) -> None:
+    state = _synthesis(generator)
+    state["variables"] = [(n, v) for n, v in state["variables"] if n != "noise2"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda g, d: _synthesis(g)["static_kwargs"].update(architecture="resnet"), "architecture 'resnet'"),
+        (lambda g, d: d.state["static_kwargs"].update(architecture="orig"), "architecture 'orig'"),
+        (lambda g, d: g.state["static_kwargs"].update(label_size=3), "label_size 3"),
+        (lambda g, d: g.state["static_kwargs"].update(resample_kernel=[1, 2, 1]), "another filter"),
+        (lambda g, d: g.state.update(version=3), "version 3"),
+        (_orig, "one output per resolution"),
+        (_drop, "lacks synthesis/noise2"),
+        (lambda g, d: _synthesis(g)["variables"].append(("4x4/New", np.zeros(2, np.float32))), "4x4/New"),
+        (lambda g, d: _synthesis(g).update(variables=[("a",)]), "not a network"),
+        (lambda g, d: g.state.update(components={"synthesis": 1}), "not a network"),
+    ],
+)
+def test_other_networks_are_refused(tmp_path: Path, edit: Any, message: str) -> None:
+    write_legacy_pickle(tmp_path / "in.pkl", make_networks(), edit)
+    with pytest.raises(BadModel, match=message):
+        read_legacy(tmp_path / "in.pkl")
