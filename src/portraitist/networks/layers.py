@@ -139,5 +139,5 @@ class ToRGB(nn.Module):
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Lay the channels of features [N, C, H, W] side by side, the order in which convolution and filters run fastest."""
+    """Lay the channels of features [N, C, H, W] side by side, as convolutions and filters run fastest."""
     return x.contiguous(memory_format=torch.channels_last)

@@ -18,9 +18,7 @@ class Mapping(nn.Module):
     def __init__(self, z_dim: int, w_dim: int, layers: int) -> None:
         super().__init__()
         sizes = [z_dim, *[w_dim] * layers]
-        self.layers = nn.ModuleList(
-            Linear(i, o, rectify=True, learning_rate=LEARNING_RATE) for i, o in pairwise(sizes)
-        )
+        self.layers = nn.ModuleList(Linear(i, o, rectify=True, learning_rate=LEARNING_RATE) for i, o in pairwise(sizes))
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents [N, z_dim]; their length does not matter, only their direction."""

@@ -84,4 +84,9 @@ def _filter(x: Tensor, plane: Tensor, down: int, pad: tuple[int, int]) -> Tensor
 
 
 def _pad(x: Tensor, before: int, after: int) -> Tensor:
-    return F.pad(x, (before, after, before, after)) if before or after else x
+    if max(before, after) > 0:
+        x = F.pad(x, (max(before, 0), max(after, 0)) * 2)
+    if min(before, after) < 0:
+        rows, columns = (slice(max(-before, 0), side - max(-after, 0)) for side in x.shape[2:])
+        x = x[:, :, rows, columns]
+    return x

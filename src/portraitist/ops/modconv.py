@@ -71,7 +71,7 @@ def enlarging_conv(x: Tensor, weight: Tensor, kernel: Tensor | None, up: int) ->
 
 
 def enlarging_pad(k: int, t: int, up: int) -> tuple[int, int]:
-    """Return the padding that makes a filter of ``t`` taps give H * up rows after a transposed convolution of size ``k``."""
+    """Return the padding with which ``t`` taps give H * up rows after a transposed convolution of size ``k``."""
     p = t - up - (k - 1)
     return (p + 1) // 2 + up - 1, p // 2 + 1
 

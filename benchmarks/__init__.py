@@ -1,0 +1,1 @@
+"""Speed of the networks against their reference forms and against the machine: ``python -m benchmarks``."""
