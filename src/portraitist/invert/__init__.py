@@ -1,0 +1,17 @@
+"""From pictures to codes. Every way is an :class:`Inverter`; the optimiser is :class:`Projector`."""
+
+from .inverter import Inverted, Inverter
+from .prior import Prior, fit_prior
+from .projector import Projection, Projector, image2stylegan, portrait, stylegan2
+
+__all__ = [
+    "Inverted",
+    "Inverter",
+    "Prior",
+    "Projection",
+    "Projector",
+    "fit_prior",
+    "image2stylegan",
+    "portrait",
+    "stylegan2",
+]

@@ -1,0 +1,81 @@
+"""How alike two pictures look: the distance of their features in the form of LPIPS, and plain pixels beside it.
+
+looks = PerceptualDistance(DiscriminatorFeatures(discriminator))
+target = looks.prepare(photos)                  # once
+loss = looks.distance(images, target).sum()     # in each step
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..networks.features import Features
+
+EPSILON = 1e-10
+
+Prepared = tuple[Tensor, ...]
+"""Unit-normalised maps [N, C, h, w], one per tap."""
+
+
+class PerceptualDistance:
+    """Zhang et al. 2018, arXiv:1801.03924, Eq. 1: squared difference of unit feature vectors, averaged over places.
+
+    It is LPIPS only with that paper's channel weights over the trunk they were fitted on; ``name`` says what it is.
+    """
+
+    def __init__(self, features: Features, weights: Sequence[Tensor] | None = None, name: str = "") -> None:
+        """Choose the features.
+
+        Args:
+            features: The network that looks.
+            weights: Weight of each channel, [C] per tap; 1 everywhere when None.
+            name: What to call the distance in reports; that of the network by default.
+        """
+        self.features = features
+        self.weights = None if weights is None else tuple(w.detach().reshape(-1, 1, 1) for w in weights)
+        self.name = name or f"{features.name} distance"
+
+    def __call__(self, images: Tensor, others: Tensor) -> Tensor:
+        """Return the distance [N] of images [N, 3, H, W] in [-1, 1] to others."""
+        return self.distance(images, self.prepare(others))
+
+    def prepare(self, images: Tensor) -> Prepared:
+        """Return what :meth:`distance` needs of images [N, 3, H, W]; differentiable."""
+        return tuple(unit_channels(x) for x in self.features.taps(images))
+
+    def distance(self, images: Tensor, prepared: Prepared) -> Tensor:
+        """Return the distance [N] of images to prepared ones, summed over taps; 0 where they are equal."""
+        total = images.new_zeros(())
+        for k, (mine, theirs) in enumerate(zip(self.prepare(images), prepared, strict=True)):
+            square = (mine - theirs).square()
+            if self.weights is not None:
+                square = square * self.weights[k].to(square)
+            total = total + square.sum(1).mean((1, 2))
+        return total
+
+
+def unit_channels(x: Tensor) -> Tensor:
+    """Scale the vector of channels at each place of [N, C, h, w] to unit length; its gradient is finite at 0 too."""
+    return x * torch.rsqrt(x.square().sum(1, keepdim=True) + EPSILON)
+
+
+def pixel_error(images: Tensor, others: Tensor) -> Tensor:
+    """Return the mean squared difference of pixels per image: [N]."""
+    return (images - others).square().mean((1, 2, 3))
+
+
+def pyramid_error(images: Tensor, others: Tensor, smallest: int = 8) -> Tensor:
+    """Return :func:`pixel_error` averaged over the images and their halvings down to ``smallest`` pixels: [N].
+
+    Shape and shading at large weigh more than fine texture, which a small generator cannot draw anyway.
+    """
+    difference, errors = images - others, []
+    while True:
+        errors.append(difference.square().mean((1, 2, 3)))
+        if min(difference.shape[2:]) < 2 * smallest:
+            return torch.stack(errors).mean(0)
+        difference = F.avg_pool2d(difference, 2)
