@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..ops.bias_act import SLOPE
+from ..spaces import sample_w
 
 FLOOR = 1e-3
 """Least variance along a direction, relative to the largest: directions that w never takes are not divided by zero."""
@@ -46,18 +47,8 @@ class Prior:
 
 
 def fit_prior(mapping: Callable[[Tensor], Tensor], z_dim: int, *, count: int = 10_000, seed: int = 123) -> Prior:
-    """Fit the Gaussian to ``count`` latents of the prior.
-
-    Args:
-        mapping: Latents [N, z_dim] to w [N, w_dim], on the processor.
-        z_dim: Size of a latent.
-        count: Number of latents; 10,000 and seed 123 are those of the StyleGAN2 projector.
-        seed: Seed of the latents.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        w = torch.cat([mapping(torch.randn(1000, z_dim, generator=generator)) for _ in range(-(-count // 1000))])
-    w = w[:count].double()
+    """Fit the Gaussian to latents of the prior; arguments as in :func:`portraitist.spaces.sample_w`."""
+    w = sample_w(mapping, z_dim, count=count, seed=seed)
     mean, p = w.mean(0), unrectified(w)
     centre = p.mean(0)
     variances, directions = torch.linalg.eigh((p - centre).t().cov())

@@ -144,6 +144,8 @@ def open_torch(path: Path) -> Any:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if not zipfile.is_zipfile(path):
+            open_pickle(path)  # names what a plain pickle asks for
         raise _refusal(path, str(error)) from error
     except Exception as error:  # as above
         raise BadModel(f"{path} cannot be read as a PyTorch file ({type(error).__name__}).", DAMAGED) from error

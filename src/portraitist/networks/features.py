@@ -11,7 +11,6 @@ arXiv:1801.03924, Sec. 3).
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import BadModel
+from .digest import tensors_digest
 from .discriminator import Discriminator
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -50,7 +50,7 @@ class DiscriminatorFeatures(nn.Module):
         """Take a frozen copy, so that later training changes neither the features nor their digest."""
         super().__init__()
         self.network = copy.deepcopy(discriminator).eval().requires_grad_(False)
-        self.digest = weights_digest(self.network)
+        self.digest = tensors_digest(self.network.state_dict())
 
     def taps(self, images: Tensor) -> list[Tensor]:
         """Return maps [N, C, r, r] for r = R, R / 2, ..., 4; images of another size are resized to R."""
@@ -86,7 +86,7 @@ class TrunkFeatures(nn.Module):
         _check_fit(self.name, mine, self.state_dict())
         self.load_state_dict(mine, assign=True)
         self.eval().requires_grad_(False)
-        self.digest = weights_digest(self)
+        self.digest = tensors_digest(self.state_dict())
         self.largest = largest
         mean, deviation = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_DEVIATION))
         self.register_buffer("factor", 0.5 / deviation, persistent=False)
@@ -189,15 +189,6 @@ def resized(images: Tensor, side: int) -> Tensor:
     if images.shape[2:] == (side, side):
         return images
     return F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
-
-
-def weights_digest(module: nn.Module) -> str:
-    """Return the SHA-256 over the names and float32 values of a network's stored tensors."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(f"{name}{list(value.shape)}".encode())
-        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _check_fit(name: str, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

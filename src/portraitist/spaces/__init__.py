@@ -1,6 +1,6 @@
 """Spaces of codes and what one does in them."""
 
-from .algebra import Statistics, lerp, mix, statistics, truncate
+from .algebra import Statistics, lerp, mix, sample_w, statistics, truncate
 from .codes import Code, W, WPlus, Z, ZPlus
 
-__all__ = ["Code", "Statistics", "W", "WPlus", "Z", "ZPlus", "lerp", "mix", "statistics", "truncate"]
+__all__ = ["Code", "Statistics", "W", "WPlus", "Z", "ZPlus", "lerp", "mix", "sample_w", "statistics", "truncate"]

@@ -55,10 +55,18 @@ class Statistics:
 
 
 def statistics(mapping: Callable[[Tensor], Tensor], z_dim: int, *, count: int = 10_000, seed: int = 123) -> Statistics:
-    """Measure w over ``count`` latents of the prior, in double precision so that the order does not matter.
+    """Measure w over latents of the prior; arguments as in :func:`sample_w`."""
+    w = sample_w(mapping, z_dim, count=count, seed=seed)
+    mean = w.mean(0, keepdim=True)
+    deviation = float(((w - mean).square().sum() / len(w)).sqrt())
+    return Statistics(W(mean.float()), deviation)
+
+
+def sample_w(mapping: Callable[[Tensor], Tensor], z_dim: int, *, count: int = 10_000, seed: int = 123) -> Tensor:
+    """Map latents of the prior: [count, w_dim] in double precision, so that the order of later sums hardly matters.
 
     Args:
-        mapping: Latents [N, z_dim] to w [N, w_dim].
+        mapping: Latents [N, z_dim] to w [N, w_dim], on the CPU.
         z_dim: Size of a latent.
         count: Number of latents; 10,000 and seed 123 are those of the StyleGAN2 projector.
         seed: Seed of the latents.
@@ -66,7 +74,4 @@ def statistics(mapping: Callable[[Tensor], Tensor], z_dim: int, *, count: int = 
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         w = torch.cat([mapping(torch.randn(1000, z_dim, generator=generator)) for _ in range(-(-count // 1000))])
-    w = w[:count].double()
-    mean = w.mean(0, keepdim=True)
-    deviation = float(((w - mean).square().sum() / len(w)).sqrt())
-    return Statistics(W(mean.float()), deviation)
+    return w[:count].double()

@@ -1,0 +1,49 @@
+"""The README tells the truth: its commands, options, targets and names exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import portraitist
+from portraitist.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = sorted(set(re.findall(r"^ {4}portraitist (.+?)(?:\s{2,}#.*|\s#.*)?$", README, re.MULTILINE)))
+
+
+def test_the_readme_shows_commands() -> None:
+    assert len(COMMANDS) > 8
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_and_option_of_the_readme_exists(line: str) -> None:
+    name, *words = shlex.split(line)
+    group = get_command(app)
+    commands = group.commands  # type: ignore[attr-defined]
+    assert name in commands, name
+    known = {option for parameter in commands[name].params for option in parameter.opts}
+    assert [w for w in words if re.match(r"--?[a-z]", w) and w not in known] == []
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z]+)", README))))
+def test_every_make_target_of_the_readme_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
+def test_every_file_that_the_readme_links_exists(link: str) -> None:
+    assert (ROOT / link).is_file(), link
+
+
+def test_public_names_can_be_imported_and_the_version_is_in_the_changelog() -> None:
+    for name in portraitist.__all__:
+        assert getattr(portraitist, name) is not None
+    assert f"## {portraitist.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    with pytest.raises(AttributeError):
+        portraitist.nothing_of_that_name  # noqa: B018
