@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+
+from portraitist.io import registry
+from portraitist.io.model_file import Header, Model
+from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -24,3 +30,47 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the folder of shared data (PORTRAITIST_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Model:
+    """An untrained base of 16 pixels; tests must not change it."""
+    return make_model(seed=0, name="tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_style(tiny_model: Model) -> Model:
+    """The tiny base with other colours and other coarse weights, as a fine-tuning would leave it."""
+    return restyled(tiny_model, "wild")
+
+
+@pytest.fixture
+def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of the user's models; nothing is bundled."""
+    folder = tmp_path / "user models"
+    monkeypatch.setenv("PORTRAITIST_MODELS", str(folder))
+    monkeypatch.setattr(registry, "bundled_folder", lambda: tmp_path / "bundled")
+    return folder
+
+
+def make_model(seed: int = 0, name: str = "", resolution: int = 16) -> Model:
+    """Make an untrained model of few channels."""
+    channels = (8,) * (resolution.bit_length() - 2)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        generator = Generator(GeneratorAnatomy(resolution, channels, 16, 16, 2)).eval()
+        discriminator = Discriminator(DiscriminatorAnatomy(resolution, channels)).eval()
+        torch.nn.init.normal_(generator.w_mean, std=0.1)
+    header = Header(generator.anatomy, discriminator.anatomy, name=name, licence="CC0-1.0", credit="Nobody")
+    return Model(generator, discriminator, header)
+
+
+def restyled(base: Model, name: str, seed: int = 1) -> Model:
+    """Copy a model and change its ToRGB layers and its first convolution."""
+    generator = copy.deepcopy(base.generator)
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for key, p in generator.named_parameters():
+            if "to_rgb" in key or "blocks.4.conv1.weight" in key:
+                p += torch.randn(p.shape, generator=random) * 0.3
+    return Model(generator, base.discriminator, replace(base.header, name=name, licence="CC-BY-4.0"))

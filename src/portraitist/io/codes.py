@@ -34,5 +34,5 @@ def load_codes(path: Path) -> tuple[Code, str]:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
             return SPACES[header["space"]](file.get_tensor("codes")), str(header["generator"])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise BadModel(f"{path} is no file of codes ({error}).") from error
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+        raise BadModel(f"{path} is no file of codes ({error}).", "Make one with `portraitist invert`.") from error

@@ -12,8 +12,8 @@ that is missing, extra or of another shape is an error that names it. Nothing in
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -27,12 +27,18 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..errors import BadModel
-from ..files import atomic_write
+from ..files import refuse_existing, write_bytes
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
+from ..networks.digest import tensors_digest
 
 KEY = "portraitist"
 FORMAT = 1
 LARGEST_HEADER = 8 << 20
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What may be a model's name: a word that is safe in file names, in web pages and on a terminal."""
+LONGEST_TEXT = 10_000
+# No network that exists comes near; a header beyond them is damaged or a trap.
+WIDEST, DEEPEST = 1 << 14, 64
 
 
 @dataclass(frozen=True)
@@ -81,16 +87,6 @@ class Model:
         return found
 
 
-def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 over names, shapes and float32 values, in the order of names."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        value = tensors[name].detach().float().cpu().contiguous()
-        digest.update(f"{name}{list(value.shape)}".encode())
-        digest.update(value.numpy().tobytes())
-    return digest.hexdigest()
-
-
 def save_model(path: Path | str, model: Model, *, half: bool = False, overwrite: bool = False) -> Path:
     """Write a model whole, or leave what was there as it was.
 
@@ -100,7 +96,15 @@ def save_model(path: Path | str, model: Model, *, half: bool = False, overwrite:
         half: Store in half precision: half the size, and good to about three digits.
         overwrite: Replace a file of that name.
     """
-    return _write(path, model.tensors(), replace(model.header, kind="model"), half, overwrite)
+    header = replace(
+        model.header,
+        kind="model",
+        generator=model.generator.anatomy,
+        discriminator=None if model.discriminator is None else model.discriminator.anatomy,
+        base_name="",
+        base_digest="",
+    )
+    return _write(path, model.tensors(), header, half, overwrite)
 
 
 def save_pack(path: Path | str, model: Model, base: Model, *, half: bool = False, overwrite: bool = False) -> Path:
@@ -111,11 +115,12 @@ def save_pack(path: Path | str, model: Model, base: Model, *, half: bool = False
     """
     if model.generator.anatomy != base.generator.anatomy:
         raise BadModel("A style pack needs the anatomy of its base.", "Save the model whole instead.")
-    theirs = base.generator.state_dict()
-    mine = {f"G.{k}": v for k, v in model.generator.state_dict().items() if not torch.equal(v, theirs[k])}
+    theirs = {k: v.cpu() for k, v in base.generator.state_dict().items()}
+    mine = {f"G.{k}": v for k, v in model.generator.state_dict().items() if not torch.equal(v.cpu(), theirs[k])}
     header = replace(
         model.header,
         kind="style-pack",
+        generator=model.generator.anatomy,
         discriminator=None,
         base_name=base.header.name,
         base_digest=generator_digest(base),
@@ -144,12 +149,14 @@ def load_model(path: Path | str, *, find_base: Callable[[Header], Model] | None 
         if find_base is None:
             raise BadModel(f"{path.name} is a style pack and needs its base '{header.base_name}'.")
         return apply_pack(find_base(header), header, tensors, path.name)
+    check_fit(lambda: Generator(header.generator), tensors, "G.", path.name)
     generator = Generator(header.generator)
-    fill(generator, tensors, "G.", path.name)
+    fill(generator, tensors, "G.")
     discriminator = None
-    if header.discriminator is not None:
-        discriminator = Discriminator(header.discriminator)
-        fill(discriminator, tensors, "D.", path.name)
+    if (anatomy := header.discriminator) is not None:
+        check_fit(lambda: Discriminator(anatomy), tensors, "D.", path.name)
+        discriminator = Discriminator(anatomy)
+        fill(discriminator, tensors, "D.")
     if tensors:
         raise BadModel(f"{path.name} holds tensors that its anatomy does not know: {sorted(tensors)[:5]}.")
     return Model(generator.eval(), None if discriminator is None else discriminator.eval(), header)
@@ -162,12 +169,16 @@ def apply_pack(base: Model, header: Header, tensors: Mapping[str, Tensor], name:
             f"{name} was made from another base than '{base.header.name}' (digest {header.base_digest[:12]}...).",
             "Load the base that its header names.",
         )
+    if header.generator != base.generator.anatomy:
+        raise BadModel(f"{name} claims another anatomy than its base has.", "Get it again from its source.")
     generator = copy.deepcopy(base.generator)
     whole = {f"G.{k}": v for k, v in generator.state_dict().items()}
     unknown = sorted(set(tensors) - set(whole))
     if unknown:
         raise BadModel(f"{name} holds tensors that its base does not know: {unknown[:5]}.")
-    fill(generator, whole | dict(tensors), "G.", name)
+    whole |= tensors
+    check_fit(lambda: Generator(header.generator), whole, "G.", name)
+    fill(generator, whole, "G.")
     return Model(generator.eval(), base.discriminator, header)
 
 
@@ -182,47 +193,72 @@ def read_file(path: Path) -> tuple[Header, dict[str, Tensor]]:
     """Read header and tensors (as float32) without building networks."""
     with _opened(path) as file:
         header = _parse_header(file.metadata(), path.name)
-        tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+        try:
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+        except (SafetensorError, RuntimeError) as error:
+            raise BadModel(f"{path.name} cannot be read ({error}).", "Copy it again.") from error
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise BadModel(f"{path.name}: tensor {name} holds NaN or infinity.", "The training that wrote it diverged.")
     return header, tensors
 
 
-def fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str, name: str) -> None:
-    """Move the tensors of one network out of ``tensors`` into it; every one must be there and fit."""
-    state = module.state_dict()
+def check_header(header: Header) -> None:
+    """Refuse a header whose name or texts could harm where they are shown, or whose sizes no network has.
+
+    Raises:
+        BadModel: It is such a header.
+    """
+    for name in (header.name, header.base_name):
+        if name and not NAME.fullmatch(name):
+            raise BadModel(f"{name[:80]!r} cannot be a model's name.", "Use letters, digits, - and _.")
+    for text in (header.description, header.licence, header.credit):
+        if len(text) > LONGEST_TEXT or not text.replace("\n", "").isprintable():
+            raise BadModel("A text of the header is too long or holds control characters.", "Write plain text.")
+    g, d = header.generator, header.discriminator
+    widths = [*g.channels, g.z_dim, g.w_dim, *(() if d is None else d.channels)]
+    if max(widths) > WIDEST or g.mapping_layers > DEEPEST:
+        raise BadModel(f"The header names a network of {max(widths)} channels and {g.mapping_layers} layers.")
+
+
+def check_fit(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], prefix: str, name: str) -> None:
+    """Compare a network with the tensors meant for it without allocating it, so that no header can ask for memory."""
+    with torch.device("meta"):
+        state = build().state_dict()
     missing = [k for k in state if prefix + k not in tensors]
     if missing:
         raise BadModel(f"{name} lacks {len(missing)} tensors of its anatomy: {missing[:5]}.")
-    mine = {k: tensors.pop(prefix + k) for k in state}
-    wrong = [f"{k} {tuple(v.shape)}, not {tuple(state[k].shape)}" for k, v in mine.items() if v.shape != state[k].shape]
+    pairs = [(k, tuple(tensors[prefix + k].shape), tuple(v.shape)) for k, v in state.items()]
+    wrong = [f"{k} {found}, not {due}" for k, found, due in pairs if found != due]
     if wrong:
         raise BadModel(f"{name} holds tensors of other shapes: {wrong[:5]}.")
-    module.load_state_dict(mine)
+
+
+def fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
+    """Move the tensors of one network out of ``tensors`` into it."""
+    module.load_state_dict({k: tensors.pop(prefix + k) for k in module.state_dict()})
 
 
 def _write(path: Path | str, tensors: Mapping[str, Tensor], header: Header, half: bool, overwrite: bool) -> Path:
     path = Path(path)
-    if header.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", header.name):
-        raise BadModel(f"'{header.name}' cannot be a model's name.", "Use letters, digits, - and _.")
+    check_header(header)
+    refuse_existing(path, overwrite)
     dtype = torch.float16 if half else torch.float32
     ready = {k: v.detach().to("cpu", dtype).contiguous().clone() for k, v in tensors.items()}
     for name, value in ready.items():
         if not torch.isfinite(value).all():
             raise BadModel(f"Tensor {name} holds NaN or infinity{' in half precision' if half else ''}.")
     payload = save(ready, metadata={KEY: json.dumps(asdict(header), sort_keys=True)})
-    with atomic_write(path, overwrite=overwrite) as file:
-        file.write(payload)
+    write_bytes(path, payload, overwrite=overwrite)
     return path
 
 
 def _opened(path: Path) -> Any:
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, false for names too long
         raise BadModel(f"There is no model file {path}.")
     try:
         return safe_open(path, framework="pt")
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise BadModel(
             f"{path.name} is not a whole model file ({error}).",
             "Copy it again; for checkpoints of other programs use `portraitist convert`.",
@@ -235,10 +271,15 @@ def _parse_header(metadata: Mapping[str, str] | None, name: str) -> Header:
         raise BadModel(f"{name} is a safetensors file, but not one of Portraitist.", "Use `portraitist convert`.")
     try:
         found = json.loads(text)
-        if isinstance(found, dict) and isinstance(found.get("format"), int) and found["format"] > FORMAT:
-            raise BadModel(
-                f"{name} has format {found['format']}; this version reads up to {FORMAT}.", "Update Portraitist."
-            )
-        return TypeAdapter(Header).validate_python(found)
-    except (json.JSONDecodeError, ValidationError) as error:
-        raise BadModel(f"The header of {name} cannot be read: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise BadModel(f"The header of {name} is no JSON ({error}).", "Get the file again from its source.") from error
+    if isinstance(found, dict) and found.get("format") != FORMAT:
+        raise BadModel(
+            f"{name} has format {str(found.get('format'))[:20]}; this version reads {FORMAT}.", "Update Portraitist."
+        )
+    try:
+        header = TypeAdapter(Header).validate_python(found)
+        check_header(header)
+    except (ValidationError, BadModel) as error:
+        raise BadModel(f"The header of {name} is damaged ({error}).", "Get the file again from its source.") from error
+    return header

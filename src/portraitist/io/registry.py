@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from ..errors import BadModel, PortraitistError, UntrustedFile, UsageError
-from ..files import atomic_write
-from .model_file import Header, Model, generator_digest, load_model, read_header
+from ..files import atomic_write, refuse_existing
+from .model_file import NAME, Header, Model, generator_digest, load_model, read_header
+
+log = logging.getLogger("portraitist")
 
 DIGESTS = "digests.json"
 SUFFIX = ".safetensors"
@@ -63,10 +66,19 @@ def entries(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> l
 
     Args:
         on_bad: Told of files that cannot be read; they are left out.
+
+    Raises:
+        UntrustedFile: A list of digests is damaged, and nobody is told of bad files.
     """
     found: dict[str, Entry] = {}
     for where, folder in (("bundled", bundled_folder()), ("user", user_folder())):
-        digests = _read_digests(folder)
+        try:
+            digests = _read_digests(folder)
+        except UntrustedFile as error:
+            if on_bad is None:
+                raise
+            on_bad(folder / DIGESTS, error)
+            digests = {}
         for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []:
             try:
                 header = read_header(path)
@@ -79,24 +91,26 @@ def entries(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> l
 
 
 def find(name: Path | str) -> Path:
-    """Return the file of a model given by name, by path or by run folder.
+    """Return the file of a model given by path, by run folder or by name, tried in this order.
 
     Raises:
         UsageError: There is none; the message lists the names known.
+        UntrustedFile: The file has changed since it was added.
     """
     path = Path(name)
-    if path.is_dir():
-        for candidate in RUN_FILES:
-            if (path / candidate).is_file():
-                return path / candidate
-        raise UsageError(f"The folder {path} holds no trained model.", "Give a run folder of `portraitist train`.")
-    if path.is_file():
+    # Those of os.path, unlike Path's, are false for names too long.
+    if os.path.isfile(path):
         return path
+    for candidate in RUN_FILES:
+        if os.path.isfile(path / candidate):
+            return path / candidate
     known = entries()
     for entry in known:
         if entry.name == str(name):
             _verify(entry)
             return entry.path
+    if os.path.isdir(path):
+        raise UsageError(f"The folder {path} holds no trained model.", "Give a run folder of `portraitist train`.")
     names = ", ".join(e.name for e in known) or "none"
     raise UsageError(f"There is no model '{name}', neither as a file nor by name.", f"Known names: {names}.")
 
@@ -111,24 +125,52 @@ def load(name: Path | str) -> Model:
     return load_model(path, find_base=lambda header: base_of(header, path))
 
 
+def name_of(path: Path) -> str:
+    """Return the word by which a model file is called: that of its run folder, or its own."""
+    return path.resolve().parent.name if path.name in RUN_FILES else path.stem
+
+
 def base_of(header: Header, path: Path) -> Model:
-    """Return the base that a style pack belongs to: one of the known models, or a file beside the pack."""
-    candidates = [e.path for e in entries() if e.header.kind == "model"]
-    candidates += sorted(path.parent.glob(f"*{SUFFIX}"))
-    candidates.sort(key=lambda p: p.stem != header.base_name)
-    for candidate in candidates:
+    """Return the base that a style pack belongs to: one of the known models, or a file beside the pack.
+
+    Raises:
+        BadModel: It is not known.
+        UntrustedFile: The model that may be it has changed since it was added.
+    """
+    try:
+        return known_base(header)
+    except BadModel:
+        beside = [p for p in sorted(path.parent.glob(f"*{SUFFIX}")) if p != path]
+        found = _first_base(header, beside)
+        if found is None:
+            raise
+        return found
+
+
+def known_base(header: Header) -> Model:
+    """Return the base that a style pack belongs to, from the models that have a name.
+
+    Raises:
+        BadModel: It is not among them.
+        UntrustedFile: The model that may be it has changed since it was added.
+    """
+    candidates = [e for e in entries() if e.header.kind == "model" and e.header.generator == header.generator]
+    candidates.sort(key=lambda e: e.name != header.base_name)
+    trusted, changed = [], None
+    for entry in candidates:
         try:
-            if candidate == path or read_header(candidate).generator != header.generator:
-                continue
-            base = load_model(candidate)
-        except PortraitistError:
-            continue
-        if generator_digest(base) == header.base_digest:
-            return base
-    raise BadModel(
-        f"The base '{header.base_name}' (digest {header.base_digest[:12]}...) of {path.name} is not known.",
-        "Add it with `portraitist models add FILE`.",
-    )
+            _verify(entry)
+            trusted.append(entry.path)
+        except UntrustedFile as error:
+            changed = error
+    found = _first_base(header, trusted)
+    if found is None:
+        raise changed or BadModel(
+            f"The base '{header.base_name}' (digest {header.base_digest[:12]}...) of the style '{header.name}' "
+            "is not known.",
+            "Add it with `portraitist models add FILE`.",
+        )
+    return found
 
 
 def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry:
@@ -138,14 +180,21 @@ def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry:
         path: A native model file.
         name: Name to load it by; that of its header, or of the file, when empty.
         overwrite: Replace a model of that name.
+
+    Raises:
+        UsageError: The name is taken or cannot be one.
+        BadModel: The file is damaged, or a style pack whose base has no name yet.
     """
     path = find(path)
     header = read_header(path)
-    name = name or header.name or path.stem
-    if Path(name).name != name or name.startswith("."):
-        raise UsageError(f"'{name}' cannot be a model's name.", "Use letters, digits, - and _.")
-    load_model(path, find_base=lambda h: base_of(h, path))
+    name = name or header.name or name_of(path)
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name[:80]!r} cannot be a model's name.", "Give a --name of letters, digits, - and _.")
     target = user_folder() / f"{name}{SUFFIX}"
+    refuse_existing(target, overwrite)
+    load_model(path, find_base=known_base)
+    if not header.licence:
+        log.warning("%s names no licence: ask its author before you pass on its pictures", path.name)
     with path.open("rb") as source, atomic_write(target, overwrite=overwrite) as file:
         shutil.copyfileobj(source, file)
     record_digest(target)
@@ -165,12 +214,30 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _first_base(header: Header, paths: Iterable[Path]) -> Model | None:
+    for path in paths:
+        try:
+            if read_header(path).generator != header.generator:
+                continue
+            base = load_model(path)
+        except PortraitistError:
+            continue
+        if generator_digest(base) == header.base_digest:
+            return base
+    return None
+
+
 def _read_digests(folder: Path) -> dict[str, str]:
     path = folder / DIGESTS
     if not path.is_file():
         return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return {str(k): str(v) for k, v in found.items()}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {str(k): str(v) for k, v in found.items()}
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise UntrustedFile(
+            f"The digests in {path} cannot be read ({error}).", "Remove the file and add the models again."
+        ) from error
 
 
 def _verify(entry: Entry) -> None:

@@ -15,14 +15,16 @@ from torch import Tensor
 
 from .. import __version__
 from ..data import ImageSet
-from ..io.model_file import Header, Model, generator_digest, save_model, save_pack
+from ..errors import PortraitistError, UsageError
+from ..io import registry
+from ..io.model_file import Header, Model, check_header, generator_digest, read_header, save_model, save_pack
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..spaces import statistics
 from ..train.folder import locked, settle
 from ..train.log import RunLog
 from ..train.loop import fit
 from ..train.signals import Interrupted, polite_stop
-from ..train.snapshot import resume, write_snapshot
+from ..train.snapshot import resume, sweep, write_snapshot
 from ..train.spec import Training
 from ..train.state import TrainState
 from ..train.terms import standard_terms
@@ -41,6 +43,23 @@ class Source:
     base: Model | None = None
     generator: GeneratorAnatomy | None = None
     discriminator: DiscriminatorAnatomy | None = None
+
+    def __post_init__(self) -> None:
+        if self.base is not None and self.base.discriminator is None:
+            raise UsageError(
+                f"The base '{self.base.header.name}' has no discriminator to train on with.",
+                "Convert it from a checkpoint that holds one.",
+            )
+
+    @property
+    def anatomies(self) -> dict[str, Any]:
+        """The sizes of both networks, as JSON values."""
+        if self.base is not None and self.base.discriminator is not None:
+            pair = (self.base.generator.anatomy, self.base.discriminator.anatomy)
+        else:
+            assert self.generator is not None and self.discriminator is not None
+            pair = (self.generator, self.discriminator)
+        return {"generator": dataclasses.asdict(pair[0]), "discriminator": dataclasses.asdict(pair[1])}
 
     def networks(self, seed: int) -> tuple[Generator, Discriminator]:
         """Copy the base, or make new networks from a seed."""
@@ -88,12 +107,15 @@ def train(
 
     Returns:
         The model file ``model.safetensors`` in the run folder; fine-tuning writes a style pack ``style.safetensors``
-        beside it.
+        beside it, and ``base.safetensors`` where the base is not one of the models with a name.
 
     Raises:
         Interrupted: A signal came; a snapshot was written.
+        BadModel: The model could not carry what ``about`` says.
         PortraitistError: As its kinds tell.
     """
+    if about is not None:
+        check_header(about)
     settings = _settings(images, source, training, device)
     with locked(out), polite_stop() as asked:
         settle(out, settings, may_change=MAY_CHANGE)
@@ -103,6 +125,8 @@ def train(
         used = resume(snapshots, state)
         if used is not None:
             log.info("continuing from %s", used.name)
+        for folder in (out, out / "samples"):
+            sweep(folder)
         grid = torch.randn(SAMPLES, generator.anatomy.z_dim, generator=torch.Generator().manual_seed(training.seed))
         with RunLog(out, training.images, state.images, quiet=quiet) as run:
 
@@ -110,16 +134,18 @@ def train(
                 run.add(training.batch, report)
                 if _passed(state, training, training.tick):
                     run.tick(state.images, {"ada_p": state.ada.p, "path_mean": float(state.path_mean)})
-                if asked.number is not None or _passed(state, training, training.snapshot):
+                if asked.number is not None:
+                    return True
+                if _passed(state, training, training.snapshot):
                     write_snapshot(snapshots, state)
                     with torch.no_grad():
                         run.samples(state.images, state.average(grid.to(device)))
-                return asked.number is not None
+                return False
 
             fit(state, ImageBatches(images, training), training, standard_terms(training), on_step)
+        write_snapshot(snapshots, state)
         if asked.number is not None:
             raise Interrupted(asked.number)
-        write_snapshot(snapshots, state)
         return _write(out, state, source, settings, about)
 
 
@@ -138,7 +164,11 @@ def _write(out: Path, state: TrainState, source: Source, settings: dict[str, Any
     model = Model(generator, discriminator, header)
     path = save_model(out / "model.safetensors", model, overwrite=True)
     if source.base is not None:
-        save_pack(out / "style.safetensors", model, source.base, overwrite=True)
+        pack = save_pack(out / "style.safetensors", model, source.base, overwrite=True)
+        try:
+            registry.known_base(read_header(pack))
+        except PortraitistError:  # its base has no name to be found by
+            save_model(out / "base.safetensors", source.base, overwrite=True)
     return path
 
 
@@ -159,6 +189,7 @@ def _settings(images: ImageSet, source: Source, training: Training, device: str)
         **dataclasses.asdict(training),
         "data": {"digest": images.digest, "count": len(images)},
         "base": "" if source.base is None else generator_digest(source.base),
+        "networks": source.anatomies,
         "device": device,
         "version": __version__,
     }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import StorageError, UsageError
-from ..files import atomic_write
+from ..errors import BadData, StorageError, UsageError
+from ..files import write_bytes
 
 LOCK = "lock.json"
 SETTINGS = "settings.json"
@@ -26,12 +27,12 @@ def locked(folder: Path) -> Iterator[None]:
         StorageError: The folder cannot be written.
     """
     path = folder / LOCK
-    mine = {"pid": os.getpid(), "host": socket.gethostname()}
+    mine = {"pid": os.getpid(), "host": socket.gethostname(), "start": _start_of(os.getpid())}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _take(path, mine)
     except OSError as error:
-        raise StorageError(f"{folder} cannot be used: {error.strerror}.", "Choose another folder.") from error
+        raise StorageError(f"The folder {folder} cannot be used: {error.strerror}.", "Choose another.") from error
     try:
         yield
     finally:
@@ -48,18 +49,41 @@ def settle(folder: Path, settings: Mapping[str, Any], *, may_change: frozenset[s
 
     Raises:
         UsageError: A setting differs; the message names each.
+        BadData: The record of the settings is damaged.
     """
     path = folder / SETTINGS
     # What JSON gives back: tuples become lists, so both sides compare alike.
     wanted = json.loads(json.dumps(settings))
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [k for k in sorted(before.keys() | wanted.keys()) if before.get(k) != wanted.get(k)]
-        if refused := [k for k in changed if k not in may_change]:
-            lines = "; ".join(f"{k}: {before.get(k)} -> {wanted.get(k)}" for k in refused)
-            raise UsageError(f"The run in {folder} began with other settings ({lines}).", "Train into a new folder.")
-    with atomic_write(path, overwrite=True) as file:
-        file.write(json.dumps(wanted, indent=1, sort_keys=True).encode())
+        before = _flat(_read(path))
+        now = _flat(wanted)
+        # A setting that the record does not know came with a later version of the program, which keeps its meaning.
+        changed = [k for k in before if before[k] != now.get(k)]
+        if refused := [k for k in changed if k.partition(".")[0] not in may_change]:
+            lines = "; ".join(f"{k}: {before[k]} -> {now.get(k)}" for k in refused)
+            raise UsageError(
+                f"The run in {folder} began with other settings ({lines}).",
+                "Give the same ones, or train into a new folder.",
+            )
+    write_bytes(path, json.dumps(wanted, indent=1, sort_keys=True).encode(), overwrite=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadData(f"The record of settings {path} cannot be read ({error}).", "Train into a new folder.") from error
+    if not isinstance(found, dict):
+        raise BadData(f"{path} is no record of settings.", "Train into a new folder.")
+    return found
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return settings under dotted names, as ``train --set`` takes them."""
+    found: dict[str, Any] = {}
+    for key, value in sorted(settings.items()):
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
 
 
 def _take(path: Path, mine: Mapping[str, Any]) -> None:
@@ -69,8 +93,8 @@ def _take(path: Path, mine: Mapping[str, Any]) -> None:
         except FileExistsError:
             if _alive(path):
                 raise UsageError(
-                    f"Another process trains in {path.parent} ({path.read_text(encoding='utf-8')}).",
-                    f"Wait for it, or remove {path} if that process is gone.",
+                    f"Another process trains in {path.parent}.",
+                    f"Wait for it, or remove {path}, which names it, if that process is gone.",
                 ) from None
             path.unlink(missing_ok=True)
             continue
@@ -83,12 +107,30 @@ def _take(path: Path, mine: Mapping[str, Any]) -> None:
 def _alive(path: Path) -> bool:
     """Tell whether the process that holds the lock still runs; one on another host is taken to."""
     try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
-        if holder["host"] != socket.gethostname():
+        holder = json.loads(_written(path))
+        if holder["host"] != socket.gethostname() or os.name == "nt":  # where os.kill would end it
             return True
         os.kill(int(holder["pid"]), 0)
-    except (ValueError, KeyError, ProcessLookupError, FileNotFoundError):
+        # The number may have gone to another process since, as it does when a container starts anew.
+        return bool(holder.get("start", "") == _start_of(int(holder["pid"])))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, ProcessLookupError, FileNotFoundError):
         return False
     except PermissionError:
         return True
-    return True
+
+
+def _written(path: Path) -> str:
+    """Return the text of a lock; one just made may be empty for a moment."""
+    for _ in range(20):
+        if text := path.read_text(encoding="utf-8"):
+            return text
+        time.sleep(0.05)
+    return ""
+
+
+def _start_of(pid: int) -> str:
+    """Return when a process was started, in the system's own count; empty where the system does not tell."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

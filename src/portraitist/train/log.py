@@ -5,6 +5,7 @@ None of this can end a training: a full disk costs log lines, not the run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -20,7 +21,9 @@ from tqdm import tqdm
 from ..data.images import write_image
 from ..data.sheet import grid
 from ..errors import StorageError
+from ..files import write_bytes
 
+STATS = "stats.jsonl"
 log = logging.getLogger("portraitist")
 
 
@@ -29,7 +32,7 @@ class RunLog:
 
     def __init__(self, folder: Path, images: int, start: int, *, quiet: bool = False) -> None:
         self.folder = folder
-        self.bar = tqdm(total=images, initial=start, unit="img", disable=quiet, smoothing=0.05, dynamic_ncols=True)
+        self.bar = tqdm(total=images, initial=start, unit=" images", disable=quiet, smoothing=0.05, dynamic_ncols=True)
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.since = (time.monotonic(), start)
@@ -39,14 +42,22 @@ class RunLog:
         # TensorBoard takes a second to import; only training needs it.
         from torch.utils.tensorboard import SummaryWriter
 
-        self.board = SummaryWriter(str(self.folder / "tensorboard"))
+        start = self.since[1]
+        try:
+            # What was told after the snapshot that the run continues from will be told again.
+            _trim(self.folder / STATS, start)
+            self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=start + 1 if start else None)
+        except (OSError, StorageError) as error:
+            log.warning("the log of an earlier run cannot be continued: %s", error)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.close()
-        self.board.close()
+        if self.board is not None:
+            with contextlib.suppress(OSError):
+                self.board.close()
 
     def add(self, batch: int, report: Mapping[str, Tensor]) -> None:
         """Count one step."""
@@ -64,10 +75,10 @@ class RunLog:
         self.since, self.sums, self.counts = (now, images), {}, {}
         self.bar.set_postfix({k: f"{line[k]:.2f}" for k in ("loss_d", "loss_g", "ada_p") if k in line}, refresh=False)
         try:
-            with (self.folder / "stats.jsonl").open("a", encoding="utf-8") as file:
+            with (self.folder / STATS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({k: round(v, 6) for k, v in line.items()}) + "\n")
             for name, value in line.items():
-                if name != "images":
+                if name != "images" and self.board is not None:
                     self.board.add_scalar(name, value, images)
         except OSError as error:
             log.warning("the statistics of %d images could not be written: %s", images, error)
@@ -79,3 +90,20 @@ class RunLog:
             write_image(self.folder / "samples" / f"images-{images:09d}.png", grid(drawn))
         except StorageError as error:
             log.warning("the samples of %d images could not be written: %s", images, error)
+
+
+def _trim(path: Path, images: int) -> None:
+    """Drop the lines of ``stats.jsonl`` beyond a number of images, and a last one that was cut off."""
+    if not path.exists():
+        return
+    text = path.read_text(encoding="utf-8")
+    kept = "".join(line for line in text.splitlines(keepends=True) if _images_of(line) <= images)
+    if kept != text:
+        write_bytes(path, kept.encode(), overwrite=True)
+
+
+def _images_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["images"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,7 +14,7 @@ class Interrupted(BaseException):
     """A training was asked to stop and has written its snapshot; ``exit_code`` is 128 + the signal's number."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
+        super().__init__(f"stopped by {signal.Signals(number).name}; the same command continues")
         self.exit_code = 128 + number
 
 
@@ -26,8 +27,14 @@ class Asked:
 
 @contextmanager
 def polite_stop() -> Iterator[Asked]:
-    """Note SIGINT and SIGTERM instead of dying; a second signal ends the process at once."""
+    """Note SIGINT and SIGTERM instead of dying; a second signal ends the process at once.
+
+    Only the main thread hears signals; in others nothing is noted.
+    """
     asked = Asked()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
 
     def note(number: int, frame: FrameType | None) -> None:
         if asked.number is not None:

@@ -6,9 +6,9 @@ is written whole or not at all; a damaged one is recognised by its digest and th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import BadModel
-from ..files import atomic_write
-from ..io.model_file import tensors_digest
+from ..files import write_bytes
+from ..networks.digest import tensors_digest
 from .state import TrainState
 
 KEY = "portraitist-snapshot"
@@ -33,12 +33,12 @@ def write_snapshot(folder: Path, state: TrainState) -> Path:
         StorageError: The disk is full or gone; older snapshots are untouched.
     """
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.tensors().items()}
-    header = {"counters": state.counters(), "digest": tensors_digest(tensors)}
+    counters = state.counters()
+    header = {"counters": counters, "seal": _seal(counters), "digest": tensors_digest(tensors)}
     path = folder / f"snapshot-{state.images:09d}.safetensors"
-    with atomic_write(path, overwrite=True) as file:
-        file.write(save(tensors, metadata={KEY: json.dumps(header)}))
+    write_bytes(path, save(tensors, metadata={KEY: json.dumps(header)}), overwrite=True)
     for old in snapshots(folder)[:-KEPT]:
-        old.unlink()
+        old.unlink(missing_ok=True)
     return path
 
 
@@ -89,7 +89,7 @@ def resume(folder: Path, state: TrainState) -> Path | None:
 def sweep(folder: Path) -> None:
     """Remove what a write that was cut off has left behind."""
     for orphan in folder.glob(".*.part"):
-        os.unlink(orphan)
+        orphan.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -97,8 +97,13 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+            digests = (header["digest"], header.get("seal", _seal(header["counters"])))
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
         raise BadModel(f"{path.name} is not a whole snapshot ({error}).") from error
-    if tensors_digest(tensors) != header.get("digest"):
+    if digests != (tensors_digest(tensors), _seal(header["counters"])):
         raise BadModel(f"{path.name} is damaged: its digest does not fit its content.")
     return tensors, header
+
+
+def _seal(counters: Any) -> str:
+    return hashlib.sha256(json.dumps(counters, sort_keys=True).encode()).hexdigest()

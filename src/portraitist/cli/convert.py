@@ -1,0 +1,56 @@
+"""``portraitist convert``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+from ..files import refuse_existing
+from . import options
+
+
+def command(
+    source: Annotated[Path, typer.Argument(help="A checkpoint: .safetensors, rosinality .pt, NVIDIA or TF .pkl.")],
+    target: Annotated[Path, typer.Argument(help="File to write; the ending decides: .safetensors, .pt or .pkl.")],
+    template: Annotated[
+        Path | None, typer.Option(help="A .pkl of the same sizes, whose program will open the one written.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name that a native file will carry.")] = "",
+    licence: Annotated[str, typer.Option(help="SPDX identifier of the terms of the checkpoint.")] = "",
+    credit: Annotated[str, typer.Option(help="Whom the licence asks to name.")] = "",
+    half: Annotated[bool, typer.Option("--half", help="Store a native file in half precision.")] = False,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Convert checkpoints of other programs, and back.
+
+    Generator and discriminator are converted, whichever the file holds. Sizes are read from the file. Nothing in the
+    file is ever executed.
+    """
+    refuse_existing(target, overwrite)
+    from ..io import registry
+    from ..io.foreign import Networks
+    from ..io.formats import as_model, read_networks, sniff, write_networks
+    from ..io.model_file import save_model
+
+    if source.is_dir() or sniff(source) == "native":
+        model = registry.load(source)  # a style pack needs its base
+        networks = Networks(model.generator, model.discriminator, {"format": "native"})
+    else:
+        networks, model = read_networks(source), None
+    if target.suffix == ".safetensors":
+        model = model or as_model(networks)
+        said = model.header
+        header = replace(said, name=name or said.name, licence=licence or said.licence, credit=credit or said.credit)
+        save_model(target, replace(model, header=header), half=half, overwrite=overwrite)
+    elif name or licence or credit or half:
+        raise UsageError("Only a native file (.safetensors) carries a name, a licence, a credit or half precision.")
+    elif target.suffix == ".pkl" and template is None:
+        write_networks(target, networks, kind="nvidia-state", overwrite=overwrite)
+        typer.echo("without --template: a state dict under NVIDIA's names, which its programs load with torch.load")
+    else:
+        write_networks(target, networks, template=template, overwrite=overwrite)
+    typer.echo(target)

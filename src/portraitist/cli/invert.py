@@ -1,0 +1,56 @@
+"""``portraitist invert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..files import refuse_existing
+from . import options
+
+
+def command(
+    photo: Annotated[Path, typer.Argument(help="A photo.")],
+    base: Annotated[
+        str, typer.Option("--base", help="Model whose code is wanted: name, file or run folder.")
+    ] = "faces",
+    out: options.Out = None,
+    space: Annotated[str, typer.Option(help="w: one code for all rows; w+: a code per row.")] = "w+",
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the optimisation.")] = None,
+    features: options.FeatureFile = None,
+    aligned: Annotated[bool, typer.Option("--aligned", help="The picture is an aligned square face already.")] = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Find the code of the largest face of a photo.
+
+    Writes PHOTO.code.safetensors and PHOTO.inverted.png, beside the photo or into --out.
+    """
+    from ..data.images import read_image, write_image
+    from ..data.sheet import beside
+    from ..io import registry
+    from ..io.codes import save_codes
+    from ..io.feature_files import load_features
+    from ..io.model_file import generator_digest
+    from ..stylize import Stylizer
+
+    target = out or photo.parent
+    files = [target / f"{photo.stem}{end}" for end in (".code.safetensors", ".inverted.png")]
+    for file in files:
+        refuse_existing(file, overwrite)
+    stylizer = Stylizer(
+        registry.load(base),
+        {},
+        device=options.device(device),
+        projection=options.projection(space=space, steps=steps, seed=seed),
+        features=None if features is None else load_features(features),
+    )
+    portraits = stylizer.stylize(read_image(photo), which="largest", aligned=aligned)
+    face = portraits.faces[0]
+    save_codes(files[0], face.code, generator_digest(stylizer.base), overwrite=True)
+    write_image(files[1], beside([face.aligned.image, face.reconstruction], face.reconstruction.shape[0]))
+    for file in files:
+        typer.echo(file)

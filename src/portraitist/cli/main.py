@@ -1,0 +1,94 @@
+"""``portraitist``: parse, call one function of the library, report.
+
+Nothing heavy is imported before a command runs, so that every ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import PortraitistError
+from . import convert, invert, models, prepare, sample, stylize, train
+
+app = typer.Typer(
+    name="portraitist",
+    help="Learn a way of drawing faces from a handful of exemplars, and redraw photos of people in it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (stylize, train, prepare, invert, sample, convert):
+    app.command(module.__name__.rpartition(".")[2])(module.command)
+app.add_typer(models.app, name="models")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"portraitist {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Learn a way of drawing faces from a handful of exemplars, and redraw photos of people in it."""
+
+
+def main() -> None:
+    """Run the command line; errors that are the user's to mend are one line on stderr and an exit code."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        code = app(prog_name="portraitist", standalone_mode=False)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except KeyboardInterrupt:
+        code = _fail("stopped", 128 + signal.SIGINT)
+    except typer.TyperException as error:
+        code = _refuse(error)
+    except BaseException as error:
+        code = _fail(*_meaning(error))
+    sys.exit(code)
+
+
+def _refuse(error: typer.TyperException) -> int:
+    """Report arguments that cannot be parsed; no arguments at all show the help."""
+    message = error.format_message()
+    if message.startswith("Usage:"):
+        print(message)
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    command = "portraitist" if context is None else context.command_path
+    return _fail(f"{' '.join(message.split())} See `{command} --help`.", error.exit_code)
+
+
+def _meaning(error: BaseException) -> tuple[str, int]:
+    """Return message and exit code of an error that is not a bug; raise the others."""
+    if isinstance(error, PortraitistError):
+        return str(error), error.exit_code
+    # PyTorch has no type of its own for the processor's memory.
+    full = isinstance(error, RuntimeError) and any(
+        f"{w} memory" in str(error) for w in ("allocate", "enough", "out of")
+    )
+    if full or isinstance(error, MemoryError):
+        return "There is not enough memory. Use a smaller size or batch, or close other programs.", 4
+    if isinstance(code := getattr(error, "exit_code", None), int):
+        return str(error), code  # a training that was asked to stop
+    raise error
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,103 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..invert import Projection
+
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.")]
+
+FeatureFile = Annotated[
+    Path | None,
+    typer.Option("--features", help="Weights of VGG16, AlexNet or SqueezeNet to measure likeness with."),
+]
+
+T = TypeVar("T")
+
+
+def device(name: str) -> str:
+    """Return the device that a name means on this machine.
+
+    Raises:
+        UsageError: There is no such device.
+    """
+    import torch
+
+    from ..ops import keep_heap
+
+    keep_heap()
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UsageError(f"'{name}' is no device.", "Use auto, cpu, cuda or cuda:N.")
+    if name != "cpu" and int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise UsageError(f"PyTorch sees no device '{name}' here.", "Use --device cpu or auto.")
+    return name
+
+
+def projection(**wanted: Any) -> Projection:
+    """Return the default settings of an inversion with those replaced that are not None."""
+    from ..invert import portrait
+
+    return replace(portrait(), **{k: v for k, v in wanted.items() if v is not None})
+
+
+def with_settings(value: T, pairs: list[str]) -> T:
+    """Replace fields of a settings value by ``key=value`` texts; dots reach into fields that are settings themselves.
+
+    Raises:
+        UsageError: There is no such setting, or the value has another type.
+    """
+    from pydantic import ValidationError
+
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--set takes key=value, not '{pair}'.")
+        try:
+            value = _replaced(value, key.split("."), text)
+        except ValidationError as error:
+            raise UsageError(f"--set {pair}: {error.errors()[0]['msg']}.") from error
+    return value
+
+
+def _replaced(value: T, path: list[str], text: str) -> T:
+    from typing import get_type_hints
+
+    from pydantic import TypeAdapter
+
+    known = [f.name for f in fields(value)] if is_dataclass(value) else []
+    if path[0] not in known:
+        raise UsageError(f"There is no setting '{path[0]}'.", f"Settings: {', '.join(known) or 'none below it'}.")
+    if len(path) > 1:
+        inner: Any = _replaced(getattr(value, path[0]), path[1:], text)
+    else:
+        inner = TypeAdapter(get_type_hints(type(value))[path[0]]).validate_python(text)
+    return replace(value, **{path[0]: inner})  # type: ignore[type-var]
+
+
+def seeds(text: str) -> list[int]:
+    """Read seeds such as ``0-7,85``.
+
+    Raises:
+        UsageError: The text is no list of seeds.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not (last.isdecimal() and int(last) >= int(first))):
+            raise UsageError(f"'{text}' is no list of seeds.", "Write 0-7,85.")
+        found += range(int(first), int(last or first) + 1)
+    return found

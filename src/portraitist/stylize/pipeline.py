@@ -1,0 +1,292 @@
+"""One photo to pictures in every style.
+
+stylizer = Stylizer.load(["toon3d"])
+portraits = stylizer.stylize("me.jpg")
+write_image("me.toon3d.png", portraits.faces[0].pictures["toon3d"])
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, Literal, Self, get_args
+
+import numpy as np
+import torch
+
+from ..data.images import Pixels, read_image, resize, to_array, to_tensor
+from ..data.sheet import beside
+from ..errors import NoFaceFound, UsageError
+from ..faces import AlignedFace, FaceFinder, MediaPipeFinder, align, paste
+from ..faces.align import check_photo
+from ..invert import Inverter, Projection, Projector, portrait
+from ..io import registry
+from ..io.model_file import Model, generator_digest, load_model, read_header
+from ..losses.perceptual import PerceptualDistance
+from ..networks import Generator
+from ..networks.digest import tensors_digest
+from ..networks.features import DiscriminatorFeatures, Features
+from ..spaces import WPlus
+
+Which = Literal["all", "largest"]
+# Below this a picture is enlarged, so that a small model gives something to look at.
+SMALLEST_PICTURE = 256
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One face of a photo, redrawn."""
+
+    aligned: AlignedFace
+    """The crop that was inverted, and where it lies in the photo."""
+    code: WPlus
+    """Its code, [1, rows, w_dim]."""
+    reconstruction: Pixels
+    """What the base draws from the code: how well the face was understood."""
+    pictures: Mapping[str, Pixels]
+    """Style -> picture, ``uint8 [S, S, 3]``."""
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """All faces of a photo, redrawn."""
+
+    photo: Pixels
+    faces: tuple[Portrait, ...]
+    """The largest face first."""
+
+    def pasted(self, style: str) -> Pixels:
+        """Return the photo with every face redrawn in its place."""
+        picture = self.photo
+        for face in reversed(self.faces):  # the largest lies on top
+            picture = paste(picture, face.pictures[style], face.aligned)
+        return picture
+
+    def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:
+        """Return a sheet: per face the crop, the reconstruction and the picture in every style."""
+        rows = [
+            beside([face.aligned.image, face.reconstruction, *face.pictures.values()], height) for face in self.faces
+        ]
+        return np.concatenate(rows, axis=0)
+
+
+class Stylizer:
+    """Draw photos in one or several styles of one base.
+
+    Args:
+        base: The model that knows faces; its discriminator measures likeness while inverting.
+        styles: Name -> model fine-tuned from the base.
+        finder: Finds faces; MediaPipe's bundled models when None.
+        inverter: Turns aligned faces into codes; optimisation as ``projection`` says when None.
+        projection: Settings of the optimisation; ``invert.portrait()`` when None.
+        features: What likeness is measured with; the discriminator of the base when None.
+        strength: 1 draws the style as trained, 0 the base, values between them a mixture of the weights.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: A style belongs to another base.
+    """
+
+    def __init__(
+        self,
+        base: Model,
+        styles: Mapping[str, Model],
+        *,
+        finder: FaceFinder | None = None,
+        inverter: Inverter | None = None,
+        projection: Projection | None = None,
+        features: Features | None = None,
+        strength: float = 1.0,
+        device: str = "cpu",
+    ) -> None:
+        digest = generator_digest(base)
+        for name, style in styles.items():
+            if style.generator.anatomy != base.generator.anatomy or style.header.base_digest not in ("", digest):
+                raise UsageError(f"The style '{name}' belongs to another base than '{base.header.name}'.")
+        self.base = base
+        self.device = device
+        self._finder = finder
+        self._inverter = inverter
+        self._projection = projection or portrait()
+        self._features = features
+        self.generators = {
+            name: mixed(base.generator, style.generator, strength).to(device).eval() for name, style in styles.items()
+        }
+
+    @classmethod
+    def load(cls, styles: Sequence[str | Path] = (), **options: object) -> Self:
+        """Load styles by name, file or run folder; all bundled ones when none is named.
+
+        Args:
+            styles: What to load.
+            options: Those of the constructor.
+
+        Raises:
+            UsageError: There is no such style, two have one name, or the styles have different bases.
+        """
+        chosen = list(styles) or _bundled_styles()
+        if not chosen:
+            raise UsageError("No style is known.", "Train one with `portraitist train`, or name a file.")
+        bases: dict[str, Model] = {}
+        models: dict[str, Model] = {}
+        for style in chosen:
+            path = registry.find(style)
+            header = read_header(path)
+            if header.kind != "style-pack":
+                raise UsageError(f"{path} is a whole model, not a style.", "Give the style.safetensors of a run.")
+            if header.base_digest not in bases:
+                bases[header.base_digest] = registry.base_of(header, path)
+            name = registry.name_of(path)
+            if name in models:
+                raise UsageError(f"Two styles are called '{name}'.", "Name each once, or rename a run folder.")
+            models[name] = load_model(path, find_base=lambda h: bases[h.base_digest])
+        if len(bases) > 1:
+            raise UsageError(f"The styles {chosen} belong to different bases.", "Stylize them one after the other.")
+        return cls(next(iter(bases.values())), models, **options)  # type: ignore[arg-type]
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What determines the pictures, beside the photo: for reports and for telling finished files."""
+        return {
+            "base": self.base.digest,
+            "styles": {name: _digest(generator) for name, generator in self.generators.items()},
+            "finder": repr(self.finder),
+            "inverter": repr(self._inverter or self._projection),
+            "features": "" if self._features is None else self._features.digest,
+        }
+
+    def stylize(
+        self,
+        photo: Path | str | bytes | BinaryIO | Pixels,
+        *,
+        which: Which | int = "all",
+        aligned: bool = False,
+        size: int | None = None,
+    ) -> Portraits:
+        """Redraw the faces of one photo.
+
+        Args:
+            photo: A file, its bytes, or pixels ``uint8 [H, W, 3]``.
+            which: All faces, the largest, or one by its number (1 is the largest).
+            aligned: The photo is an aligned square crop already; no face is searched.
+            size: Side of the pictures; the model's resolution, but at least 256, when None.
+
+        Raises:
+            NoFaceFound: There is no face, or none of that number.
+            BadImage: The photo cannot be read.
+            UsageError: The pixels have another layout, or ``which`` is no choice of faces.
+        """
+        if not isinstance(which, int) and which not in get_args(Which):
+            raise UsageError(f"'{which}' is no choice of faces.", "Use 'all', 'largest' or a number.")
+        pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+        check_photo(pixels)
+        resolution = self.base.generator.anatomy.resolution
+        crops = [whole(pixels, resolution)] if aligned else self.crops(pixels, which, resolution)
+        return Portraits(pixels, tuple(self.redraw(crop, size) for crop in crops))
+
+    def crops(self, photo: Pixels, which: Which | int, size: int) -> list[AlignedFace]:
+        """Find and align the faces of a photo.
+
+        Raises:
+            NoFaceFound: There is none, or none of that number.
+        """
+        found = self.finder.find(photo)
+        if not found:
+            raise NoFaceFound(
+                "No face was found.", "If the picture is a face cut out already, say so (--aligned); else give another."
+            )
+        if isinstance(which, int):
+            if not 1 <= which <= len(found):
+                raise NoFaceFound(f"There is no face {which}; {len(found)} were found.", "1 is the largest.")
+            found = [found[which - 1]]
+        return [align(photo, face.landmarks, size) for face in (found[:1] if which == "largest" else found)]
+
+    def redraw(self, crop: AlignedFace, size: int | None = None) -> Portrait:
+        """Invert one aligned face and draw its code in every style.
+
+        Each face is worked on alone and by one thread, so that its pictures depend neither on its company nor on the
+        machine's cores: sums in another order round otherwise, and the steps of an inversion amplify that.
+        """
+        with one_thread():
+            target = to_tensor(crop.image)[None].to(self.device)
+            code = self.inverter.invert(target).code
+            pictures = {name: self.draw(generator, code, size) for name, generator in self.generators.items()}
+            return Portrait(crop, code, self.draw(self.base.generator, code, size), pictures)
+
+    def draw(self, generator: Generator, code: WPlus, size: int | None = None) -> Pixels:
+        """Draw one code [1, rows, w_dim] with the stored noise."""
+        with torch.no_grad():
+            picture = to_array(generator.synthesize(code.to(self.device))[0])
+        return resize(picture, size or max(generator.anatomy.resolution, SMALLEST_PICTURE))
+
+    @cached_property
+    def finder(self) -> FaceFinder:
+        """What finds faces."""
+        return self._finder or MediaPipeFinder()
+
+    @cached_property
+    def inverter(self) -> Inverter:
+        """What turns aligned faces into codes."""
+        if self._inverter is not None:
+            return self._inverter
+        features = self._features
+        if features is None:
+            if self.base.discriminator is None:
+                raise UsageError(
+                    f"The base '{self.base.header.name}' has no discriminator to measure likeness with.",
+                    "Give feature weights with --features.",
+                )
+            features = DiscriminatorFeatures(self.base.discriminator)
+        if isinstance(features, torch.nn.Module):
+            features.to(self.device)
+        return Projector(self.base.generator.to(self.device), PerceptualDistance(features), self._projection)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch work on one core for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def mixed(base: Generator, style: Generator, strength: float) -> Generator:
+    """Interpolate all weights between a base (0) and its style (1), as in deep network interpolation.
+
+    Wang et al. 2019, arXiv:1811.10515; for StyleGAN2 first shown by Pinkney and Adler 2020, arXiv:2010.05334.
+    """
+    if strength == 1:
+        return style
+    generator = copy.deepcopy(style)
+    start, end = base.state_dict(), style.state_dict()
+    generator.load_state_dict({k: torch.lerp(start[k], end[k], strength) for k in end})
+    return generator
+
+
+def whole(photo: Pixels, size: int) -> AlignedFace:
+    """Take a whole photo as an aligned face; one that is not square is cut at its centre."""
+    height, width = photo.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    corners = [(left, top), (left, top + side), (left + side, top + side), (left + side, top)]
+    scale = side / size
+    matrix = np.array([[scale, 0, left], [0, scale, top], [0, 0, 1]], dtype=np.float64)
+    crop = photo[top : top + side, left : left + side]
+    return AlignedFace(resize(crop, size), np.array(corners, dtype=np.float64), matrix)
+
+
+def _bundled_styles() -> list[str]:
+    """Return the names of the styles inside the package; of the user's where it holds none."""
+    known = [e for e in registry.entries() if e.header.kind == "style-pack"]
+    return [e.name for e in known if e.where == "bundled"] or [e.name for e in known]
+
+
+def _digest(generator: Generator) -> str:
+    return tensors_digest(generator.state_dict())

@@ -1,0 +1,395 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.data import astronaut
+
+from portraitist import Stylizer
+from portraitist.cli import options
+from portraitist.cli.main import main
+from portraitist.data import read_image, write_image
+from portraitist.errors import UsageError
+from portraitist.io import registry
+from portraitist.io.codes import load_codes
+from portraitist.io.model_file import Model, generator_digest, load_model, read_header, save_model, save_pack
+from portraitist.recipes import baseline
+from portraitist.train.spec import Training
+
+COMMANDS = ["", "stylize", "train", "prepare", "invert", "sample", "convert", "models", "models add", "models show"]
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+class Program:
+    """The command line in this process, through the same door as the console script."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
+        self.patch, self.capture = patch, capture
+
+    def __call__(self, *words: object) -> Done:
+        self.patch.setattr(sys, "argv", ["portraitist", *map(str, words)])
+        self.capture.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = self.capture.readouterr()
+        code = ended.value.code
+        return Done(0 if code is None else int(code), out, err)
+
+    def refuses(self, code: int, *words: object) -> str:
+        """Run what must fail: one line on stderr, no traceback, nothing on stdout."""
+        done = self(*words)
+        assert done.code == code, done
+        lines = [line for line in done.err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1 and "Traceback" not in done.err and done.out == "", done
+        return lines[0]
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], models_folder: Path) -> Program:
+    monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
+    return Program(monkeypatch, capsys)
+
+
+@pytest.fixture
+def known(models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model) -> None:
+    """The tiny base and its style as models with names."""
+    registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
+    registry.add(save_pack(tmp_path / "w.safetensors", tiny_style, tiny_model))
+
+
+@pytest.fixture
+def face(tmp_path: Path) -> Path:
+    return write_image(tmp_path / "photos" / "me.png", np.asarray(astronaut())[40:200, 150:310])
+
+
+@pytest.fixture
+def exemplars(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for i in range(9):
+        write_image(tmp_path / "drawings" / f"{i}.png", random.integers(0, 255, (16, 16, 3), dtype=np.uint8))
+    (tmp_path / "drawings" / "broken.png").write_bytes(b"x")
+    return tmp_path / "drawings"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_at_once_without_the_heavy_parts(command: str) -> None:
+    code = """
+import sys
+from portraitist.cli.main import main
+sys.argv = ["portraitist", *sys.argv[1:], "--help"]
+try:
+    main()
+finally:
+    print("loaded", [m for m in ("torch", "numpy", "PIL", "mediapipe", "safetensors") if m in sys.modules])
+"""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", code, *command.split()], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stdout.startswith("Usage: portraitist") and "loaded []" in done.stdout and done.stderr == ""
+    # The promise is half a second; a machine that is busy with other things may count a little more.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
+
+
+def test_the_package_itself_is_cheap_to_import() -> None:
+    code = "import portraitist, sys; assert not {'torch', 'numpy', 'PIL'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_version_and_the_help_without_a_command(program: Program) -> None:
+    assert program("--version").out.startswith("portraitist 0.")
+    done = program()
+    assert done.code == 2 and done.out.startswith("Usage: portraitist") and done.err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["stylize"], "Missing argument"),
+        (["stylize", "x.png", "--colour"], "No such option"),
+        (["stylize", "x.png", "--strength", "9"], "--strength"),
+        (["stylize", "missing.png"], "There is no file or folder missing.png"),
+        (["stylize", "missing.png", "--suffix", ".gif"], "cannot end in '.gif'"),
+        (["stylize", "missing.png", "--face", "second"], "--face takes all, largest or a number"),
+        (["stylize", "."], "Give -o OUT"),
+        (["sample", "nobody", "-o", "x"], "There is no model 'nobody'"),
+        (["sample", "nobody", "-o", "x", "--seeds", "5-3"], "is no list of seeds"),
+        (["train", ".", "-o", "x", "--licence", "MIT"], "Give --name"),
+        (["train", ".", "-o", "x", "--from", "nobody"], "There is no model 'nobody'"),
+        (["train", ".", "-o", "x", "--set", "colour=1"], "no setting 'colour'"),
+        (["train", ".", "-o", "x", "--seed", "-1"], "--seed"),
+        (["models", "show", "nobody"], "There is no model 'nobody'"),
+        (["models", "add", "nobody"], "There is no model 'nobody'"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in program.refuses(2, *words)
+
+
+def test_bad_input_is_exit_code_3(program: Program, known: None, tmp_path: Path, exemplars: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff no")
+    assert "bad.jpg: the picture ends early" in program.refuses(3, "stylize", tmp_path / "bad.jpg", "--steps", "1")
+    assert "does not exist" in program.refuses(3, "invert", tmp_path / "missing.jpg", "--base", "tiny")
+    assert "bad.jpg is not a checkpoint" in program.refuses(3, "convert", tmp_path / "bad.jpg", tmp_path / "x.pt")
+    (tmp_path / "empty").mkdir()
+    assert "0 usable" in program.refuses(3, "train", tmp_path / "empty", "-o", tmp_path / "run")
+    assert "48 pixels is not possible" in program.refuses(
+        3, "train", exemplars, "-o", tmp_path / "run", "--resolution", "48"
+    )
+    assert "a model's name" in program.refuses(3, "train", exemplars, "-o", tmp_path / "run", "--name", "a b")
+
+
+def test_storage_is_exit_code_5_and_trust_7(program: Program, known: None, models_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "Cannot write" in program.refuses(5, "sample", "tiny", "-o", tmp_path / "file", "--seeds", "1")
+    path = models_folder / "tiny.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    assert "has changed" in program.refuses(7, "sample", "tiny", "-o", tmp_path / "out")
+
+
+def test_a_bug_keeps_its_traceback(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(registry, "entries", lambda *a: broken())
+    monkeypatch.setattr(sys, "argv", ["portraitist", "models"])
+    with pytest.raises(KeyError, match="a bug"):
+        main()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (MemoryError(), 4, "not enough memory"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), 4, "memory"),
+        (KeyboardInterrupt(), 130, "stopped"),
+    ],
+)
+def test_the_systems_own_troubles_have_codes(
+    program: Program, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, words: str
+) -> None:
+    def fail(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(registry, "entries", fail)
+    done = program("models")
+    assert done.code == code and (words in done.err or code == 130) and "Traceback" not in done.err
+
+
+def test_stylize_writes_the_pictures_of_the_class(program: Program, known: None, face: Path, tmp_path: Path) -> None:
+    done = program("stylize", face, "--aligned", "--steps", "2", "--seed", "5")
+    target = face.with_name("me.wild.png")
+    assert (done.code, done.out) == (0, f"{target}\n")
+    stylizer = Stylizer.load(["wild"], projection=options.projection(steps=2, seed=5))
+    picture = stylizer.stylize(face, aligned=True).faces[0].pictures["wild"]
+    assert target.read_bytes() == write_image(tmp_path / "api.png", picture).read_bytes()
+    assert "exists already" in program.refuses(2, "stylize", face, "--aligned", "--steps", "2")
+    again = program("stylize", face, "--aligned", "--steps", "2", "--overwrite", "--sheet", "-o", tmp_path / "o")
+    assert again.out.splitlines() == [str(tmp_path / "o" / "me.wild.png"), str(tmp_path / "o" / "me.sheet.png")]
+
+
+def test_stylize_without_a_face_is_exit_code_3(program: Program, known: None, tmp_path: Path) -> None:
+    pytest.importorskip("mediapipe", reason="mediapipe has no wheel for this Python")
+    wall = write_image(tmp_path / "wall.png", np.full((64, 64, 3), 99, np.uint8))
+    assert "No face was found" in program.refuses(3, "stylize", wall, "--steps", "1")
+
+
+def test_stylize_a_folder_lists_the_bad_and_goes_on(program: Program, known: None, face: Path, tmp_path: Path) -> None:
+    (face.parent / "zz.jpg").write_bytes(b"\xff\xd8\xff no")
+    out = tmp_path / "out"
+    for count in ("1 done, 0 skipped, 1 failed", "0 done, 1 skipped, 1 failed"):
+        done = program("stylize", face.parent, "-o", out, "--aligned", "--steps", "1")
+        assert done.code == 3 and count in done.out and "zz.jpg: " in done.err and "Traceback" not in done.err
+    assert [line["status"] for line in json.loads((out / "report.json").read_text())["photos"]] == ["done", "failed"]
+    assert (out / "me.wild.png").is_file()
+
+
+def test_train_checks_and_stops(program: Program, exemplars: Path, tmp_path: Path) -> None:
+    done = program("train", exemplars, "-o", tmp_path / "run", "--resolution", "16", "--dry-run", "--set", "batch=2")
+    assert done.code == 0 and "9 images, 1 left out" in done.out and "left out broken.png" in done.err
+    assert json.loads(done.out[: done.out.rindex("}") + 1])["batch"] == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_a_base_then_a_style_then_draw(program: Program, exemplars: Path, face: Path, tmp_path: Path) -> None:
+    small = ["--resolution", "16", "--channel-base", "128", "--channel-cap", "8", "--latent", "8"]
+    base, style = tmp_path / "runs" / "base", tmp_path / "runs" / "my style"
+    done = program("train", exemplars, "-o", base, *small, "--images", "8", "--set", "batch=4", "--set", "tick=4")
+    assert (done.code, done.out) == (0, f"{base / 'model.safetensors'}\n")
+    assert read_header(base / "model.safetensors").generator.resolution == 16
+    done = program(
+        *("train", exemplars, "-o", style, "--from", base, "--images", "8", "--set", "batch=4"),
+        *("--name", "mine", "--licence", "CC0-1.0", "--credit", "Me"),
+    )
+    assert done.code == 0, done
+    header = read_header(style / "style.safetensors")
+    assert (header.kind, header.name, header.licence, header.credit) == ("style-pack", "mine", "CC0-1.0", "Me")
+    done = program("stylize", face, "--aligned", "--steps", "1", "--style", style)
+    assert (done.code, done.out) == (0, f"{face.with_name('me.my style.png')}\n")
+    assert [p.name for p in face.parent.iterdir() if ".my style" in p.name] == ["me.my style.png"]
+    refused = program.refuses(2, "train", exemplars, "-o", style, "--from", base, "--images", "8", "--set", "batch=2")
+    assert "batch: 4 -> 2" in refused
+
+
+def test_sample_draws_by_seed(program: Program, known: None, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = program("sample", "tiny", "-o", out, "--seeds", "0-2,7")
+    assert (done.code, done.out) == (0, f"{out / 'sheet.png'}\n")
+    names = ["seed0000.png", "seed0001.png", "seed0002.png", "seed0007.png", "sheet.png"]
+    assert sorted(p.name for p in out.iterdir()) == names
+    program("sample", "tiny", "-o", tmp_path / "one", "--seeds", "7")
+    assert (tmp_path / "one" / "seed0007.png").read_bytes() == (out / "seed0007.png").read_bytes()
+    assert "exists already" in program.refuses(2, "sample", "tiny", "-o", out, "--seeds", "7")
+    assert program("sample", "wild", "-o", out, "--seeds", "7", "--overwrite").code == 0
+    assert (tmp_path / "one" / "seed0007.png").read_bytes() != (out / "seed0007.png").read_bytes()
+
+
+def test_invert_writes_a_code_and_a_picture(program: Program, known: None, face: Path, tiny_model: Model) -> None:
+    done = program("invert", face, "--base", "tiny", "--aligned", "--steps", "2", "--space", "w")
+    files = [face.with_name(f"me.{end}") for end in ("code.safetensors", "inverted.png")]
+    assert (done.code, done.out.splitlines()) == (0, [str(f) for f in files])
+    code, generator = load_codes(files[0])
+    assert tuple(code.data.shape) == (1, 6, 16) and generator == generator_digest(tiny_model)
+    assert (code.data == code.data[:, :1]).all()  # one code for all rows, as asked
+    assert read_image(files[1]).shape == (256, 256 * 2 + 8, 3)
+    assert "exists already" in program.refuses(2, "invert", face, "--base", "tiny", "--aligned")
+    assert "no space to project into" in program.refuses(
+        2, "invert", face, "--base", "tiny", "--overwrite", "--space", "q"
+    )
+
+
+def test_convert_there_and_back_is_bit_equal(
+    program: Program, tmp_path: Path, tiny_model: Model, tiny_style: Model, models_folder: Path
+) -> None:
+    source = save_model(tmp_path / "a.safetensors", tiny_model)
+    there, back = tmp_path / "a.pt", tmp_path / "back.safetensors"
+    assert program("convert", source, there).out == f"{there}\n"
+    assert program("convert", there, back, "--name", "back", "--licence", "MIT").out == f"{back}\n"
+    found = load_model(back)
+    assert (found.header.name, found.header.licence) == ("back", "MIT")
+    one, two = found.tensors(), tiny_model.tensors()
+    assert one.keys() == two.keys()
+    assert [k for k in one if not torch.equal(one[k], two[k])] == []
+    assert "exists already" in program.refuses(2, "convert", source, there)
+    assert "Only a native file" in program.refuses(2, "convert", source, tmp_path / "b.pt", "--half")
+    assert program("convert", source, tmp_path / "half.safetensors", "--half").code == 0
+    half = read_header(tmp_path / "half.safetensors")
+    assert (half.name, half.licence) == ("tiny", "CC0-1.0")  # what it said stays said
+    pack = save_pack(tmp_path / "run" / "style.safetensors", tiny_style, tiny_model)
+    assert "is not known" in program.refuses(3, "convert", pack, tmp_path / "whole.safetensors")
+    registry.add(source)
+    assert program("convert", tmp_path / "run", tmp_path / "whole.safetensors").code == 0
+    assert generator_digest(load_model(tmp_path / "whole.safetensors")) == generator_digest(tiny_style)
+
+
+def test_models_lists_adds_and_shows(
+    program: Program, models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model
+) -> None:
+    empty = program("models")
+    assert empty.code == 0 and str(models_folder) in empty.out
+    base = save_model(tmp_path / "b.safetensors", tiny_model)
+    assert program("models", "add", base).out == f"tiny: {models_folder / 'tiny.safetensors'}\n"
+    assert "exists already" in program.refuses(2, "models", "add", base)
+    assert program("models", "add", base, "--overwrite").code == 0
+    run = tmp_path / "mine"
+    save_pack(run / "style.safetensors", tiny_style, tiny_model)
+    assert program("models", "add", run, "--name", "mine").code == 0
+    listed = program("models").out.splitlines()
+    assert listed[0].split()[:3] == ["mine", "style", "of"] and "CC-BY-4.0" in listed[0]
+    assert listed[1].split()[:3] == ["tiny", "base", "16"] and registry.file_sha256(base)[:12] in listed[1]
+    entries = json.loads(program("models", "--json").out)
+    assert [(e["name"], e["where"], e["header"]["kind"]) for e in entries] == [
+        ("mine", "user", "style-pack"),
+        ("tiny", "user", "model"),
+    ]
+    shown = json.loads(program("models", "show", "mine").out)
+    assert shown["base_digest"] == generator_digest(tiny_model) and shown["name"] == "wild"
+    (models_folder / "broken.safetensors").write_bytes(b"x")
+    done = program("models")
+    assert done.code == 0 and "broken.safetensors" in done.err and len(done.out.splitlines()) == len(listed)
+
+
+def test_prepare_cuts_out_faces_and_says_what_it_left_out(program: Program, tmp_path: Path) -> None:
+    pytest.importorskip("mediapipe", reason="mediapipe has no wheel for this Python")
+    source, out = tmp_path / "photos", tmp_path / "faces"
+    write_image(source / "astronaut.png", np.asarray(astronaut()))
+    noise = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    write_image(source / "noise.png", noise)
+    done = program("prepare", source, "-o", out, "--size", "64")
+    assert done.code == 0 and done.out.splitlines()[0].startswith("1 faces from 1 of 2 pictures")
+    assert "left out noise.png (no-face)" in done.out
+    with Image.open(out / "astronaut.png") as cut:
+        assert cut.size == (64, 64)
+    assert "(2 finished before)" in program("prepare", source, "-o", out, "--size", "64").out
+    (source / "astronaut.png").unlink()
+    assert program("prepare", source, "-o", tmp_path / "none", "--size", "64").code == 3
+
+
+def test_settings_reach_into_settings() -> None:
+    value = options.with_settings(
+        baseline(16), ["batch=2", "rests.mapping=false", "augment=none", "r1_gamma=1e-1", "mirror=no"]
+    )
+    assert (value.batch, value.rests.mapping, value.augment, value.r1_gamma, value.mirror) == (
+        2,
+        False,
+        "none",
+        0.1,
+        False,
+    )
+    for pair, words in (
+        ("batch", "key=value"),
+        ("batch=x", "batch=x: "),
+        ("batch.x=1", "no setting 'x'"),
+        ("rests.x=1", "no setting 'x'.*mapping"),
+        ("augment=some", "augment=some: "),
+        ("batch=0", "at least 1"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            options.with_settings(Training(), [pair])
+
+
+def test_seeds_are_ranges_and_numbers() -> None:
+    assert options.seeds("0-2,85,7") == [0, 1, 2, 85, 7]
+    for text in ("", "a", "1-", "-1", "3-1", "1,,2"):
+        with pytest.raises(UsageError, match="no list of seeds"):
+            options.seeds(text)
+
+
+def test_devices_are_named_plainly() -> None:
+    assert options.device("cpu") == "cpu" and options.device("auto") in ("cpu", "cuda")
+    for name in ("gpu", "cudaX", "cuda:", "cuda:99", "CPU"):
+        with pytest.raises(UsageError, match="device"):
+            options.device(name)
+
+
+def test_the_console_script_reports_like_main(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", "from portraitist.cli.main import main; main()"]
+    environment = os.environ | {"PORTRAITIST_MODELS": str(tmp_path)}
+    done = subprocess.run(
+        [*program, "stylize", str(tmp_path)], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "error: A folder of photos needs a folder for the pictures. Give -o OUT.\n"
+    with subprocess.Popen([*program, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as cut:
+        assert cut.stdout is not None and cut.stderr is not None
+        cut.stdout.close()
+        assert b"Traceback" not in cut.stderr.read()

@@ -1,0 +1,68 @@
+"""The models that ship: complete, honest about themselves, and good for a portrait."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.data import astronaut
+
+from portraitist.faces import MediaPipeFinder
+from portraitist.invert import portrait
+from portraitist.io import registry
+from portraitist.stylize import Stylizer, stylize_files
+from portraitist.stylize.batch import Options
+
+LIMIT = 12_000_000
+
+
+@pytest.fixture(autouse=True)
+def bundled_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTRAITIST_MODELS", str(tmp_path / "none"))
+
+
+def test_a_base_and_two_styles_ship_within_the_limit() -> None:
+    found = registry.entries()
+    kinds = [e.header.kind for e in found]
+    assert kinds.count("model") == 1 and kinds.count("style-pack") >= 2
+    assert sum(e.path.stat().st_size for e in found) <= LIMIT
+
+
+@pytest.mark.parametrize("name", [e.name for e in registry.entries() if e.where == "bundled"])
+def test_each_says_where_it_comes_from_and_loads(name: str) -> None:
+    entry = next(e for e in registry.entries() if e.name == name)
+    assert registry.file_sha256(entry.path) == entry.sha256
+    header = entry.header
+    assert header.licence and header.credit and header.description and header.name == name
+    assert all(step["images_seen"] > 0 and step["data"]["digest"] for step in header.lineage)
+    assert header.lineage
+    registry.load(name)
+
+
+def test_a_real_photo_keeps_its_pose_in_every_style() -> None:
+    stylizer = Stylizer.load(projection=replace(portrait(), steps=100))
+    photo = np.asarray(astronaut())
+    face = stylizer.stylize(photo, which="largest").faces[0]
+    assert len(face.pictures) >= 2
+    unit = face.reconstruction.shape[0] / 4  # the eyes of an aligned face are a quarter of its side apart
+    finder = MediaPipeFinder()
+    wanted = (
+        finder.find(photo)[0].landmarks.transformed(np.diag([4.0, 4.0, 1.0]) @ np.linalg.inv(face.aligned.matrix)).four
+    )
+    for style, picture in face.pictures.items():
+        found = finder.find(picture)
+        assert found, style
+        assert np.linalg.norm(found[0].landmarks.four - wanted, axis=1).mean() < 0.25 * unit, style
+        assert np.abs(picture.astype(int) - face.reconstruction).mean() > 8, style
+
+
+@pytest.mark.slow
+def test_every_photo_as_people_have_them_gives_a_picture_or_a_reason(shared: Path, tmp_path: Path) -> None:
+    stylizer = Stylizer.load(projection=replace(portrait(), steps=5))
+    reports = stylize_files(stylizer, shared / "data" / "test_unaligned", tmp_path, Options())
+    assert len(reports) == 47
+    for report in reports:
+        assert report.status == "done" or (report.status == "failed" and report.kind and report.reason)
+    assert sum(report.status == "done" for report in reports) >= 45

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+from skimage.data import astronaut
+
+from portraitist.data.images import to_array, write_image
+from portraitist.errors import BadImage, NoFaceFound, UsageError
+from portraitist.faces import FixedPoints, Landmarks, MediaPipeFinder, ffhq_quad
+from portraitist.invert import portrait
+from portraitist.io import registry
+from portraitist.io.model_file import Model, save_model, save_pack
+from portraitist.stylize import Portraits, Stylizer
+from tests.conftest import make_model, restyled
+
+Pixels = npt.NDArray[np.uint8]
+# Left eye, right eye, nose, left and right corner of the mouth of scikit-image's astronaut, by eye.
+ASTRONAUT = np.array([(204, 102), (247, 104), (225, 120), (203, 139), (245, 141)])
+SMALL = np.array([(40, 400), (60, 400), (50, 410), (42, 418), (58, 418)])
+ONE = FixedPoints((Landmarks.from_points(ASTRONAUT),))
+TWO = FixedPoints((Landmarks.from_points(SMALL), Landmarks.from_points(ASTRONAUT)))
+
+MakeStylizer = Callable[..., Stylizer]
+
+
+@pytest.fixture(scope="session")
+def photo() -> Pixels:
+    return np.asarray(astronaut())
+
+
+@pytest.fixture(scope="session")
+def other_style(tiny_model: Model) -> Model:
+    return restyled(tiny_model, "calm", seed=2)
+
+
+@pytest.fixture(scope="session")
+def make(tiny_model: Model, tiny_style: Model, other_style: Model) -> MakeStylizer:
+    def build(**options: object) -> Stylizer:
+        known: dict[str, object] = {"finder": ONE, "projection": replace(portrait(), steps=3)}
+        return Stylizer(tiny_model, {"wild": tiny_style, "calm": other_style}, **known | options)  # type: ignore[arg-type]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def redrawn(make: MakeStylizer, photo: Pixels) -> Portraits:
+    return make(finder=TWO).stylize(photo)
+
+
+def test_every_face_is_redrawn_in_every_style_largest_first(redrawn: Portraits) -> None:
+    assert len(redrawn.faces) == 2
+    large, small = redrawn.faces
+    assert np.allclose(large.aligned.quad, ffhq_quad(Landmarks.from_points(ASTRONAUT)))
+    assert np.allclose(small.aligned.quad, ffhq_quad(Landmarks.from_points(SMALL)))
+    for face in redrawn.faces:
+        assert list(face.pictures) == ["wild", "calm"] and tuple(face.code.data.shape) == (1, 6, 16)
+        assert all(p.shape == (256, 256, 3) and p.dtype == np.uint8 for p in face.pictures.values())
+        assert face.aligned.image.shape == (16, 16, 3)
+        assert not np.array_equal(face.pictures["wild"], face.reconstruction)
+
+
+def test_a_face_does_not_depend_on_its_company(make: MakeStylizer, photo: Pixels, redrawn: Portraits) -> None:
+    stylizer = make(finder=TWO)
+    for which in ("largest", 1, 2):
+        (alone,) = stylizer.stylize(photo, which=which).faces  # type: ignore[arg-type]
+        among = redrawn.faces[which - 1 if isinstance(which, int) else 0]
+        assert np.array_equal(alone.pictures["wild"], among.pictures["wild"])
+        assert torch.equal(alone.code.data, among.code.data)
+
+
+def test_the_picture_is_what_the_style_draws_of_the_code(redrawn: Portraits, tiny_style: Model) -> None:
+    face = redrawn.faces[0]
+    with torch.no_grad():
+        drawn = to_array(tiny_style.generator.synthesize(face.code)[0])
+    enlarged = np.asarray(Image.fromarray(drawn).resize((256, 256), Image.Resampling.LANCZOS))
+    assert np.array_equal(face.pictures["wild"], enlarged)
+
+
+def test_strength_goes_from_base_to_style(make: MakeStylizer, photo: Pixels, redrawn: Portraits) -> None:
+    face = redrawn.faces[0]
+    none = make(strength=0.0).stylize(photo).faces[0]
+    assert np.array_equal(none.pictures["wild"], face.reconstruction)
+    assert np.array_equal(none.pictures["calm"], none.reconstruction)
+    full = make(strength=1.0).stylize(photo).faces[0]
+    assert np.array_equal(full.pictures["wild"], face.pictures["wild"])
+    half = make(strength=0.5).stylize(photo).faces[0].pictures["wild"].astype(float)
+    ends = [p.astype(float) for p in (face.reconstruction, face.pictures["wild"])]
+    apart = np.abs(ends[0] - ends[1]).mean()
+    assert 0 < np.abs(half - ends[0]).mean() < apart and 0 < np.abs(half - ends[1]).mean() < apart
+
+
+def test_mixing_leaves_the_models_as_they_were(make: MakeStylizer, tiny_model: Model, tiny_style: Model) -> None:
+    before = (tiny_model.digest, tiny_style.digest)
+    make(strength=0.5)
+    assert (tiny_model.digest, tiny_style.digest) == before
+
+
+def test_pasting_touches_only_the_faces(redrawn: Portraits, photo: Pixels) -> None:
+    pasted = redrawn.pasted("wild")
+    y, x = np.mgrid[0.5:512.5, 0.5:512.5]
+    outside = np.ones((512, 512), bool)
+    for face in redrawn.faces:
+        inverse = np.linalg.inv(face.aligned.matrix)
+        u, v = (inverse[row, 0] * x + inverse[row, 1] * y + inverse[row, 2] for row in (0, 1))
+        outside &= (np.minimum(u, v) < -0.05) | (np.maximum(u, v) > 16.05)
+    assert 0.1 < outside.mean() < 0.95
+    assert np.array_equal(pasted[outside], photo[outside])
+    assert (pasted[~outside] != photo[~outside]).mean() > 0.5
+    assert not np.array_equal(pasted, redrawn.pasted("calm"))
+
+
+def test_a_sheet_has_a_row_per_face(redrawn: Portraits) -> None:
+    # Crop, reconstruction and two styles at 64 pixels, with gaps of 8.
+    assert redrawn.sheet(64).shape == (128, 4 * 64 + 3 * 8, 3)
+
+
+def test_the_same_photo_in_any_form_gives_the_same_pictures(make: MakeStylizer, photo: Pixels, tmp_path: Path) -> None:
+    path = write_image(tmp_path / "Ein Föto.png", photo)
+    stylizer = make()
+    forms = [photo, path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes())]
+    pictures = [stylizer.stylize(form).faces[0].pictures["wild"] for form in forms]  # type: ignore[arg-type]
+    assert all(np.array_equal(pictures[0], p) for p in pictures[1:])
+    again = make().stylize(path).faces[0].pictures["wild"]
+    assert np.array_equal(pictures[0], again)
+
+
+def test_threads_change_a_picture_by_rounding_at_most(make: MakeStylizer, photo: Pixels) -> None:
+    one = make().stylize(photo).faces[0]
+    torch.set_num_threads(2)
+    try:
+        two = make().stylize(photo).faces[0]
+    finally:
+        torch.set_num_threads(1)
+    # Sums over channels are split among threads, so that the last bits of large networks may differ.
+    assert np.abs(one.pictures["wild"].astype(int) - two.pictures["wild"]).max() <= 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (40, 64), (64, 41), (16, 16)])
+def test_an_aligned_photo_is_taken_as_it_is(make: MakeStylizer, photo: Pixels, height: int, width: int) -> None:
+    crop = photo[:height, :width]
+    stylizer = make(finder=FixedPoints(()))  # nothing would be found
+    (face,) = (portraits := stylizer.stylize(crop, aligned=True)).faces
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    centre = crop[top : top + side, left : left + side]
+    assert np.array_equal(
+        face.aligned.image, np.asarray(Image.fromarray(centre).resize((16, 16), Image.Resampling.LANCZOS))
+    )
+    pasted = portraits.pasted("wild")
+    assert pasted.shape == crop.shape and (pasted != crop).any()
+    assert np.array_equal(pasted[:top], crop[:top]) and np.array_equal(pasted[:, :left], crop[:, :left])
+
+
+def test_the_size_of_the_pictures_can_be_chosen(make: MakeStylizer, photo: Pixels) -> None:
+    stylizer = make()
+    assert stylizer.stylize(photo, size=48).faces[0].pictures["wild"].shape == (48, 48, 3)
+    assert stylizer.stylize(photo, size=16).faces[0].reconstruction.shape == (16, 16, 3)
+
+
+def test_no_face_is_a_typed_error(make: MakeStylizer, photo: Pixels) -> None:
+    with pytest.raises(NoFaceFound, match="No face was found"):
+        make(finder=FixedPoints(())).stylize(photo)
+    for which in (0, 3, -1):
+        with pytest.raises(NoFaceFound, match=f"no face {which}; 2 were found"):
+            make(finder=TWO).stylize(photo, which=which)
+    with pytest.raises(UsageError, match="'both' is no choice of faces"):
+        make().stylize(photo, which="both")  # type: ignore[arg-type]
+    with pytest.raises(BadImage):
+        make().stylize(b"not a picture")
+    for wrong in (photo.astype(np.float32), photo[..., 0], photo[:0]):
+        with pytest.raises(UsageError, match="uint8 H x W x 3"):
+            make().stylize(wrong, aligned=True)  # type: ignore[arg-type]
+
+
+def test_styles_of_another_base_are_refused(tiny_model: Model, tiny_style: Model, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'large' belongs to another base than 'tiny'"):
+        Stylizer(tiny_model, {"large": make_model(resolution=32)})
+    other = make_model(seed=7, name="other")
+    pack = save_pack(tmp_path / "p.safetensors", restyled(other, "theirs"), other)
+    save_model(tmp_path / "other.safetensors", other)
+    with pytest.raises(UsageError, match="'theirs' belongs to another base than 'tiny'"):
+        Stylizer(tiny_model, {"theirs": registry.load(pack)})
+
+
+def test_a_base_without_a_discriminator_says_so(tiny_model: Model, tiny_style: Model, photo: Pixels) -> None:
+    base = Model(tiny_model.generator, None, replace(tiny_model.header, discriminator=None))
+    with pytest.raises(UsageError, match=r"'tiny' has no discriminator.*--features"):
+        Stylizer(base, {"wild": tiny_style}, finder=ONE).stylize(photo)
+
+
+def test_settings_tell_what_determines_the_pictures(make: MakeStylizer) -> None:
+    def of(**options: object) -> str:
+        return str(make(**options).settings)
+
+    assert of() == of()
+    changed = [of(strength=0.5), of(finder=TWO), of(projection=replace(portrait(), steps=4)), of()]
+    assert len(set(changed)) == 4
+
+
+def test_styles_load_by_name_file_and_run_folder(
+    models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model, other_style: Model
+) -> None:
+    with pytest.raises(UsageError, match="No style is known"):
+        Stylizer.load()
+    registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
+    registry.add(save_pack(tmp_path / "w.safetensors", tiny_style, tiny_model))
+    run = tmp_path / "runs" / "mine"
+    save_pack(run / "style.safetensors", other_style, tiny_model)
+    save_model(run / "model.safetensors", other_style)
+    file = save_pack(tmp_path / "from file.safetensors", other_style, tiny_model)
+    assert list(Stylizer.load(["wild", run, file]).generators) == ["wild", "mine", "from file"]
+    assert list(Stylizer.load().generators) == ["wild"]  # the user's, where nothing is bundled
+    for base in ("tiny", run / "model.safetensors"):
+        with pytest.raises(UsageError, match="a whole model, not a style"):
+            Stylizer.load([base])
+    with pytest.raises(UsageError, match="Two styles are called 'wild'"):
+        Stylizer.load(["wild", models_folder / "wild.safetensors"])
+
+
+def test_styles_of_different_bases_are_not_loaded_together(
+    models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model
+) -> None:
+    other = make_model(seed=7, name="other")
+    for base, style in ((tiny_model, tiny_style), (other, restyled(other, "theirs"))):
+        save_model(models_folder / f"{base.header.name}.safetensors", base)
+        save_pack(models_folder / f"{style.header.name}.safetensors", style, base)
+    assert list(Stylizer.load(["theirs"]).generators) == ["theirs"]
+    with pytest.raises(UsageError, match="different bases"):
+        Stylizer.load(["wild", "theirs"])
+
+
+def test_a_bundled_style_needs_no_name_whatever_the_user_has_added(
+    models_folder: Path, tiny_model: Model, tiny_style: Model
+) -> None:
+    save_model(registry.bundled_folder() / "tiny.safetensors", tiny_model)
+    save_pack(registry.bundled_folder() / "wild.safetensors", tiny_style, tiny_model)
+    other = make_model(seed=7, name="other")
+    save_model(models_folder / "other.safetensors", other)
+    save_pack(models_folder / "theirs.safetensors", restyled(other, "theirs"), other)
+    assert list(Stylizer.load().generators) == ["wild"]
+
+
+def test_the_real_finder_finds_the_astronaut(make: MakeStylizer, photo: Pixels) -> None:
+    pytest.importorskip("mediapipe", reason="mediapipe has no wheel for this Python")
+    stylizer = make(finder=MediaPipeFinder())
+    (face,) = stylizer.stylize(photo).faces
+    assert np.abs(face.aligned.quad - ffhq_quad(Landmarks.from_points(ASTRONAUT))).max() < 15
+    with pytest.raises(NoFaceFound):
+        stylizer.stylize(np.full((128, 128, 3), 200, np.uint8))

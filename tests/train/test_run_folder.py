@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from portraitist.errors import BadData, StorageError, UsageError
+from portraitist.train.folder import LOCK, SETTINGS, locked, settle
+
+
+def test_a_folder_is_made_held_and_let_go(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "Zoë 1"
+    with locked(folder):
+        holder = json.loads((folder / LOCK).read_text())
+        assert holder["pid"] == os.getpid() and holder["host"] == socket.gethostname()
+        with pytest.raises(UsageError, match="Another process trains"), locked(folder):
+            pass
+        assert (folder / LOCK).exists()  # the one refused did not let go
+    assert not (folder / LOCK).exists()
+    with pytest.raises(ZeroDivisionError), locked(folder):
+        raise ZeroDivisionError
+    assert not (folder / LOCK).exists()
+
+
+def test_a_process_that_lives_is_respected_and_one_that_died_is_not(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from portraitist.train.folder import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(UsageError, match="Another process trains"), locked(tmp_path):
+            pass
+        other.kill()
+        other.wait()
+    assert (tmp_path / LOCK).exists()
+    with locked(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+
+
+def holder(**changes: object) -> str:
+    start = Path(f"/proc/{os.getpid()}/stat")
+    mine = {"pid": os.getpid(), "host": socket.gethostname()}
+    known = {"start": start.read_text().rpartition(")")[2].split()[19]} if start.exists() else {"start": ""}
+    return json.dumps(mine | known | changes)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", '{"pid": 1}', holder(pid=10**30), holder(pid="x"), holder(pid=None)]
+)
+def test_a_damaged_lock_is_taken_over(tmp_path: Path, text: str) -> None:
+    (tmp_path / LOCK).write_text(text)
+    with locked(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell when processes started")
+def test_a_number_that_went_to_another_process_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_text(holder(start="1"))
+    with locked(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["start"] != "1"
+
+
+def test_another_hosts_lock_is_respected(tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_text(holder(host="elsewhere", pid=1))
+    with pytest.raises(UsageError, match=r"remove .*lock.json"), locked(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run", tmp_path / ("x" * 300)):
+        with pytest.raises(StorageError, match="cannot be used"), locked(folder):
+            pass
+
+
+def test_the_same_settings_go_on_and_others_are_refused_by_name(tmp_path: Path) -> None:
+    settings = {"images": 100, "batch": 4, "rests": {"mapping": True, "upto": 8}, "channels": (8, 8), "gamma": 0.1}
+    settle(tmp_path, settings, may_change=frozenset({"images"}))
+    settle(tmp_path, settings | {"images": 200}, may_change=frozenset({"images"}))
+    assert json.loads((tmp_path / SETTINGS).read_text())["images"] == 200
+    changed = settings | {"batch": 8, "rests": {"mapping": True, "upto": 16}, "images": 1}
+    with pytest.raises(UsageError) as caught:
+        settle(tmp_path, changed, may_change=frozenset({"images"}))
+    assert "batch: 4 -> 8" in str(caught.value) and "rests.upto: 8 -> 16" in str(caught.value)
+    assert "images" not in str(caught.value) and "mapping" not in str(caught.value)
+    assert json.loads((tmp_path / SETTINGS).read_text())["batch"] == 4
+    with pytest.raises(UsageError, match=r"gamma: 0.1 -> None"):
+        settle(tmp_path, {k: v for k, v in settings.items() if k != "gamma"})
+
+
+def test_a_setting_that_a_later_version_brings_is_added(tmp_path: Path) -> None:
+    settle(tmp_path, {"batch": 4})
+    settle(tmp_path, {"batch": 4, "clever": True})
+    with pytest.raises(UsageError, match="clever: True -> False"):
+        settle(tmp_path, {"batch": 4, "clever": False})
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]"])
+def test_a_damaged_record_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / SETTINGS).write_text(text)
+    with pytest.raises(BadData, match="settings"):
+        settle(tmp_path, {"batch": 4})
