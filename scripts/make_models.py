@@ -42,12 +42,14 @@ class Style:
     name: str
     folder: str
     description: str
-    images: int = 16_000
+    rests_upto: int
+    """Resolution of the generator up to which blocks rest: the shape of head and hair is drawn there."""
+    images: int = 8_000
 
 
 STYLES = (
-    Style("toon3d", "style_toon3d", "3-D cartoon heads"),
-    Style("charcoal", "style_charcoal", "charcoal, ink and graphite drawings"),
+    Style("toon3d", "style_toon3d", "3-D cartoon heads", rests_upto=16),
+    Style("charcoal", "style_charcoal", "charcoal, ink and graphite drawings", rests_upto=8),
 )
 
 
@@ -102,7 +104,9 @@ def make_base(options: argparse.Namespace) -> Model:
 def make_style(style: Style, base: Model, options: argparse.Namespace) -> None:
     """Fine-tune one style and put its pack in place in half precision."""
     exemplars = ImageSet.open(options.data / style.folder, options.resolution, mirror=True)
-    training = replace(baseline(options.resolution), images=style.images, seed=1)
+    recipe = baseline(options.resolution)
+    rests = replace(recipe.rests, generator_upto=style.rests_upto)
+    training = replace(recipe, images=style.images, seed=1, rests=rests)
     about = Header(
         base.generator.anatomy,
         name=style.name,

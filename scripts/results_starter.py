@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from portraitist.data.images import Pixels, resize, write_image
 from portraitist.errors import PortraitistError
@@ -102,16 +101,16 @@ def document(reports: list[FileReport], likeness: dict[str, Likeness]) -> str:
     lines = [
         "# The bundled starter models on photos they have not seen",
         "",
-        "Written by `scripts/results_starter.py`; the photos are the 47 of `test_unaligned` (see docs/models.md), on none",
-        "of which any model was trained.",
+        "Written by `scripts/results_starter.py`. No model was trained on any of these photos (`test_unaligned`:",
+        "pictures as people have them, 512 to 1024 pixels, not aligned).",
         "",
         f"- `stylize` on {len(reports)} photos: {counts['done']} redrawn ({sum(r.faces for r in reports)} faces), "
         f"{counts['failed']} with a typed reason{': ' + str(dict(kinds)) if kinds else ''}, no crash.",
         f"- {statistics.median(seconds):.1f} s a face (median; {max(seconds):.1f} s at most) for finding, aligning, "
-        f"inverting and drawing in {len(likeness) - 1} styles, {torch.get_num_threads()} threads of a 2-core machine.",
+        f"inverting and drawing in {len(likeness) - 1} styles, on one core.",
         "",
-        "Pose and expression kept: eyes and mouth corners found again in the drawings (enlarged to 256 px), mean distance",
-        "to where they are in the aligned photo (64 px, enlarged alike), in units of the distance of the eyes.",
+        "Pose and expression kept: eyes and mouth corners found again in the drawings (enlarged to 256 px), mean",
+        "distance to where they are in the aligned photo (64 px, enlarged alike), in units of the eyes' distance.",
         "",
         "| drawing | photos | median | 90 % below | no face found in it |",
         "|---|---|---|---|---|",

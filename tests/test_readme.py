@@ -46,4 +46,4 @@ def test_public_names_can_be_imported_and_the_version_is_in_the_changelog() -> N
         assert getattr(portraitist, name) is not None
     assert f"## {portraitist.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     with pytest.raises(AttributeError):
-        portraitist.nothing_of_that_name  # noqa: B018
+        portraitist.nothing_of_that_name
