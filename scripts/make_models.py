@@ -24,7 +24,6 @@ from portraitist.ops.memory import keep_heap
 from portraitist.recipes import baseline, from_scratch
 from portraitist.recipes.run import Source, train
 
-WARM_UP = 25_536
 LICENCE = "CC-BY-NC-SA-4.0"
 PHOTOS = (
     "One Million Impressions faces (Peterson, Uddenberg, Griffiths, Todorov, Suchow 2022, PNAS, "
@@ -44,12 +43,11 @@ class Style:
     description: str
     rests_upto: int
     """Resolution of the generator up to which blocks rest: the shape of head and hair is drawn there."""
-    images: int = 8_000
 
 
 STYLES = (
     Style("toon3d", "style_toon3d", "3-D cartoon heads", rests_upto=16),
-    Style("charcoal", "style_charcoal", "charcoal, ink and graphite drawings", rests_upto=8),
+    Style("charcoal", "style_charcoal", "charcoal, ink and graphite drawings", rests_upto=16),
 )
 
 
@@ -61,7 +59,9 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--channel-base", type=int, default=1536)
     parser.add_argument("--channel-cap", type=int, default=128)
-    parser.add_argument("--images", type=int, default=200_000, help="images of the base")
+    parser.add_argument("--images", type=int, default=200_000, help="images of the base in all")
+    parser.add_argument("--warm-up", type=int, default=25_536, help="images of the base before augmentation begins")
+    parser.add_argument("--style-images", type=int, default=6_000, help="images of each style")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0, help="threads of PyTorch; its own choice when 0")
     options = parser.parse_args()
@@ -89,10 +89,10 @@ def make_base(options: argparse.Namespace) -> Model:
     )
     settings = replace(from_scratch(options.resolution), r1_gamma=0.2)
     # The augmentation slows the first steps, when the discriminator cannot overfit yet.
-    first = replace(settings, augment="none", images=WARM_UP, seed=1)
+    first = replace(settings, augment="none", images=options.warm_up, seed=1)
     sizes = Source(generator=generator, discriminator=discriminator)
     warm = train(photos, options.runs / "faces-warm-up", sizes, first, about=about, device=options.device)
-    rest = replace(settings, images=options.images - WARM_UP, seed=2)
+    rest = replace(settings, images=options.images - options.warm_up, seed=2)
     source = Source(base=load_model(warm))
     path = train(photos, options.runs / "faces", source, rest, about=about, device=options.device)
     # Styles are trained from the base as it ships, rounded to half precision, so that their packs fit it exactly.
@@ -106,7 +106,7 @@ def make_style(style: Style, base: Model, options: argparse.Namespace) -> None:
     exemplars = ImageSet.open(options.data / style.folder, options.resolution, mirror=True)
     recipe = baseline(options.resolution)
     rests = replace(recipe.rests, generator_upto=style.rests_upto)
-    training = replace(recipe, images=style.images, seed=1, rests=rests)
+    training = replace(recipe, images=options.style_images, seed=1, rests=rests)
     about = Header(
         base.generator.anatomy,
         name=style.name,

@@ -140,6 +140,21 @@ def test_finding_is_silent_and_importing_loads_no_network() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "heard\n")
 
 
+def test_faces_are_found_where_opencv_cannot_be_loaded() -> None:
+    pytest.importorskip("mediapipe", reason="mediapipe has no wheel for this Python")
+    code = (
+        "import sys, numpy as np, importlib.abc\n"
+        "class NoScreen(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'cv2': raise ImportError('libGL.so.1: cannot open shared object file')\n"
+        "sys.meta_path.insert(0, NoScreen())\n"
+        "from portraitist.faces import MediaPipeFinder; from skimage.data import astronaut\n"
+        "print(len(MediaPipeFinder().find(np.asarray(astronaut()))), 'cv2' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1 False\n"), done.stderr
+
+
 def test_without_mediapipe_the_error_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(PortraitistError, match=r"pip install mediapipe==0\.10\.14"):

@@ -96,6 +96,12 @@ def test_widths_that_do_not_fit_are_refused(channels: tuple[int, ...]) -> None:
             kind(8, channels)
 
 
+@pytest.mark.parametrize("wrong", [{"group": -1}, {"group_channels": 0}, {"group_channels": 3}, {"image_channels": 0}])
+def test_group_statistics_that_cannot_be_taken_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(BadModel, match=r"group_channels|`group`"):
+        DiscriminatorAnatomy(8, (8, 8), **wrong)
+
+
 @pytest.mark.parametrize("field", ["z_dim", "w_dim", "mapping_layers", "image_channels"])
 def test_empty_sizes_are_refused(field: str) -> None:
     with pytest.raises(BadModel, match="positive sizes"):

@@ -78,6 +78,19 @@ def test_a_number_keeps_the_batch_axis() -> None:
     assert len(code[:2]) == 2
 
 
+def test_a_loop_over_codes_ends_and_a_number_beyond_them_is_refused() -> None:
+    code = plus(3)
+    assert torch.equal(torch.cat([one.data for one in code]), code.data)
+    for beyond in (3, -4):
+        with pytest.raises(IndexError, match="among 3"):
+            code[beyond]
+
+
+def test_codes_are_compared_as_objects() -> None:
+    code = plus(3)
+    assert code == code and code != WPlus(code.data)
+
+
 def test_statistics_of_a_linear_map_are_known() -> None:
     measured = statistics(lambda z: 2 * z + 3, 8, count=5000)
     torch.testing.assert_close(measured.mean.data, torch.full((1, 8), 3.0), atol=0.12, rtol=0)

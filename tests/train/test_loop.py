@@ -16,7 +16,7 @@ from portraitist.train.loop import fit, phases
 from portraitist.train.snapshot import KEPT, read_snapshot, resume, snapshots, write_snapshot
 from portraitist.train.spec import Rests, Training
 from portraitist.train.state import TrainState, adam
-from portraitist.train.terms import standard_terms
+from portraitist.train.terms import Player, Turn, standard_terms
 
 TRAINING = Training(
     images=48, batch=4, r1_gamma=1.0, r1_every=4, path_every=2, ada_images=64, ada_every=2, ada_target=-1.0, seed=3
@@ -168,12 +168,39 @@ def test_nan_stops_the_training_before_the_update() -> None:
     assert all(p.requires_grad for p in state.generator.parameters())
 
 
+@dataclass(frozen=True)
+class RootOfNothing:
+    """A loss of 0 whose gradient is NaN."""
+
+    name: str = "root"
+    player: Player = "G"
+    every: int = 1
+
+    def __call__(self, turn: Turn) -> Tensor:
+        return (turn.state.generator.synthesis.const * 0).square().sum().sqrt()
+
+
+def test_a_gradient_of_nan_under_a_finite_loss_touches_no_weight() -> None:
+    state = start()
+    before = copy.deepcopy(state)
+    with pytest.raises(NonFinite, match="gradient of root"):
+        fit(state, Waves(), TRAINING, [RootOfNothing()], lambda state, report: False)
+    assert same(state, before)
+
+
 def test_adam_is_rescaled_for_lazy_regularisation() -> None:
     player = torch.nn.Linear(1, 1)
     group = adam(player, 0.002, 16).param_groups[0]
     assert group["lr"] == pytest.approx(0.002 * 16 / 17)
     assert group["betas"] == (0.0, pytest.approx(0.99 ** (16 / 17)))
-    assert adam(player, 0.002, 0).param_groups[0]["lr"] == 0.002
+    for every in (0, 1):  # left out, or part of every step: no steps of its own
+        assert adam(player, 0.002, every).param_groups[0]["lr"] == 0.002
+
+
+def test_adam_is_not_rescaled_for_a_regulariser_of_no_weight() -> None:
+    state = start(replace(TRAINING, r1_gamma=0, path_weight=0))
+    for optimiser in (state.optimiser_d, state.optimiser_g):
+        assert optimiser.param_groups[0]["lr"] == TRAINING.learning_rate
 
 
 def test_the_average_of_a_constant_is_that_constant() -> None:
@@ -197,7 +224,7 @@ def test_the_average_has_the_half_life_it_says() -> None:
     assert state.average.synthesis.const.mean() == pytest.approx(0.5, abs=1e-6)
 
 
-@pytest.mark.parametrize("field", ["batch", "images", "learning_rate", "r1_gamma", "mixing"])
+@pytest.mark.parametrize("field", ["batch", "images", "learning_rate", "r1_gamma", "mixing", "path_decay", "augment"])
 def test_settings_that_make_no_sense_are_refused(field: str) -> None:
     with pytest.raises(UsageError, match=field):
         replace(TRAINING, **{field: -1})

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -373,7 +374,7 @@ def _mediapipe_solutions() -> Any:
     # Its own call of an old protobuf function, on every picture.
     warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype")
     try:
-        with _silent_stderr():
+        with _silent_stderr(), _drawing_optional():
             import mediapipe
 
             return mediapipe.solutions
@@ -383,6 +384,24 @@ def _mediapipe_solutions() -> Any:
             f"Faces cannot be found: mediapipe 0.10.14 is not usable here (Python {version}).",
             "Run `pip install mediapipe==0.10.14` on Python 3.11 or 3.12, or give the landmarks in a file.",
         ) from error
+
+
+@contextmanager
+def _drawing_optional() -> Iterator[None]:
+    """Let mediapipe be imported where OpenCV cannot be: it only draws with it, and we never ask it to.
+
+    The OpenCV that comes with mediapipe needs libGL and GLib, which a machine without a screen often lacks.
+    """
+    try:
+        import cv2  # noqa: F401
+    except ImportError:
+        sys.modules["cv2"] = ModuleType("cv2")
+        try:
+            yield
+        finally:
+            del sys.modules["cv2"]
+    else:
+        yield
 
 
 @contextmanager

@@ -163,6 +163,13 @@ class DiscriminatorAnatomy:
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
         _check_sizes("discriminator", self.resolution, self.channels)
+        if min(self.image_channels, self.group_channels) < 1 or self.group < 0:
+            raise BadModel(f"A discriminator needs positive sizes, not {self}.", "Only `group` may be 0.")
+        if self.group and self.channels[0] % self.group_channels:
+            raise BadModel(
+                f"{self.channels[0]} channels cannot be shared by {self.group_channels} group statistics.",
+                "Choose group_channels that divide the channels at 4 pixels.",
+            )
 
     @property
     def resolutions(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Code:
     """A batch of codes; ``data`` is float and its first axis counts the codes."""
 
@@ -33,7 +33,11 @@ class Code:
 
     def __getitem__(self, index: int | slice) -> Self:
         """Return some of the codes; a number keeps the batch axis."""
-        return type(self)(self.data[index : index + 1 or None] if isinstance(index, int) else self.data[index])
+        if isinstance(index, slice):
+            return type(self)(self.data[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there is no code {index} among {len(self)}")  # ends a loop over the codes
+        return type(self)(self.data[index : index + 1 or None])
 
     def to(self, device: torch.device | str) -> Self:
         """Return the codes on another device."""

@@ -63,7 +63,7 @@ def fit(
         The state after the last step.
 
     Raises:
-        NonFinite: A loss is NaN or infinite; the state is that before the failing update.
+        NonFinite: A loss or its gradient is NaN or infinite; no weight has been touched by it.
     """
     plan = phases(terms)
     for real in _stream(state, batches, training):
@@ -105,21 +105,27 @@ def _descend(turn: Turn, phase: Phase) -> None:
             value = term(turn)
             turn.report[term.name] = value.detach()
             loss = loss + value * phase.every
-        if not torch.isfinite(loss):
-            raise NonFinite(
-                f"The loss {[t.name for t in phase.terms]} is {loss.item()} after {state.images} images "
-                f"(step {state.step}).",
-                "Lower learning_rate or raise r1_gamma, and continue from the last snapshot.",
-            )
+        _check_finite("loss", loss, phase, state)
         gradients = torch.autograd.grad(loss, trained, allow_unused=True)
     finally:
         for p in watching:
             p.requires_grad_(True)
+    # A finite loss may have none: the root of 0. Once in the weights, it would be in the next snapshot too.
+    _check_finite("gradient", torch.nn.utils.get_total_norm([g for g in gradients if g is not None]), phase, state)
     for p, gradient in zip(trained, gradients, strict=True):
         p.grad = gradient
     optimiser.step()
     for p in trained:
         p.grad = None
+
+
+def _check_finite(what: str, value: Tensor, phase: Phase, state: TrainState) -> None:
+    if not torch.isfinite(value):
+        raise NonFinite(
+            f"The {what} of {', '.join(t.name for t in phase.terms)} is {value.item()} after {state.images} images "
+            f"(step {state.step}).",
+            "Train into a new folder with a lower learning_rate or a higher r1_gamma.",
+        )
 
 
 def _augmentation(training: Training, state: TrainState) -> Callable[[Tensor, torch.Generator], Tensor]:

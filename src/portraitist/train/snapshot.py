@@ -53,13 +53,7 @@ def read_snapshot(path: Path, state: TrainState) -> None:
     Raises:
         BadModel: The file is damaged or belongs to other networks.
     """
-    tensors, header = _read(path)
-    try:
-        state.restore(tensors, header["counters"])
-    except (KeyError, RuntimeError) as error:
-        raise BadModel(
-            f"{path.name} belongs to a training of other networks ({error}).", "Train into a new folder."
-        ) from error
+    _restore(path, state, *_read(path))
 
 
 def resume(folder: Path, state: TrainState) -> Path | None:
@@ -75,11 +69,11 @@ def resume(folder: Path, state: TrainState) -> Path | None:
     found = snapshots(folder)
     for path in reversed(found):
         try:
-            _read(path)
+            tensors, header = _read(path)
         except BadModel as error:
             log.warning("SKIPPED A DAMAGED SNAPSHOT: %s", error)
             continue
-        read_snapshot(path, state)
+        _restore(path, state, tensors, header)
         return path
     if found:
         raise BadModel(f"All snapshots in {folder} are damaged.", "Train into a new folder.")
@@ -103,6 +97,15 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if digests != (tensors_digest(tensors), _seal(header["counters"])):
         raise BadModel(f"{path.name} is damaged: its digest does not fit its content.")
     return tensors, header
+
+
+def _restore(path: Path, state: TrainState, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    try:
+        state.restore(tensors, header["counters"])
+    except (KeyError, RuntimeError) as error:
+        raise BadModel(
+            f"{path.name} belongs to a training of other networks ({error}).", "Train into a new folder."
+        ) from error
 
 
 def _seal(counters: Any) -> str:

@@ -6,10 +6,12 @@ quick = replace(Training(), images=20_000, rests=Rests(mapping=True))
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from ..errors import UsageError
 from ..networks import DiscriminatorAnatomy, GeneratorAnatomy
+
+Augmentation = Literal["none", "ada", "diffaugment"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Training:
     """Half-life of the averaged generator."""
     ema_ramp: float = 0.05
     """The half-life is at most this share of the images seen, so that early averages are young; 0 switches it off."""
-    augment: Literal["none", "ada", "diffaugment"] = "ada"
+    augment: Augmentation = "ada"
     """What the discriminator's images go through."""
     ada_target: float = 0.6
     """Mean sign of the scores of real images that ADA steers to (Karras et al. 2020, arXiv:2006.06676)."""
@@ -86,5 +88,8 @@ class Training:
         for name in ("r1_gamma", "r1_every", "path_weight", "path_every", "ema_ramp"):
             if getattr(self, name) < 0:
                 raise UsageError(f"The setting {name} cannot be negative ({getattr(self, name)}).")
-        if not 0 <= self.mixing <= 1:
-            raise UsageError(f"The setting mixing is a share between 0 and 1, not {self.mixing}.")
+        for name in ("mixing", "path_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"The setting {name} is a share between 0 and 1, not {getattr(self, name)}.")
+        if self.augment not in get_args(Augmentation):
+            raise UsageError(f"The setting augment is one of {get_args(Augmentation)}, not '{self.augment}'.")

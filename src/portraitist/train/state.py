@@ -49,8 +49,8 @@ class TrainState:
             generator,
             discriminator,
             copy.deepcopy(generator).eval().requires_grad_(False),
-            adam(generator, training.learning_rate, training.path_every),
-            adam(discriminator, training.learning_rate, training.r1_every),
+            adam(generator, training.learning_rate, training.path_every if training.path_weight else 0),
+            adam(discriminator, training.learning_rate, training.r1_every if training.r1_gamma else 0),
             AdaController(Ada(training.ada_target, training.ada_images / 1000, training.ada_every)),
             torch.zeros((), device=next(generator.parameters()).device),
         )
@@ -113,7 +113,8 @@ class TrainState:
 def adam(player: nn.Module, learning_rate: float, lazy_every: int) -> Adam:
     """Make the optimiser of one player, rescaled for a regulariser that steps every ``lazy_every`` steps.
 
-    Karras et al. 2020, arXiv:1912.04958, Appendix B: learning rate and betas as if both kinds of steps were one.
+    Karras et al. 2020, arXiv:1912.04958, Appendix B: learning rate and betas as if both kinds of steps were one. A
+    regulariser that is left out (0), or that joins every step (1), takes no steps of its own.
     """
-    c = lazy_every / (lazy_every + 1) if lazy_every else 1.0
+    c = lazy_every / (lazy_every + 1) if lazy_every > 1 else 1.0
     return Adam(player.parameters(), lr=learning_rate * c, betas=(0.0, 0.99**c), eps=1e-8)
