@@ -1,7 +1,7 @@
 """Train the models that ship with the package, from the images that docs/models.md names.
 
-Each stage is an ordinary run folder: stopped at any moment, the same command continues it bit for bit. A stage whose
-model is in place is not trained again.
+Each stage is an ordinary run folder: stopped at any moment, the same command continues it bit for bit (on the CPU, with
+as many threads). A stage whose run is finished is not trained again.
 
     python scripts/make_models.py --data DATA --runs runs/models
     python scripts/make_models.py --data DATA --runs runs/models --images 400000 --device cuda   # a longer base
@@ -87,7 +87,8 @@ def make_base(options: argparse.Namespace) -> Model:
         licence=LICENCE,
         credit=PHOTOS,
     )
-    settings = replace(from_scratch(options.resolution), r1_gamma=0.2)
+    # About twice the rule: there are few photos for a base.
+    settings = replace(from_scratch(options.resolution), r1_gamma=0.2 * (options.resolution / 64) ** 2)
     # The augmentation slows the first steps, when the discriminator cannot overfit yet.
     first = replace(settings, augment="none", images=options.warm_up, seed=1)
     sizes = Source(generator=generator, discriminator=discriminator)

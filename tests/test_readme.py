@@ -47,3 +47,11 @@ def test_public_names_can_be_imported_and_the_version_is_in_the_changelog() -> N
     assert f"## {portraitist.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     with pytest.raises(AttributeError):
         portraitist.nothing_of_that_name
+
+
+@pytest.mark.parametrize("page", sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").rglob("*.md")))
+def test_every_page_is_finished_and_its_links_hold(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert "@@" not in text and "TODO" not in text
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (ROOT / page).parent.joinpath(link).is_file(), link

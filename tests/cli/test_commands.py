@@ -226,8 +226,15 @@ def test_stylize_a_folder_lists_the_bad_and_goes_on(program: Program, known: Non
 def test_train_checks_and_stops(program: Program, exemplars: Path, tmp_path: Path) -> None:
     done = program("train", exemplars, "-o", tmp_path / "run", "--resolution", "16", "--dry-run", "--set", "batch=2")
     assert done.code == 0 and "9 images, 1 left out" in done.out and "left out broken.png" in done.err
-    assert json.loads(done.out[: done.out.rindex("}") + 1])["batch"] == 2
+    settings = json.loads(done.out[: done.out.rindex("}") + 1])
+    assert settings["batch"] == 2
+    assert settings["r1_gamma"] == pytest.approx(0.0002 * 16**2 / 2)  # the rule looks at the batch that is asked for
     assert not (tmp_path / "run").exists()
+
+
+def test_lpips_weights_need_their_network(program: Program, face: Path, tmp_path: Path) -> None:
+    done = program("stylize", face, "--lpips", tmp_path / "heads.pth")
+    assert done.code == 2 and "--features" in done.err
 
 
 def test_train_a_base_then_a_style_then_draw(program: Program, exemplars: Path, face: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from portraitist.errors import BadModel, UsageError
 from portraitist.io import registry
 from portraitist.io.model_file import Header, Model, generator_digest, load_model, read_header, save_model
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
-from portraitist.recipes.run import Source, train
+from portraitist.recipes.run import ImageBatches, Source, train
 from portraitist.train.spec import Rests, Training
 from tests.conftest import make_model
 
@@ -131,12 +131,24 @@ def test_other_settings_data_and_sizes_are_refused_by_name(images: ImageSet, tmp
     go(training=replace(TRAINING, tick=4, snapshot=4))
 
 
+def test_mirroring_is_the_setting_of_the_training(exemplars: Path) -> None:
+    images = ImageSet.open(exemplars, 16, mirror=False)
+    plain = {bytes(images[i].numpy()) for i in range(len(images))}
+    for mirror in (False, True):
+        batches = ImageBatches(images, replace(TRAINING, mirror=mirror))
+        seen = torch.cat([batches.at(i) for i in range(0, 40, TRAINING.batch)]).add(1).mul(127.5).round().byte()
+        assert any(bytes(x.numpy()) not in plain for x in seen) == mirror
+
+
 def test_what_cannot_end_well_is_refused_before_the_first_step(images: ImageSet, tmp_path: Path) -> None:
     base = make_model()
     with pytest.raises(UsageError, match="no discriminator"):
         Source(base=Model(base.generator, None, base.header))
     with pytest.raises(BadModel, match="cannot be a model's name"):
         train(images, tmp_path / "run", SCRATCH, TRAINING, about=Header(base.generator.anatomy, name="a b"))
+    anatomies = GeneratorAnatomy(32, (*CHANNELS, 8), 8, 8, 2), DiscriminatorAnatomy(32, (*CHANNELS, 8))
+    with pytest.raises(UsageError, match="images have 16 pixels and the networks 32"):
+        train(images, tmp_path / "run", Source(generator=anatomies[0], discriminator=anatomies[1]), TRAINING)
     assert not (tmp_path / "run").exists()
 
 

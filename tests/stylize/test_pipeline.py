@@ -15,9 +15,11 @@ from skimage.data import astronaut
 from portraitist.data.images import to_array, write_image
 from portraitist.errors import BadImage, NoFaceFound, UsageError
 from portraitist.faces import FixedPoints, Landmarks, MediaPipeFinder, ffhq_quad
-from portraitist.invert import portrait
+from portraitist.invert import Projection, portrait
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
+from portraitist.losses.perceptual import PerceptualDistance
+from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.stylize import Portraits, Stylizer
 from tests.conftest import make_model, restyled
 
@@ -194,6 +196,16 @@ def test_a_base_without_a_discriminator_says_so(tiny_model: Model, tiny_style: M
     base = Model(tiny_model.generator, None, replace(tiny_model.header, discriminator=None))
     with pytest.raises(UsageError, match=r"'tiny' has no discriminator.*--features"):
         Stylizer(base, {"wild": tiny_style}, finder=ONE).stylize(photo)
+
+
+def test_likeness_can_be_measured_with_other_features(tiny_model: Model, tiny_style: Model, photo: Pixels) -> None:
+    base = Model(tiny_model.generator, None, replace(tiny_model.header, discriminator=None))
+    other = make_model(seed=7, name="other").discriminator
+    assert other is not None
+    perceptual = PerceptualDistance(DiscriminatorFeatures(other))
+    stylizer = Stylizer(base, {"wild": tiny_style}, finder=ONE, perceptual=perceptual, projection=Projection(steps=2))
+    assert stylizer.stylize(photo).faces[0].pictures["wild"].shape == (256, 256, 3)
+    assert stylizer.settings["perceptual"] == [perceptual.name, perceptual.features.digest]
 
 
 def test_settings_tell_what_determines_the_pictures(make: MakeStylizer) -> None:

@@ -19,7 +19,8 @@ def command(
     out: options.Out = None,
     space: Annotated[str, typer.Option(help="w: one code for all rows; w+: a code per row.")] = "w+",
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the optimisation.")] = None,
-    features: options.FeatureFile = None,
+    features: options.Features = None,
+    lpips: options.Lpips = None,
     aligned: Annotated[bool, typer.Option("--aligned", help="The picture is an aligned square face already.")] = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -33,7 +34,6 @@ def command(
     from ..data.sheet import beside
     from ..io import registry
     from ..io.codes import save_codes
-    from ..io.feature_files import load_features
     from ..io.model_file import generator_digest
     from ..stylize import Stylizer
 
@@ -46,7 +46,7 @@ def command(
         {},
         device=options.device(device),
         projection=options.projection(space=space, steps=steps, seed=seed),
-        features=None if features is None else load_features(features),
+        perceptual=options.perceptual(features, lpips),
     )
     portraits = stylizer.stylize(read_image(photo), which="largest", aligned=aligned)
     face = portraits.faces[0]

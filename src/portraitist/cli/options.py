@@ -13,15 +13,19 @@ from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..invert import Projection
+    from ..losses.perceptual import PerceptualDistance
 
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.")]
 
-FeatureFile = Annotated[
+Features = Annotated[
     Path | None,
-    typer.Option("--features", help="Weights of VGG16, AlexNet or SqueezeNet to measure likeness with."),
+    typer.Option(help="Weights of VGG16, AlexNet or SqueezeNet to measure likeness with; the base's own if absent."),
+]
+Lpips = Annotated[
+    Path | None, typer.Option(help="LPIPS weights (lin0.model.1.weight, ...) that were fitted on --features.")
 ]
 
 T = TypeVar("T")
@@ -52,6 +56,21 @@ def projection(**wanted: Any) -> Projection:
     from ..invert import portrait
 
     return replace(portrait(), **{k: v for k, v in wanted.items() if v is not None})
+
+
+def perceptual(features: Path | None, lpips: Path | None) -> PerceptualDistance | None:
+    """Return the distance that two files of weights describe; None without any."""
+    from ..io.feature_files import load_features, load_lpips
+    from ..losses.perceptual import PerceptualDistance
+
+    if features is None:
+        if lpips is not None:
+            raise UsageError("LPIPS weights say nothing without their network.", "Give its weights with --features.")
+        return None
+    # As the StyleGAN2 projector: larger drawings are compared at 256 pixels.
+    if lpips is None:
+        return PerceptualDistance(load_features(features, largest=256))
+    return PerceptualDistance(*load_lpips(features, lpips, largest=256))
 
 
 def with_settings(value: T, pairs: list[str]) -> T:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..errors import BadImage, UsageError
+from ..errors import BadImage, NonFinite, OutOfMemory, PortraitistError, UsageError
 from . import options
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def command(
         typer.Option("--style", "-s", help="Name, file or run folder; may be repeated. All bundled styles if absent."),
     ] = None,
     out: options.Out = None,
-    strength: Annotated[float, typer.Option(min=0.0, max=1.5, help="0 the photo's own look, 1 the style.")] = 1.0,
+    strength: Annotated[float, typer.Option(min=0.0, max=1.5, help="0 what the base draws, 1 the style.")] = 1.0,
     face: Annotated[str, typer.Option(help="all, largest, or the number of a face (1 is the largest).")] = "all",
     paste_back: Annotated[bool, typer.Option("--paste-back", help="Put the redrawn faces into the photo.")] = False,
     aligned: Annotated[bool, typer.Option("--aligned", help="The pictures are aligned square faces already.")] = False,
@@ -32,7 +32,8 @@ def command(
     ] = False,
     size: Annotated[int | None, typer.Option(min=16, max=4096, help="Side of the pictures in pixels.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the inversion; more is closer and slower.")] = None,
-    features: options.FeatureFile = None,
+    features: options.Features = None,
+    lpips: options.Lpips = None,
     suffix: Annotated[str, typer.Option(help="Format of the pictures: .png, .jpg or .webp.")] = ".png",
     report: Annotated[Path | None, typer.Option(help="JSON report; OUT/report.json for folders.")] = None,
     seed: options.Seed = 0,
@@ -49,7 +50,6 @@ def command(
         raise UsageError("A folder of photos needs a folder for the pictures.", "Give -o OUT.")
     from tqdm import tqdm
 
-    from ..io.feature_files import load_features
     from ..stylize import Stylizer, stylize_files
     from ..stylize.batch import Options, photos
 
@@ -57,9 +57,9 @@ def command(
     target = out or photo.parent
     count = len(photos(photo, target))
     projection = options.projection(steps=steps, seed=seed)
-    weights = None if features is None else load_features(features)
+    perceptual = options.perceptual(features, lpips)
     stylizer = Stylizer.load(
-        style or [], strength=strength, device=options.device(device), projection=projection, features=weights
+        style or [], strength=strength, device=options.device(device), projection=projection, perceptual=perceptual
     )
     if report is None and photo.is_dir():
         report = target / "report.json"
@@ -88,10 +88,11 @@ def _which(face: str) -> Which | int:
     raise UsageError(f"--face takes all, largest or a number, not '{face}'.")
 
 
-def _as_error(report: FileReport) -> UsageError | BadImage:
-    """Return what went wrong with the only photo of a run."""
+def _as_error(report: FileReport) -> PortraitistError:
+    """Return what went wrong with the only photo of a run, with its own exit code."""
     message = f"{report.source}: {report.reason}"
-    return UsageError(message) if report.kind == "exists" else BadImage(message, kind=report.kind)
+    kinds = {"exists": UsageError, "memory": OutOfMemory, "not-finite": NonFinite}
+    return kinds[report.kind](message) if report.kind in kinds else BadImage(message, kind=report.kind)
 
 
 def _close(reports: list[FileReport], out: Path) -> None:

@@ -34,7 +34,7 @@ def command(
     """Teach a base a style, or train a base from scratch.
 
     Fine-tuning and training from scratch are the same command with and without --from. Ctrl-C writes a snapshot; the
-    same command continues, bit for bit.
+    same command continues; on the CPU, with as many threads, bit for bit.
     """
     import dataclasses
     import json
@@ -44,6 +44,7 @@ def command(
     from ..io.model_file import Header, check_header
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
     from ..recipes import baseline, from_scratch
+    from ..recipes.baseline import with_gamma
     from ..recipes.run import Source, train
 
     if licence and not name:
@@ -59,6 +60,8 @@ def command(
     training = from_scratch(anatomy.resolution) if base is None else baseline(anatomy.resolution)
     training = dataclasses.replace(training, seed=seed, images=images or training.images)
     training = options.with_settings(training, set_ or [])
+    if not any(pair.startswith("r1_gamma=") for pair in set_ or []):
+        training = with_gamma(training, anatomy.resolution)  # the rule looks at the batch
     about = Header(anatomy, name=name, licence=licence, credit=credit)
     check_header(about)
     pictures = ImageSet.open(exemplars, anatomy.resolution, mirror=training.mirror)

@@ -64,6 +64,7 @@ class Header:
     lineage: list[dict[str, Any]] = field(default_factory=list)
     """Each training since the first: data, digest, images seen, device."""
     metrics: dict[str, Any] = field(default_factory=dict)
+    """Figures measured of it, by name; empty until somebody has measured."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..data import ImageSet
+from ..data import BatchOrder, ImageSet
 from ..errors import PortraitistError, UsageError
 from ..io import registry
 from ..io.model_file import Header, Model, check_header, generator_digest, read_header, save_model, save_pack
@@ -52,6 +52,11 @@ class Source:
             )
 
     @property
+    def resolution(self) -> int:
+        """Side of the images that the networks draw and score."""
+        return int(self.anatomies["generator"]["resolution"])
+
+    @property
     def anatomies(self) -> dict[str, Any]:
         """The sizes of both networks, as JSON values."""
         if self.base is not None and self.base.discriminator is not None:
@@ -81,7 +86,8 @@ class ImageBatches:
 
     def at(self, images: int) -> Tensor:
         """Return the batch [N, 3, R, R] in [-1, 1] that follows ``images`` images."""
-        return self.images.batch(*self.images.order(self.training.batch, self.training.seed).at(images))
+        order = BatchOrder(len(self.images), self.training.batch, self.training.seed, mirror=self.training.mirror)
+        return self.images.batch(*order.at(images))
 
 
 def train(
@@ -116,6 +122,11 @@ def train(
     """
     if about is not None:
         check_header(about)
+    wanted = source.resolution
+    if images.resolution != wanted:
+        raise UsageError(
+            f"The images have {images.resolution} pixels and the networks {wanted}.", f"Open the images at {wanted}."
+        )
     settings = _settings(images, source, training, device)
     with locked(out), polite_stop() as asked:
         settle(out, settings, may_change=MAY_CHANGE)

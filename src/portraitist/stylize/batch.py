@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from ..data.images import MAX_BYTES, Pixels, write_image
 from ..errors import BadImage, NonFinite, OutOfMemory, PortraitistError, UsageError
 from ..files import refuse_existing, write_bytes
@@ -188,8 +190,12 @@ class _Run:
                 return line
             faces, outputs = self._redraw(photo, data)
             line = replace(line, status="done", faces=faces, outputs=outputs)
-        except (BadImage, NonFinite, OutOfMemory) as error:
-            line = replace(line, kind=error.kind if isinstance(error, BadImage) else "failed", reason=str(error))
+        except BadImage as error:
+            line = replace(line, kind=error.kind, reason=str(error))
+        except NonFinite as error:
+            line = replace(line, kind="not-finite", reason=str(error))
+        except (MemoryError, OutOfMemory, torch.OutOfMemoryError):  # PyTorch's is of a GPU
+            line = replace(line, kind="memory", reason="There is not enough memory for it. Make the picture smaller.")
         except PortraitistError:
             raise  # the disk, the models or the options: the next photo would meet it too
         except Exception as error:

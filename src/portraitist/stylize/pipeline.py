@@ -29,7 +29,7 @@ from ..io.model_file import Model, generator_digest, load_model, read_header
 from ..losses.perceptual import PerceptualDistance
 from ..networks import Generator
 from ..networks.digest import tensors_digest
-from ..networks.features import DiscriminatorFeatures, Features
+from ..networks.features import DiscriminatorFeatures
 from ..spaces import WPlus
 
 Which = Literal["all", "largest"]
@@ -83,7 +83,7 @@ class Stylizer:
         finder: Finds faces; MediaPipe's bundled models when None.
         inverter: Turns aligned faces into codes; optimisation as ``projection`` says when None.
         projection: Settings of the optimisation; ``invert.portrait()`` when None.
-        features: What likeness is measured with; the discriminator of the base when None.
+        perceptual: What likeness is measured with; the discriminator of the base when None.
         strength: 1 draws the style as trained, 0 the base, values between them a mixture of the weights.
         device: ``cpu`` or ``cuda``.
 
@@ -99,7 +99,7 @@ class Stylizer:
         finder: FaceFinder | None = None,
         inverter: Inverter | None = None,
         projection: Projection | None = None,
-        features: Features | None = None,
+        perceptual: PerceptualDistance | None = None,
         strength: float = 1.0,
         device: str = "cpu",
     ) -> None:
@@ -108,11 +108,12 @@ class Stylizer:
             if style.generator.anatomy != base.generator.anatomy or style.header.base_digest not in ("", digest):
                 raise UsageError(f"The style '{name}' belongs to another base than '{base.header.name}'.")
         self.base = base
+        self.base.generator.to(device)
         self.device = device
         self._finder = finder
         self._inverter = inverter
         self._projection = projection or portrait()
-        self._features = features
+        self._perceptual = perceptual
         self.generators = {
             name: mixed(base.generator, style.generator, strength).to(device).eval() for name, style in styles.items()
         }
@@ -156,7 +157,8 @@ class Stylizer:
             "styles": {name: _digest(generator) for name, generator in self.generators.items()},
             "finder": repr(self.finder),
             "inverter": repr(self._inverter or self._projection),
-            "features": "" if self._features is None else self._features.digest,
+            "perceptual": "" if self._perceptual is None else [self._perceptual.name, self._perceptual.features.digest],
+            "device": self.device,
         }
 
     def stylize(
@@ -233,17 +235,17 @@ class Stylizer:
         """What turns aligned faces into codes."""
         if self._inverter is not None:
             return self._inverter
-        features = self._features
-        if features is None:
+        perceptual = self._perceptual
+        if perceptual is None:
             if self.base.discriminator is None:
                 raise UsageError(
                     f"The base '{self.base.header.name}' has no discriminator to measure likeness with.",
                     "Give feature weights with --features.",
                 )
-            features = DiscriminatorFeatures(self.base.discriminator)
-        if isinstance(features, torch.nn.Module):
-            features.to(self.device)
-        return Projector(self.base.generator.to(self.device), PerceptualDistance(features), self._projection)
+            perceptual = PerceptualDistance(DiscriminatorFeatures(self.base.discriminator))
+        if isinstance(perceptual.features, torch.nn.Module):
+            perceptual.features.to(self.device)
+        return Projector(self.base.generator, perceptual, self._projection)
 
 
 @contextmanager

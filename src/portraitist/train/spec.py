@@ -19,7 +19,7 @@ class Rests:
     """Which parameters stay as they are; named by resolution, both networks."""
 
     mapping: bool = False
-    """The mapping network of the generator (FreezeFC, Huang et al. 2020, arXiv:2010.05713, Sec. III-A)."""
+    """The mapping network of the generator (FreezeFC, Huang, Liao and Kwong 2020, arXiv:2010.05713)."""
     generator_upto: int = 0
     """Blocks of the generator up to this resolution (FreezeG); 0 for none."""
     discriminator_from: int = 0
