@@ -72,7 +72,8 @@ def write(setting: str, machine: Peak, results: list[Result]) -> None:
         "The reference runs the same networks on the `_reference` functions of `portraitist.ops`: one kernel per "
         "sample in grouped convolutions, dense filters, the steps in the order of the formulas. Bold: the goal is "
         "reached. Where the convolution of the machine is faster than its matrix product (AVX-512), the goal says "
-        "little and the last column is the honest one. Written by `make bench`."
+        "little and the last column is the honest one. The training step is the forward and backward passes of both "
+        "players; Adam, averaging and augmentation are left out. Written by `make bench`."
     )
     (RESULTS / "bench.md").write_text(f"# Speed\n\n{setting}\n\n{reading}\n\n{table}\n", encoding="utf-8")
     record = {"setting": setting, "peak": asdict(machine), "results": [asdict(r) for r in results]}

@@ -111,7 +111,7 @@ def _as_faces(value: Any) -> Sequence[Any]:
     try:
         return [value] if isinstance(value[0][0], int | float) else value
     except (TypeError, IndexError, KeyError):
-        raise UsageError("This is no list of points.") from None
+        raise UsageError("This is no list of points.", "Give [[x, y], ...] in pixels.") from None
 
 
 # Sides of the squares that the networks see, in pixels: the detectors' own input is 128 and 192. A face fills a third

@@ -61,14 +61,17 @@ def load_lpips(trunk: Path | str, heads: Path | str, *, largest: int | None = No
     names = [f"lin{k}.model.1.weight" for k in range(len(wanted))]
     shapes = {k: tuple(v.shape) for k, v in found.items()}
     if shapes != {k: (1, width, 1, 1) for k, width in zip(names, wanted, strict=True)}:
-        raise BadModel(f"{Path(heads).name} does not hold LPIPS weights for {features.name}: it has {shapes}.")
+        raise BadModel(
+            f"{Path(heads).name} does not hold LPIPS weights for {features.name}: it has {shapes}.",
+            "Give the heads that were fitted on this network.",
+        )
     return Lpips(features, tuple(found[k].float().flatten() for k in names), f"LPIPS ({features.name})")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read named tensors from a file of ``torch.save``, safetensors or numpy; nothing in it is executed."""
     if not path.is_file():
-        raise BadModel(f"There is no file {path}.")
+        raise BadModel(f"There is no file {path}.", "Check its path.")
     readers = {".pth": open_torch, ".pt": open_torch, ".safetensors": _read_safetensors, ".npz": _read_npz}
     if path.suffix.lower() not in readers:
         raise BadModel(f"{path.name} is of no kind that holds weights.", f"Use one of {', '.join(readers)}.")
@@ -79,7 +82,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise BadModel(f"{path.name} holds something else than named tensors.", "Save the network's state_dict().")
     for name, value in found.items():
         if not torch.isfinite(value).all():
-            raise BadModel(f"{path.name}: tensor {name} holds NaN or infinity.")
+            raise BadModel(f"{path.name}: tensor {name} holds NaN or infinity.", "Get the file again.")
     return {str(k): v for k, v in found.items()}
 
 
@@ -119,7 +122,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise BadModel(f"{path.name} is not a whole safetensors file ({error}).") from error
+        raise BadModel(f"{path.name} is not a whole safetensors file ({error}).", "Get the file again.") from error
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
@@ -127,4 +130,4 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
         with np.load(path, allow_pickle=False) as file:
             return {k: torch.from_numpy(file[k]) for k in file.files}
     except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise BadModel(f"{path.name} is not a whole file of numpy arrays ({error}).") from error
+        raise BadModel(f"{path.name} is not a whole file of numpy arrays ({error}).", "Get the file again.") from error

@@ -148,7 +148,10 @@ def load_model(path: Path | str, *, find_base: Callable[[Header], Model] | None 
     header, tensors = read_file(path)
     if header.kind == "style-pack":
         if find_base is None:
-            raise BadModel(f"{path.name} is a style pack and needs its base '{header.base_name}'.")
+            raise BadModel(
+                f"{path.name} is a style pack and needs its base '{header.base_name}'.",
+                "Load it with portraitist.load, which finds the base.",
+            )
         return apply_pack(find_base(header), header, tensors, path.name)
     check_fit(lambda: Generator(header.generator), tensors, "G.", path.name)
     generator = Generator(header.generator)
@@ -159,7 +162,10 @@ def load_model(path: Path | str, *, find_base: Callable[[Header], Model] | None 
         discriminator = Discriminator(anatomy)
         fill(discriminator, tensors, "D.")
     if tensors:
-        raise BadModel(f"{path.name} holds tensors that its anatomy does not know: {sorted(tensors)[:5]}.")
+        raise BadModel(
+            f"{path.name} holds tensors that its anatomy does not know: {sorted(tensors)[:5]}.",
+            "Get the whole file from its author.",
+        )
     return Model(generator.eval(), None if discriminator is None else discriminator.eval(), header)
 
 
@@ -176,7 +182,9 @@ def apply_pack(base: Model, header: Header, tensors: Mapping[str, Tensor], name:
     whole = {f"G.{k}": v for k, v in generator.state_dict().items()}
     unknown = sorted(set(tensors) - set(whole))
     if unknown:
-        raise BadModel(f"{name} holds tensors that its base does not know: {unknown[:5]}.")
+        raise BadModel(
+            f"{name} holds tensors that its base does not know: {unknown[:5]}.", "Get the whole file from its author."
+        )
     whole |= tensors
     check_fit(lambda: Generator(header.generator), whole, "G.", name)
     fill(generator, whole, "G.")
@@ -219,7 +227,10 @@ def check_header(header: Header) -> None:
     g, d = header.generator, header.discriminator
     widths = [*g.channels, g.z_dim, g.w_dim, *(() if d is None else d.channels)]
     if max(widths) > WIDEST or g.mapping_layers > DEEPEST:
-        raise BadModel(f"The header names a network of {max(widths)} channels and {g.mapping_layers} layers.")
+        raise BadModel(
+            f"The header names a network of {max(widths)} channels and {g.mapping_layers} layers.",
+            "Such sizes are not drawn from.",
+        )
 
 
 def check_fit(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], prefix: str, name: str) -> None:
@@ -228,11 +239,13 @@ def check_fit(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], pre
         state = build().state_dict()
     missing = [k for k in state if prefix + k not in tensors]
     if missing:
-        raise BadModel(f"{name} lacks {len(missing)} tensors of its anatomy: {missing[:5]}.")
+        raise BadModel(
+            f"{name} lacks {len(missing)} tensors of its anatomy: {missing[:5]}.", "Get the whole file from its author."
+        )
     pairs = [(k, tuple(tensors[prefix + k].shape), tuple(v.shape)) for k, v in state.items()]
     wrong = [f"{k} {found}, not {due}" for k, found, due in pairs if found != due]
     if wrong:
-        raise BadModel(f"{name} holds tensors of other shapes: {wrong[:5]}.")
+        raise BadModel(f"{name} holds tensors of other shapes: {wrong[:5]}.", "Get the whole file from its author.")
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
@@ -248,7 +261,10 @@ def _write(path: Path | str, tensors: Mapping[str, Tensor], header: Header, half
     ready = {k: v.detach().to("cpu", dtype).contiguous().clone() for k, v in tensors.items()}
     for name, value in ready.items():
         if not torch.isfinite(value).all():
-            raise BadModel(f"Tensor {name} holds NaN or infinity{' in half precision' if half else ''}.")
+            raise BadModel(
+                f"Tensor {name} holds NaN or infinity{' in half precision' if half else ''}.",
+                "The training that made it diverged; go back to an earlier snapshot.",
+            )
     payload = save(ready, metadata={KEY: json.dumps(asdict(header), sort_keys=True)})
     write_bytes(path, payload, overwrite=overwrite)
     return path
@@ -256,7 +272,7 @@ def _write(path: Path | str, tensors: Mapping[str, Tensor], header: Header, half
 
 def _opened(path: Path) -> Any:
     if not os.path.isfile(path):  # unlike Path.is_file, false for names too long
-        raise BadModel(f"There is no model file {path}.")
+        raise BadModel(f"There is no model file {path}.", "Check its path.")
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:

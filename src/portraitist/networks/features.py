@@ -193,11 +193,19 @@ def resized(images: Tensor, side: int) -> Tensor:
 
 def _check_fit(name: str, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     if missing := sorted(set(wanted) - set(given)):
-        raise BadModel(f"These weights lack {len(missing)} tensors of {name}: {missing[:3]}.")
+        raise BadModel(
+            f"These weights lack {len(missing)} tensors of {name}: {missing[:3]}.",
+            "Give torchvision's own weights of this network.",
+        )
     if extra := sorted(set(given) - set(wanted)):
-        raise BadModel(f"These weights hold tensors that {name} does not know: {extra[:3]}.")
+        raise BadModel(
+            f"These weights hold tensors that {name} does not know: {extra[:3]}.",
+            "Give torchvision's own weights of this network.",
+        )
     wrong = [
         f"{k} {tuple(v.shape)}, not {tuple(wanted[k].shape)}" for k, v in given.items() if v.shape != wanted[k].shape
     ]
     if wrong:
-        raise BadModel(f"These weights are not of {name}: {wrong[:3]}.")
+        raise BadModel(
+            f"These weights are not of {name}: {wrong[:3]}.", "Give torchvision's own weights of this network."
+        )

@@ -59,7 +59,8 @@ class Generator(nn.Module):
         expected = (self.anatomy.rows, self.anatomy.w_dim)
         if tuple(ws.shape[1:]) != expected:
             raise BadModel(
-                f"A code of shape {tuple(ws.shape[1:])} does not fit this generator, which takes {expected}."
+                f"A code of shape {tuple(ws.shape[1:])} does not fit this generator, which takes {expected}.",
+                "Use codes of this generator or of one fine-tuned from the same base.",
             )
         image: Tensor = self.synthesis(ws, noise)
         return image

@@ -106,7 +106,10 @@ class Stylizer:
         digest = generator_digest(base)
         for name, style in styles.items():
             if style.generator.anatomy != base.generator.anatomy or style.header.base_digest not in ("", digest):
-                raise UsageError(f"The style '{name}' belongs to another base than '{base.header.name}'.")
+                raise UsageError(
+                    f"The style '{name}' belongs to another base than '{base.header.name}'.",
+                    "Use the base that its header names.",
+                )
         self.base = base
         self.base.generator.to(device)
         self.device = device

@@ -93,9 +93,14 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
             digests = (header["digest"], header.get("seal", _seal(header["counters"])))
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
-        raise BadModel(f"{path.name} is not a whole snapshot ({error}).") from error
+        raise BadModel(
+            f"{path.name} is not a whole snapshot ({error}).", "The one before it is used where there is one."
+        ) from error
     if digests != (tensors_digest(tensors), _seal(header["counters"])):
-        raise BadModel(f"{path.name} is damaged: its digest does not fit its content.")
+        raise BadModel(
+            f"{path.name} is damaged: its digest does not fit its content.",
+            "The one before it is used where there is one.",
+        )
     return tensors, header
 
 
