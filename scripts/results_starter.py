@@ -1,4 +1,5 @@
-"""Measure the bundled models on photos that nothing was trained on; writes docs/results/starter.md.
+"""Measure the bundled models on photos that nothing was trained on; writes docs/results/starter.md
+and docs/models.png.
 
     python scripts/results_starter.py --photos DATA/test_unaligned --sheets out/results
 
@@ -15,12 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from portraitist.data.images import Pixels, resize, write_image
+from portraitist.data.sheet import grid
 from portraitist.errors import PortraitistError
 from portraitist.faces import MediaPipeFinder
 from portraitist.io import registry
 from portraitist.ops import keep_heap
+from portraitist.spaces import Z, truncate
 from portraitist.stylize import FileReport, Portrait, Stylizer, stylize_files
 from portraitist.stylize.batch import Options
 
@@ -54,9 +58,19 @@ def main() -> None:
     half = len(rows) // 2
     sheet = np.concatenate([np.concatenate(rows[:half]), np.concatenate(rows[half : 2 * half])], axis=1)
     write_image(options.sheets / "sheet.png", sheet)
+    write_image(ROOT / "docs/models.png", family(stylizer))
     text = document(reports, likeness)
     (ROOT / "docs/results/starter.md").write_text(text, encoding="utf-8")
     print(text)
+
+
+def family(stylizer: Stylizer, count: int = 12) -> Pixels:
+    """Draw the same codes of the prior with the base and with each style, a row each."""
+    generators = [stylizer.base.generator, *stylizer.generators.values()]
+    z = Z.sample(count, stylizer.base.generator.anatomy.z_dim, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        code = truncate(stylizer.base.generator.map(z), stylizer.base.generator.mean, 0.7)
+        return grid(torch.cat([generator.synthesize(code) for generator in generators]), columns=count)
 
 
 class Likeness:

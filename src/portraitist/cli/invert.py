@@ -41,14 +41,16 @@ def command(
     files = [target / f"{photo.stem}{end}" for end in (".code.safetensors", ".inverted.png")]
     for file in files:
         refuse_existing(file, overwrite)
-    stylizer = Stylizer(
-        registry.load(base),
-        {},
-        device=options.device(device),
-        projection=options.projection(space=space, steps=steps, seed=seed),
-        perceptual=options.perceptual(features, lpips),
-    )
-    portraits = stylizer.stylize(read_image(photo), which="largest", aligned=aligned)
+    with options.step_bar() as progress:
+        stylizer = Stylizer(
+            registry.load(base),
+            {},
+            device=options.device(device),
+            projection=options.projection(space=space, steps=steps, seed=seed),
+            perceptual=options.perceptual(features, lpips),
+            progress=progress,
+        )
+        portraits = stylizer.stylize(read_image(photo), which="largest", aligned=aligned)
     face = portraits.faces[0]
     save_codes(files[0], face.code, generator_digest(stylizer.base), overwrite=True)
     write_image(files[1], beside([face.aligned.image, face.reconstruction], face.reconstruction.shape[0]))

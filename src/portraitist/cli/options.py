@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -12,7 +14,7 @@ import typer
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ..invert import Projection
+    from ..invert import Progress, Projection
     from ..losses.perceptual import PerceptualDistance
 
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
@@ -56,6 +58,21 @@ def projection(**wanted: Any) -> Projection:
     from ..invert import portrait
 
     return replace(portrait(), **{k: v for k, v in wanted.items() if v is not None})
+
+
+@contextmanager
+def step_bar(shown: bool = True) -> Iterator[Progress]:
+    """Show a progress bar of the steps of inversions; a new one begins with each face."""
+    from tqdm import tqdm
+
+    with tqdm(unit=" steps", disable=not shown, leave=False) as bar:
+
+        def tell(done: int, total: int) -> None:
+            if done == 1:
+                bar.reset(total)
+            bar.update(done - bar.n)
+
+        yield tell
 
 
 def perceptual(features: Path | None, lpips: Path | None) -> PerceptualDistance | None:

@@ -58,12 +58,18 @@ def command(
     count = len(photos(photo, target))
     projection = options.projection(steps=steps, seed=seed)
     perceptual = options.perceptual(features, lpips)
-    stylizer = Stylizer.load(
-        style or [], strength=strength, device=options.device(device), projection=projection, perceptual=perceptual
-    )
     if report is None and photo.is_dir():
         report = target / "report.json"
-    with tqdm(total=count, unit=" photos", disable=count == 1) as bar:
+    where = options.device(device)
+    with tqdm(total=count, unit=" photos", disable=count == 1) as bar, options.step_bar(count == 1) as progress:
+        stylizer = Stylizer.load(
+            style or [],
+            strength=strength,
+            device=where,
+            projection=projection,
+            perceptual=perceptual,
+            progress=progress,
+        )
 
         def tell(line: FileReport) -> None:
             if line.status == "failed" and photo.is_dir():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
 from ..spaces import WPlus
+
+Progress = Callable[[int, int], None]
+"""Told of the steps done and of all steps."""
 
 
 @dataclass(frozen=True)
@@ -33,5 +37,5 @@ class Inverted:
 class Inverter(Protocol):
     """Something that finds codes."""
 
-    def invert(self, images: Tensor) -> Inverted:
+    def invert(self, images: Tensor, *, progress: Progress | None = None) -> Inverted:
         """Find a code for each of the images [N, 3, H, W] in [-1, 1]; H and W need not be the generator's."""

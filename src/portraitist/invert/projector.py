@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +26,7 @@ from ..losses.perceptual import PerceptualDistance, Prepared, pyramid_error
 from ..networks import Generator
 from ..networks.features import resized
 from ..spaces import WPlus
-from .inverter import Inverted
+from .inverter import Inverted, Progress
 from .prior import fit_prior
 
 
@@ -117,7 +117,7 @@ class Projector:
         images: Tensor,
         *,
         start: WPlus | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Inverted:
         """Find a code for each image.
 
@@ -134,7 +134,7 @@ class Projector:
         chunks = torch.split(images.to(self.device), self.together)
         parts = []
         for k, (chunk, code) in enumerate(zip(chunks, codes, strict=True)):
-            report = _Progress(progress, k * self.settings.steps, len(chunks) * self.settings.steps)
+            report = _Report(progress, k * self.settings.steps, len(chunks) * self.settings.steps)
             parts.append(self._invert_together(chunk, code, report))
         found = _joined(parts, self.settings.steps, time.perf_counter() - begun)
         if not torch.isfinite(found.distance).all():
@@ -153,7 +153,7 @@ class Projector:
             raise UsageError(f"Codes to refine must have shape {expected}, not {tuple(start.data.shape)}.")
         return start.data.to(self.device)
 
-    def _invert_together(self, images: Tensor, start: Tensor, report: _Progress) -> _Best:
+    def _invert_together(self, images: Tensor, start: Tensor, report: _Report) -> _Best:
         settings = self.settings
         target = resized(images, self.anatomy.resolution)
         with torch.no_grad():
@@ -251,10 +251,10 @@ class _Best:
 
 
 @dataclass(frozen=True)
-class _Progress:
+class _Report:
     """Steps of one batch told as steps of all."""
 
-    callback: Callable[[int, int], None] | None
+    callback: Progress | None
     before: int
     all: int
 

@@ -23,7 +23,7 @@ from ..data.sheet import beside
 from ..errors import NoFaceFound, UsageError
 from ..faces import AlignedFace, FaceFinder, MediaPipeFinder, align, paste
 from ..faces.align import check_photo
-from ..invert import Inverter, Projection, Projector, portrait
+from ..invert import Inverter, Progress, Projection, Projector, portrait
 from ..io import registry
 from ..io.model_file import Model, generator_digest, load_model, read_header
 from ..losses.perceptual import PerceptualDistance
@@ -86,6 +86,7 @@ class Stylizer:
         perceptual: What likeness is measured with; the discriminator of the base when None.
         strength: 1 draws the style as trained, 0 the base, values between them a mixture of the weights.
         device: ``cpu`` or ``cuda``.
+        progress: Told of the steps of each inversion.
 
     Raises:
         UsageError: A style belongs to another base.
@@ -102,6 +103,7 @@ class Stylizer:
         perceptual: PerceptualDistance | None = None,
         strength: float = 1.0,
         device: str = "cpu",
+        progress: Progress | None = None,
     ) -> None:
         digest = generator_digest(base)
         for name, style in styles.items():
@@ -113,6 +115,7 @@ class Stylizer:
         self.base = base
         self.base.generator.to(device)
         self.device = device
+        self.progress = progress
         self._finder = finder
         self._inverter = inverter
         self._projection = projection or portrait()
@@ -218,7 +221,7 @@ class Stylizer:
         """
         with one_thread():
             target = to_tensor(crop.image)[None].to(self.device)
-            code = self.inverter.invert(target).code
+            code = self.inverter.invert(target, progress=self.progress).code
             pictures = {name: self.draw(generator, code, size) for name, generator in self.generators.items()}
             return Portrait(crop, code, self.draw(self.base.generator, code, size), pictures)
 
