@@ -23,7 +23,7 @@ from portraitist.ops.memory import keep_heap
 from portraitist.spaces import Z, truncate
 from portraitist.stylize import Stylizer
 
-MADE_UP = 3
+MADE_UP = 8
 HEIGHT = 256
 
 

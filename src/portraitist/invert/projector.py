@@ -69,10 +69,10 @@ class Projection:
 def portrait() -> Projection:
     """Return the settings for restyling: as like the photo as codes near the prior can be.
 
-    Without the two penalties the base draws the photo little better, but a style model draws such codes muddily; with
-    penalties three times as strong the hair and the shape of the head begin to go.
+    Without the two penalties the base draws the photo little better, but a style model draws such codes muddily and
+    with patches. A base that is barely trained needs weaker ones: hair and head shape are then out of its reach.
     """
-    return Projection(space="w+", steps=200, learning_rate=0.05, pixel_weight=5.0, prior_weight=0.1, tie_weight=0.1)
+    return Projection(space="w+", steps=200, learning_rate=0.05, pixel_weight=5.0, prior_weight=0.3, tie_weight=0.3)
 
 
 def stylegan2() -> Projection:
