@@ -13,7 +13,7 @@ from torch import Tensor
 from portraitist.errors import BadModel, NonFinite, UsageError
 from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from portraitist.train.loop import fit, phases
-from portraitist.train.snapshot import KEPT, read_snapshot, resume, snapshots, write_snapshot
+from portraitist.train.snapshot import KEPT, resume, snapshots, write_snapshot
 from portraitist.train.spec import Rests, Training
 from portraitist.train.state import TrainState, adam
 from portraitist.train.terms import Player, Turn, standard_terms
@@ -152,9 +152,9 @@ def test_only_the_newest_snapshots_stay(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_of_other_networks_is_refused(tmp_path: Path) -> None:
-    path = write_snapshot(tmp_path, start())
+    write_snapshot(tmp_path, start())
     with pytest.raises(BadModel, match="other networks"):
-        read_snapshot(path, start(resolution=32))
+        resume(tmp_path, start(resolution=32))
 
 
 def test_nan_stops_the_training_before_the_update() -> None:

@@ -47,15 +47,6 @@ def snapshots(folder: Path) -> list[Path]:
     return sorted(folder.glob("snapshot-*.safetensors"))
 
 
-def read_snapshot(path: Path, state: TrainState) -> None:
-    """Make ``state`` what the snapshot holds.
-
-    Raises:
-        BadModel: The file is damaged or belongs to other networks.
-    """
-    _restore(path, state, *_read(path))
-
-
 def resume(folder: Path, state: TrainState) -> Path | None:
     """Restore the newest whole snapshot of a folder; a damaged one is skipped with a warning.
 
@@ -63,7 +54,7 @@ def resume(folder: Path, state: TrainState) -> Path | None:
         The snapshot used, or None where the folder has none.
 
     Raises:
-        BadModel: There are snapshots and all are damaged.
+        BadModel: There are snapshots and all are damaged, or they belong to other networks.
     """
     sweep(folder)
     found = snapshots(folder)
