@@ -17,8 +17,7 @@ import torch
 from skimage.data import astronaut
 
 from portraitist.data.images import to_array, write_image
-from portraitist.data.sheet import beside
-from portraitist.io import registry
+from portraitist.networks import Generator
 from portraitist.ops.memory import keep_heap
 from portraitist.spaces import Z, truncate
 from portraitist.stylize import Stylizer
@@ -33,7 +32,7 @@ def main(out: Path) -> None:
     stylizer = Stylizer.load()
     photo = write_image(out / "astronaut.png", np.asarray(astronaut()))
     rows = [portrait(stylizer, photo, aligned=False)]
-    made_up = write_image(out / "made-up.png", draw_face(MADE_UP))
+    made_up = write_image(out / "made-up.png", draw_face(stylizer.base.generator, MADE_UP))
     rows.append(portrait(stylizer, made_up, aligned=True))
     sheet = write_image(out / "sheet.png", np.concatenate(rows, axis=0))
     for style in stylizer.generators:
@@ -45,17 +44,15 @@ def main(out: Path) -> None:
 def portrait(stylizer: Stylizer, photo: Path, *, aligned: bool) -> np.ndarray:
     """Redraw one picture in every style, write the pictures, and return a row of the sheet."""
     portraits = stylizer.stylize(photo, which="largest", aligned=aligned)
-    face = portraits.faces[0]
-    for style, picture in face.pictures.items():
+    for style, picture in portraits.faces[0].pictures.items():
         write_image(photo.with_suffix(f".{style}.png"), picture)
         if not aligned:
             write_image(photo.with_suffix(f".{style}.pasted.png"), portraits.pasted(style))
-    return beside([face.aligned.image, face.reconstruction, *face.pictures.values()], HEIGHT)
+    return portraits.sheet(HEIGHT)
 
 
-def draw_face(seed: int) -> np.ndarray:
-    """Draw a face of nobody with the bundled base."""
-    generator = registry.load("faces").generator
+def draw_face(generator: Generator, seed: int) -> np.ndarray:
+    """Draw a face of nobody."""
     z = Z.sample(1, generator.anatomy.z_dim, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         return to_array(generator.synthesize(truncate(generator.map(z), generator.mean, 0.7))[0])

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..errors import BadModel
-from ..files import atomic_write
+from ..files import write_bytes
 from ..spaces import Code, W, WPlus, Z, ZPlus
 
 KEY = "portraitist-codes"
@@ -20,8 +20,8 @@ def save_codes(path: Path, codes: Code, generator: str, *, overwrite: bool = Fal
     """Write codes with their space and the digest of the generator that draws them."""
     space = next(name for name, kind in SPACES.items() if kind is type(codes))
     header = {KEY: json.dumps({"space": space, "generator": generator})}
-    with atomic_write(path, overwrite=overwrite) as file:
-        file.write(save({"codes": codes.data.detach().cpu().contiguous()}, metadata=header))
+    content = save({"codes": codes.data.detach().cpu().contiguous()}, metadata=header)
+    write_bytes(path, content, overwrite=overwrite)
 
 
 def load_codes(path: Path) -> tuple[Code, str]:

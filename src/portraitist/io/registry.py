@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import BadModel, PortraitistError, UntrustedFile, UsageError
-from ..files import atomic_write, refuse_existing
+from ..files import atomic_write, refuse_existing, write_bytes
 from .model_file import NAME, Header, Model, generator_digest, load_model, read_header
 
 log = logging.getLogger("portraitist")
@@ -204,8 +204,7 @@ def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry:
 def record_digest(path: Path) -> None:
     """Note the SHA-256 of a model file in the ``digests.json`` beside it."""
     digests = _read_digests(path.parent) | {path.name: file_sha256(path)}
-    with atomic_write(path.parent / DIGESTS, overwrite=True) as file:
-        file.write(json.dumps(digests, indent=1, sort_keys=True).encode() + b"\n")
+    write_bytes(path.parent / DIGESTS, json.dumps(digests, indent=1, sort_keys=True).encode() + b"\n", overwrite=True)
 
 
 def file_sha256(path: Path) -> str:

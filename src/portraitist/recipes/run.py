@@ -54,27 +54,25 @@ class Source:
     @property
     def resolution(self) -> int:
         """Side of the images that the networks draw and score."""
-        return int(self.anatomies["generator"]["resolution"])
+        return self.anatomies[0].resolution
 
     @property
-    def anatomies(self) -> dict[str, Any]:
-        """The sizes of both networks, as JSON values."""
+    def anatomies(self) -> tuple[GeneratorAnatomy, DiscriminatorAnatomy]:
+        """The sizes of both networks."""
         if self.base is not None and self.base.discriminator is not None:
-            pair = (self.base.generator.anatomy, self.base.discriminator.anatomy)
-        else:
-            assert self.generator is not None and self.discriminator is not None
-            pair = (self.generator, self.discriminator)
-        return {"generator": dataclasses.asdict(pair[0]), "discriminator": dataclasses.asdict(pair[1])}
+            return self.base.generator.anatomy, self.base.discriminator.anatomy
+        assert self.generator is not None and self.discriminator is not None
+        return self.generator, self.discriminator
 
     def networks(self, seed: int) -> tuple[Generator, Discriminator]:
         """Copy the base, or make new networks from a seed."""
         if self.base is not None:
             assert self.base.discriminator is not None
             return copy.deepcopy(self.base.generator).train(), copy.deepcopy(self.base.discriminator).train()
-        assert self.generator is not None and self.discriminator is not None
+        generator, discriminator = self.anatomies
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return Generator(self.generator), Discriminator(self.discriminator)
+            return Generator(generator), Discriminator(discriminator)
 
 
 @dataclass(frozen=True)
@@ -196,11 +194,12 @@ def _lineage(state: TrainState, source: Source, settings: dict[str, Any]) -> dic
 
 
 def _settings(images: ImageSet, source: Source, training: Training, device: str) -> dict[str, Any]:
+    generator, discriminator = source.anatomies
     return {
         **dataclasses.asdict(training),
         "data": {"digest": images.digest, "count": len(images)},
         "base": "" if source.base is None else generator_digest(source.base),
-        "networks": source.anatomies,
+        "networks": {"generator": dataclasses.asdict(generator), "discriminator": dataclasses.asdict(discriminator)},
         "device": device,
         "version": __version__,
     }

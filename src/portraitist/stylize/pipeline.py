@@ -18,11 +18,11 @@ from typing import BinaryIO, Literal, Self, get_args
 import numpy as np
 import torch
 
-from ..data.images import Pixels, read_image, resize, to_array, to_tensor
+from ..data.images import Pixels, crop_square, read_image, resize, to_array, to_tensor
 from ..data.sheet import beside
 from ..errors import NoFaceFound, UsageError
 from ..faces import AlignedFace, FaceFinder, MediaPipeFinder, align, paste
-from ..faces.align import check_photo
+from ..faces.align import check_photo, square_to_quad
 from ..invert import Inverter, Progress, Projection, Projector, portrait
 from ..io import registry
 from ..io.model_file import Model, generator_digest, load_model, read_header
@@ -160,7 +160,7 @@ class Stylizer:
         """What determines the pictures, beside the photo: for reports and for telling finished files."""
         return {
             "base": self.base.digest,
-            "styles": {name: _digest(generator) for name, generator in self.generators.items()},
+            "styles": {name: tensors_digest(g.state_dict()) for name, g in self.generators.items()},
             "finder": repr(self.finder),
             "inverter": repr(self._inverter or self._projection),
             "perceptual": "" if self._perceptual is None else [self._perceptual.name, self._perceptual.features.digest],
@@ -280,21 +280,15 @@ def mixed(base: Generator, style: Generator, strength: float) -> Generator:
 
 def whole(photo: Pixels, size: int) -> AlignedFace:
     """Take a whole photo as an aligned face; one that is not square is cut at its centre."""
-    height, width = photo.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
+    crop = crop_square(photo)
+    side = len(crop)
+    top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
     corners = [(left, top), (left, top + side), (left + side, top + side), (left + side, top)]
-    scale = side / size
-    matrix = np.array([[scale, 0, left], [0, scale, top], [0, 0, 1]], dtype=np.float64)
-    crop = photo[top : top + side, left : left + side]
-    return AlignedFace(resize(crop, size), np.array(corners, dtype=np.float64), matrix)
+    quad = np.array(corners, dtype=np.float64)
+    return AlignedFace(resize(crop, size), quad, square_to_quad(quad, size))
 
 
 def _bundled_styles() -> list[str]:
     """Return the names of the styles inside the package; of the user's where it holds none."""
     known = [e for e in registry.entries() if e.header.kind == "style-pack"]
     return [e.name for e in known if e.where == "bundled"] or [e.name for e in known]
-
-
-def _digest(generator: Generator) -> str:
-    return tensors_digest(generator.state_dict())

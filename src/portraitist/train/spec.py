@@ -78,6 +78,16 @@ class Training:
     snapshot: int = 10_000
     """Images between snapshots and sample grids."""
 
+    @property
+    def r1_interval(self) -> int:
+        """Steps between R1 steps; 0 where its interval or its weight leaves it out."""
+        return self.r1_every if self.r1_gamma else 0
+
+    @property
+    def path_interval(self) -> int:
+        """Steps between path-length steps; 0 where its interval or its weight leaves it out."""
+        return self.path_every if self.path_weight else 0
+
     def __post_init__(self) -> None:
         for name in ("images", "batch", "tick", "snapshot", "path_shrink", "ada_every"):
             if getattr(self, name) < 1:

@@ -49,8 +49,8 @@ class TrainState:
             generator,
             discriminator,
             copy.deepcopy(generator).eval().requires_grad_(False),
-            adam(generator, training.learning_rate, training.path_every if training.path_weight else 0),
-            adam(discriminator, training.learning_rate, training.r1_every if training.r1_gamma else 0),
+            adam(generator, training.learning_rate, training.path_interval),
+            adam(discriminator, training.learning_rate, training.r1_interval),
             AdaController(Ada(training.ada_target, training.ada_images / 1000, training.ada_every)),
             torch.zeros((), device=next(generator.parameters()).device),
         )

@@ -151,9 +151,11 @@ class PathLength:
 def standard_terms(training: Training) -> tuple[Term, ...]:
     """Return the terms of StyleGAN2: the game, R1 and path length."""
     terms: list[Term] = [LogisticD()]
-    if training.r1_every and training.r1_gamma:
-        terms.append(R1(training.r1_gamma, training.r1_every))
+    if training.r1_interval:
+        terms.append(R1(training.r1_gamma, training.r1_interval))
     terms.append(LogisticG())
-    if training.path_every and training.path_weight:
-        terms.append(PathLength(training.path_weight, training.path_every, training.path_shrink, training.path_decay))
+    if training.path_interval:
+        terms.append(
+            PathLength(training.path_weight, training.path_interval, training.path_shrink, training.path_decay)
+        )
     return tuple(terms)
