@@ -33,7 +33,7 @@ def test_images_codes_and_scores_agree_with_nvidia_and_nothing_is_executed(share
     w = generator.map(Z(torch.from_numpy(expected["nv_z"])))
     scores = discriminator(torch.from_numpy(expected["nv_img"]))[:, None]
     for value, name in (
-        (w.broadcast(generator.anatomy.rows).data, "nv_w"),
+        (w.data, "nv_w"),
         (generator.synthesize(w), "nv_img"),
         (generator.synthesize(truncate(w, generator.mean, 0.6)), "nv_trunc06"),
         (scores, "nv_score_of_img"),

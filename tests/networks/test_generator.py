@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -141,13 +143,14 @@ def test_rows_of_zplus_are_mapped_on_their_own() -> None:
     mapped = generator.map(z).data
     torch.testing.assert_close(mapped, generator.map(stretched).data)
     for row in range(6):
-        torch.testing.assert_close(mapped[:, row], generator.map(Z(z.data[:, row])).data)
+        torch.testing.assert_close(mapped[:, row], generator.mapping(z.data[:, row]))
 
 
 def test_a_code_of_w_is_the_same_code_in_every_row() -> None:
     generator = drawn()
-    w = generator.map(Z.sample(2, 10, dice()))
+    w = W(generator.mapping(Z.sample(2, 10, dice()).data))
     assert torch.equal(generator.synthesize(w), generator.synthesize(w.broadcast(6)))
+    assert torch.equal(generator.map(Z.sample(2, 10, dice())).data, w.broadcast(6).data)
     torch.testing.assert_close(generator.synthesize(w), generator(Z.sample(2, 10, dice()).data))
 
 
@@ -161,3 +164,18 @@ def test_codes_of_another_space_or_size_are_refused() -> None:
         generator.synthesize(WPlus(torch.zeros(1, 8, 6)))
     with pytest.raises(BadModel, match="does not fit"):
         generator.synthesize(W(torch.zeros(1, 5)))
+
+
+def test_low_rows_come_from_the_second_mapping_network() -> None:
+    torch.manual_seed(1)
+    generator = Generator(replace(drawn().anatomy, low_rows=2)).eval()
+    assert generator.low_mapping is not None
+    generator.w_mean.fill_(1.0)
+    z = Z.sample(3, 10, dice())
+    codes = generator.map(z).data
+    torch.testing.assert_close(codes[:, 0], generator.low_mapping(z.data))
+    torch.testing.assert_close(codes[:, 5], generator.mapping(z.data))
+    assert not torch.equal(codes[:, 1], codes[:, 2])
+    assert generator.mean.data[0, :, 0].tolist() == [0, 0, 1, 1, 1, 1]
+    with pytest.raises(BadModel, match="6 rows"):
+        replace(drawn().anatomy, low_rows=7)

@@ -2,17 +2,21 @@
 
 from .anatomy import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
 from .discriminator import Discriminator
-from .generator import Generator
+from .generator import Generator, with_low_rows
 from .mapping import Mapping
+from .multipath import DiscriminatorPanel, MultiPathGenerator
 from .synthesis import Seen, Synthesis
 
 __all__ = [
     "Discriminator",
     "DiscriminatorAnatomy",
+    "DiscriminatorPanel",
     "Generator",
     "GeneratorAnatomy",
     "Mapping",
+    "MultiPathGenerator",
     "Seen",
     "Synthesis",
     "channels_for",
+    "with_low_rows",
 ]

@@ -12,7 +12,7 @@ blocks of 4, 8, ..., S pixels and 2 log2(S) - 2 rows of W+; row 0 drives the con
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..errors import BadModel
@@ -85,12 +85,21 @@ class GeneratorAnatomy:
     image_channels: int = 3
     clamp: float | None = None
     """Bound on every layer's output, as networks trained in half precision have it (256)."""
+    low_rows: int = 0
+    """Rows [0, low_rows) of W+ come from a second mapping network, that of the base (FreezeSG); 0 for none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
         _check_sizes("generator", self.resolution, self.channels)
         if min(self.z_dim, self.w_dim, self.mapping_layers, self.image_channels) < 1:
             raise BadModel(f"A generator needs positive sizes, not {self}.")
+        if not 0 <= self.low_rows <= self.rows:
+            raise BadModel(f"A generator with {self.rows} rows cannot take {self.low_rows} of them from its base.")
+
+    @property
+    def of_base(self) -> GeneratorAnatomy:
+        """The sizes of the base it was fine-tuned from: the same, with one mapping network."""
+        return replace(self, low_rows=0)
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -133,13 +142,17 @@ class GeneratorAnatomy:
         return (layer for block in self.blocks for layer in block.layers)
 
     def place(self, parameter: str) -> int | None:
-        """Return the resolution that a parameter of the generator belongs to; None for the mapping network."""
+        """Return the resolution that a parameter of the generator belongs to; None for the mapping networks."""
         if parameter.startswith("synthesis.const"):
             return SMALLEST
         for block in self.blocks:
             if parameter.startswith(block.name + "."):
                 return block.resolution
         return None
+
+    def borrowed(self, parameter: str) -> bool:
+        """Tell whether a parameter belongs to the mapping network of the base, which never trains."""
+        return parameter.startswith("low_mapping.")
 
     def _block(self, k: int, r: int) -> Block:
         name = f"synthesis.blocks.{r}"

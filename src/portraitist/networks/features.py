@@ -58,6 +58,18 @@ class DiscriminatorFeatures(nn.Module):
         return self.network.features(resized(images, side))
 
 
+class DeepestTaps:
+    """The last taps of other features: what is at large, and not how it is drawn."""
+
+    def __init__(self, features: Features, count: int) -> None:
+        self.features, self.count = features, count
+        self.name, self.digest = f"{features.name}, deepest {count}", features.digest
+
+    def taps(self, images: Tensor) -> list[Tensor]:
+        """Return the ``count`` coarsest maps; all where there are fewer."""
+        return self.features.taps(images)[-self.count :]
+
+
 class TrunkFeatures(nn.Module):
     """The convolutional trunk of a classifier of ImageNet; subclasses name the layers and where they are tapped."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import overload
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import BadModel
-from ..spaces import W, WPlus, Z, ZPlus
+from ..spaces import W, WPlus, Z, ZPlus, mix
 from .anatomy import GeneratorAnatomy
 from .mapping import Mapping
 from .synthesis import Synthesis
@@ -22,29 +22,42 @@ class Generator(nn.Module):
     """
 
     w_mean: Tensor
+    low_mean: Tensor
 
     def __init__(self, anatomy: GeneratorAnatomy) -> None:
         super().__init__()
         self.anatomy = anatomy
         self.mapping = Mapping(anatomy.z_dim, anatomy.w_dim, anatomy.mapping_layers)
+        self.low_mapping: Mapping | None = None
+        if anatomy.low_rows:
+            self.low_mapping = Mapping(anatomy.z_dim, anatomy.w_dim, anatomy.mapping_layers)
+            self.register_buffer("low_mean", torch.zeros(anatomy.w_dim))
         self.synthesis = Synthesis(anatomy)
         self.register_buffer("w_mean", torch.zeros(anatomy.w_dim))
 
     def forward(self, z: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        """Draw images [N, 3, R, R] in about [-1, 1] from latents [N, z_dim], one code for all rows."""
-        ws = self.mapping(z)[:, None].expand(-1, self.anatomy.rows, -1)
-        image: Tensor = self.synthesis(ws, noise)
+        """Draw images [N, 3, R, R] in about [-1, 1] from latents, as :meth:`styles` takes them."""
+        image: Tensor = self.synthesis(self.styles(z), noise)
         return image
 
-    @overload
-    def map(self, z: Z) -> W: ...
-    @overload
-    def map(self, z: ZPlus) -> WPlus: ...
-    def map(self, z: Z | ZPlus) -> W | WPlus:
+    def styles(self, z: Tensor) -> Tensor:
+        """Map latents [N, z_dim], or one per row [N, rows, z_dim], to codes of W+ [N, rows, w_dim].
+
+        The rows that feed the low resolutions of a FreezeSG model come from the mapping network of its base.
+        """
+        rows, low = self.anatomy.rows, self.anatomy.low_rows
+        if z.ndim == 2 and self.low_mapping is None:
+            w: Tensor = self.mapping(z)
+            return w[:, None].expand(-1, rows, -1)
+        z = z[:, None].expand(-1, rows, -1) if z.ndim == 2 else z
+        sides = ((self.low_mapping, z[:, :low]), (self.mapping, z[:, low:]))
+        # Each row on its own: the mapping network normalises over the entries of one latent.
+        ws = [m(part.flatten(0, 1)).unflatten(0, part.shape[:2]) for m, part in sides if m is not None]
+        return torch.cat(ws, 1)
+
+    def map(self, z: Z | ZPlus) -> WPlus:
         """Send codes of the prior through the mapping network; each row of Z+ on its own."""
-        if isinstance(z, Z):
-            return W(self.mapping(z.data))
-        return WPlus(self.mapping(z.data.flatten(0, 1)).reshape(*z.data.shape[:2], -1))
+        return WPlus(self.styles(z.data))
 
     def synthesize(self, code: WPlus | W, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Draw images [N, 3, R, R] in about [-1, 1] from codes of W or W+.
@@ -66,6 +79,17 @@ class Generator(nn.Module):
         return image
 
     @property
-    def mean(self) -> W:
-        """The mean of w as a code, [1, w_dim]."""
-        return W(self.w_mean[None])
+    def mean(self) -> WPlus:
+        """The mean of the codes that :meth:`map` gives, [1, rows, w_dim]."""
+        mean = W(self.w_mean[None]).broadcast(self.anatomy.rows)
+        if self.low_mapping is None:
+            return mean
+        return mix(W(self.low_mean[None]).broadcast(self.anatomy.rows), mean, self.anatomy.low_rows)
+
+
+def with_low_rows(base: Generator, rows: int) -> Generator:
+    """Return a copy of a base whose first ``rows`` rows of W+ will go on coming from the base's mapping network."""
+    generator = Generator(replace(base.anatomy, low_rows=rows)).to(base.w_mean.device)
+    low = {f"low_mapping.{name}": value for name, value in base.mapping.state_dict().items()}
+    generator.load_state_dict({**base.state_dict(), **low, "low_mean": base.w_mean})
+    return generator

@@ -14,17 +14,16 @@ from .codes import W, WPlus
 AnyW = TypeVar("AnyW", W, WPlus)
 
 
-def truncate(code: AnyW, mean: W, psi: float, rows: int | None = None) -> AnyW:
+def truncate(code: AnyW, mean: AnyW, psi: float, rows: int | None = None) -> AnyW:
     """Pull codes towards the mean: ``mean + psi * (code - mean)`` (Karras et al. 2019, Sec. B).
 
     Args:
         code: Codes of W or W+.
-        mean: The mean of w, one code.
+        mean: The mean of such codes, one code of the same space.
         psi: 1 keeps the code, 0 gives the mean.
         rows: Only the first ``rows`` rows of W+ are pulled; all when None.
     """
-    centre = mean.data if isinstance(code, W) else mean.data[:, None]
-    pulled = torch.lerp(centre.expand_as(code.data), code.data, psi)
+    pulled = torch.lerp(mean.data.expand_as(code.data), code.data, psi)
     if rows is not None:
         if isinstance(code, W):
             raise ValueError("rows can be chosen in W+ only; broadcast the code first")
