@@ -17,6 +17,7 @@ from portraitist.io.foreign import Networks
 from portraitist.io.formats import Kind, as_model, read_networks, sniff, write_networks
 from portraitist.io.model_file import save_model
 from portraitist.io.pickles import open_torch
+from portraitist.networks.generator import with_low_rows
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +149,16 @@ def test_damaged_files_are_read_or_refused_but_never_crash(files: dict[Kind, Pat
         read_networks(tmp_path / "in")
     except PortraitistError as error:
         assert error.message
+
+
+def test_a_freeze_sg_model_is_for_native_files_alone(files: dict[Kind, Path], tmp_path: Path) -> None:
+    networks = make_networks()
+    assert networks.generator is not None
+    frozen = replace(networks, generator=with_low_rows(networks.generator, 2))
+    for kind, ending in (("rosinality", ".pt"), ("nvidia-state", ".pt"), ("nvidia", ".pkl")):
+        template = files["nvidia"] if kind == "nvidia" else None
+        with pytest.raises(BadModel, match=r"first 2 rows.*FreezeSG.*\.safetensors"):
+            write_networks(tmp_path / f"x{ending}", frozen, kind=kind, template=template)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+    write_networks(tmp_path / "x.safetensors", frozen)
+    assert_same(read_networks(tmp_path / "x.safetensors").generator, frozen.generator)

@@ -26,6 +26,7 @@ from portraitist.io.model_file import (
     save_model,
     save_pack,
 )
+from portraitist.networks.generator import with_low_rows
 from tests.conftest import make_model, restyled
 
 
@@ -332,3 +333,150 @@ def test_the_header_is_plain_json(saved: Path, tiny_model: Model) -> None:
         found = json.loads(file.metadata()[KEY])
     assert found == json.loads(json.dumps(asdict(tiny_model.header)))
     assert Header(generator=tiny_model.header.generator).format == found["format"]
+
+
+def freeze_sg(base: Model, rows: int, seed: int = 3) -> Model:
+    """A FreezeSG style: its mapping and colours have moved, the base's mapping still drives the first rows."""
+    moved = restyled(replace(base, generator=with_low_rows(base.generator, rows)), "frozen", seed)
+    with torch.no_grad():
+        for p in moved.generator.mapping.parameters():
+            p += 0.1
+        moved.generator.w_mean += 0.1
+    return moved
+
+
+def paths_of(base: Model) -> dict[str, Model]:
+    """Two generators that share their colours; their first convolution and one bias are each one's own."""
+    models = {name: restyled(base, "both", seed=4) for name in ("women", "men")}
+    with torch.no_grad():
+        models["men"].generator.synthesis.blocks["4"].conv1.weight += 1
+        models["women"].generator.w_mean.copy_(models["men"].generator.w_mean + 1)
+    return models
+
+
+@pytest.mark.parametrize("rows", [1, 3, 6])
+def test_a_freeze_sg_pack_leaves_out_what_is_the_bases(tmp_path: Path, tiny_model: Model, rows: int) -> None:
+    style = freeze_sg(tiny_model, rows)
+    path = save_pack(tmp_path / "frozen.safetensors", style, tiny_model)
+    stored = set(load_file(path))
+    assert not any(name.startswith("G.low_") for name in stored)
+    assert {f"G.{k}" for k in style.generator.state_dict() if k.startswith("mapping.")} < stored
+    assert read_header(path).generator == replace(tiny_model.generator.anatomy, low_rows=rows)
+    found = load_model(path, find_base=lambda h: tiny_model)
+    assert generator_digest(found) == generator_digest(style)
+    z = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    codes, before = found.generator.styles(z), tiny_model.generator.styles(z)
+    same = torch.isclose(codes, before, rtol=1e-4, atol=1e-5).all(2)
+    assert same[:, :rows].all() and not same[:, rows:].any()
+
+
+def test_a_freeze_sg_model_whose_resting_mapping_moved_keeps_that(tmp_path: Path, tiny_model: Model) -> None:
+    style = freeze_sg(tiny_model, 2)
+    with torch.no_grad():
+        style.generator.low_mean += 1
+    path = save_pack(tmp_path / "frozen.safetensors", style, tiny_model)
+    assert "G.low_mean" in load_file(path)
+    found = load_model(path, find_base=lambda h: tiny_model)
+    assert generator_digest(found) == generator_digest(style)
+
+
+def test_a_whole_freeze_sg_file_stores_everything_and_is_no_base(tmp_path: Path, tiny_model: Model) -> None:
+    style = freeze_sg(tiny_model, 2)
+    path = save_model(tmp_path / "frozen.safetensors", style)
+    assert sum(name.startswith("G.low_") for name in load_file(path)) == 5  # two layers and the mean
+    assert same_tensors(load_model(path), style)
+    rewrite(path, lambda tensors, header: tensors.pop("G.low_mean"))
+    with pytest.raises(BadModel, match=r"lacks 1 tensors.*low_mean"):
+        load_model(path)
+    with pytest.raises(BadModel, match=r"anatomy of its base.*whole"):
+        save_pack(tmp_path / "x.safetensors", freeze_sg(tiny_model, 3), style)
+
+
+def test_the_paths_of_a_pack_come_back_one_by_one(tmp_path: Path, tiny_model: Model) -> None:
+    models = paths_of(tiny_model)
+    path = save_pack(tmp_path / "both.safetensors", models, tiny_model)
+    stored = set(load_file(path))
+    own = {"w_mean", "synthesis.blocks.4.conv1.weight"}
+    assert {name for name in stored if "@" in name} == {f"G@{a}.{k}" for a in ("women", "men") for k in own}
+    assert not stored & {f"G.{k}" for k in own}
+    shared = models["men"].generator.state_dict()
+    base = tiny_model.generator.state_dict()
+    assert {n for n in stored if "@" not in n} == {
+        f"G.{k}" for k in shared if k not in own and not torch.equal(shared[k], base[k])
+    }
+    header = read_header(path)
+    assert header.paths == ("women", "men") and header.kind == "style-pack" and header.licence == "CC-BY-4.0"
+    for attribute, model in models.items():
+        found = load_model(path, find_base=lambda h: tiny_model, attribute=attribute)
+        assert generator_digest(found) == generator_digest(model)
+        alone = save_pack(tmp_path / f"{attribute}.safetensors", found, tiny_model)
+        assert read_header(alone).paths == ()
+        assert load_model(alone, find_base=lambda h: tiny_model, attribute="any").digest == found.digest
+    assert load_model(save_model(tmp_path / "whole.safetensors", found)).header.paths == ()
+
+
+def test_paths_that_freeze_sg_too_come_back(tmp_path: Path, tiny_model: Model) -> None:
+    models = {name: freeze_sg(tiny_model, 2, seed) for seed, name in enumerate(("a", "b", "c"))}
+    path = save_pack(tmp_path / "all.safetensors", models, tiny_model)
+    assert not any(".low_" in name for name in load_file(path))
+    for name, model in models.items():
+        found = load_model(path, find_base=lambda h: tiny_model, attribute=name)
+        assert generator_digest(found) == generator_digest(model)
+
+
+@pytest.mark.parametrize("attribute", [None, "kids", "", "x" * 500])
+def test_which_path_is_never_guessed(tmp_path: Path, tiny_model: Model, attribute: str | None) -> None:
+    path = save_pack(tmp_path / "both.safetensors", paths_of(tiny_model), tiny_model)
+    with pytest.raises(UsageError, match=r"both\.safetensors draws each attribute.*--attribute\): women, men"):
+        load_model(path, find_base=lambda h: tiny_model, attribute=attribute)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t, h: t.pop("G@men.w_mean"), r"lacks tensors of its paths: \['G@men\.w_mean'\]"),
+        (lambda t, h: t.update({"G@men.extra": torch.zeros(1)}), r"does not know.*G@men\.extra"),
+        (lambda t, h: t.update({"G@kids.w_mean": torch.zeros(16)}), r"does not know.*G@kids\.w_mean"),
+        (lambda t, h: t.update({"G.w_mean": torch.zeros(16)}), r"both for all paths and for each: \['G\.w_mean'\]"),
+        (lambda t, h: t.update({"G@men.w_mean": torch.zeros(3)}), r"other shapes.*w_mean \(3,\)"),
+        (lambda t, h: t.update({"G@men.w_mean": torch.full((16,), torch.nan)}), r"G@men\.w_mean holds NaN"),
+        (lambda t, h: h.update(paths=["women"]), r"does not know.*G@men"),
+        (lambda t, h: h.update(paths=[]), r"does not know.*G@men"),
+        (lambda t, h: h.update(paths=["women", "men", "kids"]), r"lacks tensors of its paths.*G@kids"),
+        (lambda t, h: h.update(paths=["women", "men", "men"]), "'men' cannot be a path"),
+        (lambda t, h: h.update(paths=["women", "../men"]), "cannot be a path"),
+        (lambda t, h: h.update(paths=["women", 3]), "damaged"),
+        (lambda t, h: h.update(kind="model"), "cannot be a path"),
+    ],
+)
+def test_paths_are_read_strictly_whichever_is_asked_for(
+    tmp_path: Path, tiny_model: Model, change: Any, words: str
+) -> None:
+    path = save_pack(tmp_path / "both.safetensors", paths_of(tiny_model), tiny_model)
+    rewrite(path, change)
+    with pytest.raises(BadModel, match=words):
+        load_model(path, find_base=lambda h: tiny_model, attribute="women")
+
+
+def test_paths_that_do_not_fit_are_not_written(tmp_path: Path, tiny_model: Model) -> None:
+    style = restyled(tiny_model, "wild")
+    for models, words in (
+        ({}, "a path at least"),
+        ({"a": style, "b": make_model(resolution=32)}, "need one anatomy"),
+        ({"a b": style}, "'a b' cannot be a path"),
+    ):
+        with pytest.raises(BadModel, match=words):
+            save_pack(tmp_path / "x.safetensors", models, tiny_model)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_from_before_there_were_paths_and_low_rows_load(
+    tmp_path: Path, tiny_model: Model, tiny_style: Model
+) -> None:
+    def older(tensors: Any, header: Any) -> None:
+        del header["paths"], header["generator"]["low_rows"]
+
+    path = save_pack(tmp_path / "wild.safetensors", tiny_style, tiny_model)
+    rewrite(path, older)
+    found = load_model(path, find_base=lambda h: tiny_model)
+    assert generator_digest(found) == generator_digest(tiny_style) and found.header.paths == ()

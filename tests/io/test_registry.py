@@ -10,7 +10,8 @@ import pytest
 from portraitist.errors import BadModel, PortraitistError, UntrustedFile, UsageError
 from portraitist.io import registry
 from portraitist.io.model_file import Model, generator_digest, save_model, save_pack
-from tests.conftest import make_model
+from portraitist.networks.generator import with_low_rows
+from tests.conftest import make_model, restyled
 
 
 @pytest.fixture
@@ -133,6 +134,31 @@ def test_a_pack_is_added_only_when_its_base_has_a_name(
         registry.add(pack)
     registry.add(tmp_path / "base.safetensors")
     assert registry.add(pack).name == "wild"
+
+
+def test_a_pack_with_paths_is_added_and_its_attribute_asked_for(
+    models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model
+) -> None:
+    registry.add(save_model(tmp_path / "base.safetensors", tiny_model))
+    other = restyled(tiny_model, "wild", seed=8)
+    pack = save_pack(tmp_path / "p.safetensors", {"women": tiny_style, "men": other}, tiny_model)
+    assert registry.add(pack).header.paths == ("women", "men")
+    assert generator_digest(registry.load("wild", attribute="men")) == generator_digest(other)
+    with pytest.raises(UsageError, match="women, men"):
+        registry.load("wild")
+    assert registry.load("tiny", attribute="men").digest == tiny_model.digest
+
+
+def test_the_base_of_a_freeze_sg_pack_is_found_by_name_and_beside_it(
+    models_folder: Path, tmp_path: Path, tiny_model: Model
+) -> None:
+    style = replace(tiny_model, generator=with_low_rows(tiny_model.generator, 2))
+    base = save_model(tmp_path / "base.safetensors", tiny_model)
+    pack = save_pack(tmp_path / "p.safetensors", style, tiny_model)
+    assert generator_digest(registry.load(pack)) == generator_digest(style)  # beside it
+    registry.add(base)
+    base.unlink()
+    assert generator_digest(registry.load(pack)) == generator_digest(style)
 
 
 def test_a_model_without_a_licence_is_added_with_a_warning(

@@ -20,6 +20,7 @@ from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
+from portraitist.networks.generator import with_low_rows
 from portraitist.stylize import Portraits, Stylizer
 from tests.conftest import make_model, restyled
 
@@ -267,3 +268,94 @@ def test_the_real_finder_finds_the_astronaut(make: MakeStylizer, photo: Pixels) 
     assert np.abs(face.aligned.quad - ffhq_quad(Landmarks.from_points(ASTRONAUT))).max() < 15
     with pytest.raises(NoFaceFound):
         stylizer.stylize(np.full((128, 128, 3), 200, np.uint8))
+
+
+def test_styles_come_and_go_on_one_base(
+    make: MakeStylizer, photo: Pixels, redrawn: Portraits, tiny_style: Model, tiny_model: Model, tmp_path: Path
+) -> None:
+    stylizer = make()
+    face = stylizer.stylize(photo).faces[0]
+    inverter, base = stylizer.inverter, tiny_model.digest
+    stylizer.remove("calm")
+    pack = save_pack(tmp_path / "third.safetensors", restyled(tiny_model, "third", seed=6), tiny_model)
+    assert stylizer.add(pack) == "third" and stylizer.add(pack, name="again") == "again"
+    assert stylizer.add(tiny_style, name="more") == "more"
+    assert list(stylizer.generators) == ["wild", "third", "again", "more"]
+    later = stylizer.redraw(face.aligned, code=face.code)
+    assert stylizer.inverter is inverter and later.code is face.code and tiny_model.digest == base
+    for name in ("wild", "more"):
+        assert np.array_equal(later.pictures[name], face.pictures["wild"])
+    assert np.array_equal(later.pictures["third"], later.pictures["again"])
+    assert not np.array_equal(later.pictures["third"], later.pictures["wild"])
+    with pytest.raises(UsageError, match="Two styles are called 'third'"):
+        stylizer.add(pack)
+    with pytest.raises(UsageError, match=r"No style 'calm' is loaded.*wild, third"):
+        stylizer.remove("calm")
+    other = make_model(seed=7, name="other")
+    theirs = save_pack(tmp_path / "theirs.safetensors", restyled(other, "theirs"), other)
+    with pytest.raises(UsageError, match="'theirs' belongs to another base than 'tiny'"):
+        stylizer.add(theirs)
+    assert list(stylizer.generators) == ["wild", "third", "again", "more"]
+
+
+def test_a_strength_is_the_weight_of_a_mixture_of_one(
+    models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model, other_style: Model, photo: Pixels
+) -> None:
+    registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
+    for style in (tiny_style, other_style):
+        registry.add(save_pack(tmp_path / f"{style.header.name}.safetensors", style, tiny_model))
+
+    def draw(*styles: str, strength: float = 1.0) -> list[Pixels]:
+        projection = replace(portrait(), steps=2)
+        stylizer = Stylizer.load(styles, strength=strength, finder=ONE, projection=projection)
+        return list(stylizer.stylize(photo).faces[0].pictures.values())
+
+    weighed, full, nothing, other = draw("wild:0.5", "wild:1", "wild:0+calm:0", "wild:0+calm:1")
+    (weaker,), (plain,), (none,), (calm,) = draw("wild", strength=0.5), draw("wild"), draw("wild:0"), draw("calm")
+    for one, two in ((weighed, weaker), (full, plain), (nothing, none), (other, calm)):
+        assert np.array_equal(one, two)
+    assert not np.array_equal(weighed, plain)
+    (half,) = draw("wild:1+calm:0.5", strength=0.5)
+    assert np.array_equal(half, draw("calm:0.25+wild:0.5")[0])
+
+
+def test_freeze_sg_styles_draw_and_mix(
+    tiny_model: Model, tiny_style: Model, photo: Pixels, models_folder: Path, tmp_path: Path
+) -> None:
+    frozen = restyled(replace(tiny_model, generator=with_low_rows(tiny_model.generator, 2)), "frozen", seed=5)
+    registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
+    for style in (tiny_style, frozen):
+        registry.add(save_pack(tmp_path / f"{style.header.name}.safetensors", style, tiny_model))
+    projection = replace(portrait(), steps=2)
+    styles = ["frozen", "frozen:0.5+wild:0.5", "frozen:0"]
+    stylizer = Stylizer.load(styles, finder=ONE, projection=projection)
+    face = stylizer.stylize(photo).faces[0]
+    with torch.no_grad():
+        drawn = to_array(frozen.generator.synthesize(face.code)[0])
+    enlarged = np.asarray(Image.fromarray(drawn).resize((256, 256), Image.Resampling.LANCZOS))
+    assert np.array_equal(face.pictures["frozen"], enlarged)
+    assert np.array_equal(face.pictures["frozen-0"], face.reconstruction)
+    assert not np.array_equal(face.pictures["frozen-0.5+wild-0.5"], face.pictures["frozen"])
+
+
+def test_the_attribute_chooses_the_path(
+    models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model, other_style: Model
+) -> None:
+    registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
+    registry.add(save_pack(tmp_path / "w.safetensors", tiny_style, tiny_model))
+    registry.add(
+        save_pack(tmp_path / "p.safetensors", {"women": tiny_style, "men": other_style}, tiny_model), name="both"
+    )
+
+    def weights(style: str, **options: str) -> dict[str, torch.Tensor]:
+        (generator,) = Stylizer.load([style], **options).generators.values()
+        return generator.state_dict()
+
+    for attribute, model in (("women", tiny_style), ("men", other_style)):
+        found = weights("both", attribute=attribute)
+        assert all(torch.equal(found[k], v) for k, v in model.generator.state_dict().items())
+    assert weights("wild", attribute="men").keys() == found.keys()
+    assert weights("wild:0.5+both:0.5", attribute="women").keys() == found.keys()
+    for options in ({}, {"attribute": "kids"}):
+        with pytest.raises(UsageError, match="women, men"):
+            Stylizer.load(["both"], **options)

@@ -33,6 +33,8 @@ def listing(
         header = entry.header
         kind = f"style of {header.base_name}" if header.kind == "style-pack" else "base"
         description = " ".join(header.description.split())
+        if header.paths:
+            description = f"{description} (--attribute {' | '.join(header.paths)})".lstrip()
         typer.echo(
             f"{entry.name:<16} {kind:<18} {header.generator.resolution:>4} px  {entry.where:<8} "
             f"{header.licence or 'licence unknown':<18} {entry.sha256[:12] or 'no digest':<12}  {description}"

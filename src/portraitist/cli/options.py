@@ -21,6 +21,10 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.")]
+Attribute = Annotated[
+    str | None,
+    typer.Option(help="Of a style with a path per attribute: which path, as `portraitist models` lists them."),
+]
 
 Features = Annotated[
     Path | None,

@@ -14,6 +14,7 @@ from . import options
 def command(
     model: Annotated[str, typer.Argument(help="Name, file or run folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")],
+    attribute: options.Attribute = None,
     seeds: Annotated[str, typer.Option(help="Seeds, as in 0-7,85,100-103; each draws one picture.")] = "0-15",
     truncation: Annotated[float, typer.Option(min=0.0, max=1.5, help="1 the whole variety, 0 the mean.")] = 0.7,
     device: options.Device = "auto",
@@ -36,7 +37,7 @@ def command(
     from ..io import registry
     from ..spaces import Z, truncate
 
-    generator = registry.load(model).generator.to(options.device(device))
+    generator = registry.load(model, attribute=attribute).generator.to(options.device(device))
     pictures = []
     for seed, file in zip(numbers, files, strict=True):
         z = Z.sample(1, generator.anatomy.z_dim, torch.Generator().manual_seed(seed))

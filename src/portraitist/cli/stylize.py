@@ -20,8 +20,14 @@ def command(
     photo: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
     style: Annotated[
         list[str] | None,
-        typer.Option("--style", "-s", help="Name, file or run folder; may be repeated. All bundled styles if absent."),
+        typer.Option(
+            "--style",
+            "-s",
+            help="Name, file or run folder, or a mixture as in toon3d:0.6+charcoal:0.4; may be repeated. "
+            "All bundled styles if absent.",
+        ),
     ] = None,
+    attribute: options.Attribute = None,
     out: options.Out = None,
     strength: Annotated[float, typer.Option(min=0.0, max=1.5, help="0 what the base draws, 1 the style.")] = 1.0,
     face: Annotated[str, typer.Option(help="all, largest, or the number of a face (1 is the largest).")] = "all",
@@ -64,6 +70,7 @@ def command(
     with tqdm(total=count, unit=" photos", disable=count == 1) as bar, options.step_bar(count == 1) as progress:
         stylizer = Stylizer.load(
             style or [],
+            attribute=attribute,
             strength=strength,
             device=where,
             projection=projection,

@@ -80,7 +80,17 @@ def build(
 
 
 def under_their_names(module: nn.Module, names: Sequence[Name]) -> dict[str, Tensor]:
-    """Return copies of all tensors of our module under their names and in their shapes."""
+    """Return copies of all tensors of our module under their names and in their shapes.
+
+    Raises:
+        BadModel: The module has a second mapping network, which no other layout knows.
+    """
+    if isinstance(module, Generator) and module.low_mapping is not None:
+        raise BadModel(
+            f"The first {module.anatomy.low_rows} rows of this generator have a mapping network of their own "
+            "(FreezeSG), which only a native file can hold.",
+            "Write a .safetensors.",
+        )
     ours = module.state_dict()
     assert {name.ours for name in names} == set(ours), "the table must cover the module"
     return {name.theirs: name.give(ours[name.ours]) for name in names}

@@ -2,11 +2,14 @@
 
 Tensors are named ``G.<parameter>`` and ``D.<parameter>``; the header holds, under the key ``portraitist``, a JSON text
 with the anatomies, the recipe, the lineage, the licence and provenance of the data, and metrics. A *style pack* is the
-same file with only the tensors that differ from its base, and the digest of that base. Reading is strict: a tensor
-that is missing, extra or of another shape is an error that names it. Nothing in the file is ever executed.
+same file with only the tensors that differ from its base, and the digest of that base. It may hold several *paths*, one
+generator per attribute (Song et al. 2021, "AgileGAN", Sec. 3.3): what the paths share is named ``G.<parameter>`` as
+ever, what each has for itself ``G@<attribute>.<parameter>``. Reading is strict: a tensor that is missing, extra or of
+another shape is an error that names it. Nothing in the file is ever executed.
 
     model = load_model("faces.safetensors")
     image = model.generator(torch.randn(1, model.generator.anatomy.z_dim))
+    style = load_model("toon.safetensors", find_base=lambda header: model, attribute="men")
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import copy
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,10 +29,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..errors import BadModel
+from ..errors import BadModel, UsageError
 from ..files import refuse_existing, write_bytes
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
+from ..networks.generator import with_low_rows
 
 KEY = "portraitist"
 FORMAT = 1
@@ -55,6 +59,8 @@ class Header:
     base_name: str = ""
     base_digest: str = ""
     """Of a style pack: the digest of the model it belongs to."""
+    paths: tuple[str, ...] = ()
+    """Of a style pack with a generator per attribute: the attributes, in order."""
     licence: str = ""
     """SPDX identifier of the terms that the weights may be used under."""
     credit: str = ""
@@ -89,7 +95,7 @@ class Model:
 
 
 def save_model(path: Path | str, model: Model, *, half: bool = False, overwrite: bool = False) -> Path:
-    """Write a model whole, or leave what was there as it was.
+    """Write a model whole, or leave what was there as it was; a file with paths is always a style pack.
 
     Args:
         path: File to write.
@@ -104,27 +110,57 @@ def save_model(path: Path | str, model: Model, *, half: bool = False, overwrite:
         discriminator=None if model.discriminator is None else model.discriminator.anatomy,
         base_name="",
         base_digest="",
+        paths=(),
     )
     return _write(path, model.tensors(), header, half, overwrite)
 
 
-def save_pack(path: Path | str, model: Model, base: Model, *, half: bool = False, overwrite: bool = False) -> Path:
+def save_pack(
+    path: Path | str,
+    model: Model | Mapping[str, Model],
+    base: Model,
+    *,
+    half: bool = False,
+    overwrite: bool = False,
+) -> Path:
     """Write only those generator tensors in which a model differs from its base.
 
+    Of a FreezeSG model the resting mapping network is the base's own and is left out too.
+
+    Args:
+        path: File to write.
+        model: What to write; or attribute -> model, for a pack with one path per attribute. The header, but for the
+            paths, is then that of the first.
+        base: What it was fine-tuned from.
+        half: Store in half precision.
+        overwrite: Replace a file of that name.
+
     Raises:
-        BadModel: The two have different anatomies.
+        BadModel: The anatomy is not that of the base, the paths have different ones, or an attribute is no word.
     """
-    if model.generator.anatomy != base.generator.anatomy:
+    models = list(model.values()) if isinstance(model, Mapping) else [model]
+    if not models:
+        raise BadModel("A style pack needs a path at least.", "Give a model per attribute.")
+    anatomy = models[0].generator.anatomy
+    if any(m.generator.anatomy != anatomy for m in models):
+        raise BadModel("The paths of a style pack need one anatomy.", "Save each in a pack of its own.")
+    if anatomy.of_base != base.generator.anatomy:
         raise BadModel("A style pack needs the anatomy of its base.", "Save the model whole instead.")
-    theirs = {k: v.cpu() for k, v in base.generator.state_dict().items()}
-    mine = {f"G.{k}": v for k, v in model.generator.state_dict().items() if not torch.equal(v.cpu(), theirs[k])}
+    start = _cpu(_begun(base.generator, anatomy))
+    states = [_cpu(m.generator) for m in models]
+    names = list(model) if isinstance(model, Mapping) else []
+    own = {k for k in start if not all(torch.equal(states[0][k], state[k]) for state in states[1:])}
+    mine = {f"G.{k}": v for k, v in states[0].items() if k not in own and not torch.equal(v, start[k])}
+    for attribute, state in zip(names, states, strict=False):
+        mine |= {_of_path(attribute, f"G.{k}"): state[k] for k in own}
     header = replace(
-        model.header,
+        models[0].header,
         kind="style-pack",
-        generator=model.generator.anatomy,
+        generator=anatomy,
         discriminator=None,
         base_name=base.header.name,
         base_digest=generator_digest(base),
+        paths=tuple(names),
     )
     return _write(path, mine, header, half, overwrite)
 
@@ -134,15 +170,19 @@ def generator_digest(model: Model) -> str:
     return tensors_digest({f"G.{k}": v for k, v in model.generator.state_dict().items()})
 
 
-def load_model(path: Path | str, *, find_base: Callable[[Header], Model] | None = None) -> Model:
+def load_model(
+    path: Path | str, *, find_base: Callable[[Header], Model] | None = None, attribute: str | None = None
+) -> Model:
     """Read a model file, or a style pack together with its base.
 
     Args:
         path: File to read.
         find_base: Called with the header of a style pack; returns the base it belongs to.
+        attribute: Of a style pack with paths: which of them; of no meaning for other files.
 
     Raises:
         BadModel: The file is damaged, incomplete or of another kind.
+        UsageError: The pack has paths, and none of this attribute.
     """
     path = Path(path)
     header, tensors = read_file(path)
@@ -152,7 +192,8 @@ def load_model(path: Path | str, *, find_base: Callable[[Header], Model] | None 
                 f"{path.name} is a style pack and needs its base '{header.base_name}'.",
                 "Load it with portraitist.load, which finds the base.",
             )
-        return apply_pack(find_base(header), header, tensors, path.name)
+        check_attribute(header, attribute, path.name)
+        return apply_pack(find_base(header), header, tensors, path.name, attribute)
     check_fit(lambda: Generator(header.generator), tensors, "G.", path.name)
     generator = Generator(header.generator)
     fill(generator, tensors, "G.")
@@ -169,25 +210,38 @@ def load_model(path: Path | str, *, find_base: Callable[[Header], Model] | None 
     return Model(generator.eval(), None if discriminator is None else discriminator.eval(), header)
 
 
-def apply_pack(base: Model, header: Header, tensors: Mapping[str, Tensor], name: str) -> Model:
-    """Return a copy of the base with the tensors of a style pack in place."""
+def check_attribute(header: Header, attribute: str | None, name: str) -> None:
+    """Refuse to guess which path of a style pack is meant.
+
+    Raises:
+        UsageError: The pack has paths, and none of this attribute.
+    """
+    if header.paths and attribute not in header.paths:
+        found = f"{name} draws each attribute with a path of its own"
+        said = "" if attribute is None else f" and has none for '{attribute[:80]}'"
+        raise UsageError(f"{found}{said}.", f"Name one of its attributes (--attribute): {', '.join(header.paths)}.")
+
+
+def apply_pack(
+    base: Model, header: Header, tensors: Mapping[str, Tensor], name: str, attribute: str | None = None
+) -> Model:
+    """Return a copy of the base with the tensors of a style pack in place; all paths are checked, one is taken."""
     if header.base_digest != generator_digest(base):
         raise BadModel(
             f"{name} was made from another base than '{base.header.name}' (digest {header.base_digest[:12]}...).",
             "Load the base that its header names.",
         )
-    if header.generator != base.generator.anatomy:
+    if header.generator.of_base != base.generator.anatomy:
         raise BadModel(f"{name} claims another anatomy than its base has.", "Get it again from its source.")
-    generator = copy.deepcopy(base.generator)
-    whole = {f"G.{k}": v for k, v in generator.state_dict().items()}
-    unknown = sorted(set(tensors) - set(whole))
-    if unknown:
-        raise BadModel(
-            f"{name} holds tensors that its base does not know: {unknown[:5]}.", "Get the whole file from its author."
-        )
-    whole |= tensors
-    check_fit(lambda: Generator(header.generator), whole, "G.", name)
-    fill(generator, whole, "G.")
+    check_attribute(header, attribute, name)
+    generator = _begun(base.generator, header.generator)
+    start = {f"G.{k}": v for k, v in generator.state_dict().items()}
+    chosen = start
+    for path, found in _paths(header, tensors, start.keys(), name).items():
+        check_fit(lambda: Generator(header.generator), start | found, "G.", name)
+        if path == attribute or not header.paths:
+            chosen = start | found
+    fill(generator, chosen, "G.")
     return Model(generator.eval(), base.discriminator, header)
 
 
@@ -221,6 +275,12 @@ def check_header(header: Header) -> None:
     for name in (header.name, header.base_name):
         if name and not NAME.fullmatch(name):
             raise BadModel(f"{name[:80]!r} cannot be a model's name.", "Use letters, digits, - and _.")
+    for name in header.paths:
+        if not NAME.fullmatch(name) or header.paths.count(name) > 1 or header.kind != "style-pack":
+            raise BadModel(
+                f"{name[:80]!r} cannot be a path of it.",
+                "Name attributes of a style pack, each once: letters, digits, - and _.",
+            )
     for text in (header.description, header.licence, header.credit):
         if len(text) > LONGEST_TEXT or not text.replace("\n", "").isprintable():
             raise BadModel("A text of the header is too long or holds control characters.", "Write plain text.")
@@ -251,6 +311,45 @@ def check_fit(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], pre
 def fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
     """Move the tensors of one network out of ``tensors`` into it."""
     module.load_state_dict({k: tensors.pop(prefix + k) for k in module.state_dict()})
+
+
+_HEADERS = TypeAdapter(Header)
+
+
+def _begun(base: Generator, anatomy: GeneratorAnatomy) -> Generator:
+    """Return what a style of this anatomy was before its first step: a copy of its base."""
+    return with_low_rows(base, anatomy.low_rows) if anatomy.low_rows else copy.deepcopy(base)
+
+
+def _cpu(generator: Generator) -> dict[str, Tensor]:
+    return {k: v.cpu() for k, v in generator.state_dict().items()}
+
+
+def _of_path(attribute: str, name: str) -> str:
+    """Return the name in the file of ``G.<parameter>`` where a path has it for itself."""
+    return f"G@{attribute}.{name.removeprefix('G.')}"
+
+
+def _paths(
+    header: Header, tensors: Mapping[str, Tensor], known: Collection[str], name: str
+) -> dict[str, dict[str, Tensor]]:
+    """Return attribute -> tensors of a style pack, under the names of a plain generator; '' without attributes."""
+    shared = {k: v for k, v in tensors.items() if k in known}
+    own = {a: {k: _of_path(a, k) for k in known if _of_path(a, k) in tensors} for a in header.paths}
+    unknown = sorted(set(tensors) - set(shared) - {stored for names in own.values() for stored in names.values()})
+    if unknown:
+        raise BadModel(
+            f"{name} holds tensors that its base does not know: {unknown[:5]}.", "Get the whole file from its author."
+        )
+    split = {k for names in own.values() for k in names}
+    missing = sorted(_of_path(a, k) for a, names in own.items() for k in split - set(names))
+    if missing:
+        raise BadModel(f"{name} lacks tensors of its paths: {missing[:5]}.", "Get the whole file from its author.")
+    if both := sorted(split & set(shared)):
+        raise BadModel(
+            f"{name} holds tensors both for all paths and for each: {both[:5]}.", "Get the whole file from its author."
+        )
+    return {a: shared | {k: tensors[s] for k, s in names.items()} for a, names in own.items()} or {"": shared}
 
 
 def _write(path: Path | str, tensors: Mapping[str, Tensor], header: Header, half: bool, overwrite: bool) -> Path:
@@ -295,7 +394,7 @@ def _parse_header(metadata: Mapping[str, str] | None, name: str) -> Header:
             f"{name} has format {str(found.get('format'))[:20]}; this version reads {FORMAT}.", "Update Portraitist."
         )
     try:
-        header = TypeAdapter(Header).validate_python(found)
+        header = _HEADERS.validate_python(found)
         check_header(header)
     except (ValidationError, BadModel) as error:
         raise BadModel(f"The header of {name} is damaged ({error}).", "Get the file again from its source.") from error

@@ -322,7 +322,7 @@ def _refuse_variants(flat: Flat, what: str, architecture: str) -> None:
 
 def _replace(content: bytearray, opened: Opened, flat: Flat, module: Network, what: str) -> None:
     """Put the numbers of a module in place of those of one network of a pickle."""
-    ours = module.anatomy
+    values, ours = under_their_names(module, _names(module)), module.anatomy
     theirs: GeneratorAnatomy | DiscriminatorAnatomy
     theirs = (_generator_anatomy if isinstance(module, Generator) else _discriminator_anatomy)(flat, what)
     if theirs != replace(ours, clamp=theirs.clamp) or (ours.clamp is not None and ours.clamp != theirs.clamp):
@@ -330,7 +330,7 @@ def _replace(content: bytearray, opened: Opened, flat: Flat, module: Network, wh
             f"{what} has other sizes ({theirs}) than the network to write ({ours}).", "Use another template."
         )
     without_filters(flat.tensors, {}, what, ["resample_filter"])
-    for name, value in under_their_names(module, _names(module)).items():
+    for name, value in values.items():
         held = flat.tensors.get(name)
         if held is None or held.shape != value.shape:
             raise BadModel(f"{what} has another {name} than the network to write.", "Use another template.")

@@ -4,6 +4,7 @@ Both folders hold model files beside a ``digests.json`` with the SHA-256 of each
 
     model = load("toon3d")          # by name
     model = load("runs/mine")       # a run folder, or any model file
+    model = load("runs/both", attribute="men")      # one path of a style pack with a generator per attribute
 """
 
 from __future__ import annotations
@@ -115,14 +116,18 @@ def find(name: Path | str) -> Path:
     raise UsageError(f"There is no model '{name}', neither as a file nor by name.", f"Known names: {names}.")
 
 
-def load(name: Path | str) -> Model:
+def load(name: Path | str, *, attribute: str | None = None) -> Model:
     """Load a model by name, path or run folder; the base of a style pack is found by its digest.
+
+    Args:
+        name: Name, file or run folder.
+        attribute: Which path of a style pack that has one per attribute; of no meaning for other models.
 
     Raises:
         PortraitistError: There is no such model, it is damaged, or its base is not known.
     """
     path = find(name)
-    return load_model(path, find_base=lambda header: base_of(header, path))
+    return load_model(path, find_base=lambda header: base_of(header, path), attribute=attribute)
 
 
 def name_of(path: Path) -> str:
@@ -154,7 +159,8 @@ def known_base(header: Header) -> Model:
         BadModel: It is not among them.
         UntrustedFile: The model that may be it has changed since it was added.
     """
-    candidates = [e for e in entries() if e.header.kind == "model" and e.header.generator == header.generator]
+    wanted = header.generator.of_base
+    candidates = [e for e in entries() if e.header.kind == "model" and e.header.generator == wanted]
     candidates.sort(key=lambda e: e.name != header.base_name)
     trusted, changed = [], None
     for entry in candidates:
@@ -192,7 +198,7 @@ def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry:
         raise UsageError(f"{name[:80]!r} cannot be a model's name.", "Give a --name of letters, digits, - and _.")
     target = user_folder() / f"{name}{SUFFIX}"
     refuse_existing(target, overwrite)
-    load_model(path, find_base=known_base)
+    load_model(path, find_base=known_base, attribute=next(iter(header.paths), None))  # checks all paths
     if not header.licence:
         log.warning("%s names no licence: ask its author before you pass on its pictures", path.name)
     with path.open("rb") as source, atomic_write(target, overwrite=overwrite) as file:
@@ -216,7 +222,7 @@ def file_sha256(path: Path) -> str:
 def _first_base(header: Header, paths: Iterable[Path]) -> Model | None:
     for path in paths:
         try:
-            if read_header(path).generator != header.generator:
+            if read_header(path).generator != header.generator.of_base:
                 continue
             base = load_model(path)
         except PortraitistError:

@@ -3,11 +3,12 @@
 stylizer = Stylizer.load(["toon3d"])
 portraits = stylizer.stylize("me.jpg")
 write_image("me.toon3d.png", portraits.faces[0].pictures["toon3d"])
+stylizer.add("toon3d:0.6+charcoal:0.4")     # another style, or a mixture, on the same base
+again = stylizer.redraw(portraits.faces[0].aligned, code=portraits.faces[0].code)    # without a new inversion
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,12 +26,13 @@ from ..faces import AlignedFace, FaceFinder, MediaPipeFinder, align, paste
 from ..faces.align import check_photo, square_to_quad
 from ..invert import Inverter, Progress, Projection, Projector, portrait
 from ..io import registry
-from ..io.model_file import Model, generator_digest, load_model, read_header
+from ..io.model_file import Model, generator_digest, load_model
 from ..losses.perceptual import PerceptualDistance
-from ..networks import Generator
+from ..networks import Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
 from ..networks.features import DiscriminatorFeatures
 from ..spaces import WPlus
+from .mixture import Mixture, Part, mixed
 
 Which = Literal["all", "largest"]
 # Below this a picture is enlarged, so that a small model gives something to look at.
@@ -77,6 +79,9 @@ class Portraits:
 class Stylizer:
     """Draw photos in one or several styles of one base.
 
+    The base and what inverts photos stay while styles come (:meth:`add`) and go (:meth:`remove`); of a style only the
+    tensors are held that differ from the base.
+
     Args:
         base: The model that knows faces; its discriminator measures likeness while inverting.
         styles: Name -> model fine-tuned from the base.
@@ -84,13 +89,18 @@ class Stylizer:
         inverter: Turns aligned faces into codes; optimisation as ``projection`` says when None.
         projection: Settings of the optimisation; ``invert.portrait()`` when None.
         perceptual: What likeness is measured with; the discriminator of the base when None.
-        strength: 1 draws the style as trained, 0 the base, values between them a mixture of the weights.
+        strength: Multiplies the weight of every style: 1 draws it as trained, 0 the base.
         device: ``cpu`` or ``cuda``.
         progress: Told of the steps of each inversion.
 
     Raises:
         UsageError: A style belongs to another base.
+
+    Attributes:
+        generators: Name -> generator of each style held, in the order they came.
     """
+
+    generators: dict[str, Generator]
 
     def __init__(
         self,
@@ -105,55 +115,79 @@ class Stylizer:
         device: str = "cpu",
         progress: Progress | None = None,
     ) -> None:
-        digest = generator_digest(base)
-        for name, style in styles.items():
-            if style.generator.anatomy != base.generator.anatomy or style.header.base_digest not in ("", digest):
-                raise UsageError(
-                    f"The style '{name}' belongs to another base than '{base.header.name}'.",
-                    "Use the base that its header names.",
-                )
         self.base = base
         self.base.generator.to(device)
+        self.strength = strength
         self.device = device
         self.progress = progress
         self._finder = finder
         self._inverter = inverter
         self._projection = projection or portrait()
         self._perceptual = perceptual
-        self.generators = {
-            name: mixed(base.generator, style.generator, strength).to(device).eval() for name, style in styles.items()
-        }
+        self.generators = {}
+        for name, style in styles.items():
+            self.add(style, name=name)
 
     @classmethod
-    def load(cls, styles: Sequence[str | Path] = (), **options: object) -> Self:
-        """Load styles by name, file or run folder; all bundled ones when none is named.
+    def load(cls, styles: Sequence[str | Path] = (), *, attribute: str | None = None, **options: object) -> Self:
+        """Load styles by name, file or run folder, or mixtures of them; all bundled ones when none is named.
 
         Args:
-            styles: What to load.
+            styles: What to load, as :meth:`add` takes it.
+            attribute: Of styles with a path per attribute: which path.
             options: Those of the constructor.
 
         Raises:
-            UsageError: There is no such style, two have one name, or the styles have different bases.
+            UsageError: There is no such style, two have one name, the styles have different bases, or one has paths
+                and none of this attribute.
         """
         chosen = list(styles) or _bundled_styles()
         if not chosen:
             raise UsageError("No style is known.", "Train one with `portraitist train`, or name a file.")
-        bases: dict[str, Model] = {}
-        models: dict[str, Model] = {}
-        for style in chosen:
-            path = registry.find(style)
-            header = read_header(path)
-            if header.kind != "style-pack":
-                raise UsageError(f"{path} is a whole model, not a style.", "Give the style.safetensors of a run.")
-            if header.base_digest not in bases:
-                bases[header.base_digest] = registry.base_of(header, path)
-            name = registry.name_of(path)
-            if name in models:
-                raise UsageError(f"Two styles are called '{name}'.", "Name each once, or rename a run folder.")
-            models[name] = load_model(path, find_base=lambda h: bases[h.base_digest])
-        if len(bases) > 1:
+        mixtures = [Mixture.find(style) for style in chosen]
+        parts = [part for mixture in mixtures for part in mixture.parts]
+        if len({part.header.base_digest for part in parts}) > 1:
             raise UsageError(f"The styles {chosen} belong to different bases.", "Stylize them one after the other.")
-        return cls(next(iter(bases.values())), models, **options)  # type: ignore[arg-type]
+        stylizer = cls(registry.base_of(parts[0].header, parts[0].path), {}, **options)  # type: ignore[arg-type]
+        for mixture in mixtures:
+            stylizer.add(mixture, attribute=attribute)
+        return stylizer
+
+    def add(self, style: str | Path | Mixture | Model, *, name: str = "", attribute: str | None = None) -> str:
+        """Take up a style, or a mixture of styles, of this base.
+
+        Args:
+            style: Name, file or run folder, or a mixture such as ``toon3d:0.6+charcoal:0.4``; or a model in memory,
+                which must then not be changed in place.
+            name: What to call it; its own name when empty.
+            attribute: Of a style with a path per attribute: which path.
+
+        Returns:
+            The name under which ``generators`` holds it.
+
+        Raises:
+            UsageError: There is no such style, the name is taken, it belongs to another base, or it has paths and none
+                of this attribute.
+        """
+        if isinstance(style, Model):
+            name, models = name or style.header.name, [(style, 1.0)]
+            self._check(name, style.header.base_digest, style.generator.anatomy)
+        else:
+            mixture = style if isinstance(style, Mixture) else Mixture.find(style)
+            name = name or mixture.name
+            models = [(self._read(name, part, attribute), part.weight) for part in mixture.parts]
+        weighted = [(model.generator.to(self.device), weight * self.strength) for model, weight in models]
+        self.generators[name] = mixed(self.base.generator, weighted)
+        return name
+
+    def remove(self, name: str) -> None:
+        """Let go of a style.
+
+        Raises:
+            UsageError: There is none of this name.
+        """
+        if self.generators.pop(name, None) is None:
+            raise UsageError(f"No style '{name}' is loaded.", f"Loaded: {', '.join(self.generators) or 'none'}.")
 
     @property
     def settings(self) -> dict[str, object]:
@@ -213,15 +247,16 @@ class Stylizer:
             found = [found[which - 1]]
         return [align(photo, face.landmarks, size) for face in (found[:1] if which == "largest" else found)]
 
-    def redraw(self, crop: AlignedFace, size: int | None = None) -> Portrait:
-        """Invert one aligned face and draw its code in every style.
+    def redraw(self, crop: AlignedFace, size: int | None = None, *, code: WPlus | None = None) -> Portrait:
+        """Invert one aligned face, unless its code is known already, and draw its code in every style.
 
         Each face is worked on alone and by one thread, so that its pictures depend neither on its company nor on the
         machine's cores: sums in another order round otherwise, and the steps of an inversion amplify that.
         """
         with one_thread():
-            target = to_tensor(crop.image)[None].to(self.device)
-            code = self.inverter.invert(target, progress=self.progress).code
+            if code is None:
+                target = to_tensor(crop.image)[None].to(self.device)
+                code = self.inverter.invert(target, progress=self.progress).code
             pictures = {name: self.draw(generator, code, size) for name, generator in self.generators.items()}
             return Portrait(crop, code, self.draw(self.base.generator, code, size), pictures)
 
@@ -253,6 +288,23 @@ class Stylizer:
             perceptual.features.to(self.device)
         return Projector(self.base.generator, perceptual, self._projection)
 
+    @cached_property
+    def _digest(self) -> str:
+        return generator_digest(self.base)
+
+    def _read(self, name: str, part: Part, attribute: str | None) -> Model:
+        self._check(name, part.header.base_digest, part.header.generator)
+        return load_model(part.path, find_base=lambda header: self.base, attribute=attribute)
+
+    def _check(self, name: str, base_digest: str, anatomy: GeneratorAnatomy) -> None:
+        if anatomy.of_base != self.base.generator.anatomy or base_digest not in ("", self._digest):
+            raise UsageError(
+                f"The style '{name}' belongs to another base than '{self.base.header.name}'.",
+                "Use the base that its header names.",
+            )
+        if name in self.generators:
+            raise UsageError(f"Two styles are called '{name}'.", "Name each once, or rename a run folder.")
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
@@ -263,19 +315,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def mixed(base: Generator, style: Generator, strength: float) -> Generator:
-    """Interpolate all weights between a base (0) and its style (1), as in deep network interpolation.
-
-    Wang et al. 2019, arXiv:1811.10515; for StyleGAN2 first shown by Pinkney and Adler 2020, arXiv:2010.05334.
-    """
-    if strength == 1:
-        return style
-    generator = copy.deepcopy(style)
-    start, end = base.state_dict(), style.state_dict()
-    generator.load_state_dict({k: torch.lerp(start[k], end[k], strength) for k in end})
-    return generator
 
 
 def whole(photo: Pixels, size: int) -> AlignedFace:
