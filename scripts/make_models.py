@@ -21,8 +21,8 @@ from portraitist.io import registry
 from portraitist.io.model_file import Header, Model, load_model, save_model, save_pack
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
 from portraitist.ops.memory import keep_heap
-from portraitist.recipes import baseline, from_scratch
-from portraitist.recipes.run import Source, train
+from portraitist.recipes import compose, from_scratch
+from portraitist.recipes.run import Settings, Source, train
 
 LICENCE = "CC-BY-NC-SA-4.0"
 PHOTOS = (
@@ -92,10 +92,10 @@ def make_base(options: argparse.Namespace) -> Model:
     # The augmentation slows the first steps, when the discriminator cannot overfit yet.
     first = replace(settings, augment="none", images=options.warm_up, seed=1)
     sizes = Source(generator=generator, discriminator=discriminator)
-    warm = train(photos, options.runs / "faces-warm-up", sizes, first, about=about, device=options.device)
+    warm = train(photos, options.runs / "faces-warm-up", sizes, first, Settings(about=about, device=options.device))
     rest = replace(settings, images=options.images - options.warm_up, seed=2)
     source = Source(base=load_model(warm))
-    path = train(photos, options.runs / "faces", source, rest, about=about, device=options.device)
+    path = train(photos, options.runs / "faces", source, rest, Settings(about=about, device=options.device))
     # Styles are trained from the base as it ships, rounded to half precision, so that their packs fit it exactly.
     shipped = save_model(options.out / "faces.safetensors", load_model(path), half=True, overwrite=True)
     registry.record_digest(shipped)
@@ -105,7 +105,7 @@ def make_base(options: argparse.Namespace) -> Model:
 def make_style(style: Style, base: Model, options: argparse.Namespace) -> None:
     """Fine-tune one style and put its pack in place in half precision."""
     exemplars = ImageSet.open(options.data / style.folder, options.resolution, mirror=True)
-    recipe = baseline(options.resolution)
+    recipe = compose("freeze_fc", options.resolution)
     rests = replace(recipe.rests, generator_upto=style.rests_upto)
     training = replace(recipe, images=options.style_images, seed=1, rests=rests)
     about = Header(
@@ -116,7 +116,7 @@ def make_style(style: Style, base: Model, options: argparse.Namespace) -> None:
         credit=f"{ARTFLOW}. Fine-tuned from faces: {PHOTOS}",
     )
     run = options.runs / style.name
-    path = train(exemplars, run, Source(base=base), training, about=about, device=options.device)
+    path = train(exemplars, run, Source(base=base), training, Settings(about=about, device=options.device))
     pack = save_pack(options.out / f"{style.name}.safetensors", load_model(path), base, half=True, overwrite=True)
     registry.record_digest(pack)
 

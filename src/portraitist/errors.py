@@ -76,3 +76,9 @@ class NonFinite(PortraitistError):
     """NaN or infinity appeared in training."""
 
     exit_code = 6
+
+
+class RankLost(PortraitistError):
+    """Another of the processes that train together is gone or does not answer."""
+
+    exit_code = 8

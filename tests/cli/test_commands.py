@@ -6,7 +6,7 @@ import os
 import resource
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,9 @@ from portraitist.errors import UsageError
 from portraitist.io import registry
 from portraitist.io.codes import load_codes
 from portraitist.io.model_file import Model, generator_digest, load_model, read_header, save_model, save_pack
-from portraitist.recipes import baseline
+from portraitist.recipes import compose
 from portraitist.train.spec import Training
+from tests.conftest import restyled
 
 COMMANDS = ["", "stylize", "train", "prepare", "invert", "sample", "convert", "models", "models add", "models show"]
 
@@ -245,6 +246,7 @@ def test_train_a_base_then_a_style_then_draw(program: Program, exemplars: Path, 
     assert read_header(base / "model.safetensors").generator.resolution == 16
     done = program(
         *("train", exemplars, "-o", style, "--from", base, "--images", "8", "--set", "batch=4"),
+        *("--recipe", "freeze_fc+structure", "--set", "patience=0", "--set", "held_out=0"),
         *("--name", "mine", "--licence", "CC0-1.0", "--credit", "Me"),
     )
     assert done.code == 0, done
@@ -253,7 +255,10 @@ def test_train_a_base_then_a_style_then_draw(program: Program, exemplars: Path, 
     done = program("stylize", face, "--aligned", "--steps", "1", "--style", style)
     assert (done.code, done.out) == (0, f"{face.with_name('me.my style.png')}\n")
     assert [p.name for p in face.parent.iterdir() if ".my style" in p.name] == ["me.my style.png"]
-    refused = program.refuses(2, "train", exemplars, "-o", style, "--from", base, "--images", "8", "--set", "batch=2")
+    few = program.refuses(3, "train", exemplars, "-o", tmp_path / "few", "--from", base)
+    assert "9 exemplars are too few to hold 5 out" in few
+    fixed = ("--recipe", "freeze_fc+structure", "--set", "patience=0", "--set", "held_out=0")
+    refused = program.refuses(2, "train", exemplars, "-o", style, "--from", base, *fixed, "--set", "batch=2")
     assert "batch: 4 -> 2" in refused
 
 
@@ -268,6 +273,53 @@ def test_sample_draws_by_seed(program: Program, known: None, tmp_path: Path) -> 
     assert "exists already" in program.refuses(2, "sample", "tiny", "-o", out, "--seeds", "7")
     assert program("sample", "wild", "-o", out, "--seeds", "7", "--overwrite").code == 0
     assert (tmp_path / "one" / "seed0007.png").read_bytes() != (out / "seed0007.png").read_bytes()
+
+
+def test_a_style_with_paths_asks_for_the_attribute(
+    program: Program, known: None, face: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model
+) -> None:
+    paths = {"women": tiny_style, "men": restyled(tiny_model, "both", seed=5)}
+    registry.add(save_pack(tmp_path / "both.safetensors", paths, tiny_model), name="both")
+    assert "(--attribute women | men)" in program("models").out
+    asks = "women, men"
+    words = ("stylize", face, "--aligned", "--steps", "1", "-s", "both", "--overwrite")
+    assert asks in program.refuses(2, *words)
+    assert asks in program.refuses(2, *words, "--attribute", "kids")
+    assert asks in program.refuses(2, "sample", "both", "-o", tmp_path / "no")
+    drawn, target = {}, face.with_name("me.both.png")
+    for attribute in paths:
+        assert program(*words, "--attribute", attribute).out == f"{target}\n"
+        out = tmp_path / attribute
+        assert program("sample", "both", "-o", out, "--seeds", "1", "--attribute", attribute).code == 0
+        drawn[attribute] = target.read_bytes(), (out / "seed0001.png").read_bytes()
+    assert drawn["women"][0] != drawn["men"][0] and drawn["women"][1] != drawn["men"][1]
+    assert program("sample", "wild", "-o", tmp_path / "wild", "--seeds", "1", "--attribute", "x").code == 0
+    assert (tmp_path / "wild" / "seed0001.png").read_bytes() == drawn["women"][1]  # `wild` has one path only
+
+
+def test_styles_are_mixed_by_weight(
+    program: Program, known: None, face: Path, tmp_path: Path, tiny_model: Model
+) -> None:
+    registry.add(save_pack(tmp_path / "c.safetensors", restyled(tiny_model, "calm", seed=2), tiny_model))
+    words = ("stylize", face, "--aligned", "--steps", "1", "--style")
+    done = program(*words, "wild:0.6+calm:.25", "--style", "wild:0")
+    assert done.out.splitlines() == [str(face.with_name(f"me.{x}.png")) for x in ("wild-0.6+calm-0.25", "wild-0")]
+    program(*words, "wild", "--strength", "0")
+    assert face.with_name("me.wild.png").read_bytes() == face.with_name("me.wild-0.png").read_bytes()
+    assert "no model 'nobody'" in program.refuses(2, *words, "wild:1+nobody:1")
+    assert "cannot have the weight 9" in program.refuses(2, *words, "wild:9")
+
+
+def test_models_show_tells_whose_work_a_style_is(
+    program: Program, tmp_path: Path, tiny_model: Model, tiny_style: Model
+) -> None:
+    data = {"digest": "ab" * 32, "count": 90}
+    header = replace(tiny_style.header, lineage=[{"data": data, "images_seen": 8}], metrics={"kid": 0.5})
+    save_model(tmp_path / "base.safetensors", tiny_model)
+    pack = save_pack(tmp_path / "p.safetensors", replace(tiny_style, header=header), tiny_model)
+    shown = json.loads(program("models", "show", pack).out)
+    assert (shown["licence"], shown["credit"], shown["metrics"]) == ("CC-BY-4.0", "Nobody", {"kid": 0.5})
+    assert shown["lineage"][0]["data"] == data and shown["base_digest"] == generator_digest(tiny_model)
 
 
 def test_invert_writes_a_code_and_a_picture(program: Program, known: None, face: Path, tiny_model: Model) -> None:
@@ -351,9 +403,30 @@ def test_prepare_cuts_out_faces_and_says_what_it_left_out(program: Program, tmp_
     assert program("prepare", source, "-o", tmp_path / "none", "--size", "64").code == 3
 
 
+def test_prepare_checks_exemplars_and_writes_nothing_else(program: Program, exemplars: Path, tmp_path: Path) -> None:
+    write_image(exemplars / "twin.png", read_image(exemplars / "3.png"))
+    face = [[6, 7.6], [10, 7.6], [8, 9], [6.6, 11.6], [9.4, 11.6]]
+    points, report = tmp_path / "points.json", tmp_path / "out" / "check.json"
+    points.write_text(json.dumps({path.name: face for path in exemplars.glob("*.png")}))
+    before = {path: path.read_bytes() for path in exemplars.iterdir()}
+    check = ("prepare", exemplars, "--check", "--size", "16", "--points", points)
+    done = program(*check, "--json", report)
+    assert done.code == 0 and done.out.startswith("11 pictures: 9 without findings, 9 usable.\n"), done.out
+    assert "3.png" in next(line for line in done.out.splitlines() if line.startswith("twin.png") and "refuse" in line)
+    assert json.loads(report.read_text())["counts"] == {"duplicate": 1, "unreadable": 1}
+    assert {path: path.read_bytes() for path in exemplars.iterdir()} == before
+    assert "exists already" in program.refuses(2, *check, "--json", report)
+    for path in before:
+        path.write_bytes(b"x")
+    assert program(*check).code == 3
+    assert "Leave out -o" in program.refuses(2, *check, "-o", tmp_path / "faces")
+    assert "Give -o OUT" in program.refuses(2, "prepare", exemplars)
+    assert "--check" in program.refuses(2, "prepare", exemplars, "-o", tmp_path / "faces", "--json", report)
+
+
 def test_settings_reach_into_settings() -> None:
     value = options.with_settings(
-        baseline(16), ["batch=2", "rests.mapping=false", "augment=none", "r1_gamma=1e-1", "mirror=no"]
+        compose("baseline", 16), ["batch=2", "rests.mapping=false", "augment=none", "r1_gamma=1e-1", "mirror=no"]
     )
     assert (value.batch, value.rests.mapping, value.augment, value.r1_gamma, value.mirror) == (
         2,

@@ -19,7 +19,7 @@ from portraitist.errors import BadModel, UsageError
 from portraitist.io import registry
 from portraitist.io.model_file import Header, Model, generator_digest, load_model, read_header, save_model
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
-from portraitist.recipes.run import ImageBatches, Source, train
+from portraitist.recipes.run import ImageBatches, Settings, Source, train
 from portraitist.train.spec import Rests, Training
 from tests.conftest import make_model
 
@@ -48,7 +48,7 @@ def images(exemplars: Path) -> ImageSet:
 def test_a_run_leaves_a_model_that_tells_how_it_was_made(images: ImageSet, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "Zoë 1"
     about = Header(SCRATCH.generator, name="drawn", licence="CC0-1.0", credit="Zoë")  # type: ignore[arg-type]
-    path = train(images, out, SCRATCH, TRAINING, about=about, quiet=True)
+    path = train(images, out, SCRATCH, TRAINING, Settings(about=about, quiet=True))
     model = load_model(path)
     header = model.header
     assert (header.kind, header.name, header.licence, header.credit) == ("model", "drawn", "CC0-1.0", "Zoë")
@@ -60,7 +60,9 @@ def test_a_run_leaves_a_model_that_tells_how_it_was_made(images: ImageSet, tmp_p
     assert torch.allclose(model.generator.mapping(z).mean(0), model.generator.w_mean, atol=0.1)
     lines = [json.loads(text) for text in (out / "stats.jsonl").read_text().splitlines()]
     assert [x["images"] for x in lines] == [8, 16, 24] and {"loss_d", "loss_g", "r1", "ada_p"} <= lines[0].keys()
-    assert [p.name for p in sorted((out / "samples").iterdir())] == ["images-000000012.png", "images-000000024.png"]
+    assert [p.name for p in sorted((out / "samples").iterdir())] == [
+        f"images-{n:09d}.png" for n in (0, 12, 24)
+    ]
     assert [p.name for p in sorted((out / "snapshots").iterdir())] == [
         "snapshot-000000012.safetensors",
         "snapshot-000000024.safetensors",
@@ -76,7 +78,7 @@ def test_fine_tuning_leaves_a_style_and_what_it_needs(
     before = tiny_model.digest
     training = replace(TRAINING, images=8, rests=Rests(mapping=True, discriminator_from=16))
     about = Header(tiny_model.generator.anatomy, name="drawn", licence="CC0-1.0")
-    train(images, tmp_path / "run", Source(base=tiny_model), training, about=about, quiet=True)
+    train(images, tmp_path / "run", Source(base=tiny_model), training, Settings(about=about, quiet=True))
     pack = read_header(tmp_path / "run" / "style.safetensors")
     assert (pack.kind, pack.name, pack.base_name) == ("style-pack", "drawn", "tiny")
     assert pack.base_digest == generator_digest(tiny_model) == pack.lineage[-1]["base"]
@@ -89,24 +91,24 @@ def test_fine_tuning_leaves_a_style_and_what_it_needs(
     assert tiny_model.digest == before
     assert load_model(tmp_path / "run" / "base.safetensors").digest == before  # it has no name to be found by
     registry.add(save_model(tmp_path / "tiny.safetensors", tiny_model))
-    train(images, tmp_path / "known", Source(base=tiny_model), training, about=about, quiet=True)
+    train(images, tmp_path / "known", Source(base=tiny_model), training, Settings(about=about, quiet=True))
     assert not (tmp_path / "known" / "base.safetensors").exists()
     assert generator_digest(registry.load(tmp_path / "known")) == generator_digest(whole)
 
 
 def test_the_lineage_grows(images: ImageSet, tmp_path: Path, models_folder: Path) -> None:
-    first = load_model(train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=4), quiet=True))
-    second = load_model(train(images, tmp_path / "b", Source(base=first), replace(TRAINING, images=8), quiet=True))
+    first = load_model(train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=4), Settings(quiet=True)))
+    second = load_model(train(images, tmp_path / "b", Source(base=first), replace(TRAINING, images=8), Settings(quiet=True)))
     assert [x["images_seen"] for x in second.header.lineage] == [4, 8]
     assert second.header.lineage[1]["base"] == generator_digest(first)
 
 
 def test_a_finished_run_gives_the_same_model_again_and_can_be_prolonged(images: ImageSet, tmp_path: Path) -> None:
-    short = train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=12), quiet=True)
+    short = train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=12), Settings(quiet=True))
     before = load_model(short).digest
-    assert load_model(train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=12), quiet=True)).digest == before
-    longer = load_model(train(images, tmp_path / "a", SCRATCH, TRAINING, quiet=True))
-    at_once = load_model(train(images, tmp_path / "b", SCRATCH, TRAINING, quiet=True))
+    assert load_model(train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=12), Settings(quiet=True))).digest == before
+    longer = load_model(train(images, tmp_path / "a", SCRATCH, TRAINING, Settings(quiet=True)))
+    at_once = load_model(train(images, tmp_path / "b", SCRATCH, TRAINING, Settings(quiet=True)))
     assert longer.digest == at_once.digest != before
     ticks = [json.loads(text)["images"] for text in (tmp_path / "a" / "stats.jsonl").read_text().splitlines()]
     assert ticks == [8, 16, 24]
@@ -114,7 +116,7 @@ def test_a_finished_run_gives_the_same_model_again_and_can_be_prolonged(images: 
 
 def test_other_settings_data_and_sizes_are_refused_by_name(images: ImageSet, tmp_path: Path, exemplars: Path) -> None:
     def go(pictures: ImageSet = images, source: Source = SCRATCH, training: Training = TRAINING) -> None:
-        train(pictures, tmp_path / "run", source, replace(training, images=4), quiet=True)
+        train(pictures, tmp_path / "run", source, replace(training, images=4), Settings(quiet=True))
 
     go()
     with pytest.raises(UsageError, match="batch: 4 -> 2"):
@@ -135,7 +137,7 @@ def test_mirroring_is_the_setting_of_the_training(exemplars: Path) -> None:
     images = ImageSet.open(exemplars, 16, mirror=False)
     plain = {bytes(images[i].numpy()) for i in range(len(images))}
     for mirror in (False, True):
-        batches = ImageBatches(images, replace(TRAINING, mirror=mirror))
+        batches = ImageBatches([images], replace(TRAINING, mirror=mirror))
         seen = torch.cat([batches.at(i) for i in range(0, 40, TRAINING.batch)]).add(1).mul(127.5).round().byte()
         assert any(bytes(x.numpy()) not in plain for x in seen) == mirror
 
@@ -145,7 +147,7 @@ def test_what_cannot_end_well_is_refused_before_the_first_step(images: ImageSet,
     with pytest.raises(UsageError, match="no discriminator"):
         Source(base=Model(base.generator, None, base.header))
     with pytest.raises(BadModel, match="cannot be a model's name"):
-        train(images, tmp_path / "run", SCRATCH, TRAINING, about=Header(base.generator.anatomy, name="a b"))
+        train(images, tmp_path / "run", SCRATCH, TRAINING, Settings(about=Header(base.generator.anatomy, name="a b")))
     anatomies = GeneratorAnatomy(32, (*CHANNELS, 8), 8, 8, 2), DiscriminatorAnatomy(32, (*CHANNELS, 8))
     with pytest.raises(UsageError, match="images have 16 pixels and the networks 32"):
         train(images, tmp_path / "run", Source(generator=anatomies[0], discriminator=anatomies[1]), TRAINING)
@@ -155,13 +157,13 @@ def test_what_cannot_end_well_is_refused_before_the_first_step(images: ImageSet,
 def test_logs_and_samples_never_end_a_training(
     images: ImageSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reference = train(images, tmp_path / "whole", SCRATCH, TRAINING, quiet=True)
+    reference = train(images, tmp_path / "whole", SCRATCH, TRAINING, Settings(quiet=True))
     run = tmp_path / "run"
     run.mkdir()
     (run / "stats.jsonl").mkdir()  # whatever is written there fails
     (run / "samples").write_text("in the way")
     (run / "tensorboard").write_text("in the way")
-    path = train(images, run, SCRATCH, TRAINING, quiet=True)
+    path = train(images, run, SCRATCH, TRAINING, Settings(quiet=True))
     assert load_model(path).digest == load_model(reference).digest
     for words in ("log of an earlier run", "statistics of 8 images", "samples of 12 images"):
         assert words in caplog.text
@@ -172,7 +174,7 @@ def test_leftovers_of_a_killed_writer_are_swept(images: ImageSet, tmp_path: Path
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
-    train(images, tmp_path / "run", SCRATCH, replace(TRAINING, images=4), quiet=True)
+    train(images, tmp_path / "run", SCRATCH, replace(TRAINING, images=4), Settings(quiet=True))
     assert not any(path.exists() for path in left)
 
 

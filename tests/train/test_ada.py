@@ -7,17 +7,21 @@ import pytest
 import torch
 
 from portraitist.errors import NonFinite, UsageError
-from portraitist.train.ada import Ada, AdaController
+from portraitist.train.ada import Ada, AdaController, mean_sign
 
 
 def scores(real: int, fake: int) -> torch.Tensor:
     return torch.cat((torch.full((real,), 2.5), torch.full((fake,), -0.1)))[:, None]
 
 
+def observe(ada: AdaController, seen: torch.Tensor) -> None:
+    ada.note(mean_sign(seen), seen.numel())
+
+
 def feed(ada: AdaController, real: int, fake: int, minibatches: int) -> list[float]:
     history = []
     for _ in range(minibatches):
-        ada.observe(scores(real, fake))
+        observe(ada, scores(real, fake))
         history.append(ada.adjust(real + fake))
     return history
 
@@ -45,10 +49,10 @@ def test_p_may_pass_one() -> None:
 
 def test_the_sign_is_averaged_over_all_scores_since_the_last_move() -> None:
     ada = AdaController(Ada(every=2, kimg=1))
-    ada.observe(scores(2, 0))
+    observe(ada, scores(2, 0))
     ada.adjust(2)
-    ada.observe(scores(10, 8))
-    ada.observe(torch.zeros(4))  # on the fence: counts, without a sign
+    observe(ada, scores(10, 8))
+    observe(ada, torch.zeros(4))  # on the fence: counts, without a sign
     assert ada.adjust(22) == 0
     assert ada.mean_sign == pytest.approx(4 / 24)
 
@@ -64,7 +68,7 @@ def test_a_controlled_process_settles_where_the_target_is_met() -> None:
     history = []
     for _ in range(4000):
         real = torch.rand(16, generator=random) < (2 - ada.p) / 2
-        ada.observe(real * 2.0 - 1)
+        observe(ada, real * 2.0 - 1)
         history.append(ada.adjust(16))
     assert sum(history[1000:]) / 3000 == pytest.approx(0.4, abs=0.02)
 
@@ -83,14 +87,14 @@ def test_resuming_is_exact_also_between_moves() -> None:
 
 def test_scores_keep_no_graph() -> None:
     ada = AdaController(Ada())
-    ada.observe(scores(3, 1).requires_grad_())
+    observe(ada, scores(3, 1).requires_grad_())
     assert isinstance(ada.sign_sum, torch.Tensor)
     assert not ada.sign_sum.requires_grad
 
 
 def test_nan_scores_are_an_error() -> None:
     ada = AdaController(Ada(every=1))
-    ada.observe(torch.tensor([1.0, math.nan]))
+    observe(ada, torch.tensor([1.0, math.nan]))
     with pytest.raises(NonFinite):
         ada.adjust(2)
 

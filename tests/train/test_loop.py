@@ -117,7 +117,7 @@ def test_the_tiny_run_is_pinned() -> None:
     assert torch.allclose(torch.tensor(losses), torch.tensor(PINNED), atol=1e-3), losses
 
 
-PINNED = [(1.28432, 0.79041), (1.20071, 0.75239), (1.35459, 0.88328)]
+PINNED = [(1.14956, 0.81006), (1.23383, 0.69930), (1.38768, 0.85598)]
 
 
 def test_a_damaged_snapshot_is_skipped_loudly(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ import typer
 
 from .. import __version__
 from ..errors import PortraitistError
-from . import convert, invert, models, prepare, sample, stylize, train
+from . import convert, invert, models, prepare, recipes, sample, stylize, train
 
 app = typer.Typer(
     name="portraitist",
@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (stylize, train, prepare, invert, sample, convert):
+for module in (stylize, train, recipes, prepare, invert, sample, convert):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(models.app, name="models")
 

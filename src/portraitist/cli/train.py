@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UsageError
 from . import options
+
+if TYPE_CHECKING:
+    from ..data import ImageSet
 
 
 def command(
@@ -17,10 +20,20 @@ def command(
     base: Annotated[
         str | None, typer.Option("--from", help="Model to fine-tune: name, file or run folder. From scratch if absent.")
     ] = None,
-    images: Annotated[int | None, typer.Option(min=1, help="Images to show in all.")] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Recipes of a fine-tuning, joined by +; `portraitist recipes` lists them.")
+    ] = "",
+    preset: Annotated[str, typer.Option(help="paper, or released: as the authors' code does.")] = "paper",
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV file with a column `file` and attributes; sub-folders are one too.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="Attribute that multipath gives paths to, where there are several.")] = "",
+    paths: Annotated[str, typer.Option(help="Values of the attribute, joined by commas; all if absent.")] = "",
+    images: Annotated[int | None, typer.Option(min=1, help="Images to show at most.")] = None,
     name: Annotated[str, typer.Option(help="Name that the model will carry.")] = "",
     licence: Annotated[str, typer.Option(help="SPDX identifier of the licence of the exemplars.")] = "",
     credit: Annotated[str, typer.Option(help="Whom the licence of the exemplars asks to name.")] = "",
+    features: options.Features = None,
     resolution: Annotated[int, typer.Option(help="Side in pixels, of a model from scratch.")] = 64,
     channel_base: Annotated[int, typer.Option(help="Channels times side, of a model from scratch.")] = 4096,
     channel_cap: Annotated[int, typer.Option(help="Most channels of a layer, of a model from scratch.")] = 256,
@@ -33,22 +46,26 @@ def command(
 ) -> None:
     """Teach a base a style, or train a base from scratch.
 
-    Fine-tuning and training from scratch are the same command with and without --from. Ctrl-C writes a snapshot; the
-    same command continues; on the CPU, with as many threads, bit for bit.
+    Fine-tuning and training from scratch are the same command with and without --from. A fine-tuning holds a fifth of
+    the exemplars out, stops by itself when these say so, and leaves a style and a report card. Ctrl-C writes a
+    snapshot; the same command continues; on the CPU, with as many threads, bit for bit.
     """
     import dataclasses
     import json
 
     from ..data import ImageSet
     from ..io import registry
+    from ..io.feature_files import load_features
     from ..io.model_file import Header, check_header
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
-    from ..recipes import baseline, from_scratch
-    from ..recipes.baseline import with_gamma
-    from ..recipes.run import Source, train
+    from ..recipes import check, compose, from_scratch
+    from ..recipes.run import Settings, Source, train
+    from ..train.spec import Training
 
     if licence and not name:
         raise UsageError("A licence needs a name for the model that carries it.", "Give --name.")
+    if recipe and base is None:
+        base = "faces"
     if base is not None:
         model = registry.load(base)
         source = Source(base=model)
@@ -57,18 +74,42 @@ def command(
         channels = channels_for(resolution, base=channel_base, cap=channel_cap)
         anatomy = GeneratorAnatomy(resolution, channels, latent, latent, mapping_layers)
         source = Source(generator=anatomy, discriminator=DiscriminatorAnatomy(resolution, channels))
-    training = from_scratch(anatomy.resolution) if base is None else baseline(anatomy.resolution)
-    training = dataclasses.replace(training, seed=seed, images=images or training.images)
-    training = options.with_settings(training, set_ or [])
-    if not any(pair.startswith("r1_gamma=") for pair in set_ or []):
-        training = with_gamma(training, anatomy.resolution)  # the rule looks at the batch
+    options.with_settings(Training(), set_ or [])  # refuse a misspelt one before the exemplars are read
     about = Header(anatomy, name=name, licence=licence, credit=credit)
     check_header(about)
-    pictures = ImageSet.open(exemplars, anatomy.resolution, mirror=training.mirror)
+    pictures = ImageSet.open(exemplars, anatomy.resolution, labels=labels)
     for left_out, _, reason in pictures.left_out:
         typer.echo(f"left out {left_out}: {reason}", err=True)
+    # Rules look at the batch, so it comes first.
+    start = options.with_settings(Training(seed=seed), [s for s in set_ or [] if s.startswith("batch=")])
+    if base is None:
+        recipe, training = "from_scratch", from_scratch(anatomy.resolution, start)
+    else:
+        recipe = recipe or "baseline"
+        chosen = _paths(pictures, by, paths) if "multipath" in recipe.split("+") else ()
+        training = compose(recipe, anatomy.resolution, preset=preset, paths=chosen, start=start)
+    rest = [s for s in set_ or [] if not (s.startswith("batch=") and training.paths)]
+    training = options.with_settings(dataclasses.replace(training, images=images or training.images), rest)
+    check(training)
     if dry_run:
         typer.echo(json.dumps(dataclasses.asdict(training), indent=1))
         typer.echo(f"{len(pictures)} images, {len(pictures.left_out)} left out")
         return
-    typer.echo(train(pictures, out, source, training, about=about, device=options.device(device)))
+    looks = None if features is None else load_features(features, largest=256)
+    told = Settings(f"{recipe} ({preset})", by, about, looks, options.device(device))
+    typer.echo(train(pictures, out, source, training, told))
+
+
+def _paths(pictures: ImageSet, by: str, wanted: str) -> tuple[str, ...]:
+    """Return the attributes that get a path: those named, or all values of a column, ``unknown`` left out."""
+    from ..data.folder import UNKNOWN
+
+    if wanted:
+        return tuple(wanted.split(","))
+    columns = [by] if by else list(pictures.attributes)
+    if len(columns) != 1 or columns[0] not in pictures.attributes:
+        raise UsageError(
+            f"The attribute that paths are for is not clear: {', '.join(pictures.attributes) or 'there is none'}.",
+            "Put the exemplars into a folder per attribute, or use --labels, and name a column with --by.",
+        )
+    return tuple(sorted(set(pictures.attributes[columns[0]]) - {UNKNOWN}))

@@ -130,9 +130,9 @@ class ImageSet:
         pixels[flips] = pixels[flips].flip(-1)
         return pixels.float().div_(127.5).sub_(1)
 
-    def order(self, batch: int, seed: int, rank: int = 0, world: int = 1) -> BatchOrder:
+    def order(self, batch: int, seed: int) -> BatchOrder:
         """Return the endless order in which training sees this set."""
-        return BatchOrder(len(self), batch, seed, rank, world, self.mirror)
+        return BatchOrder(len(self), batch, seed, self.mirror)
 
     @property
     def digest(self) -> str:

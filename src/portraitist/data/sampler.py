@@ -1,8 +1,8 @@
 """An endless shuffled order over a set of images that any process can enter at any point.
 
 Nothing is kept between batches: what comes at image count p follows from (seed, p) alone, so a run that
-resumes, or that is split over ranks, sees the images that an undisturbed run on one process sees. The shuffle
-sorts hashed indices (SplitMix64, Steele, Lea and Flood 2014), which no release of a random library can change.
+resumes sees the images that an undisturbed run sees. The shuffle sorts hashed indices (SplitMix64, Steele, Lea and
+Flood 2014), which no release of a random library can change.
 
 Example::
 
@@ -34,28 +34,19 @@ class BatchOrder:
     n: int
     """Number of images in the set."""
     batch: int
-    """Images per step over all ranks together."""
+    """Images per step."""
     seed: int = 0
-    rank: int = 0
-    world: int = 1
-    """Number of ranks; each takes an equal run of the batch."""
     mirror: bool = True
 
     def __post_init__(self) -> None:
         if self.n < 1 or self.batch < 1:
             raise UsageError(f"Cannot draw batches of {self.batch} from {self.n} images.", "Both must be at least 1.")
-        if not 0 <= self.rank < self.world or self.batch % self.world:
-            raise UsageError(
-                f"A batch of {self.batch} cannot be shared by rank {self.rank} of {self.world}.",
-                "Make the batch a multiple of the number of ranks.",
-            )
 
     def at(self, images_seen: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (indices ``int64``, flips ``bool``), each ``[batch / world]``, from an image count on."""
-        share = self.batch // self.world
-        positions = np.arange(share, dtype=np.int64) + images_seen + self.rank * share
+        """Return (indices ``int64``, flips ``bool``), each ``[batch]``, from an image count on."""
+        positions = np.arange(self.batch, dtype=np.int64) + images_seen
         epochs, places = np.divmod(positions, self.n)
-        indices = np.empty(share, dtype=np.int64)
+        indices = np.empty(self.batch, dtype=np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
             indices[here] = _permutation(self.n, self.seed, int(epoch))[places[here]]

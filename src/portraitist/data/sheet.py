@@ -35,6 +35,13 @@ def tile(pictures: Sequence[Pixels], columns: int | None = None, gap: int = 2) -
     return sheet
 
 
+def ungrid(sheet: Pixels, side: int, gap: int = 2) -> list[Pixels]:
+    """Return the square pictures of a sheet that :func:`tile` made, row by row; an empty place is a white one."""
+    height, width = sheet.shape[:2]
+    places = [(y, x) for y in range(0, height, side + gap) for x in range(0, width, side + gap)]
+    return [sheet[y : y + side, x : x + side] for y, x in places]
+
+
 def beside(pictures: Sequence[npt.NDArray[np.uint8]], height: int, gap: int = 8) -> Pixels:
     """Put pictures of any size side by side at one height, on white."""
     scaled = [resize(p, (height, max(round(p.shape[1] * height / p.shape[0]), 1))) for p in pictures]

@@ -24,12 +24,14 @@ def bias_act(
         clamp: Bound on the absolute value of the result, after the gain.
 
     Returns:
-        Features of the shape of ``x``.
+        Features of the shape of ``x``. In mixed precision maps keep the half precision of ``x``, which is what saves
+        memory; vectors [N, C] are few, and take up the full precision of the bias.
     """
     # A positive gain commutes with the rectifier, and scaling the small bias is cheaper than scaling the result.
     y = x if gain == 1.0 else x * gain
     if bias is not None:
-        y = y + (bias * gain).reshape(-1, *[1] * (x.ndim - 2))
+        scaled = bias * gain if x.ndim == 2 else (bias * gain).to(y.dtype)
+        y = y + scaled.reshape(-1, *[1] * (x.ndim - 2))
     if slope != 1.0:
         # What was made here may be overwritten: its derivative can be told from the result.
         y = F.leaky_relu(y, slope, inplace=y is not x)

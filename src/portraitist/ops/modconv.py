@@ -47,6 +47,8 @@ def modulated_conv(
         y = conv(scaled, weight)
     else:
         y = enlarging_conv(scaled, weight, kernel, up)
+    if noise is not None:
+        noise = noise.to(y.dtype)  # in mixed precision it would carry all that follows to full precision
     if demodulate:
         factor = (demodulation(weight, style) * gain)[:, :, None, None]
         return y * factor if noise is None else torch.addcmul(noise, y, factor)

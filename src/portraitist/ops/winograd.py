@@ -60,6 +60,7 @@ def wins(x: Tensor, weight: Tensor) -> bool:
         and min(weight.shape[:2]) >= NARROWEST
         and min(x.shape[2:]) >= SMALLEST
         and x.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
         and x.device.type == "cpu"
         and _machine_gains()
     )

@@ -1,5 +1,6 @@
 """Recipes: trainings as values, each derived from another."""
 
-from .baseline import baseline, from_scratch
+from .baseline import from_scratch
+from .registry import RECIPES, Preset, Recipe, check, compose
 
-__all__ = ["baseline", "from_scratch"]
+__all__ = ["RECIPES", "Preset", "Recipe", "check", "compose", "from_scratch"]

@@ -1,4 +1,4 @@
-"""The two trainings that all others are derived from.
+"""The trainings that all others are derived from.
 
 Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data", arXiv:2006.06676 (ADA); Mo, Cho and
 Shin 2020, "Freeze the Discriminator", arXiv:2002.10964 (FreezeD). The gamma of R1 follows the rule of the former's
@@ -9,26 +9,42 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..train.spec import Rests, Training
+from ..train.spec import Training
 
 
-def from_scratch(resolution: int) -> Training:
-    """Train a base: StyleGAN2 with ADA."""
-    return with_gamma(Training(images=200_000, learning_rate=0.0025, path_every=8), resolution)
+def from_scratch(resolution: int, start: Training | None = None) -> Training:
+    """Train a base: StyleGAN2 with ADA; what ``start`` says of batch and seed is kept."""
+    training = replace(start or Training(), images=200_000, learning_rate=0.0025, path_every=8)
+    return with_gamma(training, resolution)
 
 
-def baseline(resolution: int) -> Training:
-    """Fine-tune a base: ADA, and the discriminator's layers nearest the pixels rest."""
-    training = Training(
+def fine_tune(resolution: int, start: Training | None = None) -> Training:
+    """Fine-tune a base plainly, until held-out exemplars tell to stop; ``start`` as in :func:`from_scratch`."""
+    training = replace(
+        start or Training(),
         images=20_000,
         learning_rate=0.002,
         ema_images=1_000,
+        augment="none",
         ada_images=50_000,
         path_every=0,
-        rests=Rests(mapping=True, discriminator_from=max(resolution // 2, 8)),
+        held_out=0.2,
+        patience=8,
+        tick=500,
         snapshot=4_000,
     )
     return with_gamma(training, resolution)
+
+
+def baseline(training: Training, resolution: int) -> Training:
+    """Use ADA, and let the layers of the discriminator nearest the pixels rest."""
+    return replace(freeze_d(training, resolution), augment="ada")
+
+
+def freeze_d(training: Training, resolution: int) -> Training:
+    """Let the layers of the discriminator nearest the pixels rest, without augmentation (Mo et al., Sec. 3)."""
+    rests = replace(training.rests, discriminator_from=max(resolution // 2, 8))
+    return replace(training, augment="none", rests=rests)
 
 
 def with_gamma(training: Training, resolution: int) -> Training:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import logging
 import platform
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,25 +16,33 @@ from torch import Tensor
 
 from .. import __version__
 from ..data import BatchOrder, ImageSet
-from ..errors import PortraitistError, UsageError
+from ..errors import BadData, PortraitistError, UsageError
 from ..io import registry
 from ..io.model_file import Header, Model, check_header, generator_digest, read_header, save_model, save_pack
+from ..losses.perceptual import PerceptualDistance
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
+from ..networks.features import DeepestTaps, DiscriminatorFeatures, Features
 from ..spaces import statistics
+from ..surgery import blend, hard
 from ..train.folder import locked, settle
+from ..train.likeness import likeness_terms
 from ..train.log import RunLog
 from ..train.loop import fit
 from ..train.signals import Interrupted, polite_stop
 from ..train.snapshot import resume, sweep, write_snapshot
 from ..train.spec import Training
-from ..train.state import TrainState
+from ..train.state import TrainState, path_of
 from ..train.terms import standard_terms
+from . import judge, results
 
 log = logging.getLogger("portraitist")
 
-SAMPLES = 36
 # A run may be told to go on for longer, and to write more or less often; nothing else may change.
-MAY_CHANGE = frozenset({"images", "tick", "snapshot", "version"})
+MAY_CHANGE = frozenset({"images", "tick", "snapshot", "patience", "recipe", "version"})
+# Fewer held-out exemplars than this say nothing.
+LEAST_HELD_OUT = 5
+FEWEST_EXEMPLARS = 20
+SAMPLES = 36
 
 
 @dataclass(frozen=True)
@@ -76,28 +85,66 @@ class Source:
 
 
 @dataclass(frozen=True)
-class ImageBatches:
-    """An image set in the endless order of a seed."""
+class Exemplars:
+    """Images to train on, and images that only score the training; a set of each per path."""
 
-    images: ImageSet
+    train: tuple[ImageSet, ...]
+    held_out: tuple[ImageSet, ...] = ()
+
+    @classmethod
+    def of(cls, images: ImageSet, training: Training, attribute: str = "") -> Exemplars:
+        """Split a set by attribute, where the training has paths, and hold some of each part out.
+
+        Raises:
+            BadData: There are too few images of an attribute, or an attribute is unknown.
+        """
+        sets = [images.select(path, by=attribute) for path in training.paths] or [images]
+        if not training.held_out:
+            return cls(tuple(sets))
+        for part, name in zip(sets, training.paths or ("",), strict=True):
+            if len(part) <= 2 * LEAST_HELD_OUT:
+                raise BadData(
+                    f"{len(part)} exemplars{f' of {name!r}' if name else ''} are too few to hold {LEAST_HELD_OUT} out.",
+                    "Bring more, or train to a fixed number of images with --set held_out=0 --set patience=0.",
+                )
+        splits = [part.split(training.held_out, training.seed, at_least=LEAST_HELD_OUT) for part in sets]
+        return cls(tuple(rest for rest, _ in splits), tuple(held for _, held in splits))
+
+
+@dataclass(frozen=True)
+class ImageBatches:
+    """Image sets in the endless order of a seed; a batch holds as many of each."""
+
+    sets: Sequence[ImageSet]
     training: Training
 
     def at(self, images: int) -> Tensor:
         """Return the batch [N, 3, R, R] in [-1, 1] that follows ``images`` images."""
-        order = BatchOrder(len(self.images), self.training.batch, self.training.seed, mirror=self.training.mirror)
-        return self.images.batch(*order.at(images))
+        n, each = len(self.sets), self.training.batch // len(self.sets)
+        orders = [BatchOrder(len(s), each, self.training.seed, mirror=self.training.mirror) for s in self.sets]
+        return torch.cat([s.batch(*o.at(images // n)) for s, o in zip(self.sets, orders, strict=True)])
 
 
-def train(
-    images: ImageSet,
-    out: Path,
-    source: Source,
-    training: Training,
-    *,
-    about: Header | None = None,
-    device: str = "cpu",
-    quiet: bool = False,
-) -> Path:
+@dataclass(frozen=True)
+class Settings:
+    """What a run is told beside its training."""
+
+    recipe: str = ""
+    """Names of the recipes that made the training, as typed; for the record."""
+    attribute: str = ""
+    """Column of the images' attributes that the paths are chosen by."""
+    about: Header | None = None
+    """Name, licence and credit that the model's header will carry."""
+    looks: Features | None = None
+    """What the similarity loss looks with; the base's discriminator when None."""
+    device: str = "cpu"
+    quiet: bool = False
+    """Show no progress bar."""
+    watch: Callable[[TrainState], None] | None = None
+    """Called at every tick, and before the first step; may look, but not touch."""
+
+
+def train(images: ImageSet, out: Path, source: Source, training: Training, told: Settings | None = None) -> Path:
     """Train in a run folder, or continue what was begun there, and write the model.
 
     Args:
@@ -105,27 +152,25 @@ def train(
         out: The run folder.
         source: Where to begin; ignored but for its sizes when the folder holds snapshots.
         training: Settings.
-        about: Name, licence and credit that the model's header will carry.
-        device: ``cpu`` or ``cuda``.
-        quiet: Show no progress bar.
+        told: What else there is to say.
 
     Returns:
-        The model file ``model.safetensors`` in the run folder; fine-tuning writes a style pack ``style.safetensors``
-        beside it, and ``base.safetensors`` where the base is not one of the models with a name.
+        The model file ``model.safetensors`` in the run folder. Fine-tuning writes a style pack ``style.safetensors``
+        beside it (with several paths, alone), a sheet of samples ``style.png``, a report card ``report.html`` and
+        ``report.png``, and ``base.safetensors`` where the base is not one of the models with a name.
 
     Raises:
         Interrupted: A signal came; a snapshot was written.
-        BadModel: The model could not carry what ``about`` says.
+        BadModel: The model could not carry what ``told.about`` says.
         PortraitistError: As its kinds tell.
     """
-    if about is not None:
-        check_header(about)
-    wanted = source.resolution
-    if images.resolution != wanted:
-        raise UsageError(
-            f"The images have {images.resolution} pixels and the networks {wanted}.", f"Open the images at {wanted}."
-        )
-    settings = _settings(images, source, training, device)
+    told = told or Settings()
+    if told.about is not None:
+        check_header(told.about)
+    _check(images, source, training)
+    exemplars = Exemplars.of(images, training, told.attribute)
+    settings = _settings(images, source, training, told)
+    device = told.device
     with locked(out), polite_stop() as asked:
         settle(out, settings, may_change=MAY_CHANGE)
         generator, discriminator = source.networks(training.seed)
@@ -134,51 +179,159 @@ def train(
         used = resume(snapshots, state)
         if used is not None:
             log.info("continuing from %s", used.name)
-        for folder in (out, out / "samples"):
+        for folder in (out, out / results.SAMPLES):
             sweep(folder)
-        grid = torch.randn(SAMPLES, generator.anatomy.z_dim, generator=torch.Generator().manual_seed(training.seed))
-        with RunLog(out, training.images, state.images, quiet=quiet) as run:
+        umpire = _judge(source, exemplars, training, device)
+        terms = standard_terms(training)
+        if source.base is not None:
+            terms = (
+                *terms,
+                *likeness_terms(training, _source(source.base, device), _looks(source.base, training, told)),
+            )
+        watch = told.watch or (lambda state: None)
+        with RunLog(out, training.images, state.images, quiet=told.quiet) as run:
+            sampler = _Sampler(run, generator.anatomy, training, device)
 
             def on_step(state: TrainState, report: dict[str, Tensor]) -> bool:
                 run.add(training.batch, report)
                 if _passed(state, training, training.tick):
-                    run.tick(state.images, {"ada_p": state.ada.p, "path_mean": float(state.path_mean)})
+                    score = {} if umpire is None else umpire.tell(state)
+                    run.tick(state.images, {"ada_p": state.ada.p, "path_mean": float(state.path_mean), **score})
+                    watch(state)
                 if asked.number is not None:
                     return True
                 if _passed(state, training, training.snapshot):
                     write_snapshot(snapshots, state)
-                    with torch.no_grad():
-                        run.samples(state.images, state.average(grid.to(device)))
-                return False
+                    sampler(state)
+                return judge.is_over(state.history, training.patience)
 
-            fit(state, ImageBatches(images, training), training, standard_terms(training), on_step)
+            if not state.images:
+                sampler(state)
+                if umpire is not None:
+                    umpire.tell(state)
+                watch(state)
+            if not judge.is_over(state.history, training.patience):
+                fit(state, ImageBatches(exemplars.train, training), training, terms, on_step)
         write_snapshot(snapshots, state)
         if asked.number is not None:
             raise Interrupted(asked.number)
-        return _write(out, state, source, settings, about)
+        return _write(out, state, source, training, exemplars, umpire, settings, told)
 
 
-def _write(out: Path, state: TrainState, source: Source, settings: dict[str, Any], about: Header | None) -> Path:
-    generator = copy.deepcopy(state.average).cpu().eval()
-    generator.w_mean.copy_(statistics(generator.mapping, generator.anatomy.z_dim).mean.data[0])
-    discriminator = copy.deepcopy(state.discriminator).cpu().eval()
+@dataclass(frozen=True)
+class _Sampler:
+    """Writes what the averaged generator draws from fixed codes; each path draws the same ones."""
+
+    run: RunLog
+    anatomy: GeneratorAnatomy
+    training: Training
+    device: str
+
+    def __call__(self, state: TrainState) -> None:
+        paths = max(len(self.training.paths), 1)
+        random = torch.Generator().manual_seed(self.training.seed)
+        codes = torch.randn(max(SAMPLES // paths, 1), self.anatomy.z_dim, generator=random).to(self.device)
+        drawn = [judge.draw(path_of(state.average, k), codes) for k in range(paths)]
+        self.run.samples(state.images, torch.cat(drawn))
+
+
+def _check(images: ImageSet, source: Source, training: Training) -> None:
+    wanted = source.resolution
+    if images.resolution != wanted:
+        raise UsageError(
+            f"The images have {images.resolution} pixels and the networks {wanted}.", f"Open the images at {wanted}."
+        )
+    rests = training.rests
+    needs_base = {
+        "structure_weight": training.structure_weight,
+        "similarity_weight": training.similarity_weight,
+        "rests.styles_upto": rests.styles_upto,
+        "blend_upto": training.blend_upto,
+        "paths": training.paths,
+        "held_out": training.held_out,
+    }
+    if source.base is None and (asked := [name for name, value in needs_base.items() if value]):
+        raise UsageError(f"The setting {asked[0]} needs a base to compare with.", "Name one with --from.")
+    if source.base is not None and source.base.generator.anatomy.low_rows:
+        raise UsageError(
+            f"'{source.base.header.name}' is a FreezeSG style, which cannot be fine-tuned again.",
+            "Start from the base that its header names.",
+        )
+    if source.base is not None and len(images) < FEWEST_EXEMPLARS:
+        log.warning("%d exemplars are few; from %d on a style can be learned.", len(images), FEWEST_EXEMPLARS)
+
+
+def _source(base: Model, device: str) -> Generator:
+    """Return the base as something to compare with: on the device, and never trained."""
+    return copy.deepcopy(base.generator).to(device).eval().requires_grad_(False)
+
+
+def _looks(base: Model, training: Training, told: Settings) -> PerceptualDistance:
+    assert base.discriminator is not None
+    features = told.looks or DiscriminatorFeatures(base.discriminator)
+    if isinstance(features, torch.nn.Module):
+        features.to(told.device)
+    return PerceptualDistance(DeepestTaps(features, training.similarity_taps))
+
+
+def _judge(source: Source, exemplars: Exemplars, training: Training, device: str) -> judge.Judge | None:
+    if source.base is None or not exemplars.held_out:
+        return None
+    assert source.base.discriminator is not None
+    features = DiscriminatorFeatures(source.base.discriminator).to(device)
+    held = [results.all_of(part).to(device) for part in exemplars.held_out]
+    return judge.Judge(_source(source.base, device), held, features, seed=training.seed)
+
+
+def _write(
+    out: Path,
+    state: TrainState,
+    source: Source,
+    training: Training,
+    exemplars: Exemplars,
+    umpire: judge.Judge | None,
+    settings: dict[str, Any],
+    told: Settings,
+) -> Path:
+    generators = [_finished(g, source, training) for g in judge.kept(state)]
     before = [] if source.base is None else source.base.header.lineage
     header = replace(
-        about or Header(generator.anatomy),
-        generator=generator.anatomy,
-        discriminator=discriminator.anatomy,
+        told.about or Header(source.anatomies[0]),
         recipe=settings,
         lineage=[*before, _lineage(state, source, settings)],
     )
-    model = Model(generator, discriminator, header)
-    path = save_model(out / "model.safetensors", model, overwrite=True)
+    findings = None
     if source.base is not None:
-        pack = save_pack(out / "style.safetensors", model, source.base, overwrite=True)
+        findings = results.Findings.of(state, source.base, generators, exemplars.train, exemplars.held_out, umpire)
+        header = replace(header, metrics=findings.metrics)
+    discriminators = [copy.deepcopy(state.players(k)[1]).cpu().eval() for k in range(len(generators))]
+    models = [
+        Model(g, d, replace(header, generator=g.anatomy, discriminator=d.anatomy))
+        for g, d in zip(generators, discriminators, strict=True)
+    ]
+    path = out / "model.safetensors"
+    if not training.paths:
+        save_model(path, models[0], overwrite=True)
+    if source.base is not None:
+        named = dict(zip(training.paths, models, strict=True)) if training.paths else models[0]
+        pack = save_pack(out / "style.safetensors", named, source.base, overwrite=True)
+        path = pack if training.paths else path
         try:
             registry.known_base(read_header(pack))
         except PortraitistError:  # its base has no name to be found by
             save_model(out / "base.safetensors", source.base, overwrite=True)
+        assert findings is not None
+        results.report(out, findings, state, training, settings, header)
     return path
+
+
+def _finished(generator: Generator, source: Source, training: Training) -> Generator:
+    """Return the generator that is written: with its mean w, and blended where the training says so."""
+    found = copy.deepcopy(generator).cpu().eval()
+    found.w_mean.copy_(statistics(found.mapping, found.anatomy.z_dim).mean.data[0])
+    if training.blend_upto and source.base is not None:
+        return blend(found, source.base.generator, hard(found.anatomy, training.blend_upto)).eval()
+    return found
 
 
 def _lineage(state: TrainState, source: Source, settings: dict[str, Any]) -> dict[str, Any]:
@@ -193,14 +346,17 @@ def _lineage(state: TrainState, source: Source, settings: dict[str, Any]) -> dic
     }
 
 
-def _settings(images: ImageSet, source: Source, training: Training, device: str) -> dict[str, Any]:
+def _settings(images: ImageSet, source: Source, training: Training, told: Settings) -> dict[str, Any]:
     generator, discriminator = source.anatomies
     return {
         **dataclasses.asdict(training),
+        "recipe": told.recipe,
+        "attribute": told.attribute,
+        "looks": "" if told.looks is None else told.looks.digest,
         "data": {"digest": images.digest, "count": len(images)},
         "base": "" if source.base is None else generator_digest(source.base),
         "networks": {"generator": dataclasses.asdict(generator), "discriminator": dataclasses.asdict(discriminator)},
-        "device": device,
+        "device": told.device,
         "version": __version__,
     }
 

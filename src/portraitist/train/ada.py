@@ -4,7 +4,7 @@ The discriminator overfits when it is sure about the real images. The share of r
 sign of its scores, is held at a target by moving the probability of augmentation up or down at a fixed speed.
 
     ada = AdaController(Ada(kimg=100))
-    ada.observe(scores_real)
+    ada.note(mean_sign(scores_real), len(scores_real))
     p = ada.adjust(batch_size)
 """
 
@@ -52,7 +52,6 @@ class AdaController:
     """Moves the probability of augmentation ``p`` so that the mean sign of D(real) meets its target.
 
     ``p`` never falls below 0 and may rise above 1, which augments as 1 does but takes longer to fall.
-    Sums over ranks: ``sign_sum`` and ``count`` may be added up across processes before each :meth:`adjust`.
     """
 
     def __init__(self, settings: Ada) -> None:
@@ -65,13 +64,10 @@ class AdaController:
         self.images = 0
         self.minibatches = 0
 
-    def observe(self, scores_real: Tensor) -> None:
-        """Note the discriminator's scores of (augmented) reals, any shape."""
-        scores = scores_real.detach()
-        signs = torch.where(scores.isnan(), scores, scores.sign())  # the sign of NaN would be 0
-        # Stays on the device until the adjustment; whole numbers in float64 add up without error.
-        self.sign_sum = self.sign_sum + signs.sum(dtype=torch.float64)
-        self.count += scores_real.numel()
+    def note(self, sign: Tensor, count: int) -> None:
+        """Note the mean sign of the discriminator's scores of ``count`` (augmented) reals."""
+        self.sign_sum = self.sign_sum + sign * count  # stays on the device until the adjustment
+        self.count += count
 
     def adjust(self, batch_size: int) -> float:
         """Count one minibatch of ``batch_size`` images, move ``p`` if it is time, and return it.
@@ -112,3 +108,9 @@ class AdaController:
             step = self.images / (self.settings.kimg * 1000)
             self.p = max(0.0, self.p + math.copysign(step, difference) * (difference != 0))
         self.sign_sum, self.count, self.images, self.minibatches = 0.0, 0, 0, 0
+
+
+def mean_sign(scores: Tensor) -> Tensor:
+    """Return the mean sign of scores of any shape, in double precision; NaN where one of them is."""
+    scores = scores.detach().double()
+    return torch.where(scores.isnan(), scores, scores.sign()).mean()  # the sign of NaN would be 0

@@ -9,9 +9,23 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from ..errors import UsageError
+from ..losses import Game, Tap
 from ..networks import DiscriminatorAnatomy, GeneratorAnatomy
 
 Augmentation = Literal["none", "ada", "diffaugment"]
+Latents = Literal["z", "z+"]
+
+
+NOT_NEGATIVE = (
+    "r1_gamma",
+    "r1_every",
+    "path_weight",
+    "path_every",
+    "ema_ramp",
+    "structure_weight",
+    "similarity_weight",
+    "patience",
+)
 
 
 @dataclass(frozen=True)
@@ -24,9 +38,13 @@ class Rests:
     """Blocks of the generator up to this resolution (FreezeG); 0 for none."""
     discriminator_from: int = 0
     """Blocks of the discriminator from this resolution to the pixels (FreezeD, Mo et al. 2020); 0 for none."""
+    styles_upto: int = 0
+    """Rows of W+ that feed blocks up to this resolution come from the base's mapping (FreezeSG); 0 for none."""
 
     def generator(self, anatomy: GeneratorAnatomy, parameter: str) -> bool:
         """Tell whether a parameter of the generator rests."""
+        if anatomy.borrowed(parameter):
+            return True
         place = anatomy.place(parameter)
         return self.mapping if place is None else place <= self.generator_upto
 
@@ -43,6 +61,10 @@ class Training:
     """Real images to show to the discriminator in all."""
     batch: int = 8
     seed: int = 0
+    game: Game = "logistic"
+    """What the players play for."""
+    latents: Latents = "z"
+    """``z`` mixes two latents per image (see ``mixing``); ``z+`` draws one for each row of W+ (AgileGAN)."""
     learning_rate: float = 0.002
     """Of Adam, for both players, before the rescaling for lazy regularisation."""
     r1_gamma: float = 1.0
@@ -73,6 +95,30 @@ class Training:
     mirror: bool = True
     """Show each image mirrored half of the time."""
     rests: Rests = field(default_factory=Rests)
+    structure_weight: float = 0.0
+    """Of the structure loss (Back 2021, arXiv:2106.12445, Sec. 3.2); 0 leaves it out."""
+    structure_from: int = 4
+    structure_upto: int = 16
+    """First and last resolution of the blocks that it compares."""
+    structure_tap: Tap = "rgb"
+    """What it compares: each block's own ``rgb``, the image so far (``rgb_sum``), or its ``feature`` maps."""
+    similarity_weight: float = 0.0
+    """Of the perceptual distance to what the base draws (AgileGAN, Eq. 10); 0 leaves it out."""
+    similarity_taps: int = 3
+    """How many of the deepest taps of the features it compares."""
+    blend_upto: int = 0
+    """At the end, blocks above this resolution are the base's again (Toonify); 0 leaves the style as it is."""
+    paths: tuple[str, ...] = ()
+    """Attributes with blocks of their own (AgileGAN's multi-path generator); empty for a single path."""
+    split_from: int = 8
+    split_upto: int = 64
+    """First and last resolution of the blocks that each path has for itself."""
+    held_out: float = 0.0
+    """Share of the exemplars (5 at least) that is not trained on but scores the training; 0 for none."""
+    patience: int = 0
+    """Ticks without a better score on the held-out exemplars after which training stops; 0 to go on to the end."""
+    accumulate: int = 1
+    """Parts in which a batch is worked through, to save memory; gradients are those of the whole."""
     tick: int = 2_000
     """Images between lines of statistics."""
     snapshot: int = 10_000
@@ -89,17 +135,33 @@ class Training:
         return self.path_every if self.path_weight else 0
 
     def __post_init__(self) -> None:
-        for name in ("images", "batch", "tick", "snapshot", "path_shrink", "ada_every"):
+        for name in (
+            "images",
+            "batch",
+            "tick",
+            "snapshot",
+            "path_shrink",
+            "ada_every",
+            "similarity_taps",
+            "accumulate",
+        ):
             if getattr(self, name) < 1:
                 raise UsageError(f"The setting {name} must be at least 1, not {getattr(self, name)}.")
         for name in ("learning_rate", "ema_images", "ada_images"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"The setting {name} must be positive, not {getattr(self, name)}.")
-        for name in ("r1_gamma", "r1_every", "path_weight", "path_every", "ema_ramp"):
+        for name in NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise UsageError(f"The setting {name} cannot be negative ({getattr(self, name)}).")
-        for name in ("mixing", "path_decay"):
+        for name in ("mixing", "path_decay", "held_out"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"The setting {name} is a share between 0 and 1, not {getattr(self, name)}.")
-        if self.augment not in get_args(Augmentation):
-            raise UsageError(f"The setting augment is one of {get_args(Augmentation)}, not '{self.augment}'.")
+        for name, kind in (("augment", Augmentation), ("game", Game), ("latents", Latents), ("structure_tap", Tap)):
+            if getattr(self, name) not in get_args(kind):
+                raise UsageError(f"The setting {name} is one of {get_args(kind)}, not '{getattr(self, name)}'.")
+        paths = max(len(self.paths), 1)
+        if self.batch % (paths * self.accumulate):
+            raise UsageError(
+                f"A batch of {self.batch} cannot be shared by {paths} paths in {self.accumulate} parts.",
+                f"Make the batch a multiple of {paths * self.accumulate}.",
+            )

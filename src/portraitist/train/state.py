@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from ..networks import Discriminator, Generator
+from ..networks import Discriminator, DiscriminatorPanel, Generator, MultiPathGenerator, with_low_rows
 from .ada import Ada, AdaController
 from .spec import Training
 
@@ -24,9 +24,9 @@ from .spec import Training
 class TrainState:
     """Both players, their optimisers, the average and the counters."""
 
-    generator: Generator
-    discriminator: Discriminator
-    average: Generator
+    generator: Generator | MultiPathGenerator
+    discriminator: Discriminator | DiscriminatorPanel
+    average: Generator | MultiPathGenerator
     """Moving average of the generator: the one that is kept."""
     optimiser_g: Adam
     optimiser_d: Adam
@@ -36,15 +36,37 @@ class TrainState:
     images: int = 0
     """Real images seen."""
     step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    """What the averaged generator scored on held-out exemplars, tick by tick."""
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """The averaged generator when it scored best; empty before the first score."""
 
     @classmethod
     def start(cls, generator: Generator, discriminator: Discriminator, training: Training) -> TrainState:
-        """Begin a training with networks that it then owns."""
+        """Begin a training with networks that it then owns; each path of the training gets its own copy of some."""
         rests = training.rests
+        if rests.styles_upto and not generator.anatomy.low_rows:
+            generator = with_low_rows(generator, generator.anatomy.rows_upto(rests.styles_upto))
         for name, p in generator.named_parameters():
             p.requires_grad_(not rests.generator(generator.anatomy, name))
         for name, p in discriminator.named_parameters():
             p.requires_grad_(not rests.discriminator(discriminator.anatomy, name))
+        if training.paths:
+            split = (training.split_from, training.split_upto)
+            return cls._of(
+                MultiPathGenerator(generator, training.paths, split),
+                DiscriminatorPanel(discriminator, training.paths),
+                training,
+            )
+        return cls._of(generator, discriminator, training)
+
+    @classmethod
+    def _of(
+        cls,
+        generator: Generator | MultiPathGenerator,
+        discriminator: Discriminator | DiscriminatorPanel,
+        training: Training,
+    ) -> TrainState:
         return cls(
             generator,
             discriminator,
@@ -55,9 +77,13 @@ class TrainState:
             torch.zeros((), device=next(generator.parameters()).device),
         )
 
+    def players(self, path: int = 0) -> tuple[Generator, Discriminator]:
+        """Return the generator and the discriminator of one path; the only ones where there is a single path."""
+        return path_of(self.generator, path), opponent_of(self.discriminator, path)
+
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of the state under one flat name each."""
-        found = {"path_mean": self.path_mean}
+        found = {"path_mean": self.path_mean, **{f"best.{k}": v for k, v in self.best.items()}}
         for prefix, module in self._modules():
             found |= {f"{prefix}.{k}": v for k, v in module.state_dict().items()}
         for prefix, module, optimiser in self._players():
@@ -68,7 +94,8 @@ class TrainState:
 
     def counters(self) -> dict[str, Any]:
         """Return what is no tensor."""
-        return {"images": self.images, "step": self.step, "ada": self.ada.state_dict()}
+        counters = {"images": self.images, "step": self.step, "ada": self.ada.state_dict()}
+        return {**counters, "history": self.history} if self.history else counters
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Become the state that a snapshot holds; the exact opposite of :meth:`tensors` and :meth:`counters`."""
@@ -83,14 +110,16 @@ class TrainState:
                     loaded = {key: rest.pop(f"adam.{prefix}.{key}.{name}") for key in keys}
                     # Adam keeps its step counts on the CPU, the moments beside the parameter.
                     optimiser.state[p] = {k: v if k == "step" else v.to(p.device) for k, v in loaded.items()}
+        self.best = {k.removeprefix("best."): rest.pop(k) for k in list(rest) if k.startswith("best.")}
         if rest:
             raise KeyError(f"unknown tensors in the snapshot: {sorted(rest)[:5]}")
         self.images, self.step = counters["images"], counters["step"]
         self.ada.load_state_dict(counters["ada"])
+        self.history = counters.get("history", [])
 
-    def random(self, seed: int) -> torch.Generator:
-        """Return the source of all random numbers of the step that begins now."""
-        word = hashlib.sha256(f"{seed}:{self.images}".encode()).digest()[:7]
+    def random(self, seed: int, phase: int, path: int) -> torch.Generator:
+        """Return the source of all random numbers of one phase and path of the step that begins now."""
+        word = hashlib.sha256(f"{seed}:{self.images}:{phase}:{path}".encode()).digest()[:7]
         return torch.Generator().manual_seed(int.from_bytes(word, "big"))
 
     def follow(self, training: Training) -> None:
@@ -108,6 +137,18 @@ class TrainState:
 
     def _players(self) -> list[tuple[str, nn.Module, Adam]]:
         return [("G", self.generator, self.optimiser_g), ("D", self.discriminator, self.optimiser_d)]
+
+
+def path_of(generator: Generator | MultiPathGenerator, path: int) -> Generator:
+    """Return the generator of one path."""
+    return generator.path(generator.names[path]) if isinstance(generator, MultiPathGenerator) else generator
+
+
+def opponent_of(discriminator: Discriminator | DiscriminatorPanel, path: int) -> Discriminator:
+    """Return the discriminator of one path."""
+    if isinstance(discriminator, DiscriminatorPanel):
+        return discriminator.path(discriminator.names[path])
+    return discriminator
 
 
 def adam(player: nn.Module, learning_rate: float, lazy_every: int) -> Adam:

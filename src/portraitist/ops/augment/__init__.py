@@ -39,6 +39,7 @@ def augment(
     generator: torch.Generator,
     groups: str | Collection[str] = "bgc",
     settings: AugmentSettings | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Tensor:
     """Draw and apply transforms; an image that draws none of them is returned bit for bit.
 
@@ -49,13 +50,16 @@ def augment(
         generator: The only source of chance, on any device.
         groups: A preset (``b``, ``bg``, ``bgc``, ``bgcf``, ``bgcfn``, ``bgcfnc``), or names of :data:`GROUPS`.
         settings: Strengths; the paper's by default.
+        share: (i, k): the images are every k-th of a batch from the i-th on, and draw what they would draw in it.
 
     Returns:
         Images of the same shape, not clamped.
     """
     if p == 0:
         return images
-    return apply(images, draw(len(images), p, generator, groups, settings))
+    index, of = share
+    draws = draw(len(images) * of, p, generator, groups, settings)
+    return apply(images, draws[torch.arange(index, len(images) * of, of, device=generator.device)])
 
 
 def apply(images: Tensor, draws: Draws) -> Tensor:

@@ -1,0 +1,46 @@
+"""``portraitist recipes``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def command(
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    resolution: Annotated[int, typer.Option(help="Side of the base in pixels, for the settings in --json.")] = 64,
+) -> None:
+    """List the recipes for teaching a base a style: what each is good for, what it costs, which paper it is from."""
+    import dataclasses
+
+    from ..recipes import RECIPES, compose
+
+    if as_json:
+        found = []
+        for recipe in RECIPES.values():
+            paths = ("first", "second") if recipe.name == "multipath" else ()
+            settings = {
+                preset: dataclasses.asdict(compose(recipe.name, resolution, preset=preset, paths=paths))
+                for preset in ("paper", "released")
+            }
+            found.append(
+                {
+                    "name": recipe.name,
+                    "use": recipe.use,
+                    "paper": recipe.paper,
+                    "cost": recipe.cost,
+                    "refuses": dict(recipe.refuses),
+                    "settings": settings,
+                }
+            )
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for recipe in RECIPES.values():
+        presets = "paper, released" if recipe.released else "paper"
+        typer.echo(f"{recipe.name:<10} {recipe.use}")
+        typer.echo(f"{'':<10} {recipe.paper}; presets {presets}; a step costs {recipe.cost} x that of baseline")
+        for other, why in recipe.refuses.items():
+            typer.echo(f"{'':<10} not with {other}: {why}")
+    typer.echo("Join recipes by +: --recipe freeze_fc+structure. All but agilegan and freeze_d stand on baseline.")

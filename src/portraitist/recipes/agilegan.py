@@ -1,0 +1,53 @@
+"""AgileGAN: hold the style to what the base draws, and give each attribute a path of its own.
+
+Song, Luo, Liu, Ma, Lai, Zheng and Cham 2021, "AgileGAN: Stylizing Portraits by Inversion-Consistent Transfer
+Learning", ACM TOG 40(4), Sec. 3.3.
+
+    here                 in the paper                                   released (MMGEN-FaceStylor)
+    game                 Eq. 9, hinge                                   hinge
+    similarity_weight    Eq. 10-12, w_sim = 0.5, on the deepest taps    0.5, on all taps
+    r1_gamma             gamma = 10, gamma / 2 = 5 once                 as rosinality
+    path_weight          w_path = 2                                     2
+    latents              Z+                                             Z+, through the mapping of the base
+    rests.mapping        inference uses the mapping of the base         rests
+    augment              mirrored images only                           ADA, FreezeD
+    split                "lower layers"; 8 to 64 of 1024 pixels          a single path
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..train.spec import Training
+
+
+def agilegan(training: Training, resolution: int) -> Training:
+    """Play for the hinge with the similarity loss, from codes of Z+ (Eq. 9-12)."""
+    return replace(
+        training,
+        game="hinge",
+        latents="z+",
+        learning_rate=0.002,
+        augment="none",
+        r1_gamma=10.0,
+        path_weight=2.0,
+        path_every=4,
+        similarity_weight=0.5,
+        similarity_taps=3,
+        rests=replace(training.rests, mapping=True),
+    )
+
+
+def agilegan_released(training: Training, resolution: int) -> Training:
+    """As MMGEN-FaceStylor, the only full training code: all taps, ADA, FreezeD with five blocks that train."""
+    mine = agilegan(training, resolution)
+    rests = replace(mine.rests, discriminator_from=max(resolution // 4, 8))
+    return replace(mine, similarity_taps=99, augment="ada", ada_images=100_000, rests=rests)
+
+
+def multipath(training: Training, resolution: int) -> Training:
+    """Give each attribute its own blocks from 8 pixels on, and its own discriminator.
+
+    The paper shares all blocks above 64 of 1024 pixels; of a smaller generator the top two blocks are shared.
+    """
+    return replace(training, split_from=8, split_upto=max(min(64, resolution // 4), 8))

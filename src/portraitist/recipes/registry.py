@@ -1,0 +1,194 @@
+"""All recipes by name, and how they are put together.
+
+training = compose("freeze_fc+structure", resolution=64)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+from ..errors import UsageError
+from ..train.spec import Training
+from . import agilegan, baseline, cartoon_stylegan, freeze_g, toonify, ui2i
+
+Derive = Callable[[Training, int], Training]
+Preset = Literal["paper", "released"]
+MULTIPATH = "multipath"
+ROOTS = ("baseline", "agilegan")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One technique: a function from a training to a training."""
+
+    name: str
+    paper: str
+    use: str
+    """What it is good for, in a sentence."""
+    cost: str
+    """Time of a step, relative to the baseline."""
+    derive: Derive
+    released: Derive | None = None
+    """What the authors' code does, where that is something else."""
+    refuses: Mapping[str, str] = field(default_factory=dict)
+    """Other recipes that contradict it, and why."""
+
+
+_LOW = "it keeps the low resolutions of the style, which {0} holds to the base's"
+
+RECIPES: Mapping[str, Recipe] = {
+    r.name: r
+    for r in (
+        Recipe(
+            "baseline",
+            "Karras et al. 2020 (ADA), arXiv:2006.06676; Mo et al. 2020 (FreezeD), arXiv:2002.10964",
+            "Plain fine-tuning that survives 100 exemplars; what the others are compared with.",
+            "1",
+            baseline.baseline,
+            refuses={
+                "freeze_d": "baseline is freeze_d with augmentation",
+                "agilegan": "agilegan plays another game, without augmentation",
+            },
+        ),
+        Recipe(
+            "agilegan",
+            "Song et al. 2021, ACM TOG 40(4)",
+            "The person stays recognisable because pictures are held to those of the base.",
+            "COST",
+            agilegan.agilegan,
+            agilegan.agilegan_released,
+        ),
+        Recipe(
+            "freeze_d",
+            "Mo et al. 2020, arXiv:2002.10964",
+            "FreezeD alone, without augmentation: for several hundred exemplars.",
+            "COST",
+            baseline.freeze_d,
+        ),
+        Recipe(
+            "freeze_g",
+            "FreezeG, bryandlee 2020",
+            "Only texture and colour change; shapes stay those of photos.",
+            "COST",
+            freeze_g.freeze_g,
+            refuses={"freeze_sg": "freeze_g rests the mapping network, part of which freeze_sg trains"},
+        ),
+        Recipe(
+            "freeze_sg",
+            "Back 2021 (Cartoon-StyleGAN), arXiv:2106.12445, Sec. 3.1",
+            "Pose and layout of the head stay the photo's; everything finer learns the style.",
+            "COST",
+            cartoon_stylegan.freeze_sg,
+            cartoon_stylegan.freeze_sg_released,
+            refuses={
+                "freeze_fc": "freeze_fc rests the mapping network, part of which freeze_sg trains",
+                "agilegan": "agilegan rests the mapping network, part of which freeze_sg trains",
+            },
+        ),
+        Recipe(
+            "structure",
+            "Back 2021 (Cartoon-StyleGAN), arXiv:2106.12445, Sec. 3.2",
+            "As freeze_sg, but softer: the layout may move where the style insists.",
+            "COST",
+            cartoon_stylegan.structure,
+            cartoon_stylegan.structure_released,
+        ),
+        Recipe(
+            "freeze_fc",
+            "Huang et al. 2020 (UI2I), arXiv:2010.05713, Sec. III-A",
+            "One code stays one person in base and style; what inversion and swapping between styles want.",
+            "COST",
+            ui2i.freeze_fc,
+            ui2i.freeze_fc_released,
+        ),
+        Recipe(
+            "toonify",
+            "Pinkney and Adler 2020, arXiv:2010.05334",
+            "Shapes of the style with the skin and light of a photo.",
+            "1",
+            toonify.toonify,
+            refuses={name: _LOW.format(name) for name in ("freeze_g", "freeze_sg", "structure")},
+        ),
+        Recipe(
+            MULTIPATH,
+            "Song et al. 2021, ACM TOG 40(4), Sec. 3.3",
+            "Exemplars with an attribute (women, men, ...) that is drawn differently for each value.",
+            "COST",
+            agilegan.multipath,
+        ),
+    )
+}
+
+
+def compose(
+    names: str | Sequence[str],
+    resolution: int,
+    *,
+    preset: str = "paper",
+    paths: Sequence[str] = (),
+    start: Training | None = None,
+) -> Training:
+    """Put recipes together; their order does not matter.
+
+    Args:
+        names: Recipes, as a sequence or joined by ``+``. Those that build on the baseline bring it along.
+        resolution: Side of the images that the base draws.
+        preset: As the papers say, or as the released code does.
+        paths: Attributes of a multi-path training, each with a path of its own.
+        start: Batch and seed to begin with; its other settings are replaced where a recipe has a say.
+
+    Raises:
+        UsageError: There is no such recipe, two contradict each other, or the result would train nothing.
+    """
+    wanted = names.split("+") if isinstance(names, str) else list(names)
+    if unknown := [n for n in wanted if n not in RECIPES]:
+        raise UsageError(f"There is no recipe '{unknown[0]}'.", f"Recipes: {', '.join(RECIPES)}.")
+    if preset not in get_args(Preset):
+        raise UsageError(f"There is no preset '{preset}'.", "Use paper or released.")
+    for name in wanted:
+        for other, why in RECIPES[name].refuses.items():
+            if other in wanted:
+                raise UsageError(f"The recipes {name} and {other} contradict each other: {why}.", "Choose one.")
+    if bool(paths) != (MULTIPATH in wanted):
+        raise UsageError(
+            "The recipe multipath and the attributes of the exemplars belong together.",
+            "Put the exemplars into a folder per attribute, or name a label file, and use --recipe multipath.",
+        )
+    training = baseline.fine_tune(resolution, start)
+    if paths:
+        each = -(-training.batch // len(paths))
+        training = replace(training, batch=each * len(paths), paths=tuple(paths))
+    if not set(wanted) & {*ROOTS, "freeze_d"}:
+        wanted = ["baseline", *wanted]
+    for name, recipe in RECIPES.items():
+        if name in wanted:
+            derive = recipe.released if preset == "released" and recipe.released else recipe.derive
+            training = derive(training, resolution)
+    check(training)
+    return training
+
+
+def check(training: Training) -> None:
+    """Refuse a training in which one setting makes another void.
+
+    Raises:
+        UsageError: It is one, and why.
+    """
+    rests = training.rests
+    if training.structure_weight and rests.mapping and rests.generator_upto >= training.structure_upto:
+        raise UsageError(
+            f"The structure loss looks at blocks up to {training.structure_upto} pixels, all of which rest.",
+            "Set structure_upto higher, or rests.generator_upto lower.",
+        )
+    if training.paths and rests.generator_upto >= training.split_upto:
+        raise UsageError(
+            f"Paths have blocks of their own up to {training.split_upto} pixels, all of which rest.",
+            "Set split_upto higher, or rests.generator_upto lower.",
+        )
+    if rests.styles_upto and rests.mapping:
+        raise UsageError(
+            "The upper rows come from a mapping network that trains (rests.styles_upto), but it rests.",
+            "Set rests.mapping=false, or rests.styles_upto=0.",
+        )

@@ -1,0 +1,274 @@
+"""The processes that train together.
+
+Each works on its share of every batch; gradients and scalars are then averaged, so that all take the same step. One
+process in full precision is a crew of its own; more of them, and mixed precision, are driven by lightning Fabric.
+
+    with joined("cpu") as crew:             # under torchrun: waits for the others
+        fit(state, batches, training, terms, on_step, crew)
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..errors import RankLost, UsageError
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+T = TypeVar("T")
+Precision = Literal["fp32", "bf16"]
+
+RANK_TIMEOUT = 120.0
+"""Seconds to wait for another process before it counts as lost."""
+
+
+class Crew(Protocol):
+    """What a training asks of the processes that train together.
+
+    All but the first two wait for the other processes, so each must be called by all, in the same order.
+    """
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, from 0; that one writes files and talks."""
+
+    @property
+    def size(self) -> int:
+        """How many processes there are."""
+
+    @property
+    def device(self) -> str:
+        """Where this process computes: ``cpu``, ``cuda`` or ``cuda:N``."""
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Return what networks run in: full or mixed precision."""
+
+    def together(
+        self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], report: dict[str, Tensor]
+    ) -> tuple[list[Tensor | None], dict[str, Tensor]]:
+        """Return the sum of gradients and the mean of scalars over all processes."""
+
+    def largest(self, number: int) -> int:
+        """Return the largest of the numbers that the processes give."""
+
+    def same(self, value: T) -> T:
+        """Return the value that process 0 gives."""
+
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A single process in full precision."""
+
+    device: str = "cpu"
+    rank: int = 0
+    size: int = 1
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Change nothing."""
+        return nullcontext()
+
+    def together(
+        self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], report: dict[str, Tensor]
+    ) -> tuple[list[Tensor | None], dict[str, Tensor]]:
+        """Return what was given."""
+        return list(gradients), report
+
+    def largest(self, number: int) -> int:
+        """Return what was given."""
+        return number
+
+    def same(self, value: T) -> T:
+        """Return what was given."""
+        return value
+
+    def barrier(self) -> None:
+        """Wait for nobody."""
+
+
+ALONE = Alone()
+
+
+class FabricCrew:
+    """Processes launched by torchrun, or one in mixed precision.
+
+    Every wait for the others ends with :class:`~portraitist.errors.RankLost` when one is gone or does not answer
+    within the timeout that the crew was joined with.
+    """
+
+    def __init__(self, fabric: Fabric) -> None:
+        """Take a Fabric that has been launched."""
+        self.fabric = fabric
+        self.rank, self.size = fabric.global_rank, fabric.world_size
+        self.device = str(fabric.device)
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Return autocast to bfloat16, or nothing; weights, gradients and optimisers stay in single precision."""
+        return self.fabric.autocast()
+
+    def together(
+        self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], report: dict[str, Tensor]
+    ) -> tuple[list[Tensor | None], dict[str, Tensor]]:
+        """Return the sum of gradients and the mean of scalars over all processes, in one exchange.
+
+        A parameter without gradient counts as one of 0, and has none afterwards only where no process has one.
+        """
+        given = torch.tensor([0.0 if g is None else 1.0 for g in gradients], device=self.device)
+        mine = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]
+        scalars = torch.stack([v.to(given) for v in report.values()])
+        flat = self._reduced(torch.cat([*(g.flatten() for g in mine), scalars, given]), "sum")
+        *sums, scalars, given = flat.split([*(p.numel() for p in parameters), len(scalars), len(given)])
+        total = [s.view_as(p) if n else None for s, p, n in zip(sums, parameters, given.tolist(), strict=True)]
+        return total, dict(zip(report, (scalars / self.size).double(), strict=True))
+
+    def largest(self, number: int) -> int:
+        """Return the largest of the numbers that the processes give."""
+        return int(self._reduced(torch.tensor(number, device=self.device), "max"))
+
+    def same(self, value: T) -> T:
+        """Return the value that process 0 gives."""
+        with _waiting(self):
+            return self.fabric.broadcast(value)
+
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+        with _waiting(self):
+            self.fabric.barrier()
+
+    def _reduced(self, tensor: Tensor, operation: Literal["sum", "max"]) -> Tensor:
+        if self.size == 1:
+            return tensor
+        with _waiting(self):
+            result = self.fabric.all_reduce(tensor, reduce_op=operation)
+        assert isinstance(result, Tensor)
+        return result
+
+
+@contextmanager
+def joined(device: str, precision: Precision = "fp32", rank_timeout: float = RANK_TIMEOUT) -> Iterator[Crew]:
+    """Meet the other processes that torchrun has launched, and part from them at the end.
+
+    Args:
+        device: ``cpu`` or ``cuda``; each process takes a device of its own.
+        precision: ``bf16`` runs the networks in mixed precision; lazy regularisers, weights and optimisers stay fp32.
+        rank_timeout: Seconds to wait for another process before it counts as lost. What one process does alone, such
+            as writing files, must be done within it.
+
+    Raises:
+        UsageError: lightning is missing, or the environment describes no crew.
+        RankLost: Another process is gone or does not answer.
+    """
+    size = _number("WORLD_SIZE", 1)
+    if size == 1 and precision == "fp32":
+        yield Alone(device)
+        return
+    crew = FabricCrew(_launched(device, precision, rank_timeout, size))
+    try:
+        yield crew
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def check_alike(crew: Crew, what: str, value: str | int) -> None:
+    """Make sure that all processes have the same files before them.
+
+    Raises:
+        UsageError: ``value`` is another here than on process 0.
+    """
+    if crew.same(value) != value:
+        raise UsageError(
+            f"Process {crew.rank} sees another {what} than process 0.", "Put it on a disk that all machines share."
+        )
+
+
+def _launched(device: str, precision: Precision, rank_timeout: float, size: int) -> Fabric:
+    local = _number("LOCAL_WORLD_SIZE", 1)
+    _check(device, size, local)
+    try:
+        from lightning.fabric import Fabric
+        from lightning.fabric.plugins.environments import TorchElasticEnvironment
+        from lightning.fabric.strategies import DDPStrategy
+    # Beside a missing package: one that is there but broken, as torchvision for another torch, whose errors vary.
+    except Exception as error:
+        raise UsageError(
+            f"Several processes and mixed precision need lightning, which cannot be imported ({error}).",
+            "Run pip install 'portraitist[distributed]'.",
+        ) from error
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Makes NCCL raise an error after the timeout instead of ending the process.
+    os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
+    several = size > 1
+    try:
+        fabric = Fabric(
+            accelerator=device.partition(":")[0],
+            devices=local if several else [int(device.partition(":")[2] or 0)] if device != "cpu" else 1,
+            num_nodes=size // local,
+            strategy=DDPStrategy(timeout=timedelta(seconds=rank_timeout)) if several else "auto",
+            precision="bf16-mixed" if precision == "bf16" else "32-true",
+            plugins=[TorchElasticEnvironment()] if several else [],
+        )
+        fabric.launch()
+        fabric.barrier()
+    except (RuntimeError, ValueError) as error:
+        raise RankLost(f"The {size} processes did not meet ({_first_line(error)}).", CURE) from error
+    return fabric
+
+
+def _check(device: str, size: int, local: int) -> None:
+    missing = [name for name in ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR") if name not in os.environ]
+    if size > 1 and missing:
+        raise UsageError(
+            f"WORLD_SIZE is {size}, but {', '.join(missing)} are not set.", "Launch the processes with torchrun."
+        )
+    if size % local:
+        raise UsageError(f"{size} processes do not make machines of {local}.", "Give each machine as many.")
+    if size > 1 and ":" in device:
+        raise UsageError(f"Several processes cannot share '{device}'.", "Use --device cuda; each takes its own.")
+    if size > 1 and device == "cuda" and local > torch.cuda.device_count():
+        raise UsageError(
+            f"There are {local} processes for {torch.cuda.device_count()} devices.", "Launch one process per device."
+        )
+
+
+CURE = "Its own message, above or in its log, says why; the same command continues from the last snapshot."
+
+
+@contextmanager
+def _waiting(crew: FabricCrew) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # the only type that gloo and NCCL have
+        raise RankLost(
+            f"Process {crew.rank} of {crew.size} lost another: it is gone, or did not answer in time "
+            f"({_first_line(error)}).",
+            CURE,
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    # What follows is a backtrace of C++.
+    return re.sub(r"^\[.*?\] ", "", str(error).partition("\n")[0])
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"The environment variable {name} is '{text}', which is no number of processes.", "Unset it.")
+    return int(text)

@@ -1,0 +1,369 @@
+"""Every recipe on a tiny base: what rests, what moves, that it resumes and composes, and what it does to the numbers."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_runs import BATCH, PRESETS, SIDE, TinyRun, attributes, same, tiny
+from torch import Tensor, nn
+
+from portraitist.errors import UsageError
+from portraitist.networks import DiscriminatorPanel, GeneratorAnatomy, MultiPathGenerator
+from portraitist.recipes import RECIPES, check, compose
+from portraitist.recipes.baseline import fine_tune, from_scratch
+from portraitist.train.loop import fit
+from portraitist.train.snapshot import resume, write_snapshot
+from portraitist.train.spec import Rests, Training
+from portraitist.train.state import TrainState, path_of
+
+PAPER = [(name, "paper") for name in RECIPES]
+NAMES = tuple(RECIPES)
+
+REFUSED = {
+    ("baseline", "freeze_d"): "baseline is freeze_d with augmentation",
+    ("baseline", "agilegan"): "another game, without augmentation",
+    ("freeze_g", "freeze_sg"): "freeze_g rests the mapping network",
+    ("freeze_sg", "freeze_fc"): "freeze_fc rests the mapping network",
+    ("agilegan", "freeze_sg"): "agilegan rests the mapping network",
+    ("freeze_g", "toonify"): "which freeze_g holds to the base's",
+    ("freeze_sg", "toonify"): "which freeze_sg holds to the base's",
+    ("structure", "toonify"): "which structure holds to the base's",
+}
+COMPATIBLE = [pair for pair in itertools.combinations(NAMES, 2) if pair not in REFUSED]
+
+# Of the first and the last of four steps: the discriminator's loss, the generator's, and that of the likeness.
+PINNED: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {}
+
+
+@cache
+def done(names: str, preset: str = "paper") -> tuple[TrainState, TinyRun]:
+    """Return the state before and the run after four steps; tests must not change them."""
+    run = TinyRun(tiny(names, preset))
+    before = copy.deepcopy(run.state)
+    return before, run.go()
+
+
+def plain_name(network: nn.Module, parameter: str) -> str:
+    return network.plain_name(parameter) if isinstance(network, MultiPathGenerator | DiscriminatorPanel) else parameter
+
+
+def resting(run: TinyRun) -> tuple[dict[str, bool], dict[str, bool]]:
+    """Tell by name which parameters of the generator and of the discriminator should rest."""
+    rests, generator, discriminator = run.training.rests, run.state.generator, run.state.discriminator
+    return (
+        {n: rests.generator(generator.anatomy, plain_name(generator, n)) for n, _ in generator.named_parameters()},
+        {
+            n: rests.discriminator(discriminator.anatomy, plain_name(discriminator, n))
+            for n, _ in discriminator.named_parameters()
+        },
+    )
+
+
+def stayed(before: nn.Module, after: nn.Module) -> dict[str, bool]:
+    old = dict(before.named_parameters())
+    return {name: torch.equal(old[name], p) for name, p in after.named_parameters()}
+
+
+@pytest.mark.parametrize(("names", "preset"), PRESETS)
+def test_what_rests_is_bitwise_unchanged_and_all_else_moves(names: str, preset: str) -> None:
+    before, run = done(names, preset)
+    rest_g, rest_d = resting(run)
+    assert stayed(before.generator, run.state.generator) == rest_g
+    assert stayed(before.discriminator, run.state.discriminator) == rest_d
+    assert stayed(before.average, run.state.average) == rest_g
+    assert not all(rest_g.values()) and not all(rest_d.values())
+
+
+def test_what_rests_is_what_the_papers_say() -> None:
+    def places(names: str, preset: str = "paper") -> tuple[set[object], set[object]]:
+        _, run = done(names, preset)
+        rest_g, rest_d = resting(run)
+        g, d = run.state.generator, run.state.discriminator
+        low = "low mapping"
+        return (
+            {low if "low_mapping" in n else g.anatomy.place(plain_name(g, n)) for n, r in rest_g.items() if r},
+            {d.anatomy.place(plain_name(d, n)) for n, r in rest_d.items() if r},
+        )
+
+    freeze_d = {8, 16}
+    assert places("baseline") == places("structure") == places("toonify") == places("multipath") == (set(), freeze_d)
+    assert places("freeze_d") == (set(), freeze_d)
+    assert places("freeze_fc") == ({None}, freeze_d) and places("freeze_fc", "released") == (set(), freeze_d)
+    assert places("freeze_g") == ({None, 4}, freeze_d)
+    assert places("freeze_sg") == ({"low mapping", 4, 8}, freeze_d)
+    assert places("freeze_sg", "released") == ({None, 4}, freeze_d)
+    assert places("agilegan") == ({None}, set()) and places("agilegan", "released") == ({None}, freeze_d)
+
+
+@pytest.mark.parametrize(("names", "preset"), PRESETS)
+def test_the_base_never_changes(names: str, preset: str) -> None:
+    before, run = done(names, preset)
+    fresh = TinyRun(run.training)
+    assert run.base.digest == fresh.base.digest
+    assert same(before, fresh.state)  # nor does what a training begins with depend on anything
+    assert run.judge.features.digest == fresh.judge.features.digest
+
+
+@pytest.mark.parametrize(("names", "preset"), PRESETS)
+def test_the_average_follows_with_the_half_life_it_says(names: str, preset: str) -> None:
+    run = TinyRun(tiny(names, preset, steps=3))
+    expected = [p.double() for p in run.state.average.parameters()]
+
+    def follow(state: TrainState) -> None:
+        t = run.training
+        ramp = max(state.images - BATCH, BATCH) * t.ema_ramp if t.ema_ramp else float("inf")
+        keep = 0.5 ** (BATCH / min(t.ema_images, ramp))
+        for mean, p in zip(expected, state.generator.parameters(), strict=True):
+            mean.mul_(keep).add_(p.detach().double(), alpha=1 - keep)
+
+    run.go(each=follow)
+    for p, q in zip(run.state.average.parameters(), expected, strict=True):
+        assert torch.allclose(p.double(), q, atol=1e-6)
+
+
+@pytest.mark.parametrize(("names", "preset"), PRESETS)
+def test_every_recipes_tiny_run_is_pinned(names: str, preset: str) -> None:
+    _, run = done(names, preset)
+    words = ("loss_d", "loss_g", "structure", "similarity")
+    found = tuple(tuple(round(r[w], 5) for w in words if w in r) for r in (run.reports[0], run.reports[-1]))
+    # A change that moves these numbers changes every training: say so, and why, in the changelog.
+    assert torch.allclose(torch.tensor(found), torch.tensor(PINNED[names, preset]), atol=1e-3), found
+
+
+@pytest.mark.parametrize(("names", "preset"), PRESETS)
+def test_a_run_cut_off_in_the_middle_is_the_same_run(names: str, preset: str, tmp_path: Path) -> None:
+    training = tiny(names, preset)
+    whole = TinyRun(training).go(judged=True)
+    first = TinyRun(training).go(stop_at=2 * BATCH, judged=True)
+    write_snapshot(tmp_path, first.state)
+    second = TinyRun(training)
+    assert resume(tmp_path, second.state) is not None
+    assert same(first.state, second.state) and len(second.state.history) == 2 and second.state.best
+    second.go(judged=True)
+    assert same(whole.state, second.state) and len(whole.state.history) == 4
+    assert whole.reports == first.reports + second.reports
+
+
+def parts_of(names: str) -> Iterator[tuple[str, ...]]:
+    yield from itertools.permutations(names.split("+"))
+
+
+def compatible(names: tuple[str, ...]) -> bool:
+    return not any(pair in REFUSED for pair in itertools.combinations(sorted(names, key=NAMES.index), 2))
+
+
+@given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True), st.sampled_from(["paper", "released"]))
+def test_recipes_compose_in_any_order(names: list[str], preset: str) -> None:
+    joined = "+".join(names)
+
+    def composed(order: tuple[str, ...]) -> Training:
+        return compose("+".join(order), 64, preset=preset, paths=attributes(joined))
+
+    if not compatible(tuple(names)):
+        with pytest.raises(UsageError, match="contradict each other"):
+            composed(tuple(names))
+        return
+    first = composed(tuple(names))
+    assert all(composed(order) == first for order in parts_of(joined))
+    assert first == compose(names, 64, preset=preset, paths=attributes(joined))
+
+
+@pytest.mark.parametrize(("pair", "why"), REFUSED.items())
+def test_contradicting_recipes_are_refused_with_the_reason(pair: tuple[str, str], why: str) -> None:
+    for order in (pair, pair[::-1]):
+        with pytest.raises(UsageError) as refused:
+            compose("+".join(order), 64)
+        assert why in refused.value.message and all(name in refused.value.message for name in pair)
+        assert refused.value.cure == "Choose one." and refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("pair", COMPATIBLE)
+def test_every_compatible_pair_trains_what_it_says(pair: tuple[str, str]) -> None:
+    training = tiny("+".join(pair), steps=1)
+    # Of sixteen pixels there is a single block for paths, and freeze_sg rests it.
+    if pair == ("freeze_sg", "multipath"):
+        training = replace(training, split_from=16, split_upto=16)
+    run = TinyRun(training)
+    before = copy.deepcopy(run.state)
+    run.go()
+    rest_g, rest_d = resting(run)
+    assert stayed(before.generator, run.state.generator) == rest_g
+    assert stayed(before.discriminator, run.state.discriminator) == rest_d
+
+
+def test_what_one_recipe_asks_for_holds_beside_the_other() -> None:
+    both = compose("multipath+agilegan", 64, paths=("a", "b"))
+    alone = compose("agilegan", 64)
+    assert replace(both, paths=(), split_from=alone.split_from, split_upto=alone.split_upto) == alone
+    assert (both.split_from, both.split_upto) == (8, 16)
+    both = compose("freeze_fc+structure", 64)
+    assert both.rests == compose("freeze_fc", 64).rests and both.augment == "ada"
+    assert (both.structure_weight, both.structure_upto, both.structure_tap) == (1.0, 16, "rgb")
+
+
+@pytest.mark.parametrize("name", [r.name for r in RECIPES.values() if r.released])
+def test_presets_differ_where_a_recipe_says_so(name: str) -> None:
+    paper, released = (compose(name, 256, preset=preset) for preset in ("paper", "released"))
+    assert paper != released
+    differs = {
+        "agilegan": (released.similarity_taps, released.augment, released.rests.discriminator_from) == (99, "ada", 64),
+        "freeze_sg": released.rests == Rests(True, 16, 64, 0) and paper.rests == Rests(False, 8, 128, 8),
+        "structure": (released.structure_from, released.structure_tap) == (8, "feature")
+        and (paper.structure_from, paper.structure_tap) == (4, "rgb"),
+        "freeze_fc": (released.rests.mapping, released.path_every) == (False, 4) and paper.rests.mapping,
+    }
+    assert differs[name]
+    if name != "agilegan":  # rosinality's r1 = 10, and its decay an iteration of 0.5 ** (32 / 10000)
+        assert released.r1_gamma == 10
+        assert 0.5 ** (released.batch / released.ema_images) == pytest.approx(0.5 ** (32 / 10_000))
+
+
+@pytest.mark.parametrize("name", [r.name for r in RECIPES.values() if not r.released])
+def test_recipes_without_released_code_have_one_preset(name: str) -> None:
+    trainings = [compose(name, 64, preset=p, paths=attributes(name)) for p in ("paper", "released")]
+    assert trainings[0] == trainings[1]
+
+
+def test_only_multipath_takes_attributes_and_it_needs_them() -> None:
+    for names, paths in (("multipath", ()), ("baseline", ("women", "men")), ("agilegan+multipath", ())):
+        with pytest.raises(UsageError, match="belong together"):
+            compose(names, 64, paths=paths)
+    assert compose("multipath", 64, paths=("one",)).paths == ("one",)
+
+
+@pytest.mark.parametrize(("batch", "count", "rounded"), [(8, 3, 9), (8, 2, 8), (8, 5, 10), (2, 3, 3), (1, 1, 1)])
+def test_a_batch_is_rounded_up_to_a_multiple_of_the_paths(batch: int, count: int, rounded: int) -> None:
+    paths = tuple(f"path{k}" for k in range(count))
+    training = compose("multipath", 64, paths=paths, start=Training(batch=batch))
+    assert training.batch == rounded
+    assert training.r1_gamma == pytest.approx(0.0002 * 64**2 / rounded)  # the rule is for the batch that is used
+
+
+@given(batch=st.integers(1, 64), seed=st.integers(0, 9), name=st.sampled_from([n for n in NAMES if n != "multipath"]))
+def test_batch_and_seed_are_kept_and_nothing_else_of_the_start(batch: int, seed: int, name: str) -> None:
+    start = Training(batch=batch, seed=seed)
+    training = compose(name, 64, start=start)
+    assert (training.batch, training.seed) == (batch, seed)
+    assert training == compose(name, 64, start=replace(start, images=7, augment="diffaugment", r1_gamma=3.0))
+    for root in (fine_tune, from_scratch):
+        assert root(64, start).r1_gamma == pytest.approx(0.0002 * 64**2 / batch)
+
+
+def test_recipes_that_bring_no_root_stand_on_the_baseline() -> None:
+    for name in NAMES:
+        if name not in ("baseline", "agilegan", "freeze_d"):
+            paths = attributes(name)
+            assert compose(name, 64, paths=paths) == compose(f"baseline+{name}", 64, paths=paths)
+    assert compose("agilegan", 64).augment == "none" == compose("freeze_d", 64).augment
+    assert compose("baseline", 64).augment == "ada"
+
+
+@pytest.mark.parametrize(
+    ("names", "preset", "message"),
+    [
+        ("cartoon", "paper", "There is no recipe 'cartoon'. Recipes: baseline, agilegan"),
+        ("", "paper", "There is no recipe ''"),
+        ("baseline+", "paper", "There is no recipe ''"),
+        ("baseline", "authors", "There is no preset 'authors'. Use paper or released."),
+    ],
+)
+def test_what_does_not_exist_is_refused_by_name(names: str, preset: str, message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        compose(names, 64, preset=preset)
+    assert str(refused.value).startswith(message)
+
+
+ANATOMY = GeneratorAnatomy(64, (8,) * 5, 16, 16, 2)
+STRUCTURE = Training(structure_weight=1.0, structure_upto=16)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        (replace(STRUCTURE, rests=Rests(mapping=True, generator_upto=16)), "structure loss looks at blocks up to 16"),
+        (replace(STRUCTURE, rests=Rests(styles_upto=16, generator_upto=16)), "structure loss looks at blocks up to 16"),
+        (Training(paths=("a", "b"), split_upto=16, rests=Rests(generator_upto=16)), "Paths have blocks of their own"),
+        (Training(rests=Rests(mapping=True, styles_upto=8)), "mapping network that trains"),
+        (Training(patience=1), "Stopping by itself needs exemplars"),
+        (Training(rests=Rests(mapping=True, generator_upto=64)), "whole generator rests"),
+        (Training(rests=Rests(discriminator_from=4)), "whole discriminator rests"),
+        (Training(blend_upto=24), "blend_upto is 24"),
+        (Training(rests=Rests(styles_upto=128)), "styles_upto is 128"),
+        (Training(paths=("a",), split_upto=128), "split_upto is 128"),
+        (Training(paths=("a",), split_from=32, split_upto=16), "first resolution lies above the last"),
+        (replace(STRUCTURE, structure_from=5, structure_upto=7), "first resolution lies above the last"),
+    ],
+)
+def test_a_setting_that_makes_another_void_is_refused(training: Training, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as refused:
+        check(training, ANATOMY)
+    assert refused.value.cure
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        STRUCTURE,
+        replace(STRUCTURE, rests=Rests(mapping=True, generator_upto=8)),
+        replace(STRUCTURE, rests=Rests(generator_upto=16)),  # what the mapping gives still moves
+        replace(STRUCTURE, rests=Rests(styles_upto=8, generator_upto=16)),
+        Training(paths=("a", "b"), split_upto=16, rests=Rests(generator_upto=8)),
+        Training(held_out=0.2, patience=1),
+    ],
+)
+def test_settings_that_leave_each_other_work_pass(training: Training) -> None:
+    check(training, ANATOMY)
+
+
+def latents(run: TinyRun, batch: int = 64) -> Tensor:
+    """Draw as training does, with mixing on: [N, rows, z_dim]."""
+    anatomy = run.base.generator.anatomy
+    random = torch.Generator().manual_seed(1)
+    first, second = torch.randn(2, batch, anatomy.z_dim, generator=random)
+    crossover = torch.randint(1, anatomy.rows, (batch,), generator=random)
+    second_from = torch.arange(anatomy.rows)[None] >= crossover[:, None]
+    return torch.where(second_from[:, :, None], second[:, None], first[:, None])
+
+
+@pytest.mark.parametrize("names", ["freeze_sg", "freeze_sg+structure", "freeze_sg+multipath"])
+def test_the_low_rows_of_freeze_sg_are_the_sources_of_the_same_z(names: str) -> None:
+    training = tiny(names)
+    if "multipath" in names:
+        training = replace(training, split_from=16, split_upto=16)
+    run = TinyRun(training)
+    k = run.base.generator.anatomy.rows_upto(8)
+    for z in (latents(run), latents(run)[:, 0], torch.randn(1, run.base.generator.anatomy.z_dim)):
+        with torch.no_grad():
+            theirs, mine = run.base.generator.styles(z), run.state.players()[0].styles(z)
+        assert k == 4 < theirs.shape[1] and torch.equal(theirs, mine)
+    run.go()
+    for path in range(max(len(training.paths), 1)):
+        for generator in (path_of(run.state.generator, path), path_of(run.state.average, path)):
+            for z in (latents(run), latents(run)[:, 0]):
+                with torch.no_grad():
+                    theirs, mine = run.base.generator.styles(z), generator.styles(z)
+                assert torch.equal(theirs[:, :k], mine[:, :k])
+                assert ((theirs[:, k:] - mine[:, k:]).abs().amax(2) > 0).all()
+
+
+def test_a_low_row_carries_no_gradient_of_the_game() -> None:
+    run = TinyRun(tiny("freeze_sg", steps=1))
+    assert run.state.players()[0].low_mapping is not None
+    fit(run.state, _Fixed(), run.training, run.terms, lambda state, report: True)
+    trained = {id(p) for p in run.state.optimiser_g.state}
+    low = run.state.players()[0].low_mapping
+    assert low is not None and not any(id(p) in trained for p in low.parameters())
+
+
+class _Fixed:
+    def at(self, images: int) -> Tensor:
+        return torch.zeros(BATCH, 3, SIDE, SIDE)

@@ -1,0 +1,387 @@
+"""Several processes, several parts and mixed precision: the same training; and what happens when one is lost.
+
+Run by torchrun, this file is the process that the tests launch: ``test_crew.py SCENARIO FOLDER``.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from portraitist.errors import PortraitistError, UsageError
+from portraitist.io import registry
+from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
+from portraitist.train.crew import ALONE, Alone, Crew, check_alike, joined
+from portraitist.train.loop import fit
+from portraitist.train.signals import Interrupted, polite_stop
+from portraitist.train.spec import Training
+from portraitist.train.state import TrainState
+from portraitist.train.terms import standard_terms
+
+T = TypeVar("T")
+
+# Four steps with every lazy term twice, p of ADA above 0, style mixing on.
+TRAINING = Training(
+    images=32, batch=8, r1_gamma=1.0, r1_every=2, path_every=2, ada_images=64, ada_every=2, ada_target=-1.0, seed=3
+)
+CASES = {
+    "ada": TRAINING,
+    "diffaugment": replace(TRAINING, augment="diffaugment"),
+    "paths": replace(TRAINING, batch=16, images=64, paths=("a", "b"), split_from=8, split_upto=8),
+}
+TORCHRUN = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+REPOSITORY = Path(__file__).resolve().parents[2]
+# The timeout of a process is longer than two may differ in starting on a busy machine.
+FEW_SECONDS, SLACK, LONG = 12.0, 15.0, 240.0
+
+
+@dataclass(frozen=True)
+class Waves:
+    """Sixteen-pixel pictures that follow from their position; from a position on they may be NaN on a process."""
+
+    batch: int = 8
+    broken_from: int = sys.maxsize
+
+    def at(self, images: int) -> Tensor:
+        phase = torch.arange(images, images + self.batch)[:, None, None, None] * 0.7
+        x = torch.linspace(0, 6, 16)
+        frequency = 1 + torch.arange(3)[None, :, None, None]
+        waves = torch.sin(x * frequency + phase + x[:, None])
+        return waves * float("nan") if images >= self.broken_from else waves
+
+
+@dataclass
+class Recorder:
+    """A crew that keeps the gradients of the first exchange of each phase."""
+
+    crew: Crew
+    first: list[list[Tensor | None]] = field(default_factory=list)
+
+    @property
+    def rank(self) -> int:
+        return self.crew.rank
+
+    @property
+    def size(self) -> int:
+        return self.crew.size
+
+    @property
+    def device(self) -> str:
+        return self.crew.device
+
+    def precision(self) -> AbstractContextManager[None]:
+        return self.crew.precision()
+
+    def together(
+        self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], report: dict[str, Tensor]
+    ) -> tuple[list[Tensor | None], dict[str, Tensor]]:
+        total, means = self.crew.together(parameters, gradients, report)
+        if len(self.first) < 4:
+            self.first.append([None if g is None else g.clone() for g in total])
+        return total, means
+
+    def largest(self, number: int) -> int:
+        return self.crew.largest(number)
+
+    def same(self, value: T) -> T:
+        return self.crew.same(value)
+
+    def barrier(self) -> None:
+        self.crew.barrier()
+
+
+def start(training: Training) -> TrainState:
+    channels = (8, 8, 8)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        generator = Generator(GeneratorAnatomy(16, channels, 16, 16, 2))
+        discriminator = Discriminator(DiscriminatorAnatomy(16, channels))
+    state = TrainState.start(generator, discriminator, training)
+    state.ada.p = 0.5
+    return state
+
+
+def run(training: Training, crew: Crew) -> dict[str, Any]:
+    """Train and return all that can differ."""
+    state, recorder, reports = start(training), Recorder(crew), []
+
+    def on_step(state: TrainState, report: dict[str, Tensor]) -> bool:
+        reports.append({k: float(v) for k, v in report.items()})
+        return False
+
+    fit(state, Waves(training.batch), training, standard_terms(training), on_step, recorder)
+    return {"tensors": state.tensors(), "counters": state.counters(), "gradients": recorder.first, "reports": reports}
+
+
+def check_same(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Compare two runs: gradients of the first step to 1e-6, everything that they lead to to 1e-5, relative."""
+    for phase, (mine, theirs) in enumerate(zip(found["gradients"], expected["gradients"], strict=True)):
+        assert [g is None for g in mine] == [g is None for g in theirs]
+        assert distance(flat(mine), flat(theirs)) < 1e-6, phase
+    assert found["tensors"].keys() == expected["tensors"].keys()
+    worst = {k: distance(found["tensors"][k], v) for k, v in expected["tensors"].items()}
+    assert max(worst.values()) < 1e-5, sorted(worst.items(), key=lambda kv: -kv[1])[:5]
+    assert found["counters"]["ada"] == pytest.approx(expected["counters"]["ada"], rel=1e-6)
+    for a, b in zip(found["reports"], expected["reports"], strict=True):
+        assert a == pytest.approx(b, rel=1e-5, abs=1e-6)
+
+
+def flat(gradients: Sequence[Tensor | None]) -> Tensor:
+    return torch.cat([g.flatten() for g in gradients if g is not None])
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    return float((a.double() - b.double()).norm() / b.double().norm().clamp(min=1e-12))
+
+
+def launch(scenario: str, folder: Path) -> subprocess.Popen[bytes]:
+    """Start two processes of this file by torchrun."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
+    path = os.pathsep.join([str(REPOSITORY / "src"), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    with (folder / "log.txt").open("wb") as file:
+        return subprocess.Popen([*command, scenario, str(folder)], env=env, stdout=file, stderr=file)
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes wrote that did all that ends well."""
+    folder = tmp_path_factory.mktemp("together")
+    assert launch("together", folder).wait(LONG) == 0, (folder / "log.txt").read_text()
+    return folder
+
+
+def verdict(folder: Path, rank: int, scenario: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / f"{scenario}-{rank}.json").read_text())
+    return found
+
+
+@pytest.mark.recipe
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_train_as_one(together: Path, name: str) -> None:
+    first, second = (torch.load(together / f"{name}-{rank}.pt") for rank in (0, 1))
+    assert first["tensors"].keys() == second["tensors"].keys()
+    assert all(torch.equal(v, second["tensors"][k]) for k, v in first["tensors"].items())
+    check_same(first, run(CASES[name], ALONE))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_parts_train_as_one(name: str) -> None:
+    check_same(run(replace(CASES[name], accumulate=2), ALONE), run(CASES[name], ALONE))
+
+
+@pytest.mark.recipe
+def test_a_gradient_that_one_process_lacks_counts_as_zero(together: Path) -> None:
+    for rank in (0, 1):
+        assert verdict(together, rank, "none") == {"total": [[1.0, 1.0], [3.0], None], "mean": 0.5, "largest": 7}
+
+
+@pytest.mark.recipe
+def test_nan_on_one_process_stops_all(together: Path) -> None:
+    found = [verdict(together, rank, "nan") for rank in (0, 1)]
+    assert [f["error"] for f in found] == ["NonFinite", "NonFinite"]
+    assert found[0]["step"] == found[1]["step"] == 2
+
+
+@pytest.mark.recipe
+def test_a_signal_to_one_process_stops_all_after_the_same_step(together: Path) -> None:
+    found = [verdict(together, rank, "signal") for rank in (0, 1)]
+    assert [(f["error"], f["code"]) for f in found] == [("Interrupted", 143)] * 2
+    assert found[0]["step"] == found[1]["step"]
+
+
+@pytest.mark.recipe
+def test_processes_that_see_other_files_are_refused(together: Path) -> None:
+    assert verdict(together, 1, "alike")["error"] == "UsageError"
+    assert not (together / "alike-0.json").exists()
+
+
+@pytest.mark.recipe
+@pytest.mark.parametrize(("fault", "victim"), [("killed", 0), ("stopped", 1), ("raises", 1)])
+def test_a_lost_process_ends_the_others(tmp_path: Path, fault: str, victim: int) -> None:
+    launcher = launch(f"{fault}-{victim}", tmp_path)
+    told = tmp_path / f"lost-{1 - victim}.json"
+    deadline = time.monotonic() + LONG
+    while not told.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if fault == "stopped":  # torchrun would wait half a minute for it
+        os.kill(int((tmp_path / "victim").read_text()), signal.SIGKILL)
+    assert launcher.wait(LONG) == 1, (tmp_path / "log.txt").read_text()
+    found = verdict(tmp_path, 1 - victim, "lost")
+    assert (found["error"], found["code"]) == ("RankLost", 8)
+    assert "backtrace" not in found["message"] and "Traceback" not in found["message"]
+    assert found["seconds"] < FEW_SECONDS + SLACK
+
+
+def test_mixed_precision_points_where_full_precision_does() -> None:
+    base = registry.load("faces")
+    assert base.discriminator is not None
+    training = replace(TRAINING, r1_every=0, path_every=0)
+    images = base.generator(torch.randn(8, base.generator.anatomy.z_dim, generator=torch.Generator().manual_seed(7)))
+    for term in standard_terms(training):  # of each player alone, so that both begin with the same opponent
+        found = []
+        for precision in ("fp32", "bf16"):
+            with joined("cpu", precision) as crew:
+                state = TrainState.start(copy.deepcopy(base.generator), copy.deepcopy(base.discriminator), training)
+                state.ada.p, recorder = 0.5, Recorder(crew)
+                fit(state, Fixed(images.detach()), training, [term], lambda state, report: True, recorder)
+                assert {v.dtype for k, v in state.tensors().items()} == {torch.float32}
+                found.append(flat(recorder.first[0]))
+        cosine = torch.nn.functional.cosine_similarity(*found, dim=0)
+        assert 0.99 < cosine < 0.99999, term.name  # measured: 0.996 for D, 0.997 for G
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_mixed_precision_trains_in_parts_and_stays_finite(name: str) -> None:
+    with joined("cpu", "bf16") as crew:
+        found = run(replace(CASES[name], accumulate=2), crew)
+    assert all(v.dtype == torch.float32 and v.isfinite().all() for v in found["tensors"].values())
+
+
+def test_lazy_regularisers_are_the_same_in_mixed_precision() -> None:
+    training = replace(TRAINING, images=8)
+    lazy = [term for term in standard_terms(training) if term.every > 1]
+    reports: list[dict[str, Tensor]] = []
+    for precision in ("fp32", "bf16"):
+        with joined("cpu", precision) as crew:
+            fit(start(training), Waves(), training, lazy, lambda state, report: bool(reports.append(report)), crew)
+    assert reports[0].keys() == {"r1", "path", "path_length"}
+    assert reports[0] == reports[1]
+
+
+def test_one_process_needs_no_lightning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightning.fabric", None)
+    with joined("cpu") as crew:
+        assert crew == Alone("cpu")
+    with pytest.raises(UsageError, match=r"portraitist\[distributed\]"), joined("cpu", "bf16"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("environment", "device", "message"),
+    [
+        ({"WORLD_SIZE": "two"}, "cpu", "no number"),
+        ({"WORLD_SIZE": "2"}, "cpu", "torchrun"),
+        ({**TORCHRUN, "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "2"}, "cpu", "machines of 2"),
+        (TORCHRUN, "cuda:1", "cannot share"),
+        ({**TORCHRUN, "WORLD_SIZE": "99", "LOCAL_WORLD_SIZE": "99"}, "cuda", "99 processes"),
+    ],
+)
+def test_an_environment_that_makes_no_crew_is_refused(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], device: str, message: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=message), joined(device):
+        pass
+
+
+def test_parts_too_small_for_a_group_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    run(replace(TRAINING, images=8, accumulate=2), ALONE)
+    assert "otherwise than as a whole" not in caplog.text
+    run(replace(TRAINING, images=8, accumulate=4), ALONE)
+    assert "otherwise than as a whole" in caplog.text
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The same pictures at every position."""
+
+    images: Tensor
+
+    def at(self, images: int) -> Tensor:
+        return self.images
+
+
+def train_until(crew: Crew, folder: Path, scenario: str, fault: Callable[[TrainState], None], broken: int) -> int:
+    """Train until something happens, write down what it was and return its exit code."""
+    state, training = start(TRAINING), replace(TRAINING, images=10**6)
+    last = [time.monotonic()]
+    try:
+        with polite_stop() as asked:
+
+            def on_step(state: TrainState, report: dict[str, Tensor]) -> bool:
+                last[0] = time.monotonic()
+                fault(state)
+                asked.number = crew.largest(asked.number or 0) or None
+                return asked.number is not None
+
+            fit(state, Waves(broken_from=broken), training, standard_terms(training), on_step, crew)
+            assert asked.number is not None
+            raise Interrupted(asked.number)
+    except (PortraitistError, Interrupted) as error:
+        write(folder, crew, scenario, error, step=state.step, seconds=time.monotonic() - last[0])
+        return error.exit_code
+
+
+def write(folder: Path, crew: Crew, scenario: str, error: BaseException | None = None, **values: Any) -> None:
+    if error is not None:
+        values |= {"error": type(error).__name__, "message": str(error), "code": getattr(error, "exit_code", None)}
+    path = folder / f"{scenario}-{crew.rank}.json"
+    path.with_suffix(".part").write_text(json.dumps(values))
+    path.with_suffix(".part").rename(path)
+
+
+def end_well(crew: Crew, folder: Path) -> None:
+    """Do all that two processes can do without losing each other."""
+    for name, training in CASES.items():
+        torch.save(run(training, crew), folder / f"{name}-{crew.rank}.pt")
+    parameters = [torch.zeros(2), torch.zeros(1), torch.zeros(1)]
+    mine = [torch.ones(2) if crew.rank else None, torch.full((1,), 1.0 + crew.rank), None]
+    total, means = crew.together(parameters, mine, {"a": torch.tensor(float(crew.rank))})
+    values = [None if g is None else g.tolist() for g in total]
+    write(folder, crew, "none", total=values, mean=float(means["a"]), largest=crew.largest(7 * crew.rank))
+    train_until(crew, folder, "nan", lambda state: None, 16 if crew.rank else sys.maxsize)
+
+    def terminate(state: TrainState) -> None:
+        if crew.rank == 1 and state.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    train_until(crew, folder, "signal", terminate, sys.maxsize)
+    try:
+        check_alike(crew, "run folder", crew.rank)
+    except UsageError as error:
+        write(folder, crew, "alike", error)
+    crew.barrier()
+
+
+def fail(crew: Crew, folder: Path, fault: str, victim: int) -> int:
+    """Lose a process after the second step."""
+
+    def strike(state: TrainState) -> None:
+        if crew.rank != victim or state.step != 2:
+            return
+        (folder / "victim").write_text(str(os.getpid()))
+        if fault == "raises":
+            raise OSError("the victim's own reason")
+        os.kill(os.getpid(), signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
+
+    return train_until(crew, folder, "lost", strike, sys.maxsize)
+
+
+def main(scenario: str, folder: Path) -> int:
+    torch.set_num_threads(1)
+    with joined("cpu", rank_timeout=FEW_SECONDS) as crew:
+        if scenario == "together":
+            end_well(crew, folder)
+            return 0
+        fault, _, victim = scenario.partition("-")
+        return fail(crew, folder, fault, int(victim))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
