@@ -41,6 +41,8 @@ LONG_IMAGES = 6_000
 FEW_IMAGES = 4_000
 SHORT_IMAGES = 3_000
 CODES = 256
+HEAVY = 100.0
+"""The bundled base draws little at low resolutions, so the paper's weight of 1 hardly moves it."""
 UNSEEN = 0.2
 
 
@@ -57,11 +59,14 @@ class Task:
     """How many to use of the set; all when 0."""
     paths: tuple[str, ...] = ()
     by: str = ""
+    weight: float = 0.0
+    """Of the structure loss; the recipe's own when 0."""
 
     @property
     def name(self) -> str:
         few = f"-{self.exemplars}" if self.exemplars else ""
-        return f"{self.part}-{self.style}-{self.recipe.replace('+', '_')}{few}-{self.seed}"
+        heavy = f"-w{self.weight:g}" if self.weight else ""
+        return f"{self.part}-{self.style}-{self.recipe.replace('+', '_')}{few}{heavy}-{self.seed}"
 
 
 def tasks() -> Iterator[Task]:
@@ -79,6 +84,8 @@ def tasks() -> Iterator[Task]:
             both = ("female", "male")
             yield Task("paths", style, "freeze_fc", seed, SHORT_IMAGES, by="gender")
             yield Task("paths", style, "freeze_fc+multipath", seed, SHORT_IMAGES, paths=both, by="gender")
+        for style in ("toon3d", "charcoal"):
+            yield Task("matrix", style, "structure", seed, SHORT_IMAGES, weight=HEAVY)
         for count in (20, 50, 100):
             yield Task("few", "toon3d", "freeze_fc", seed, FEW_IMAGES, exemplars=count)
 
@@ -148,6 +155,8 @@ def run(task: Task, data: Path, runs: Path, base: Model) -> None:
     rest, unseen = split(images, task)
     training = compose(task.recipe, side, paths=task.paths)
     training = replace(training, seed=task.seed, images=task.images, patience=0)
+    if task.weight:
+        training = replace(training, structure_weight=task.weight)
     parts = [unseen.select(v, by=task.by) for v in ("female", "male")] if task.by else [unseen]
     folder.mkdir(parents=True, exist_ok=True)
     watch = Watch(folder, base, parts, SHORT_IMAGES)
@@ -182,13 +191,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with style_*/ and labels_style_*.csv")
     parser.add_argument("--runs", type=Path, default=Path("runs/recipes"))
     parser.add_argument("--part", nargs="*", help="only these parts: stop, matrix, paths, few")
+    parser.add_argument("--recipe", nargs="*", help="only these recipes")
     parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
     options = parser.parse_args()
     keep_heap()
     torch.set_num_threads(1)
     base = registry.load("faces")
     for task in tasks():
-        if (not options.part or task.part in options.part) and task.seed in options.seeds:
+        part = not options.part or task.part in options.part
+        if part and task.recipe in (options.recipe or [task.recipe]) and task.seed in options.seeds:
             try:
                 run(task, options.data, options.runs, base)
             except UsageError as error:  # another process trains it

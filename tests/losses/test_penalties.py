@@ -44,3 +44,17 @@ def test_each_player_wants_what_it_should() -> None:
     low, high = torch.full((3,), -2.0), torch.full((3,), 2.0)
     assert generator_loss(high) < generator_loss(low)
     assert discriminator_loss(high, low) < discriminator_loss(low, high)
+
+
+def test_the_hinge_game_by_hand() -> None:
+    real, fake = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.0, 1.0])
+    assert float(discriminator_loss(real, fake, "hinge")) == pytest.approx((0 + 0.5 + 2) / 3 + (0 + 1 + 2) / 3)
+    assert float(generator_loss(fake, "hinge")) == pytest.approx((3 - 0 - 1) / 3)
+    real.requires_grad_(True)
+    fake.requires_grad_(True)
+    discriminator_loss(real, fake, "hinge").backward()
+    assert real.grad is not None and real.grad.tolist() == pytest.approx([0, -1 / 3, -1 / 3])
+    assert fake.grad is not None and fake.grad.tolist() == pytest.approx([0, 1 / 3, 1 / 3])
+    sure = torch.tensor([-9.0], requires_grad=True)
+    generator_loss(sure, "hinge").backward()  # it still learns from one that is sure, unlike the printed form
+    assert sure.grad is not None and sure.grad.tolist() == [-1]

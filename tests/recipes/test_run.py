@@ -6,20 +6,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from portraitist.data import ImageSet, write_image
-from portraitist.errors import BadModel, UsageError
+from portraitist.data import ImageSet, read_image, write_image
+from portraitist.errors import BadData, BadModel, PortraitistError, UsageError
 from portraitist.io import registry
 from portraitist.io.model_file import Header, Model, generator_digest, load_model, read_header, save_model
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
-from portraitist.recipes.run import ImageBatches, Settings, Source, train
+from portraitist.recipes import compose
+from portraitist.recipes.run import Exemplars, ImageBatches, Settings, Source, train
 from portraitist.train.spec import Rests, Training
 from tests.conftest import make_model
 
@@ -60,9 +62,7 @@ def test_a_run_leaves_a_model_that_tells_how_it_was_made(images: ImageSet, tmp_p
     assert torch.allclose(model.generator.mapping(z).mean(0), model.generator.w_mean, atol=0.1)
     lines = [json.loads(text) for text in (out / "stats.jsonl").read_text().splitlines()]
     assert [x["images"] for x in lines] == [8, 16, 24] and {"loss_d", "loss_g", "r1", "ada_p"} <= lines[0].keys()
-    assert [p.name for p in sorted((out / "samples").iterdir())] == [
-        f"images-{n:09d}.png" for n in (0, 12, 24)
-    ]
+    assert [p.name for p in sorted((out / "samples").iterdir())] == [f"images-{n:09d}.png" for n in (0, 12, 24)]
     assert [p.name for p in sorted((out / "snapshots").iterdir())] == [
         "snapshot-000000012.safetensors",
         "snapshot-000000024.safetensors",
@@ -98,7 +98,9 @@ def test_fine_tuning_leaves_a_style_and_what_it_needs(
 
 def test_the_lineage_grows(images: ImageSet, tmp_path: Path, models_folder: Path) -> None:
     first = load_model(train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=4), Settings(quiet=True)))
-    second = load_model(train(images, tmp_path / "b", Source(base=first), replace(TRAINING, images=8), Settings(quiet=True)))
+    second = load_model(
+        train(images, tmp_path / "b", Source(base=first), replace(TRAINING, images=8), Settings(quiet=True))
+    )
     assert [x["images_seen"] for x in second.header.lineage] == [4, 8]
     assert second.header.lineage[1]["base"] == generator_digest(first)
 
@@ -106,7 +108,10 @@ def test_the_lineage_grows(images: ImageSet, tmp_path: Path, models_folder: Path
 def test_a_finished_run_gives_the_same_model_again_and_can_be_prolonged(images: ImageSet, tmp_path: Path) -> None:
     short = train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=12), Settings(quiet=True))
     before = load_model(short).digest
-    assert load_model(train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=12), Settings(quiet=True))).digest == before
+    assert (
+        load_model(train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=12), Settings(quiet=True))).digest
+        == before
+    )
     longer = load_model(train(images, tmp_path / "a", SCRATCH, TRAINING, Settings(quiet=True)))
     at_once = load_model(train(images, tmp_path / "b", SCRATCH, TRAINING, Settings(quiet=True)))
     assert longer.digest == at_once.digest != before
@@ -176,6 +181,176 @@ def test_leftovers_of_a_killed_writer_are_swept(images: ImageSet, tmp_path: Path
         path.write_bytes(b"half")
     train(images, tmp_path / "run", SCRATCH, replace(TRAINING, images=4), Settings(quiet=True))
     assert not any(path.exists() for path in left)
+
+
+# What follows fine-tunes with recipes.
+
+
+def coloured(folder: Path, count: int, colours: Sequence[str]) -> Path:
+    """Draw exemplars into a sub-folder per colour: all that is in them is that colour's channel."""
+    random = np.random.default_rng(1)
+    for channel, colour in enumerate(colours):
+        for i in range(count):
+            picture = np.zeros((16, 16, 3), np.uint8)
+            picture[..., channel] = random.integers(60, 255, (16, 16))
+            write_image(folder / colour / f"{i:02d}.png", picture)
+    return folder
+
+
+COLOURS = ("red", "green")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return coloured(tmp_path_factory.mktemp("coloured"), 12, COLOURS)
+
+
+def short(names: str, paths: tuple[str, ...] = (), **changes: Any) -> Training:
+    training = compose(names, 16, paths=paths, start=Training(batch=4, seed=3))
+    return replace(training, **{"images": 16, "tick": 8, "snapshot": 8, "r1_every": 2} | changes)
+
+
+def test_held_out_exemplars_are_never_trained_on(folders: Path) -> None:
+    images = ImageSet.open(folders, 16)
+    training = short("multipath", COLOURS, held_out=0.2, mirror=False)
+    exemplars = Exemplars.of(images, training)
+    for colour, rest, held in zip(COLOURS, exemplars.train, exemplars.held_out, strict=True):
+        assert len(held) == 5 and len(rest) == 7  # a fifth, but 5 at least
+        assert not set(rest.names) & set(held.names)
+        assert {*rest.names, *held.names} == {n for n in images.names if n.startswith(colour)}
+    held_pixels = {bytes(part[i].numpy()) for part in exemplars.held_out for i in range(len(part))}
+    trained = {bytes(part[i].numpy()) for part in exemplars.train for i in range(len(part))}
+    batches = ImageBatches(exemplars.train, training)
+    shown = [batches.at(position) for position in range(0, 120, 4)]
+    pixels = {bytes(x.numpy()) for batch in shown for x in batch.add(1).mul(127.5).round().byte()}
+    assert pixels == trained and not pixels & held_pixels
+    # Half of each batch is of each path, in their order.
+    for batch in shown:
+        channel = batch.add(1).sum((2, 3)).argmax(1)
+        assert channel.tolist() == [0, 0, 1, 1]
+    assert Exemplars.of(images, training).held_out[0].names == exemplars.held_out[0].names
+    assert Exemplars.of(images, replace(training, seed=4)).held_out[0].names != exemplars.held_out[0].names
+
+
+@pytest.fixture(scope="module")
+def multipath_run(folders: Path, tmp_path_factory: pytest.TempPathFactory, tiny_model: Model) -> Path:
+    out = tmp_path_factory.mktemp("multipath") / "run"
+    about = Header(tiny_model.generator.anatomy, name="colours", licence="CC0-1.0", credit="Zoë")
+    told = Settings("multipath (paper)", about=about, quiet=True)
+    training = short("multipath", COLOURS, learning_rate=0.01)
+    path = train(ImageSet.open(folders, 16), out, Source(base=tiny_model), training, told)
+    assert path == out / "style.safetensors" and not (out / "model.safetensors").exists()
+    return out
+
+
+def test_a_run_with_paths_leaves_a_pack_of_all_of_them(multipath_run: Path, tiny_model: Model) -> None:
+    header = read_header(multipath_run / "style.safetensors")
+    assert (header.kind, header.name, header.paths, header.credit) == ("style-pack", "colours", COLOURS, "Zoë")
+    assert header.base_digest == generator_digest(tiny_model)
+    found = {
+        colour: load_model(multipath_run / "style.safetensors", find_base=lambda h: tiny_model, attribute=colour)
+        for colour in COLOURS
+    }
+    base, first, second = (dict(m.generator.named_parameters()) for m in (tiny_model, found["red"], found["green"]))
+    own = {n for n in base if (tiny_model.generator.anatomy.place(n) or 0) == 8}
+    assert {n for n in base if not torch.equal(first[n], second[n])} == own
+    assert all(not torch.equal(first[n], base[n]) for n in own)
+    with pytest.raises(UsageError, match="red, green"):
+        load_model(multipath_run / "style.safetensors", find_base=lambda h: tiny_model)
+
+
+def test_a_run_leaves_a_report_a_sheet_and_its_figures(multipath_run: Path) -> None:
+    side, gap, shown = 16, 2, 8
+    sheet = read_image(multipath_run / "style.png")
+    assert sheet.shape == (2 * side + gap, shown * (side + gap) - gap, 3)  # a row for each path
+    assert read_image(multipath_run / "report.png").std() > 0
+    page = (multipath_run / "report.html").read_text(encoding="utf-8")
+    assert "colours" in page and "multipath (paper)" in page and "CC0-1.0" in page
+    metrics = read_header(multipath_run / "style.safetensors").metrics
+    lines = [json.loads(text) for text in (multipath_run / "stats.jsonl").read_text().splitlines()]
+    assert [x["images"] for x in lines] == [8, 16] and all(0 < x["likeness"] <= 1 for x in lines)
+    assert {"held_out", "held_out_spread", "likeness", "images", "features", "copies"} == metrics.keys()
+    if metrics["images"]:
+        (kept,) = [x for x in lines if x["images"] == metrics["images"]]
+        assert metrics["held_out"] == pytest.approx(kept["held_out"], abs=1e-5)
+    assert metrics["features"].startswith("discriminator ") and metrics["copies"].keys() == {
+        "below",
+        "threshold",
+        "alarm",
+    }
+
+
+def test_toonify_gives_the_high_resolutions_back_to_the_base(images: ImageSet, tmp_path: Path) -> None:
+    base = make_model(seed=5, name="tiny")
+    training = short("toonify", held_out=0.0, patience=0)
+    assert training.blend_upto == 8
+    train(images, tmp_path / "run", Source(base=base), training, Settings(quiet=True))
+    model = load_model(tmp_path / "run" / "model.safetensors")
+    start = base.generator.state_dict()
+    for name, value in model.generator.state_dict().items():
+        resolution = model.generator.anatomy.place(name)
+        if (resolution or 0) > 8:
+            assert torch.equal(value, start[name]), name
+        elif name in dict(base.generator.named_parameters()):
+            assert not torch.equal(value, start[name]), name
+    assert model.header.metrics == {}  # nothing was held out
+
+
+def test_few_exemplars_are_told(images: ImageSet, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    base = make_model(seed=5, name="tiny")
+    out = tmp_path / "run"
+    with pytest.raises(BadData, match="10 exemplars are too few to hold 5 out") as refused:
+        train(images, out, Source(base=base), short("baseline"), Settings(quiet=True))
+    assert "--set held_out=0" in refused.value.cure and "10 exemplars are few; from 20 on" in caplog.text
+    assert refused.value.exit_code == 3 and not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("paths", "changes", "message"),
+    [
+        ((), {"blend_upto": 24}, "blend_upto is 24"),
+        ((), {"structure_weight": 1.0, "structure_from": 32, "structure_upto": 64}, "first resolution"),
+        ((), {"rests": Rests(mapping=True, generator_upto=16)}, "whole generator rests"),
+        ((), {"rests": Rests(discriminator_from=4)}, "whole discriminator rests"),
+        (COLOURS, {"split_upto": 64}, "split_upto is 64"),
+        (("red", "dark green"), {}, "'dark green' cannot be a path"),
+        (("red", "blue"), {}, "'blue' is no attribute of these images"),
+    ],
+)
+def test_a_fine_tuning_that_cannot_end_well_is_refused_before_the_first_step(
+    folders: Path, tmp_path: Path, paths: tuple[str, ...], changes: dict[str, Any], message: str
+) -> None:
+    source = Source(base=make_model(seed=5, name="tiny"))
+    training = short("multipath" if paths else "baseline", paths, **changes)
+    with pytest.raises(PortraitistError, match=message):
+        train(ImageSet.open(folders, 16), tmp_path / "run", source, training, Settings(quiet=True))
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_labels_are_other_exemplars(folders: Path, tmp_path: Path) -> None:
+    """Held-out exemplars of one path would else be trained on by another after a change of the label file."""
+    labels = tmp_path / "labels.csv"
+    source = Source(base=make_model(seed=5, name="tiny"))
+    training = short("multipath", ("a", "b"), images=4)
+
+    def go(swapped: bool) -> None:
+        rows = [(f"{c}/{i:02d}.png", "ab"[(c == "green") ^ (swapped and i == 0)]) for c in COLOURS for i in range(12)]
+        labels.write_text("file,kind\n" + "".join(f"{name},{value}\n" for name, value in rows))
+        pictures = ImageSet.open(folders, 16, labels=labels)
+        train(pictures, tmp_path / "run", source, training, Settings(attribute="kind", quiet=True))
+
+    go(swapped=False)
+    with pytest.raises(UsageError, match=r"attributes\.a"):
+        go(swapped=True)
+
+
+def test_a_log_in_the_way_does_not_cost_the_report(images: ImageSet, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "stats.jsonl").mkdir(parents=True)
+    (run / "samples").write_text("in the way")
+    training = short("baseline", held_out=0.0, patience=0, images=8)
+    train(images, run, Source(base=make_model(seed=5, name="tiny")), training, Settings(quiet=True))
+    assert (run / "report.html").exists() and (run / "style.safetensors").exists()
 
 
 # What follows kills real trainers.

@@ -223,7 +223,7 @@ def test_a_lost_process_ends_the_others(tmp_path: Path, fault: str, victim: int)
     assert launcher.wait(LONG) == 1, (tmp_path / "log.txt").read_text()
     found = verdict(tmp_path, 1 - victim, "lost")
     assert (found["error"], found["code"]) == ("RankLost", 8)
-    assert "backtrace" not in found["message"] and "Traceback" not in found["message"]
+    assert len(found["message"]) < 300 and "\n" not in found["message"]
     assert found["seconds"] < FEW_SECONDS + SLACK
 
 
@@ -241,7 +241,7 @@ def test_mixed_precision_points_where_full_precision_does() -> None:
                 fit(state, Fixed(images.detach()), training, [term], lambda state, report: True, recorder)
                 assert {v.dtype for k, v in state.tensors().items()} == {torch.float32}
                 found.append(flat(recorder.first[0]))
-        cosine = torch.nn.functional.cosine_similarity(*found, dim=0)
+        cosine = torch.nn.functional.cosine_similarity(found[0], found[1], dim=0)
         assert 0.99 < cosine < 0.99999, term.name  # measured: 0.996 for D, 0.997 for G
 
 
@@ -256,9 +256,14 @@ def test_lazy_regularisers_are_the_same_in_mixed_precision() -> None:
     training = replace(TRAINING, images=8)
     lazy = [term for term in standard_terms(training) if term.every > 1]
     reports: list[dict[str, Tensor]] = []
+
+    def on_step(state: TrainState, report: dict[str, Tensor]) -> bool:
+        reports.append(report)
+        return True
+
     for precision in ("fp32", "bf16"):
         with joined("cpu", precision) as crew:
-            fit(start(training), Waves(), training, lazy, lambda state, report: bool(reports.append(report)), crew)
+            fit(start(training), Waves(), training, lazy, on_step, crew)
     assert reports[0].keys() == {"r1", "path", "path_length"}
     assert reports[0] == reports[1]
 

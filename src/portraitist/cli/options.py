@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import typer
 
@@ -57,11 +57,22 @@ def device(name: str) -> str:
     return name
 
 
-def projection(**wanted: Any) -> Projection:
-    """Return the default settings of an inversion with those replaced that are not None."""
-    from ..invert import portrait
+def choice(text: str, kind: Any, name: str) -> Any:
+    """Return a text that must be one of those that a ``Literal`` allows.
 
-    return replace(portrait(), **{k: v for k, v in wanted.items() if v is not None})
+    Raises:
+        UsageError: It is none of them.
+    """
+    if text not in get_args(kind):
+        raise UsageError(f"There is no {name} '{text}'.", f"Use {' or '.join(get_args(kind))}.")
+    return text
+
+
+def projection(method: str = "portrait", **wanted: Any) -> Projection:
+    """Return the settings of a way of inversion with those replaced that are not None."""
+    from ..invert import METHODS
+
+    return replace(METHODS[method](), **{k: v for k, v in wanted.items() if v is not None})
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,10 @@ def command(
     mapping_layers: Annotated[int, typer.Option(help="Layers of the mapping network, from scratch.")] = 4,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value of a setting; may be repeated.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the settings and stop.")] = False,
+    precision: Annotated[str, typer.Option(help="fp32, or bf16: networks in mixed precision.")] = "fp32",
+    rank_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds to wait for another process, under torchrun.")
+    ] = 120.0,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
@@ -60,6 +65,7 @@ def command(
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
     from ..recipes import check, compose, from_scratch
     from ..recipes.run import Settings, Source, train
+    from ..train.crew import Precision
     from ..train.spec import Training
 
     if licence and not name:
@@ -74,30 +80,43 @@ def command(
         channels = channels_for(resolution, base=channel_base, cap=channel_cap)
         anatomy = GeneratorAnatomy(resolution, channels, latent, latent, mapping_layers)
         source = Source(generator=anatomy, discriminator=DiscriminatorAnatomy(resolution, channels))
-    options.with_settings(Training(), set_ or [])  # refuse a misspelt one before the exemplars are read
+    # Rules look at the batch, so it comes first.
+    asked = sorted(set_ or [], key=lambda pair: not pair.startswith("batch="))
+    options.with_settings(Training(), asked)  # refuse a misspelt one before the exemplars are read
+    if (by or paths) and "multipath" not in recipe.split("+"):
+        raise UsageError("--by and --paths name the paths of the recipe multipath.", "Add multipath to --recipe.")
     about = Header(anatomy, name=name, licence=licence, credit=credit)
     check_header(about)
     pictures = ImageSet.open(exemplars, anatomy.resolution, labels=labels)
     for left_out, _, reason in pictures.left_out:
         typer.echo(f"left out {left_out}: {reason}", err=True)
-    # Rules look at the batch, so it comes first.
-    start = options.with_settings(Training(seed=seed), [s for s in set_ or [] if s.startswith("batch=")])
+    start = options.with_settings(Training(seed=seed), [s for s in asked if s.startswith("batch=")])
     if base is None:
         recipe, training = "from_scratch", from_scratch(anatomy.resolution, start)
     else:
         recipe = recipe or "baseline"
         chosen = _paths(pictures, by, paths) if "multipath" in recipe.split("+") else ()
         training = compose(recipe, anatomy.resolution, preset=preset, paths=chosen, start=start)
-    rest = [s for s in set_ or [] if not (s.startswith("batch=") and training.paths)]
+    rest = [s for s in asked if not (s.startswith("batch=") and training.paths)]
     training = options.with_settings(dataclasses.replace(training, images=images or training.images), rest)
-    check(training)
+    check(training, anatomy)
     if dry_run:
         typer.echo(json.dumps(dataclasses.asdict(training), indent=1))
         typer.echo(f"{len(pictures)} images, {len(pictures.left_out)} left out")
         return
     looks = None if features is None else load_features(features, largest=256)
-    told = Settings(f"{recipe} ({preset})", by, about, looks, options.device(device))
-    typer.echo(train(pictures, out, source, training, told))
+    told = Settings(
+        f"{recipe} ({preset})",
+        by,
+        about,
+        looks,
+        options.device(device),
+        options.choice(precision, Precision, "precision"),
+        rank_timeout,
+    )
+    path = train(pictures, out, source, training, told)
+    if int(os.environ.get("RANK", 0)) == 0:
+        typer.echo(path)
 
 
 def _paths(pictures: ImageSet, by: str, wanted: str) -> tuple[str, ...]:

@@ -45,15 +45,12 @@ class Generator(nn.Module):
 
         The rows that feed the low resolutions of a FreezeSG model come from the mapping network of its base.
         """
-        rows, low = self.anatomy.rows, self.anatomy.low_rows
-        if z.ndim == 2 and self.low_mapping is None:
-            w: Tensor = self.mapping(z)
-            return w[:, None].expand(-1, rows, -1)
-        z = z[:, None].expand(-1, rows, -1) if z.ndim == 2 else z
-        sides = ((self.low_mapping, z[:, :low]), (self.mapping, z[:, low:]))
-        # Each row on its own: the mapping network normalises over the entries of one latent.
-        ws = [m(part.flatten(0, 1)).unflatten(0, part.shape[:2]) for m, part in sides if m is not None]
-        return torch.cat(ws, 1)
+        ws = self._mapped(self.mapping, z)
+        if self.low_mapping is None:
+            return ws
+        # Both map every row: products of another size round otherwise, and the low rows would not be the base's.
+        low = self.anatomy.low_rows
+        return torch.cat([self._mapped(self.low_mapping, z)[:, :low], ws[:, low:]], 1)
 
     def map(self, z: Z | ZPlus) -> WPlus:
         """Send codes of the prior through the mapping network; each row of Z+ on its own."""
@@ -85,6 +82,13 @@ class Generator(nn.Module):
         if self.low_mapping is None:
             return mean
         return mix(W(self.low_mean[None]).broadcast(self.anatomy.rows), mean, self.anatomy.low_rows)
+
+    def _mapped(self, mapping: Mapping, z: Tensor) -> Tensor:
+        if z.ndim == 2:
+            w: Tensor = mapping(z)
+            return w[:, None].expand(-1, self.anatomy.rows, -1)
+        # Each row on its own: the mapping network normalises over the entries of one latent.
+        return torch.unflatten(mapping(z.flatten(0, 1)), 0, z.shape[:2])
 
 
 def with_low_rows(base: Generator, rows: int) -> Generator:

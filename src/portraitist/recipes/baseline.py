@@ -42,9 +42,8 @@ def baseline(training: Training, resolution: int) -> Training:
 
 
 def freeze_d(training: Training, resolution: int) -> Training:
-    """Let the layers of the discriminator nearest the pixels rest, without augmentation (Mo et al., Sec. 3)."""
-    rests = replace(training.rests, discriminator_from=max(resolution // 2, 8))
-    return replace(training, augment="none", rests=rests)
+    """Let the layers of the discriminator nearest the pixels rest (Mo et al., Sec. 3)."""
+    return replace(training, rests=replace(training.rests, discriminator_from=max(resolution // 2, 8)))
 
 
 def with_gamma(training: Training, resolution: int) -> Training:

@@ -5,7 +5,7 @@ the held-out exemplars on the features of the base's own discriminator; its *lik
 the base's faces is left. The rule (nobody looks, and no training exemplar takes part):
 
     a tick is the best so far when its held-out distance is lower than that of the best before by more than GAIN of
-    what training has gained since its beginning;
+    what training has gained since its beginning, and than that of the base by more than its own spread;
     the training ends when PATIENCE ticks in a row were not the best, and the best one is kept.
 
 Smaller gains are within the distance's own noise, and later pictures are less like the person. A part of the gain, and
@@ -78,7 +78,8 @@ def best(history: Sequence[Score]) -> int:
     found = 0
     for k, score in enumerate(history):
         distance = history[found]["held_out"]
-        if score["held_out"] < distance - GAIN * (history[0]["held_out"] - distance):
+        gained = history[0]["held_out"] - distance
+        if score["held_out"] < distance - (GAIN * gained if found else score["held_out_spread"]):
             found = k
     return found
 
@@ -92,14 +93,14 @@ def reason(history: Sequence[Score], patience: int) -> str:
     """Say in a sentence which tick was kept and why."""
     kept = history[best(history)]
     ended = (
-        f"{patience} ticks in a row did not gain another {GAIN:.0%}"
+        f"{patience} ticks in a row did not"
         if is_over(history, patience)
         else "the images that the run was given were used up"
     )
     return (
         f"After {kept['images']:.0f} images the held-out distance was {kept['held_out']:.4f} "
-        f"± {kept['held_out_spread']:.4f}, from {history[0]['held_out']:.4f} of the base, and no later tick was better "
-        f"by more than {GAIN:.0%} of that; training ended because {ended}."
+        f"± {kept['held_out_spread']:.4f}, from {history[0]['held_out']:.4f} of the base, and no later tick gained "
+        f"another {GAIN:.0%} of this difference; training ended because {ended}."
     )
 
 

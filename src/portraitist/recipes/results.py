@@ -165,7 +165,7 @@ def _changed(training: Training) -> dict[str, object]:
 
 def _stats(out: Path) -> list[dict[str, float]]:
     path = out / STATS
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def _moments(folder: Path, side: int) -> tuple[Moment, ...]:

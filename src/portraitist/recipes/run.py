@@ -6,7 +6,8 @@ import copy
 import dataclasses
 import logging
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from ..networks import Discriminator, DiscriminatorAnatomy, Generator, Generator
 from ..networks.features import DeepestTaps, DiscriminatorFeatures, Features
 from ..spaces import statistics
 from ..surgery import blend, hard
+from ..train.crew import RANK_TIMEOUT, Crew, Precision, check_alike, joined
 from ..train.folder import locked, settle
 from ..train.likeness import likeness_terms
 from ..train.log import RunLog
@@ -32,8 +34,9 @@ from ..train.signals import Interrupted, polite_stop
 from ..train.snapshot import resume, sweep, write_snapshot
 from ..train.spec import Training
 from ..train.state import TrainState, path_of
-from ..train.terms import standard_terms
+from ..train.terms import Term, standard_terms
 from . import judge, results
+from .registry import check
 
 log = logging.getLogger("portraitist")
 
@@ -43,6 +46,7 @@ MAY_CHANGE = frozenset({"images", "tick", "snapshot", "patience", "recipe", "ver
 LEAST_HELD_OUT = 5
 FEWEST_EXEMPLARS = 20
 SAMPLES = 36
+SNAPSHOTS = "snapshots"
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,10 @@ class Settings:
     looks: Features | None = None
     """What the similarity loss looks with; the base's discriminator when None."""
     device: str = "cpu"
+    precision: Precision = "fp32"
+    """``bf16`` runs the networks in mixed precision."""
+    rank_timeout: float = RANK_TIMEOUT
+    """Seconds that the processes of a crew wait for each other."""
     quiet: bool = False
     """Show no progress bar."""
     watch: Callable[[TrainState], None] | None = None
@@ -170,69 +178,95 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, told:
     _check(images, source, training)
     exemplars = Exemplars.of(images, training, told.attribute)
     settings = _settings(images, source, training, told)
-    device = told.device
-    with locked(out), polite_stop() as asked:
-        settle(out, settings, may_change=MAY_CHANGE)
+    with joined(told.device, told.precision, told.rank_timeout) as crew, polite_stop() as asked, _held(out, crew):
+        if crew.rank == 0:
+            settle(out, settings, may_change=MAY_CHANGE)
+        crew.barrier()
+        check_alike(crew, "set of exemplars", images.digest)
         generator, discriminator = source.networks(training.seed)
-        state = TrainState.start(generator.to(device), discriminator.to(device), training)
-        snapshots = out / "snapshots"
-        used = resume(snapshots, state)
+        state = TrainState.start(generator.to(crew.device), discriminator.to(crew.device), training)
+        used = resume(out / SNAPSHOTS, state)
+        check_alike(crew, "run folder", state.images)
         if used is not None:
             log.info("continuing from %s", used.name)
-        for folder in (out, out / results.SAMPLES):
-            sweep(folder)
-        umpire = _judge(source, exemplars, training, device)
-        terms = standard_terms(training)
-        if source.base is not None:
-            terms = (
-                *terms,
-                *likeness_terms(training, _source(source.base, device), _looks(source.base, training, told)),
-            )
-        watch = told.watch or (lambda state: None)
-        with RunLog(out, training.images, state.images, quiet=told.quiet) as run:
-            sampler = _Sampler(run, generator.anatomy, training, device)
+        clerk = _Clerk(out, source, exemplars, training, told, crew.device) if crew.rank == 0 else None
+        with nullcontext() if clerk is None else clerk.at_work(state):
 
             def on_step(state: TrainState, report: dict[str, Tensor]) -> bool:
-                run.add(training.batch, report)
-                if _passed(state, training, training.tick):
-                    score = {} if umpire is None else umpire.tell(state)
-                    run.tick(state.images, {"ada_p": state.ada.p, "path_mean": float(state.path_mean), **score})
-                    watch(state)
-                if asked.number is not None:
-                    return True
-                if _passed(state, training, training.snapshot):
-                    write_snapshot(snapshots, state)
-                    sampler(state)
-                return judge.is_over(state.history, training.patience)
+                if clerk is not None:
+                    clerk.step(state, report)
+                asked.number = crew.largest(asked.number or 0) or None
+                over = crew.same(judge.is_over(state.history, training.patience))
+                return over or asked.number is not None
 
-            if not state.images:
-                sampler(state)
-                if umpire is not None:
-                    umpire.tell(state)
-                watch(state)
-            if not judge.is_over(state.history, training.patience):
-                fit(state, ImageBatches(exemplars.train, training), training, terms, on_step)
-        write_snapshot(snapshots, state)
+            if not crew.same(judge.is_over(state.history, training.patience)):
+                terms = _terms(source, training, told, crew.device)
+                fit(state, ImageBatches(exemplars.train, training), training, terms, on_step, crew)
+        if clerk is None:
+            return out / ("style.safetensors" if training.paths else "model.safetensors")
+        write_snapshot(out / SNAPSHOTS, state)
         if asked.number is not None:
             raise Interrupted(asked.number)
-        return _write(out, state, source, training, exemplars, umpire, settings, told)
+        return _write(out, state, source, training, exemplars, clerk.umpire, settings, told)
 
 
-@dataclass(frozen=True)
-class _Sampler:
-    """Writes what the averaged generator draws from fixed codes; each path draws the same ones."""
+class _Clerk:
+    """What one process does beside training: it scores, logs, draws samples and writes snapshots."""
 
-    run: RunLog
-    anatomy: GeneratorAnatomy
-    training: Training
-    device: str
+    def __init__(
+        self, out: Path, source: Source, exemplars: Exemplars, training: Training, told: Settings, device: str
+    ) -> None:
+        for folder in (out, out / results.SAMPLES):
+            sweep(folder)
+        self.out, self.training, self.told = out, training, told
+        self.umpire = _judge(source, exemplars, training, device)
+        self.watch = told.watch or (lambda state: None)
+        count = max(SAMPLES // max(len(training.paths), 1), 1)
+        random = torch.Generator().manual_seed(training.seed)
+        self.codes = torch.randn(count, source.anatomies[0].z_dim, generator=random).to(device)
+        self.run: RunLog
 
-    def __call__(self, state: TrainState) -> None:
-        paths = max(len(self.training.paths), 1)
-        random = torch.Generator().manual_seed(self.training.seed)
-        codes = torch.randn(max(SAMPLES // paths, 1), self.anatomy.z_dim, generator=random).to(self.device)
-        drawn = [judge.draw(path_of(state.average, k), codes) for k in range(paths)]
-        self.run.samples(state.images, torch.cat(drawn))
+    @contextmanager
+    def at_work(self, state: TrainState) -> Iterator[None]:
+        """Keep the log open; show and score where training begins."""
+        with RunLog(self.out, self.training.images, state.images, quiet=self.told.quiet) as self.run:
+            if not state.images:
+                self._samples(state)
+                if self.umpire is not None:
+                    self.umpire.tell(state)
+                self.watch(state)
+            yield
+
+    def step(self, state: TrainState, report: dict[str, Tensor]) -> None:
+        """Count one step, and do what is due after it."""
+        self.run.add(self.training.batch, report)
+        if _passed(state, self.training, self.training.tick):
+            score = {} if self.umpire is None else self.umpire.tell(state)
+            self.run.tick(state.images, {"ada_p": state.ada.p, "path_mean": float(state.path_mean), **score})
+            self.watch(state)
+        if _passed(state, self.training, self.training.snapshot):
+            write_snapshot(self.out / SNAPSHOTS, state)
+            self._samples(state)
+
+    def _samples(self, state: TrainState) -> None:
+        """Draw the fixed codes; each path draws the same ones."""
+        paths = range(max(len(self.training.paths), 1))
+        self.run.samples(state.images, torch.cat([judge.draw(path_of(state.average, k), self.codes) for k in paths]))
+
+
+@contextmanager
+def _held(out: Path, crew: Crew) -> Iterator[None]:
+    """Lock the run folder for all processes of a crew."""
+    with locked(out) if crew.rank == 0 else nullcontext():
+        yield
+
+
+def _terms(source: Source, training: Training, told: Settings, device: str) -> tuple[Term, ...]:
+    terms = standard_terms(training)
+    if source.base is None:
+        return terms
+    looks = _looks(source.base, training, told, device)
+    return (*terms, *likeness_terms(training, _source(source.base, device), looks))
 
 
 def _check(images: ImageSet, source: Source, training: Training) -> None:
@@ -241,6 +275,9 @@ def _check(images: ImageSet, source: Source, training: Training) -> None:
         raise UsageError(
             f"The images have {images.resolution} pixels and the networks {wanted}.", f"Open the images at {wanted}."
         )
+    check(training, source.anatomies[0])
+    # What the paths are called will be in the style pack.
+    check_header(Header(source.anatomies[0], kind="style-pack", paths=training.paths))
     rests = training.rests
     needs_base = {
         "structure_weight": training.structure_weight,
@@ -266,11 +303,11 @@ def _source(base: Model, device: str) -> Generator:
     return copy.deepcopy(base.generator).to(device).eval().requires_grad_(False)
 
 
-def _looks(base: Model, training: Training, told: Settings) -> PerceptualDistance:
+def _looks(base: Model, training: Training, told: Settings, device: str) -> PerceptualDistance:
     assert base.discriminator is not None
     features = told.looks or DiscriminatorFeatures(base.discriminator)
     if isinstance(features, torch.nn.Module):
-        features.to(told.device)
+        features.to(device)
     return PerceptualDistance(DeepestTaps(features, training.similarity_taps))
 
 
@@ -354,9 +391,12 @@ def _settings(images: ImageSet, source: Source, training: Training, told: Settin
         "attribute": told.attribute,
         "looks": "" if told.looks is None else told.looks.digest,
         "data": {"digest": images.digest, "count": len(images)},
+        # Labels are no part of the images' digest.
+        "attributes": {path: images.select(path, by=told.attribute).digest for path in training.paths},
         "base": "" if source.base is None else generator_digest(source.base),
         "networks": {"generator": dataclasses.asdict(generator), "discriminator": dataclasses.asdict(discriminator)},
         "device": told.device,
+        "precision": told.precision,
         "version": __version__,
     }
 

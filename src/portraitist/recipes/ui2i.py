@@ -19,5 +19,5 @@ def freeze_fc(training: Training, resolution: int) -> Training:
 
 
 def freeze_fc_released(training: Training, resolution: int) -> Training:
-    """Rest nothing, as released."""
-    return replace(as_rosinality(training), path_every=4)
+    """Rest nothing, as released; path length is played, unless another recipe rests the mapping and leaves it out."""
+    return replace(as_rosinality(training), path_every=0 if training.rests.mapping else 4)

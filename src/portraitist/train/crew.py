@@ -36,7 +36,7 @@ RANK_TIMEOUT = 120.0
 class Crew(Protocol):
     """What a training asks of the processes that train together.
 
-    All but the first two wait for the other processes, so each must be called by all, in the same order.
+    ``together``, ``largest``, ``same`` and ``barrier`` wait for the others: all must call them, in the same order.
     """
 
     @property
@@ -130,7 +130,7 @@ class FabricCrew:
         mine = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]
         scalars = torch.stack([v.to(given) for v in report.values()])
         flat = self._reduced(torch.cat([*(g.flatten() for g in mine), scalars, given]), "sum")
-        *sums, scalars, given = flat.split([*(p.numel() for p in parameters), len(scalars), len(given)])
+        *sums, scalars, given = torch.split(flat, [*(p.numel() for p in parameters), len(scalars), len(given)])
         total = [s.view_as(p) if n else None for s, p, n in zip(sums, parameters, given.tolist(), strict=True)]
         return total, dict(zip(report, (scalars / self.size).double(), strict=True))
 
@@ -178,9 +178,12 @@ def joined(device: str, precision: Precision = "fp32", rank_timeout: float = RAN
     crew = FabricCrew(_launched(device, precision, rank_timeout, size))
     try:
         yield crew
-    finally:
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+    except RankLost:
+        raise  # at once: torchrun ends this process too, and the message must come first
+    except BaseException:
+        _part()
+        raise
+    _part()
 
 
 def check_alike(crew: Crew, what: str, value: str | int) -> None:
@@ -200,8 +203,8 @@ def _launched(device: str, precision: Precision, rank_timeout: float, size: int)
     _check(device, size, local)
     try:
         from lightning.fabric import Fabric
-        from lightning.fabric.plugins.environments import TorchElasticEnvironment
-        from lightning.fabric.strategies import DDPStrategy
+        from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+        from lightning.fabric.strategies.ddp import DDPStrategy
     # Beside a missing package: one that is there but broken, as torchvision for another torch, whose errors vary.
     except Exception as error:
         raise UsageError(
@@ -224,9 +227,14 @@ def _launched(device: str, precision: Precision, rank_timeout: float, size: int)
         )
         fabric.launch()
         fabric.barrier()
-    except (RuntimeError, ValueError) as error:
-        raise RankLost(f"The {size} processes did not meet ({_first_line(error)}).", CURE) from error
+    except RuntimeError as error:
+        raise RankLost(f"The {size} processes did not meet ({_gist(error)}).", CURE) from error
     return fabric
+
+
+def _part() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _check(device: str, size: int, local: int) -> None:
@@ -245,7 +253,7 @@ def _check(device: str, size: int, local: int) -> None:
         )
 
 
-CURE = "Its own message, above or in its log, says why; the same command continues from the last snapshot."
+CURE = "The messages of the others, above or in their logs, say why; the same command continues from the last snapshot."
 
 
 @contextmanager
@@ -254,15 +262,14 @@ def _waiting(crew: FabricCrew) -> Iterator[None]:
         yield
     except RuntimeError as error:  # the only type that gloo and NCCL have
         raise RankLost(
-            f"Process {crew.rank} of {crew.size} lost another: it is gone, or did not answer in time "
-            f"({_first_line(error)}).",
+            f"Process {crew.rank} of {crew.size} lost another: it is gone, or did not answer in time ({_gist(error)}).",
             CURE,
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    # What follows is a backtrace of C++.
-    return re.sub(r"^\[.*?\] ", "", str(error).partition("\n")[0])
+def _gist(error: Exception) -> str:
+    # What follows is advice, and a backtrace of C++.
+    return re.split(r"\. |\n", re.sub(r"^\[.*?\] ", "", str(error)))[0]
 
 
 def _number(name: str, default: int) -> int:

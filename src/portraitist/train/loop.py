@@ -150,7 +150,7 @@ def _descend(
 
 
 def _shares_evenly(state: TrainState, training: Training, paths: int, parts: int) -> bool:
-    """Tell whether parts of a batch see the groups of the discriminator's statistic, and the path lengths, of the whole."""
+    """Tell whether parts see the groups of the discriminator's statistic, and the path lengths, of the whole batch."""
     whole, group = training.batch // paths, state.players()[1].anatomy.group
     sizes = {max([g for g in range(1, min(group, n) + 1) if n % g == 0], default=0) for n in (whole, whole // parts)}
     return len(sizes) == 1 and not (training.path_interval and whole // training.path_shrink % parts)

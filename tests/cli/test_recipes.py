@@ -1,0 +1,135 @@
+"""``portraitist recipes``, and the options of ``train`` that recipes need."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from portraitist.cli.main import main
+from portraitist.data import write_image
+from portraitist.io import registry
+from portraitist.io.model_file import Model, save_model
+from portraitist.recipes import RECIPES
+from tests.conftest import make_model
+
+Run = Callable[..., tuple[int, str, str]]
+KINDS = ("men", "women")
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], models_folder: Path, tmp_path: Path
+) -> Run:
+    """The command line in this process, with a base of 32 pixels called ``tiny``."""
+    monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
+    model: Model = make_model(name="tiny", resolution=32)
+    registry.add(save_model(tmp_path / "tiny.safetensors", model))
+
+    def go(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["portraitist", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return go
+
+
+@pytest.fixture
+def drawings(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for kind in KINDS:
+        for i in range(11):
+            write_image(tmp_path / "ex" / kind / f"{i}.png", random.integers(0, 255, (32, 32, 3), dtype=np.uint8))
+    return tmp_path / "ex"
+
+
+@pytest.fixture
+def dry(run: Run, drawings: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    def go(*words: object) -> dict[str, Any]:
+        code, out, err = run("train", drawings, "-o", tmp_path / "run", "--from", "tiny", "--dry-run", *words)
+        assert code == 0, err
+        return dict(json.loads(out[: out.rindex("}") + 1]))
+
+    return go
+
+
+def test_recipes_lists_each_with_its_paper_and_what_it_refuses(run: Run) -> None:
+    code, out, _ = run("recipes")
+    lines = out.splitlines()
+    assert code == 0 and [x.split()[0] for x in lines if x and not x[0].isspace()][: len(RECIPES)] == list(RECIPES)
+    for recipe in RECIPES.values():
+        assert recipe.use in out and recipe.paper in out
+        assert all(f"not with {other}: {why}" in out for other, why in recipe.refuses.items())
+    assert max(map(len, lines)) < 200
+
+
+def test_recipes_as_json_holds_every_setting_of_both_presets(run: Run) -> None:
+    code, out, _ = run("recipes", "--json", "--resolution", 256)
+    found = {entry["name"]: entry for entry in json.loads(out)}
+    assert code == 0 and list(found) == list(RECIPES)
+    assert found["freeze_sg"]["settings"]["paper"]["rests"]["styles_upto"] == 8
+    assert found["freeze_sg"]["settings"]["released"]["rests"]["generator_upto"] == 16
+    assert found["multipath"]["settings"]["paper"]["split_upto"] == 64
+    assert "freeze_d" in found["baseline"]["refuses"]
+    for name, recipe in RECIPES.items():
+        settings = found[name]["settings"]
+        assert (settings["paper"] == settings["released"]) == (recipe.released is None)
+
+
+def test_attributes_come_from_sub_folders_or_a_label_file(dry: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    assert dry("--recipe", "multipath")["paths"] == list(KINDS)
+    assert dry("--recipe", "multipath+agilegan", "--paths", "women")["paths"] == ["women"]
+    labels = tmp_path / "labels.csv"
+    names = [f"{kind}/{i}.png" for kind in KINDS for i in range(11)]
+    rows = [f"{n},{('old', 'young', '')[k % 3]},{'a' if k % 2 else 'b'}" for k, n in enumerate(names)]
+    labels.write_text("file,age,side\n" + "\n".join(rows))
+    by = ("--recipe", "multipath", "--labels", labels, "--by")
+    assert dry(*by, "age")["paths"] == ["old", "young"]  # what nobody has labelled gets no path
+    assert dry(*by, "side")["paths"] == ["a", "b"] and dry(*by, "folder")["paths"] == list(KINDS)
+    assert dry(*by, "side", "--set", "batch=7")["batch"] == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--recipe", "multipath", "--by", "age"], "paths are for is not clear: folder"),
+        (["--recipe", "agilegan", "--paths", "men"], "Add multipath to --recipe"),
+        (["--by", "folder"], "Add multipath to --recipe"),
+        (
+            ["--recipe", "freeze_g+freeze_sg"],
+            "freeze_g and freeze_sg contradict each other: freeze_g rests the mapping",
+        ),
+        (["--recipe", "agilegan+freeze_g", "--set", "rests.generator_upto=32"], "whole generator rests"),
+        (["--set", "held_out=0"], "Stopping by itself needs exemplars"),
+        (["--set", "blend_upto=12"], "blend_upto is 12"),
+        (["--recipe", "cartoon"], "no recipe 'cartoon'"),
+        (["--preset", "authors"], "no preset 'authors'"),
+    ],
+)
+def test_what_contradicts_is_exit_code_2_before_anything_is_written(
+    run: Run, drawings: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    code, out, err = run("train", drawings, "-o", tmp_path / "run", "--from", "tiny", *words)
+    (line,) = [x for x in err.splitlines() if x.startswith("error: ")]
+    assert code == 2 and out == "" and message in line, line
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_may_be_given_in_any_order(dry: Callable[..., dict[str, Any]]) -> None:
+    for pairs in (("held_out=0", "patience=0"), ("patience=0", "held_out=0")):
+        found = dry(*(word for pair in pairs for word in ("--set", pair)))
+        assert (found["held_out"], found["patience"]) == (0, 0)
+    assert dry("--set", "patience=3")["patience"] == 3
+    assert dry("--set", "accumulate=3", "--set", "batch=9")["accumulate"] == 3
+    # What one recipe rests, a setting may wake: rules look at the whole only.
+    found = dry("--recipe", "freeze_g+multipath", "--set", "rests.generator_upto=4")
+    assert found["rests"]["generator_upto"] == 4 and found["split_upto"] == 8

@@ -1,0 +1,68 @@
+"""The command line in several processes: one model, one run folder, one line of output."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from portraitist.data import write_image
+from portraitist.io.model_file import load_model, read_header, save_model
+from tests.conftest import make_model
+
+REPOSITORY = Path(__file__).parents[2]
+SETTINGS = ("batch=8", "augment=ada", "ada_images=64", "ada_target=-1", "tick=8", "snapshot=16", "r1_every=2")
+
+
+def run(folder: Path, processes: int, out: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Fine-tune the base in ``folder`` on its exemplars, in one or more processes."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    program = [sys.executable, *(launcher if processes > 1 else []), "-m", "portraitist"]
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    command = [
+        "train",
+        str(folder / "exemplars"),
+        "--from",
+        str(folder / "base.safetensors"),
+        "-o",
+        str(out),
+        *settings,
+    ]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*program, *command, "--rank-timeout", "60", *words], env=env, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for k in range(20):
+        write_image(tmp_path / "exemplars" / f"{k}.png", random.integers(0, 255, (16, 16, 3), dtype=np.uint8))
+    save_model(tmp_path / "base.safetensors", make_model(name="tiny"))
+    return tmp_path
+
+
+@pytest.mark.recipe
+def test_two_processes_write_what_one_does_and_one_goes_on(folder: Path) -> None:
+    alone = run(folder, 1, folder / "alone", "--images", "48")
+    assert alone.returncode == 0, alone.stderr
+    first = run(folder, 2, folder / "both", "--images", "32")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == f"{folder / 'both' / 'model.safetensors'}\n"  # said once
+    second = run(folder, 1, folder / "both", "--images", "48")
+    assert second.returncode == 0 and "continuing from snapshot-000000032" in second.stderr, second.stderr
+    assert "began with other settings" in run(folder, 2, folder / "both", "--set", "batch=4").stderr
+    ours, theirs = (load_model(folder / name / "model.safetensors").tensors() for name in ("both", "alone"))
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-3, atol=1e-4)
+    lines = (folder / "both" / "stats.jsonl").read_text().splitlines()
+    assert [json.loads(line)["images"] for line in lines] == [8, 16, 24, 32, 40, 48]
+    assert read_header(folder / "both" / "style.safetensors").metrics["held_out"] > 0
+    assert not (folder / "both" / "lock.json").exists()
