@@ -29,8 +29,9 @@ lint: setup ## Check style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## Measure speed against the reference forms; writes docs/results/bench.md
+bench: setup ## Measure speed against the reference forms; writes docs/results/bench.md and recipe_costs.md
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.recipes
 
 models: setup ## Train the bundled models again from DATA (a folder laid out as docs/models.md says)
 	$(BIN)/python scripts/make_models.py --data "$(or $(DATA),../shared/data)" --runs runs/models

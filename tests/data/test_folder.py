@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_files import encode, noise, scene
 
 from portraitist.data import ImageSet
 from portraitist.data.images import crop_square, read_image, resize, to_tensor
 from portraitist.errors import BadData
+from tests.data.made_files import encode, noise, scene
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:

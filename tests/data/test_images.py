@@ -12,7 +12,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_files import (
+from PIL import Image, ImageOps
+
+from portraitist.data.images import crop_square, read_image, resize, to_array, to_tensor, write_image
+from portraitist.errors import BadImage, StorageError, UsageError
+from tests.data.made_files import (
     GREY,
     GREY_ALPHA,
     PALETTE,
@@ -27,10 +31,6 @@ from made_files import (
     png,
     scene,
 )
-from PIL import Image, ImageOps
-
-from portraitist.data.images import crop_square, read_image, resize, to_array, to_tensor, write_image
-from portraitist.errors import BadImage, StorageError, UsageError
 
 ORIENTED = [
     ("JPEG", {"quality": 95, "subsampling": 0}),

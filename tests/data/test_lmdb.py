@@ -5,12 +5,12 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
-from made_files import encode, scene
 
 from portraitist.data import ImageSet
 from portraitist.data.images import read_image
 from portraitist.data.lmdb import LmdbSource
 from portraitist.errors import BadData
+from tests.data.made_files import encode, scene
 
 
 def make(path: Path, entries: dict[str, bytes]) -> Path:

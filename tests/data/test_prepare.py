@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from made_files import encode, noise
 
 from portraitist.data.images import read_image
 from portraitist.data.prepare import prepare
 from portraitist.errors import BadData, BadImage, NoFaceFound, UsageError
+from tests.data.made_files import encode, noise
 
 
 @dataclass

@@ -5,11 +5,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from made_files import encode, noise
 
 from portraitist.data import ImageSet, sources
 from portraitist.data.sources import ZipSource, open_source
 from portraitist.errors import BadData, BadImage
+from tests.data.made_files import encode, noise
 
 PICTURE = encode(noise(16, 16), "PNG")
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from foreign_files import assert_same, make_networks, persistent_networks, write_legacy_pickle, write_persistent_pickle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,13 @@ from portraitist.io.formats import Kind, as_model, read_networks, sniff, write_n
 from portraitist.io.model_file import save_model
 from portraitist.io.pickles import open_torch
 from portraitist.networks.generator import with_low_rows
+from tests.io.foreign_files import (
+    assert_same,
+    make_networks,
+    persistent_networks,
+    write_legacy_pickle,
+    write_persistent_pickle,
+)
 
 
 @pytest.fixture(scope="module")

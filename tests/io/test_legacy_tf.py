@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from foreign_files import make_networks, write_legacy_pickle
 
 from portraitist.errors import BadModel
 from portraitist.io.legacy_tf import read_legacy
+from tests.io.foreign_files import make_networks, write_legacy_pickle
 
 
 @pytest.mark.parametrize("protocol", [2, 4])

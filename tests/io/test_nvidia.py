@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from foreign_files import FILTER, assert_same, make_networks, persistent_networks, write_persistent_pickle
 from safetensors.torch import load_file
 
 from portraitist.errors import BadModel, UsageError
@@ -16,6 +15,7 @@ from portraitist.io.foreign import Networks
 from portraitist.io.nvidia import read_nvidia, read_nvidia_state, write_nvidia, write_nvidia_state
 from portraitist.io.pickles import open_pickle
 from portraitist.spaces import Z, truncate
+from tests.io.foreign_files import FILTER, assert_same, make_networks, persistent_networks, write_persistent_pickle
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from foreign_files import assert_same, make_networks
 from torch import Tensor
 
 from portraitist.errors import BadModel, UntrustedFile, UsageError
@@ -17,6 +16,7 @@ from portraitist.io.foreign import Networks
 from portraitist.io.pickles import open_torch
 from portraitist.io.rosinality import read_rosinality, write_rosinality
 from portraitist.spaces import WPlus, Z, truncate
+from tests.io.foreign_files import assert_same, make_networks
 
 
 def difference(value: Tensor, expected: Any) -> float:

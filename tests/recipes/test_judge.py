@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
-from tiny_runs import TinyRun, Waves, tiny, tiny_base
 
 from portraitist.data import ImageSet, to_array, write_image
 from portraitist.evaluate import kernel_distance, pooled
@@ -25,6 +25,7 @@ from portraitist.recipes.judge import GAIN, Judge, best, is_over, kept, reason
 from portraitist.recipes.run import Settings, Source, train
 from portraitist.train.snapshot import KEY, snapshots
 from portraitist.train.spec import Training
+from tests.recipes.tiny_runs import TinyRun, Waves, tiny, tiny_base
 
 
 def ticks(*distances: float, spread: float = 0.01) -> list[dict[str, float]]:
@@ -40,12 +41,15 @@ def ticks(*distances: float, spread: float = 0.01) -> list[dict[str, float]]:
         ((1.0,), 0),
         ((1.0, 0.97), 1),
         ((1.0, 0.5, 0.4951, 0.4952), 1),  # gains too small to count, of the 0.5 that were gained
-        ((1.0, 0.5, 0.499, 0.494), 3),  # counted from the best, so that slow progress is progress
+        ((1.0, 0.5, 0.499, 0.490), 3),  # counted from the best, so that slow progress is progress
         ((1.0, 0.5, 0.496, 0.4), 3),
         ((1.0, 2.0, 3.0), 0),
         ((0.1, -0.1, -0.1019, -0.11), 3),  # below 0 a better one is still the lower one
         ((0.0, 0.0, -1e-9), 0),  # noise is no beginning
-        ((0.2, 0.195, 0.185), 2),
+        ((0.2, 0.195, 0.185), 0),
+        ((0.2, 0.195, 0.184), 2),
+        ((1.0, 0.5, 0.3, 0.6), 2),
+        ((1.0, 0.5, 0.2, 0.5, 0.3, 0.25), 5),  # one lucky tick is not the best, two good ones are
     ],
 )
 def test_the_best_tick_by_hand(distances: tuple[float, ...], expected: int) -> None:
@@ -59,11 +63,12 @@ finite = st.floats(-10, 10, allow_nan=False).map(lambda x: round(x, 4))
 def test_what_the_rule_guarantees(distances: list[float], patience: int) -> None:
     history = ticks(*distances)
     k = best(history)
-    mine = distances[k]
+    levels = [*distances[:2], *((a + b) / 2 for a, b in pairwise(distances[1:]))]
+    mine = levels[k]
     # Better than all before it; and no other has gained on the first tick more than it by over GAIN, or its spread.
-    assert all(mine < d for d in distances[:k])
-    margin = 0.01 if k == 0 else (distances[0] - mine) * GAIN
-    assert distances[0] - min(distances) <= distances[0] - mine + margin + 1e-12
+    assert all(mine < d for d in levels[:k])
+    margin = 0.01 if k == 0 else (levels[0] - mine) * GAIN
+    assert levels[0] - min(levels) <= levels[0] - mine + margin + 1e-12
     # The rule looks back only: the kept tick never goes backwards as the history grows.
     ks = [best(history[:n]) for n in range(1, len(history) + 1)]
     assert ks == sorted(ks) and all(ks[n] in (n, ks[n - 1]) for n in range(1, len(ks)))

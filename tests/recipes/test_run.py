@@ -142,7 +142,7 @@ def test_mirroring_is_the_setting_of_the_training(exemplars: Path) -> None:
     images = ImageSet.open(exemplars, 16, mirror=False)
     plain = {bytes(images[i].numpy()) for i in range(len(images))}
     for mirror in (False, True):
-        batches = ImageBatches([images], replace(TRAINING, mirror=mirror))
+        batches = ImageBatches([images], TRAINING.batch, TRAINING.seed, mirror)
         seen = torch.cat([batches.at(i) for i in range(0, 40, TRAINING.batch)]).add(1).mul(127.5).round().byte()
         assert any(bytes(x.numpy()) not in plain for x in seen) == mirror
 
@@ -220,7 +220,7 @@ def test_held_out_exemplars_are_never_trained_on(folders: Path) -> None:
         assert {*rest.names, *held.names} == {n for n in images.names if n.startswith(colour)}
     held_pixels = {bytes(part[i].numpy()) for part in exemplars.held_out for i in range(len(part))}
     trained = {bytes(part[i].numpy()) for part in exemplars.train for i in range(len(part))}
-    batches = ImageBatches(exemplars.train, training)
+    batches = ImageBatches(exemplars.train, training.batch, training.seed, training.mirror)
     shown = [batches.at(position) for position in range(0, 120, 4)]
     pixels = {bytes(x.numpy()) for batch in shown for x in batch.add(1).mul(127.5).round().byte()}
     assert pixels == trained and not pixels & held_pixels

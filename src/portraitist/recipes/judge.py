@@ -4,12 +4,15 @@ Every tick the averaged generator draws fixed codes. Its *held-out distance* is 
 the held-out exemplars on the features of the base's own discriminator; its *likeness* tells how much of the layout of
 the base's faces is left. The rule (nobody looks, and no training exemplar takes part):
 
-    a tick is the best so far when its held-out distance is lower than that of the best before by more than GAIN of
-    what training has gained since its beginning, and than that of the base by more than its own spread;
+    the level of a tick is the mean of its held-out distance and the one before (that of the base, and of the first tick
+    after it, are their own);
+    a tick is the best so far when its level is lower than that of the best before by more than GAIN of what training
+    has gained since its beginning, and than that of the base by more than its own spread;
     the training ends when PATIENCE ticks in a row were not the best, and the best one is kept.
 
-Smaller gains are within the distance's own noise, and later pictures are less like the person. A part of the gain, and
-not of the distance, because a distance that is not biased comes near 0 and may be negative.
+One distance to a few dozen exemplars is lucky at times, two in a row seldom. Smaller gains are within their noise, and
+later pictures are less like the person. A part of the gain, and not of the distance, because a distance that is not
+biased comes near 0 and may be negative.
 """
 
 from __future__ import annotations
@@ -77,11 +80,16 @@ def best(history: Sequence[Score]) -> int:
     """Return which tick is the best by the rule."""
     found = 0
     for k, score in enumerate(history):
-        distance = history[found]["held_out"]
-        gained = history[0]["held_out"] - distance
-        if score["held_out"] < distance - (GAIN * gained if found else score["held_out_spread"]):
+        level = _level(history, found)
+        gained = history[0]["held_out"] - level
+        if _level(history, k) < level - (GAIN * gained if found else score["held_out_spread"]):
             found = k
     return found
+
+
+def _level(history: Sequence[Score], k: int) -> float:
+    before = history[k - 1] if k > 1 else history[k]
+    return (before["held_out"] + history[k]["held_out"]) / 2
 
 
 def is_over(history: Sequence[Score], patience: int) -> bool:
@@ -99,8 +107,8 @@ def reason(history: Sequence[Score], patience: int) -> str:
     )
     return (
         f"After {kept['images']:.0f} images the held-out distance was {kept['held_out']:.4f} "
-        f"± {kept['held_out_spread']:.4f}, from {history[0]['held_out']:.4f} of the base, and no later tick gained "
-        f"another {GAIN:.0%} of this difference; training ended because {ended}."
+        f"± {kept['held_out_spread']:.4f}, from {history[0]['held_out']:.4f} of the base, and no two later ticks "
+        f"gained, on average, another {GAIN:.0%} of this difference; training ended because {ended}."
     )
 
 

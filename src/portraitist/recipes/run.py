@@ -120,12 +120,14 @@ class ImageBatches:
     """Image sets in the endless order of a seed; a batch holds as many of each."""
 
     sets: Sequence[ImageSet]
-    training: Training
+    batch: int
+    seed: int
+    mirror: bool
 
     def at(self, images: int) -> Tensor:
         """Return the batch [N, 3, R, R] in [-1, 1] that follows ``images`` images."""
-        n, each = len(self.sets), self.training.batch // len(self.sets)
-        orders = [BatchOrder(len(s), each, self.training.seed, mirror=self.training.mirror) for s in self.sets]
+        n, each = len(self.sets), self.batch // len(self.sets)
+        orders = [BatchOrder(len(s), each, self.seed, mirror=self.mirror) for s in self.sets]
         return torch.cat([s.batch(*o.at(images // n)) for s, o in zip(self.sets, orders, strict=True)])
 
 
@@ -200,14 +202,24 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, told:
                 return over or asked.number is not None
 
             if not crew.same(judge.is_over(state.history, training.patience)):
-                terms = _terms(source, training, told, crew.device)
-                fit(state, ImageBatches(exemplars.train, training), training, terms, on_step, crew)
+                terms = terms_of(source, training, told, crew.device)
+                batches = ImageBatches(exemplars.train, training.batch, training.seed, training.mirror)
+                fit(state, batches, training, terms, on_step, crew)
         if clerk is None:
             return out / ("style.safetensors" if training.paths else "model.safetensors")
         write_snapshot(out / SNAPSHOTS, state)
         if asked.number is not None:
             raise Interrupted(asked.number)
         return _write(out, state, source, training, exemplars, clerk.umpire, settings, told)
+
+
+def terms_of(source: Source, training: Training, told: Settings, device: str) -> tuple[Term, ...]:
+    """Return all terms of a training; of a fine-tuning also those that compare with the base."""
+    terms = standard_terms(training)
+    if source.base is None:
+        return terms
+    looks = _looks(source.base, training, told, device)
+    return (*terms, *likeness_terms(training, _source(source.base, device), looks))
 
 
 class _Clerk:
@@ -240,11 +252,11 @@ class _Clerk:
     def step(self, state: TrainState, report: dict[str, Tensor]) -> None:
         """Count one step, and do what is due after it."""
         self.run.add(self.training.batch, report)
-        if _passed(state, self.training, self.training.tick):
+        if passed(state.images, self.training.batch, self.training.tick):
             score = {} if self.umpire is None else self.umpire.tell(state)
             self.run.tick(state.images, {"ada_p": state.ada.p, "path_mean": float(state.path_mean), **score})
             self.watch(state)
-        if _passed(state, self.training, self.training.snapshot):
+        if passed(state.images, self.training.batch, self.training.snapshot):
             write_snapshot(self.out / SNAPSHOTS, state)
             self._samples(state)
 
@@ -259,14 +271,6 @@ def _held(out: Path, crew: Crew) -> Iterator[None]:
     """Lock the run folder for all processes of a crew."""
     with locked(out) if crew.rank == 0 else nullcontext():
         yield
-
-
-def _terms(source: Source, training: Training, told: Settings, device: str) -> tuple[Term, ...]:
-    terms = standard_terms(training)
-    if source.base is None:
-        return terms
-    looks = _looks(source.base, training, told, device)
-    return (*terms, *likeness_terms(training, _source(source.base, device), looks))
 
 
 def _check(images: ImageSet, source: Source, training: Training) -> None:
@@ -401,6 +405,6 @@ def _settings(images: ImageSet, source: Source, training: Training, told: Settin
     }
 
 
-def _passed(state: TrainState, training: Training, interval: int) -> bool:
-    """Tell whether the step that just ended crossed a multiple of ``interval`` images."""
-    return state.images // interval > (state.images - training.batch) // interval
+def passed(images: int, batch: int, interval: int) -> bool:
+    """Tell whether the step that just ended, at ``images`` images, crossed a multiple of ``interval``."""
+    return images // interval > (images - batch) // interval

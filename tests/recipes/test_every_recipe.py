@@ -13,7 +13,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_runs import BATCH, PRESETS, SIDE, TinyRun, attributes, same, tiny
 from torch import Tensor, nn
 
 from portraitist.errors import UsageError
@@ -24,6 +23,7 @@ from portraitist.train.loop import fit
 from portraitist.train.snapshot import resume, write_snapshot
 from portraitist.train.spec import Rests, Training
 from portraitist.train.state import TrainState, path_of
+from tests.recipes.tiny_runs import BATCH, PRESETS, SIDE, TinyRun, attributes, same, tiny
 
 PAPER = [(name, "paper") for name in RECIPES]
 NAMES = tuple(RECIPES)
