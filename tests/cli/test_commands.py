@@ -27,7 +27,24 @@ from portraitist.recipes import compose
 from portraitist.train.spec import Training
 from tests.conftest import restyled
 
-COMMANDS = ["", "stylize", "train", "prepare", "invert", "sample", "convert", "models", "models add", "models show"]
+COMMANDS = [
+    "",
+    "stylize",
+    "train",
+    "prepare",
+    "invert",
+    "sample",
+    "convert",
+    "models",
+    "models add",
+    "models show",
+    "recipes",
+    "encoder",
+    "encoder list",
+    "encoder import",
+    "evaluate",
+    "evaluate inversion",
+]
 
 
 @dataclass(frozen=True)
@@ -293,6 +310,12 @@ def test_a_style_with_paths_asks_for_the_attribute(
         assert program("sample", "both", "-o", out, "--seeds", "1", "--attribute", attribute).code == 0
         drawn[attribute] = target.read_bytes(), (out / "seed0001.png").read_bytes()
     assert drawn["women"][0] != drawn["men"][0] and drawn["women"][1] != drawn["men"][1]
+    native = tmp_path / "men.safetensors"
+    pack = registry.find("both")
+    assert asks in program.refuses(2, "convert", pack, native)
+    assert program("convert", pack, native, "--attribute", "men").code == 0
+    assert generator_digest(load_model(native)) == generator_digest(paths["men"])
+    assert asks in program.refuses(2, "invert", face, "--aligned", "--base", "both", "-o", tmp_path / "no")
     assert program("sample", "wild", "-o", tmp_path / "wild", "--seeds", "1", "--attribute", "x").code == 0
     assert (tmp_path / "wild" / "seed0001.png").read_bytes() == drawn["women"][1]  # `wild` has one path only
 
@@ -334,6 +357,43 @@ def test_invert_writes_a_code_and_a_picture(program: Program, known: None, face:
     assert "no space to project into" in program.refuses(
         2, "invert", face, "--base", "tiny", "--overwrite", "--space", "q"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "one_row"),
+    [
+        (["--method", "stylegan2"], True),
+        (["--method", "image2stylegan"], False),
+        (["--method", "ui2i", "--rank", "4"], True),
+        (["--method", "ui2i", "--space", "w+"], False),
+        (["--method", "ui2i-released"], True),
+    ],
+)
+def test_invert_knows_the_ways_of_the_papers(
+    program: Program, known: None, face: Path, words: list[str], one_row: bool
+) -> None:
+    done = program("invert", face, "--base", "tiny", "--aligned", "--steps", "3", *words)
+    assert done.code == 0, done.err
+    code, _ = load_codes(face.with_name("me.code.safetensors"))
+    assert code.data.isfinite().all()
+    assert bool((code.data == code.data[:, :1]).all()) == one_row
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--method", "magic"], "--method"),
+        (["--method", "in-domain"], "No encoder of 'tiny' is known"),
+        (["--rank", "4"], "A rank counts the directions of a basis"),
+        (["--method", "ui2i", "--rank", "0"], "--rank"),
+        (["--method", "ui2i", "--rank", "17"], "There are 16 directions, not 17."),
+    ],
+)
+def test_invert_refuses_what_does_not_fit(
+    program: Program, known: None, face: Path, words: list[str], message: str
+) -> None:
+    assert message in program.refuses(2, "invert", face, "--base", "tiny", "--aligned", "--steps", "1", *words)
+    assert list(face.parent.iterdir()) == [face]
 
 
 def test_convert_there_and_back_is_bit_equal(

@@ -15,41 +15,14 @@ from portraitist.invert import (
     Projection,
     Projector,
     fit_prior,
-    image2stylegan,
     portrait,
-    stylegan2,
 )
 from portraitist.invert.projector import noise_correlation
 from portraitist.losses.perceptual import PerceptualDistance, pixel_error
-from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
-from portraitist.networks.features import DiscriminatorFeatures
+from portraitist.networks import Generator, GeneratorAnatomy
 from portraitist.spaces import WPlus, statistics
 
 QUICK = replace(portrait(), steps=12)
-
-
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    torch.manual_seed(0)
-    made = Generator(GeneratorAnatomy(16, (16, 12, 8), z_dim=16, w_dim=16, mapping_layers=2))
-    with torch.no_grad():
-        for name, value in made.named_parameters():
-            if name.endswith("noise_strength"):
-                value.fill_(0.1)
-    return made
-
-
-@pytest.fixture(scope="module")
-def perceptual() -> PerceptualDistance:
-    torch.manual_seed(1)
-    return PerceptualDistance(DiscriminatorFeatures(Discriminator(DiscriminatorAnatomy(16, (16, 12, 8)))))
-
-
-@pytest.fixture(scope="module")
-def images(generator: Generator) -> torch.Tensor:
-    with torch.no_grad():
-        drawn: torch.Tensor = generator(torch.randn(2, 16, generator=torch.Generator().manual_seed(5)))
-    return drawn
 
 
 @pytest.mark.parametrize("space", ["w", "w+"])
@@ -94,6 +67,19 @@ def test_a_picture_does_not_see_its_company(
     assert torch.equal(in_turn.image, torch.cat([a.image for a in alone]))
     at_once = Projector(generator, perceptual, QUICK, together=2).invert(images)
     torch.testing.assert_close(at_once.code.data, codes, rtol=0, atol=1e-5)
+
+
+def test_neither_place_nor_company_matters(generator: Generator, perceptual: PerceptualDistance) -> None:
+    """Three pictures in two orders and alone: the noise on the codes is the seed's, not the place's."""
+    settings = replace(QUICK, code_noise=0.5, seed=7)
+    with torch.no_grad():
+        three = generator(torch.randn(3, 16, generator=torch.Generator().manual_seed(8)))
+    found = Projector(generator, perceptual, settings).invert(three).code.data
+    turned = Projector(generator, perceptual, settings).invert(three.flip(0)).code.data.flip(0)
+    alone = Projector(generator, perceptual, settings).invert(three[2:]).code.data
+    assert torch.equal(found, turned) and torch.equal(found[2:], alone)
+    at_once = Projector(generator, perceptual, settings, together=3).invert(three.flip(0)).code.data.flip(0)
+    torch.testing.assert_close(at_once, found, rtol=0, atol=1e-5)
 
 
 def test_the_seed_decides(generator: Generator, perceptual: PerceptualDistance, images: torch.Tensor) -> None:
@@ -194,15 +180,6 @@ def test_what_cannot_work_is_said(generator: Generator, perceptual: PerceptualDi
         replace(QUICK, space="z")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="step"):
         replace(QUICK, steps=0)
-
-
-def test_presets_say_what_their_papers_say() -> None:
-    assert stylegan2() == Projection(
-        space="w", steps=1000, learning_rate=0.1, ramp_up=0.05, ramp_down=0.25, code_noise=0.05,
-        code_noise_until=0.75, optimise_noise=True, noise_weight=1e5,
-    )  # fmt: skip
-    assert (image2stylegan().space, image2stylegan().steps, image2stylegan().learning_rate) == ("w+", 5000, 0.01)
-    assert (portrait().space, portrait().optimise_noise) == ("w+", False)
 
 
 def test_correlated_noise_is_penalised() -> None:

@@ -19,6 +19,7 @@ def command(
     template: Annotated[
         Path | None, typer.Option(help="A .pkl of the same sizes, whose program will open the one written.")
     ] = None,
+    attribute: options.Attribute = None,
     name: Annotated[str, typer.Option(help="Name that a native file will carry.")] = "",
     licence: Annotated[str, typer.Option(help="SPDX identifier of the terms of the checkpoint.")] = "",
     credit: Annotated[str, typer.Option(help="Whom the licence asks to name.")] = "",
@@ -37,7 +38,7 @@ def command(
     from ..io.model_file import save_model
 
     if source.is_dir() or sniff(source) == "native":
-        model = registry.load(source)  # a style pack needs its base
+        model = registry.load(source, attribute=attribute)  # a style pack needs its base
         networks = Networks(model.generator, model.discriminator, {"format": "native"})
     else:
         networks, model = read_networks(source), None

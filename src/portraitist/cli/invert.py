@@ -16,9 +16,18 @@ def command(
     base: Annotated[
         str, typer.Option("--base", help="Model whose code is wanted: name, file or run folder.")
     ] = "faces",
+    attribute: options.Attribute = None,
     out: options.Out = None,
-    space: Annotated[str, typer.Option(help="w: one code for all rows; w+: a code per row.")] = "w+",
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the optimisation.")] = None,
+    method: options.Method = None,
+    encoder: options.Encoder = None,
+    refine: options.Refine = 0,
+    space: Annotated[
+        str | None, typer.Option(help="w: one code for all rows; w+: a code per row. The method's own if absent.")
+    ] = None,
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="Directions that a ui2i code may move along; all if absent.")
+    ] = None,
+    steps: options.Steps = None,
     features: options.Features = None,
     lpips: options.Lpips = None,
     aligned: Annotated[bool, typer.Option("--aligned", help="The picture is an aligned square face already.")] = False,
@@ -29,6 +38,7 @@ def command(
     """Find the code of the largest face of a photo.
 
     Writes PHOTO.code.safetensors and PHOTO.inverted.png, beside the photo or into --out.
+    The picture is drawn with the noise that the model stores, whatever noise a method fitted beside the code.
     """
     from ..data.images import read_image, write_image
     from ..data.sheet import beside
@@ -37,18 +47,19 @@ def command(
     from ..io.model_file import generator_digest
     from ..stylize import Stylizer
 
+    way = options.inversion(method, encoder=encoder, refine=refine, seed=seed, space=space, rank=rank, steps=steps)
     target = out or photo.parent
     files = [target / f"{photo.stem}{end}" for end in (".code.safetensors", ".inverted.png")]
     for file in files:
         refuse_existing(file, overwrite)
     with options.step_bar() as progress:
         stylizer = Stylizer(
-            registry.load(base),
+            registry.load(base, attribute=attribute),
             {},
             device=options.device(device),
-            projection=options.projection(space=space, steps=steps, seed=seed),
             perceptual=options.perceptual(features, lpips),
             progress=progress,
+            **way,
         )
         portraits = stylizer.stylize(read_image(photo), which="largest", aligned=aligned)
     face = portraits.faces[0]

@@ -15,7 +15,7 @@ import typer
 
 from .. import __version__
 from ..errors import PortraitistError
-from . import convert, invert, models, prepare, recipes, sample, stylize, train
+from . import convert, encoder, evaluate, invert, models, prepare, recipes, sample, stylize, train
 
 app = typer.Typer(
     name="portraitist",
@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 for module in (stylize, train, recipes, prepare, invert, sample, convert):
     app.command(module.__name__.rpartition(".")[2])(module.command)
+app.add_typer(encoder.app, name="encoder")
+app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 
 

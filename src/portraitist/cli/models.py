@@ -44,11 +44,11 @@ def listing(
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A native model file or run folder.")],
+    file: Annotated[Path, typer.Argument(help="A native file of a model or an encoder, or a run folder.")],
     name: Annotated[str, typer.Option(help="Name to use it by; its own if absent.")] = "",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Copy a model into your folder of models, to be used by name."""
+    """Copy a model, or an encoder, into your folder of models, to be used by name."""
     from ..io import registry
 
     entry = registry.add(file, name=name, overwrite=overwrite)

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 
 from ..errors import UsageError
 
 if TYPE_CHECKING:
+    from ..data import ImageSet
     from ..invert import Progress, Projection
     from ..losses.perceptual import PerceptualDistance
+    from ..stylize import Encoding
 
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -33,6 +35,33 @@ Features = Annotated[
 Lpips = Annotated[
     Path | None, typer.Option(help="LPIPS weights (lin0.model.1.weight, ...) that were fitted on --features.")
 ]
+Identity = Annotated[
+    Path | None,
+    typer.Option(help="Weights of IR-SE50 or MobileFaceNet to tell persons apart with; the base's own if absent."),
+]
+
+Method = Annotated[
+    Literal["encoder", "portrait", "stylegan2", "image2stylegan", "ui2i", "ui2i-released", "in-domain"] | None,
+    typer.Option(
+        help="How the code is found: by an encoder, or by optimisation as portrait (for restyling) or a paper does it. "
+        "If absent, encoder where one of the base is known, else portrait."
+    ),
+]
+Encoder = Annotated[
+    str | None,
+    typer.Option(help="Encoder to use: name, file or run folder; the known one of the base if absent."),
+]
+Refine = Annotated[
+    int, typer.Option(min=0, max=10_000, help="Steps of an optimisation that starts from the encoder's code.")
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Steps of the optimisation, which is then the --method; more is closer and slower. Its own if absent.",
+    ),
+]
+SAMPLES_OF_BEST = 8
 
 T = TypeVar("T")
 
@@ -75,6 +104,54 @@ def projection(method: str = "portrait", **wanted: Any) -> Projection:
     return replace(METHODS[method](), **{k: v for k, v in wanted.items() if v is not None})
 
 
+def inversion(
+    method: str | None,
+    *,
+    encoder: str | None = None,
+    refine: int = 0,
+    samples: int | None = None,
+    best: bool = False,
+    seed: int = 0,
+    **of_optimisation: Any,
+) -> dict[str, Any]:
+    """Return the options of ``Stylizer`` for a way of inversion; what is not asked for is left to its own default.
+
+    Args:
+        method: One of :data:`Method`; when None, ``portrait`` if a setting of the optimisation is given.
+        encoder: Name, file or run folder.
+        refine: Steps from the encoder's code.
+        samples: Further codes of the posterior, or candidates for the best.
+        best: Choose the medoid of mean and samples.
+        seed: Of all random numbers.
+        of_optimisation: Settings of the optimisation; None means its own.
+
+    Raises:
+        UsageError: The options contradict each other.
+    """
+    optimised = [f"--{k}" for k, v in of_optimisation.items() if v is not None]
+    encoded = [k for k, v in {"--refine": refine, "--samples": samples, "--best": best}.items() if v]
+    chosen = "portrait" if method is None and optimised else method
+    if chosen in (None, "encoder"):
+        if optimised:
+            raise UsageError(f"{optimised[0]} is of an optimisation, not of an encoder.", "Use --refine for steps.")
+        how = _encoding(refine, samples, best)
+        return {"encoder": encoder, "encoding": how if chosen or encoded else None, "seed": seed}
+    if encoder is not None and chosen != "in-domain":
+        encoded.append("--encoder")
+    if encoded:
+        why = "" if method else f", because of {optimised[0]}"
+        raise UsageError(f"{encoded[0]} is of an encoder, and the method is {chosen}{why}.", "Leave out one of them.")
+    return {"encoder": encoder, "projection": projection(chosen, seed=seed, **of_optimisation)}
+
+
+def _encoding(refine: int, samples: int | None, best: bool) -> Encoding:
+    from ..stylize import Encoding
+
+    if not best:
+        return Encoding(refine, "mean", samples or 0)
+    return Encoding(refine, "medoid", SAMPLES_OF_BEST if samples is None else samples)
+
+
 @contextmanager
 def step_bar(shown: bool = True) -> Iterator[Progress]:
     """Show a progress bar of the steps of inversions; a new one begins with each face."""
@@ -88,6 +165,16 @@ def step_bar(shown: bool = True) -> Iterator[Progress]:
             bar.update(done - bar.n)
 
         yield tell
+
+
+def pictures(folder: Path, resolution: int, labels: Path | None = None) -> ImageSet:
+    """Open a set of aligned pictures and tell which are left out."""
+    from ..data import ImageSet
+
+    found = ImageSet.open(folder, resolution, labels=labels)
+    for name, _, reason in found.left_out:
+        typer.echo(f"left out {name}: {reason}", err=True)
+    return found
 
 
 def perceptual(features: Path | None, lpips: Path | None) -> PerceptualDistance | None:

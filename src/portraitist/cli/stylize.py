@@ -37,7 +37,22 @@ def command(
         bool, typer.Option("--sheet", help="Write a sheet with photo, reconstruction and styles.")
     ] = False,
     size: Annotated[int | None, typer.Option(min=16, max=4096, help="Side of the pictures in pixels.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the inversion; more is closer and slower.")] = None,
+    method: options.Method = None,
+    encoder: options.Encoder = None,
+    refine: options.Refine = 0,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Draw as many further pictures, of other codes that the encoder thinks of."),
+    ] = None,
+    best: Annotated[
+        bool,
+        typer.Option(
+            "--best",
+            help="Draw one picture: the one nearest to all others of the encoder's first code and --samples more "
+            "(8 if absent).",
+        ),
+    ] = False,
+    steps: options.Steps = None,
     features: options.Features = None,
     lpips: options.Lpips = None,
     suffix: Annotated[str, typer.Option(help="Format of the pictures: .png, .jpg or .webp.")] = ".png",
@@ -48,9 +63,9 @@ def command(
 ) -> None:
     """Redraw the faces of a photo or of a folder of them.
 
-    A photo writes PHOTO.STYLE.png beside itself or into --out, further faces PHOTO.face2.STYLE.png. A folder needs
-    --out; photos that are finished are skipped, photos that cannot be redrawn are listed with the reason, and the exit
-    code is then 3.
+    A photo writes PHOTO.STYLE.png beside itself or into --out, further faces PHOTO.face2.STYLE.png, further pictures
+    of --samples PHOTO.STYLE.sample1.png. A folder needs --out; photos that are finished are skipped, photos that cannot
+    be redrawn are listed with the reason, and the exit code is then 3.
     """
     if photo.is_dir() and out is None:
         raise UsageError("A folder of photos needs a folder for the pictures.", "Give -o OUT.")
@@ -62,7 +77,7 @@ def command(
     wanted = Options(_which(face), aligned, paste_back, sheet, size, suffix, overwrite)
     target = out or photo.parent
     count = len(photos(photo, target))
-    projection = options.projection(steps=steps, seed=seed)
+    way = options.inversion(method, encoder=encoder, refine=refine, samples=samples, best=best, seed=seed, steps=steps)
     perceptual = options.perceptual(features, lpips)
     if report is None and photo.is_dir():
         report = target / "report.json"
@@ -73,9 +88,9 @@ def command(
             attribute=attribute,
             strength=strength,
             device=where,
-            projection=projection,
             perceptual=perceptual,
             progress=progress,
+            **way,
         )
 
         def tell(line: FileReport) -> None:

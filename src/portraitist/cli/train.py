@@ -21,6 +21,7 @@ def command(
     base: Annotated[
         str | None, typer.Option("--from", help="Model to fine-tune: name, file or run folder. From scratch if absent.")
     ] = None,
+    attribute: options.Attribute = None,
     recipe: Annotated[
         str, typer.Option(help="Recipes of a fine-tuning, joined by +; `portraitist recipes` lists them.")
     ] = "",
@@ -58,7 +59,6 @@ def command(
     import dataclasses
     import json
 
-    from ..data import ImageSet
     from ..io import registry
     from ..io.feature_files import load_features
     from ..io.model_file import Header, check_header
@@ -73,7 +73,7 @@ def command(
     if recipe and base is None:
         base = "faces"
     if base is not None:
-        model = registry.load(base)
+        model = registry.load(base, attribute=attribute)
         source = Source(base=model)
         anatomy = model.generator.anatomy
     else:
@@ -87,9 +87,7 @@ def command(
         raise UsageError("--by and --paths name the paths of the recipe multipath.", "Add multipath to --recipe.")
     about = Header(anatomy, name=name, licence=licence, credit=credit)
     check_header(about)
-    pictures = ImageSet.open(exemplars, anatomy.resolution, labels=labels)
-    for left_out, _, reason in pictures.left_out:
-        typer.echo(f"left out {left_out}: {reason}", err=True)
+    pictures = options.pictures(exemplars, anatomy.resolution, labels)
     start = options.with_settings(Training(seed=seed), [s for s in asked if s.startswith("batch=")])
     if base is None:
         recipe, training = "from_scratch", from_scratch(anatomy.resolution, start)

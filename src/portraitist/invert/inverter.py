@@ -39,3 +39,10 @@ class Inverter(Protocol):
 
     def invert(self, images: Tensor, *, progress: Progress | None = None) -> Inverted:
         """Find a code for each of the images [N, 3, H, W] in [-1, 1]; H and W need not be the generator's."""
+
+
+class Encodes(Protocol):
+    """An encoder in evaluation mode, as optimisers use one."""
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """Return codes of W+ [N, rows, w_dim] for images [N, 3, R, R] in [-1, 1]; differentiable."""

@@ -1,8 +1,9 @@
-"""Inversion by optimisation into W and W+: the projector of StyleGAN2 (Karras et al. 2020, arXiv:1912.04958, App. D).
+"""Inversion by optimisation, as the projector of StyleGAN2 does it (Karras et al. 2020, arXiv:1912.04958, App. D).
 
-Adam moves the code of each picture from the mean w until the drawing looks like the picture. A large learning rate
-explores while noise on the code keeps it from the nearest bad minimum; both fade. Each picture has its own code and
-moments, and the loss is a sum over pictures, so no picture sees another.
+Adam moves the code of each picture until the drawing looks like the picture. A large learning rate explores while
+noise on the code keeps it from the nearest bad minimum; both fade. Each picture has its own code and moments, and the
+loss is a sum over pictures, so no picture sees another. :class:`Projection` says in which space, from where, and how
+likeness is weighed.
 
     projector = Projector(model.generator, PerceptualDistance(DiscriminatorFeatures(model.discriminator)))
     found = projector.invert(photos)        # found.code, found.image
@@ -15,74 +16,28 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import NonFinite, UsageError
-from ..losses.perceptual import PerceptualDistance, Prepared, pyramid_error
-from ..networks import Generator
+from ..losses.perceptual import (
+    FeatureError,
+    PerceptualDistance,
+    Prepared,
+    absolute_error,
+    pixel_error,
+    pyramid_error,
+)
+from ..networks import Generator, modulation_weights
 from ..networks.features import resized
-from ..spaces import WPlus
-from .inverter import Inverted, Progress
+from ..spaces import Basis, WPlus, sefa_basis
+from .inverter import Encodes, Inverted, Progress
 from .prior import fit_prior
+from .projection import Projection, portrait
 
-
-@dataclass(frozen=True)
-class Projection:
-    """Settings of a projection; the defaults are those of the StyleGAN2 projector into W, less its noise planes."""
-
-    space: Literal["w", "w+"] = "w"
-    """One code for all rows, or one per row."""
-    steps: int = 1000
-    learning_rate: float = 0.1
-    ramp_up: float = 0.05
-    """Part of the steps over which the learning rate rises from 0."""
-    ramp_down: float = 0.25
-    """Part of the steps over which it falls to 0."""
-    code_noise: float = 0.05
-    """Deviation of the noise on the code at the start, relative to the deviation of w."""
-    code_noise_until: float = 0.75
-    """Part of the steps after which that noise is gone."""
-    perceptual_weight: float = 1.0
-    pixel_weight: float = 0.0
-    """Of the squared error of pixels over a pyramid of sizes."""
-    prior_weight: float = 0.0
-    """Of the penalty on codes that the mapping network would hardly make; about 1 for those it makes."""
-    tie_weight: float = 0.0
-    """Of the penalty on rows of W+ that differ from each other; 2 for independent codes of the prior."""
-    optimise_noise: bool = False
-    """Fit the noise planes too. They hide what the code should say, and other generators then need them as well."""
-    noise_weight: float = 1e5
-    """Of the penalty on correlated noise planes."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.space not in ("w", "w+"):
-            raise UsageError(f"'{self.space}' is no space to project into.", "Use 'w' or 'w+'.")
-        if self.steps < 1 or self.learning_rate <= 0:
-            raise UsageError("A projection needs at least one step and a positive learning rate.")
-
-
-def portrait() -> Projection:
-    """Return the settings for restyling: as like the photo as codes near the prior can be.
-
-    Without the two penalties the base draws the photo little better, but a style model draws such codes muddily and
-    with patches. A base that is barely trained needs weaker ones: hair and head shape are then out of its reach.
-    """
-    return Projection(space="w+", steps=200, learning_rate=0.05, pixel_weight=5.0, prior_weight=0.3, tie_weight=0.3)
-
-
-def stylegan2() -> Projection:
-    """Return the settings of Karras et al. 2020, App. D: W, 1000 steps, noise planes optimised too."""
-    return Projection(optimise_noise=True)
-
-
-def image2stylegan() -> Projection:
-    """Return the settings of Abdal et al. 2019, arXiv:1904.03189: W+, 5000 small steps, pixels beside features."""
-    return Projection(space="w+", steps=5000, learning_rate=0.01, ramp_up=0, ramp_down=0, code_noise=0, pixel_weight=1)
+PIXELS = {"pyramid": pyramid_error, "squared": pixel_error, "absolute": absolute_error}
 
 
 class Projector:
@@ -94,6 +49,8 @@ class Projector:
         perceptual: PerceptualDistance,
         settings: Projection | None = None,
         *,
+        encoder: Encodes | None = None,
+        basis: Basis | None = None,
         together: int = 1,
     ) -> None:
         """Prepare a frozen copy of the generator, which itself is not touched.
@@ -102,15 +59,27 @@ class Projector:
             generator: What draws.
             perceptual: How likeness is measured.
             settings: :func:`portrait` when None.
+            encoder: Where codes begin, and what keeps them in its domain, if the settings say so. It must be in
+                evaluation mode; it is not copied.
+            basis: The directions that coordinates count along if the settings name a basis; when None those of SeFa
+                over all convolutions.
             together: Pictures optimised in one batch. With 1 a picture's code does not depend on its company, bit
                 for bit; more are faster on a GPU and agree to rounding, which many steps amplify.
+
+        Raises:
+            UsageError: The settings need an encoder, or more directions than there are.
         """
         self.anatomy = generator.anatomy
         self.synthesis = copy.deepcopy(generator.synthesis).eval().requires_grad_(False)
         self.device = self.synthesis.const.device
         mapping = copy.deepcopy(generator.mapping).to("cpu")
         self.prior = fit_prior(mapping, self.anatomy.z_dim).to(self.device)
-        self.perceptual, self.settings, self.together = perceptual, settings or portrait(), together
+        self.settings, self.encoder, self.together = settings or portrait(), encoder, together
+        if self.settings.needs_encoder and encoder is None:
+            raise UsageError("This inversion begins at an encoder's code, and there is no encoder.", "Choose another.")
+        self.perceptual = FeatureError(perceptual.features) if self.settings.features == "raw" else perceptual
+        self.origin = self.prior.mean if self.settings.start != "zero" else torch.zeros_like(self.prior.mean)
+        self.basis = None if self.settings.basis == "none" else self._basis(basis)
 
     def invert(
         self,
@@ -123,42 +92,72 @@ class Projector:
 
         Args:
             images: [N, 3, H, W] in [-1, 1]; resized to the generator's size with antialiasing.
-            start: Codes to refine, one per image; the mean w when None. Only in W+.
+            start: Codes to refine, one per image, in W+ only; where the settings begin when None. A basis keeps of them
+                what lies in its span.
             progress: Called after each step with the steps done and all steps.
 
         Raises:
             NonFinite: An image holds NaN, or the optimisation diverged.
         """
         begun = time.perf_counter()
-        codes = torch.split(self._start(len(images), start), self.together)
+        self._check(images, start)
         chunks = torch.split(images.to(self.device), self.together)
         parts = []
-        for k, (chunk, code) in enumerate(zip(chunks, codes, strict=True)):
+        for k, chunk in enumerate(chunks):
             report = _Report(progress, k * self.settings.steps, len(chunks) * self.settings.steps)
-            parts.append(self._invert_together(chunk, code, report))
+            given = None if start is None else start.data[k * self.together :][: len(chunk)]
+            parts.append(self._invert_together(chunk, given, report))
         found = _joined(parts, self.settings.steps, time.perf_counter() - begun)
         if not torch.isfinite(found.distance).all():
             raise NonFinite("The inversion diverged.", "Lower its learning rate, or look for NaN in the picture.")
         return found
 
-    def _start(self, count: int, start: WPlus | None) -> Tensor:
-        if count == 0:
+    def _basis(self, basis: Basis | None) -> Basis:
+        chosen = sefa_basis(modulation_weights(self.synthesis)) if basis is None else basis
+        rank = self.settings.rank or len(chosen)
+        if rank > len(chosen):
+            raise UsageError(f"There are {len(chosen)} directions, not {rank}.", f"Use a rank up to {len(chosen)}.")
+        return chosen.first(rank).to(self.device)
+
+    def _check(self, images: Tensor, start: WPlus | None) -> None:
+        if len(images) == 0:
             raise UsageError("There is no picture to invert.")
         if start is None:
-            return self.prior.mean.repeat(count, 1 if self.settings.space == "w" else self.anatomy.rows, 1)
+            return
         if self.settings.space == "w":
             raise UsageError("Codes of W+ can be refined in W+ only.", "Choose settings whose space is 'w+'.")
-        expected = (count, self.anatomy.rows, self.anatomy.w_dim)
+        expected = (len(images), self.anatomy.rows, self.anatomy.w_dim)
         if tuple(start.data.shape) != expected:
             raise UsageError(f"Codes to refine must have shape {expected}, not {tuple(start.data.shape)}.")
-        return start.data.to(self.device)
 
-    def _invert_together(self, images: Tensor, start: Tensor, report: _Report) -> _Best:
+    def _start(self, target: Tensor, given: Tensor | None) -> Tensor:
+        """Return the codes to begin at, [N, 1 or rows, w_dim]."""
+        if given is not None:
+            return given.to(self.device)
+        if self.settings.start == "encoder":
+            return self._encoded(target).detach()
+        return self.origin.repeat(len(target), 1 if self.settings.space == "w" else self.anatomy.rows, 1)
+
+    def _encoded(self, images: Tensor) -> Tensor:
+        assert self.encoder is not None
+        return self.encoder(images)
+
+    def _free(self, codes: Tensor) -> Tensor:
+        """Return the numbers that Adam may move for codes [N, n, w_dim]: themselves, or coordinates [N, n, rank]."""
+        return codes.clone() if self.basis is None else self.basis.coordinates(codes - self.origin)
+
+    def _codes(self, free: Tensor) -> Tensor:
+        """Return the codes of W+ for what Adam moves."""
+        codes = free if self.basis is None else self.origin + self.basis.compose(free)
+        return codes.expand(-1, self.anatomy.rows, -1)
+
+    def _invert_together(self, images: Tensor, given: Tensor | None, report: _Report) -> _Best:
         settings = self.settings
         target = resized(images, self.anatomy.resolution)
         with torch.no_grad():
             prepared = self.perceptual.prepare(target)
-        code = start.clone().requires_grad_(True)
+            code = self._free(self._start(target, given))
+        code.requires_grad_(True)
         noise = self._free_noise(len(images)) if settings.optimise_noise else []
         free = [code, *noise]
         adam = torch.optim.Adam(free, lr=settings.learning_rate, betas=(0.9, 0.999))
@@ -169,10 +168,10 @@ class Projector:
             adam.param_groups[0]["lr"] = settings.learning_rate * _ramp(t, settings)
             # The same draw for every image: what a picture gets depends on the seed alone.
             shake = torch.randn(code.shape[1:], generator=random).to(self.device) * self._shake(t)
-            ws = (code + shake).expand(-1, self.anatomy.rows, -1)
+            ws = self._codes(code + shake)
             image = self.synthesis(ws, noise or None)
             distance = self._distance(image, target, prepared)
-            total = distance + self._penalty(ws, noise)
+            total = distance + self._penalty(ws, image, noise)
             best.see(total, distance, ws, image, *noise)
             for tensor, gradient in zip(free, torch.autograd.grad(total.sum(), free), strict=True):
                 tensor.grad = gradient
@@ -187,10 +186,10 @@ class Projector:
         if settings.perceptual_weight:
             total = total + settings.perceptual_weight * self.perceptual.distance(image, prepared)
         if settings.pixel_weight:
-            total = total + settings.pixel_weight * pyramid_error(image, target)
+            total = total + settings.pixel_weight * PIXELS[settings.pixels](image, target)
         return total
 
-    def _penalty(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
+    def _penalty(self, ws: Tensor, image: Tensor, noise: Sequence[Tensor]) -> Tensor:
         settings = self.settings
         total = ws.new_zeros(len(ws))
         if settings.prior_weight:
@@ -198,6 +197,8 @@ class Projector:
         if settings.tie_weight:
             spread = (ws - ws.mean(1, keepdim=True)).square().sum(2).mean(1)
             total = total + settings.tie_weight * 2 * spread / self.prior.deviation**2
+        if settings.domain_weight:
+            total = total + settings.domain_weight * (ws - self._encoded(image)).square().mean((1, 2))
         if noise:
             total = total + settings.noise_weight * noise_correlation(noise)
         return total

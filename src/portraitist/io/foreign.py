@@ -105,10 +105,10 @@ def tensors_of(state: object, what: str) -> dict[str, Tensor]:
     return {str(name)[len(prefix) * wrapped :]: value for name, value in state.items()}
 
 
-def size_of(state: Mapping[str, Tensor], name: str, axis: int, what: str) -> int:
-    """Return the length of one axis of a tensor that the anatomy is read from."""
+def size_of(state: Mapping[str, Tensor], name: str, axis: int, what: str, cure: str = OTHER_KIND) -> int:
+    """Return the length of one axis of a tensor that the anatomy is read from; ``cure`` says what could be read."""
     if name not in state or state[name].ndim <= axis:
-        raise BadModel(f"{what} lacks {name}.", OTHER_KIND)
+        raise BadModel(f"{what} lacks {name}.", cure)
     return int(state[name].shape[axis])
 
 

@@ -18,10 +18,10 @@ import copy
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -43,6 +43,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 LONGEST_TEXT = 10_000
 # No network that exists comes near; a header beyond them is damaged or a trap.
 WIDEST, DEEPEST = 1 << 14, 64
+
+KINDS = {"model": "a model", "style-pack": "a style pack", "encoder": "an encoder"}
+"""What may stand under ``kind`` in a header."""
+
+AnyHeader = TypeVar("AnyHeader")
 
 
 @dataclass(frozen=True)
@@ -247,15 +252,50 @@ def apply_pack(
 
 def read_header(path: Path | str) -> Header:
     """Read only what a model file says about itself."""
-    path = Path(path)
-    with _opened(path) as file:
-        return _parse_header(file.metadata(), path.name)
+    return read_described(Path(path), _parse_header, _MODELS, contents=False)[0]
 
 
 def read_file(path: Path) -> tuple[Header, dict[str, Tensor]]:
     """Read header and tensors (as float32) without building networks."""
+    return read_described(path, _parse_header, _MODELS)
+
+
+def write_described(
+    path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any], *, half: bool, overwrite: bool
+) -> Path:
+    """Write tensors, all finite, with the header as JSON beside them; whole or not at all."""
+    refuse_existing(path, overwrite)
+    dtype = torch.float16 if half else torch.float32
+    ready = {k: v.detach().to("cpu", dtype).contiguous().clone() for k, v in tensors.items()}
+    for name, value in ready.items():
+        if not torch.isfinite(value).all():
+            raise BadModel(
+                f"Tensor {name} holds NaN or infinity{' in half precision' if half else ''}.",
+                "The training that made it diverged; go back to an earlier snapshot.",
+            )
+    payload = save(ready, metadata={KEY: json.dumps(header, sort_keys=True)})
+    write_bytes(path, payload, overwrite=overwrite)
+    return path
+
+
+def read_described(
+    path: Path, parse: Callable[[object], AnyHeader], kinds: Sequence[str], *, contents: bool = True
+) -> tuple[AnyHeader, dict[str, Tensor]]:
+    """Read a file that describes itself: its header, and its tensors as float32.
+
+    Args:
+        path: File to read.
+        parse: Turns the JSON of the header into what the kind of file has; raises what is wrong with it.
+        kinds: Those of ``KINDS`` that are wanted.
+        contents: Read the tensors too.
+
+    Raises:
+        BadModel: The file is damaged, of another kind, or holds NaN.
+    """
     with _opened(path) as file:
-        header = _parse_header(file.metadata(), path.name)
+        header = _parsed(file.metadata(), path.name, parse, kinds)
+        if not contents:
+            return header, {}
         try:
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}
         except (SafetensorError, RuntimeError) as error:
@@ -272,18 +312,13 @@ def check_header(header: Header) -> None:
     Raises:
         BadModel: It is such a header.
     """
-    for name in (header.name, header.base_name):
-        if name and not NAME.fullmatch(name):
-            raise BadModel(f"{name[:80]!r} cannot be a model's name.", "Use letters, digits, - and _.")
+    check_texts((header.name, header.base_name), (header.description, header.licence, header.credit))
     for name in header.paths:
         if not NAME.fullmatch(name) or header.paths.count(name) > 1 or header.kind != "style-pack":
             raise BadModel(
                 f"{name[:80]!r} cannot be a path of it.",
                 "Name attributes of a style pack, each once: letters, digits, - and _.",
             )
-    for text in (header.description, header.licence, header.credit):
-        if len(text) > LONGEST_TEXT or not text.replace("\n", "").isprintable():
-            raise BadModel("A text of the header is too long or holds control characters.", "Write plain text.")
     g, d = header.generator, header.discriminator
     widths = [*g.channels, g.z_dim, g.w_dim, *(() if d is None else d.channels)]
     if max(widths) > WIDEST or g.mapping_layers > DEEPEST:
@@ -291,6 +326,20 @@ def check_header(header: Header) -> None:
             f"The header names a network of {max(widths)} channels and {g.mapping_layers} layers.",
             "Such sizes are not drawn from.",
         )
+
+
+def check_texts(names: Iterable[str], texts: Iterable[str]) -> None:
+    """Refuse names and texts that could harm where they are shown.
+
+    Raises:
+        BadModel: There is such a one.
+    """
+    for name in names:
+        if name and not NAME.fullmatch(name):
+            raise BadModel(f"{name[:80]!r} cannot be a model's name.", "Use letters, digits, - and _.")
+    for text in texts:
+        if len(text) > LONGEST_TEXT or not text.replace("\n", "").isprintable():
+            raise BadModel("A text of the header is too long or holds control characters.", "Write plain text.")
 
 
 def check_fit(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], prefix: str, name: str) -> None:
@@ -314,6 +363,7 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
 
 
 _HEADERS = TypeAdapter(Header)
+_MODELS = ("model", "style-pack")
 
 
 def _begun(base: Generator, anatomy: GeneratorAnatomy) -> Generator:
@@ -353,20 +403,8 @@ def _paths(
 
 
 def _write(path: Path | str, tensors: Mapping[str, Tensor], header: Header, half: bool, overwrite: bool) -> Path:
-    path = Path(path)
     check_header(header)
-    refuse_existing(path, overwrite)
-    dtype = torch.float16 if half else torch.float32
-    ready = {k: v.detach().to("cpu", dtype).contiguous().clone() for k, v in tensors.items()}
-    for name, value in ready.items():
-        if not torch.isfinite(value).all():
-            raise BadModel(
-                f"Tensor {name} holds NaN or infinity{' in half precision' if half else ''}.",
-                "The training that made it diverged; go back to an earlier snapshot.",
-            )
-    payload = save(ready, metadata={KEY: json.dumps(asdict(header), sort_keys=True)})
-    write_bytes(path, payload, overwrite=overwrite)
-    return path
+    return write_described(Path(path), tensors, asdict(header), half=half, overwrite=overwrite)
 
 
 def _opened(path: Path) -> Any:
@@ -381,7 +419,15 @@ def _opened(path: Path) -> Any:
         ) from error
 
 
-def _parse_header(metadata: Mapping[str, str] | None, name: str) -> Header:
+def _parse_header(found: object) -> Header:
+    header = _HEADERS.validate_python(found)
+    check_header(header)
+    return header
+
+
+def _parsed(
+    metadata: Mapping[str, str] | None, name: str, parse: Callable[[object], AnyHeader], kinds: Sequence[str]
+) -> AnyHeader:
     text = (metadata or {}).get(KEY)
     if text is None or len(text) > LARGEST_HEADER:
         raise BadModel(f"{name} is a safetensors file, but not one of Portraitist.", "Use `portraitist convert`.")
@@ -393,9 +439,10 @@ def _parse_header(metadata: Mapping[str, str] | None, name: str) -> Header:
         raise BadModel(
             f"{name} has format {str(found.get('format'))[:20]}; this version reads {FORMAT}.", "Update Portraitist."
         )
+    kind = found.get("kind") if isinstance(found, dict) else None
+    if isinstance(kind, str) and kind in KINDS and kind not in kinds:
+        raise BadModel(f"{name} is {KINDS[kind]}, not {KINDS[kinds[0]]}.", "Give a file of the kind that is asked for.")
     try:
-        header = _HEADERS.validate_python(found)
-        check_header(header)
+        return parse(found)
     except (ValidationError, BadModel) as error:
         raise BadModel(f"The header of {name} is damaged ({error}).", "Get the file again from its source.") from error
-    return header

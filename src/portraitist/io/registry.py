@@ -1,10 +1,11 @@
-"""Models by name: those bundled with the package and those a user has added.
+"""Models and encoders by name: those bundled with the package and those a user has added.
 
-Both folders hold model files beside a ``digests.json`` with the SHA-256 of each; a file whose bytes differ is refused.
+Both folders hold the files beside a ``digests.json`` with the SHA-256 of each; a file whose bytes differ is refused.
 
     model = load("toon3d")          # by name
     model = load("runs/mine")       # a run folder, or any model file
     model = load("runs/both", attribute="men")      # one path of a style pack with a generator per attribute
+    stored = load_encoder_of(load("faces"))         # the encoder of a base, None where nobody knows one
 """
 
 from __future__ import annotations
@@ -15,14 +16,30 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
 
 from ..errors import BadModel, PortraitistError, UntrustedFile, UsageError
 from ..files import atomic_write, refuse_existing, write_bytes
-from .model_file import NAME, Header, Model, generator_digest, load_model, read_header
+from ..networks import GeneratorAnatomy
+from .encoder_files import EncoderHeader, StoredEncoder, check_encoder_header, load_encoder, save_encoder
+from .model_file import (
+    KINDS,
+    NAME,
+    Header,
+    Model,
+    check_header,
+    generator_digest,
+    load_model,
+    read_described,
+    read_header,
+)
+from .pickles import read_head
 
 log = logging.getLogger("portraitist")
 
@@ -30,6 +47,8 @@ DIGESTS = "digests.json"
 SUFFIX = ".safetensors"
 # What `train` leaves in a run folder, the most useful first.
 RUN_FILES = ("style.safetensors", "model.safetensors")
+# And what `encoder train` leaves.
+ENCODER_FILE = "encoder.safetensors"
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,17 @@ class Entry:
     """``bundled`` or ``user``."""
     sha256: str
     header: Header
+
+
+@dataclass(frozen=True)
+class EncoderEntry:
+    """One encoder that can be loaded by name; fields as of :class:`Entry`."""
+
+    name: str
+    path: Path
+    where: str
+    sha256: str
+    header: EncoderHeader
 
 
 def bundled_folder() -> Path:
@@ -71,24 +101,12 @@ def entries(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> l
     Raises:
         UntrustedFile: A list of digests is damaged, and nobody is told of bad files.
     """
-    found: dict[str, Entry] = {}
-    for where, folder in (("bundled", bundled_folder()), ("user", user_folder())):
-        try:
-            digests = _read_digests(folder)
-        except UntrustedFile as error:
-            if on_bad is None:
-                raise
-            on_bad(folder / DIGESTS, error)
-            digests = {}
-        for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []:
-            try:
-                header = read_header(path)
-            except PortraitistError as error:
-                if on_bad is not None:
-                    on_bad(path, error)
-                continue
-            found[path.stem] = Entry(path.stem, path, where, digests.get(path.name, ""), header)
-    return list(found.values())
+    return list({e.name: e for e in _scan(on_bad) if isinstance(e, Entry)}.values())
+
+
+def encoders(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[EncoderEntry]:
+    """Return all known encoders; order, argument and errors as of :func:`entries`."""
+    return list({e.name: e for e in _scan(on_bad) if isinstance(e, EncoderEntry)}.values())
 
 
 def find(name: Path | str) -> Path:
@@ -98,22 +116,29 @@ def find(name: Path | str) -> Path:
         UsageError: There is none; the message lists the names known.
         UntrustedFile: The file has changed since it was added.
     """
-    path = Path(name)
-    # Those of os.path, unlike Path's, are false for names too long.
-    if os.path.isfile(path):
-        return path
-    for candidate in RUN_FILES:
-        if os.path.isfile(path / candidate):
-            return path / candidate
-    known = entries()
-    for entry in known:
-        if entry.name == str(name):
-            _verify(entry)
-            return entry.path
-    if os.path.isdir(path):
-        raise UsageError(f"The folder {path} holds no trained model.", "Give a run folder of `portraitist train`.")
-    names = ", ".join(e.name for e in known) or "none"
-    raise UsageError(f"There is no model '{name}', neither as a file nor by name.", f"Known names: {names}.")
+    return _file(name, RUN_FILES) or _known_file(name, entries(), "model", "portraitist train")
+
+
+def find_encoder(name: Path | str) -> Path:
+    """Return the file of an encoder given by path, by run folder or by name, tried in this order.
+
+    Raises:
+        UsageError: There is none; the message lists the names known.
+        BadModel: It is a file of another program.
+        UntrustedFile: The file has changed since it was added.
+    """
+    path = _file(name, (ENCODER_FILE,)) or _known_file(name, encoders(), "encoder", "portraitist encoder train")
+    if not is_native(path):
+        raise BadModel(
+            f"{path.name} is no encoder file of Portraitist.",
+            "Those of pSp, e4e and AgileGAN are read by `portraitist encoder import FILE`.",
+        )
+    return path
+
+
+def is_native(path: Path) -> bool:
+    """Tell from its first bytes whether a file may be one of ours, a safetensors file."""
+    return read_head(path, 9)[8:] == b"{"
 
 
 def load(name: Path | str, *, attribute: str | None = None) -> Model:
@@ -130,9 +155,38 @@ def load(name: Path | str, *, attribute: str | None = None) -> Model:
     return load_model(path, find_base=lambda header: base_of(header, path), attribute=attribute)
 
 
+def load_encoder_of(base: Model, name: Path | str | None = None) -> StoredEncoder | None:
+    """Load the encoder of a base.
+
+    Args:
+        base: The model whose codes are wanted.
+        name: Name, file or run folder of an encoder. When None, a known one that says it was trained for this very
+            generator; of several the user's before the bundled, then the first by name.
+
+    Returns:
+        The encoder; None only where none is named and none is known.
+
+    Raises:
+        BadModel: It is damaged, or was trained for another base.
+        UsageError: There is none of this name.
+        UntrustedFile: It has changed since it was added.
+    """
+    if name is not None:
+        return load_encoder(find_encoder(name), base=base)
+    if not (known := encoders()):
+        return None
+    digest = generator_digest(base)
+    fitting = [e for e in known if e.header.base_digest == digest]
+    if not fitting:
+        return None
+    chosen = min(fitting, key=lambda e: (e.where != "user", e.name))
+    _verify(chosen)
+    return load_encoder(chosen.path, base=base)
+
+
 def name_of(path: Path) -> str:
-    """Return the word by which a model file is called: that of its run folder, or its own."""
-    return path.resolve().parent.name if path.name in RUN_FILES else path.stem
+    """Return the word by which a model file or an encoder's is called: that of its run folder, or its own."""
+    return path.resolve().parent.name if path.name in (*RUN_FILES, ENCODER_FILE) else path.stem
 
 
 def base_of(header: Header, path: Path) -> Model:
@@ -152,15 +206,14 @@ def base_of(header: Header, path: Path) -> Model:
         return found
 
 
-def known_base(header: Header) -> Model:
-    """Return the base that a style pack belongs to, from the models that have a name.
+def known_base(header: Header | EncoderHeader) -> Model:
+    """Return the base that a style pack or an encoder belongs to, from the models that have a name.
 
     Raises:
         BadModel: It is not among them.
         UntrustedFile: The model that may be it has changed since it was added.
     """
-    wanted = header.generator.of_base
-    candidates = [e for e in entries() if e.header.kind == "model" and e.header.generator == wanted]
+    candidates = [e for e in entries() if e.header.kind == "model" and _may_be_base(header, e.header.generator)]
     candidates.sort(key=lambda e: e.name != header.base_name)
     trusted, changed = [], None
     for entry in candidates:
@@ -171,44 +224,65 @@ def known_base(header: Header) -> Model:
             changed = error
     found = _first_base(header, trusted)
     if found is None:
+        what = "encoder" if isinstance(header, EncoderHeader) else "style"
         raise changed or BadModel(
-            f"The base '{header.base_name}' (digest {header.base_digest[:12]}...) of the style '{header.name}' "
+            f"The base '{header.base_name}' (digest {header.base_digest[:12]}...) of the {what} '{header.name}' "
             "is not known.",
             "Add it with `portraitist models add FILE`.",
         )
     return found
 
 
-def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry:
-    """Copy a model file into the user's folder, where it can be loaded by name.
+def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry | EncoderEntry:
+    """Copy a model or an encoder into the user's folder, where it can be loaded by name.
 
     Args:
-        path: A native model file.
+        path: A native file, or a run folder.
         name: Name to load it by; that of its header, or of the file, when empty.
-        overwrite: Replace a model of that name.
+        overwrite: Replace a model, or an encoder, of that name.
 
     Raises:
         UsageError: The name is taken or cannot be one.
-        BadModel: The file is damaged, or a style pack whose base has no name yet.
+        BadModel: The file is damaged, or a style pack or an encoder whose base has no name yet.
     """
-    path = find(path)
-    header = read_header(path)
-    name = name or header.name or name_of(path)
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name[:80]!r} cannot be a model's name.", "Give a --name of letters, digits, - and _.")
-    target = user_folder() / f"{name}{SUFFIX}"
-    refuse_existing(target, overwrite)
-    load_model(path, find_base=known_base, attribute=next(iter(header.paths), None))  # checks all paths
-    if not header.licence:
-        log.warning("%s names no licence: ask its author before you pass on its pictures", path.name)
+    path = _file(path, (*RUN_FILES, ENCODER_FILE)) or find(path)
+    header = _read_any_header(path)
+    target = _target(name or header.name or name_of(path), header, overwrite)
+    if isinstance(header, EncoderHeader):
+        load_encoder(path)
+        _check_base_known(header)
+    else:
+        load_model(path, find_base=known_base, attribute=next(iter(header.paths), None))  # checks all paths
+    _warn_of_licence(path.name, header)
     with path.open("rb") as source, atomic_write(target, overwrite=overwrite) as file:
         shutil.copyfileobj(source, file)
-    record_digest(target)
-    return Entry(name, target, "user", file_sha256(target), header)
+    return _recorded(target, header)
+
+
+def add_encoder(stored: StoredEncoder, *, name: str = "", overwrite: bool = False) -> EncoderEntry:
+    """Write an encoder into the user's folder, where it can be loaded by name.
+
+    Args:
+        stored: What to write.
+        name: Name to load it by, noted in its header too; that of its header when empty.
+        overwrite: Replace an encoder of that name.
+
+    Raises:
+        UsageError: The name is taken or cannot be one.
+        BadModel: The base has no name yet.
+    """
+    header = replace(stored.header, name=name or stored.header.name)
+    target = _target(header.name, header, overwrite)
+    _check_base_known(header)
+    _warn_of_licence(header.name, header)
+    save_encoder(target, StoredEncoder(stored.encoder, header), overwrite=overwrite)
+    entry = _recorded(target, header)
+    assert isinstance(entry, EncoderEntry)
+    return entry
 
 
 def record_digest(path: Path) -> None:
-    """Note the SHA-256 of a model file in the ``digests.json`` beside it."""
+    """Note the SHA-256 of a file in the ``digests.json`` beside it."""
     digests = _read_digests(path.parent) | {path.name: file_sha256(path)}
     write_bytes(path.parent / DIGESTS, json.dumps(digests, indent=1, sort_keys=True).encode() + b"\n", overwrite=True)
 
@@ -219,10 +293,116 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _first_base(header: Header, paths: Iterable[Path]) -> Model | None:
+_HEADERS: TypeAdapter[Header | EncoderHeader] = TypeAdapter(
+    Annotated[Header | EncoderHeader, Field(discriminator="kind")]
+)
+
+
+def _scan(on_bad: Callable[[Path, PortraitistError], None] | None) -> Iterator[Entry | EncoderEntry]:
+    """Go through both folders; arguments and errors as of :func:`entries`."""
+    for where, folder in (("bundled", bundled_folder()), ("user", user_folder())):
+        try:
+            digests = _read_digests(folder)
+        except UntrustedFile as error:
+            if on_bad is None:
+                raise
+            on_bad(folder / DIGESTS, error)
+            digests = {}
+        for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []:
+            try:
+                header = _read_any_header(path)
+            except PortraitistError as error:
+                if on_bad is not None:
+                    on_bad(path, error)
+                continue
+            yield _entry(path, where, digests.get(path.name, ""), header)
+
+
+def _entry(path: Path, where: str, sha256: str, header: Header | EncoderHeader) -> Entry | EncoderEntry:
+    if isinstance(header, EncoderHeader):
+        return EncoderEntry(path.stem, path, where, sha256, header)
+    return Entry(path.stem, path, where, sha256, header)
+
+
+def _read_any_header(path: Path) -> Header | EncoderHeader:
+    return read_described(path, _parse_any_header, tuple(KINDS), contents=False)[0]
+
+
+def _parse_any_header(found: object) -> Header | EncoderHeader:
+    header = _HEADERS.validate_python(found)
+    if isinstance(header, EncoderHeader):
+        check_encoder_header(header)
+    else:
+        check_header(header)
+    return header
+
+
+def _file(name: Path | str, run_files: Iterable[str]) -> Path | None:
+    """Return the file that a path is, or the first of those in the run folder that it is."""
+    path = Path(name)
+    # Those of os.path, unlike Path's, are false for names too long.
+    if os.path.isfile(path):
+        return path
+    return next((path / run_file for run_file in run_files if os.path.isfile(path / run_file)), None)
+
+
+def _known_file(name: Path | str, known: Sequence[Entry] | Sequence[EncoderEntry], what: str, trainer: str) -> Path:
+    """Return the file of a name, verified."""
+    for entry in known:
+        if entry.name == str(name):
+            _verify(entry)
+            return entry.path
+    if os.path.isdir(name):
+        raise UsageError(f"The folder {name} holds no trained {what}.", f"Give a run folder of `{trainer}`.")
+    names = ", ".join(e.name for e in known) or "none"
+    raise UsageError(f"There is no {what} '{name}', neither as a file nor by name.", f"Known names: {names}.")
+
+
+def _target(name: str, header: Header | EncoderHeader, overwrite: bool) -> Path:
+    """Return the file in the user's folder for a name that may be taken."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name[:80]!r} cannot be a model's name.", "Give a --name of letters, digits, - and _.")
+    target = user_folder() / f"{name}{SUFFIX}"
+    refuse_existing(target, overwrite)
+    taken = entries() if isinstance(header, EncoderHeader) else encoders()
+    if any(e.path == target for e in taken):
+        raise UsageError(f"{name} is the name of something of another kind already.", "Give another --name.")
+    return target
+
+
+def _check_base_known(header: EncoderHeader) -> None:
+    if header.base_digest:
+        known_base(header)
+    else:
+        log.warning(
+            "The encoder '%s' names no base: it is used only where it is asked for by name (--encoder)", header.name
+        )
+
+
+def _warn_of_licence(what: str, header: Header | EncoderHeader) -> None:
+    if not header.licence:
+        log.warning("%s names no licence: ask its author before you pass on its pictures", what)
+
+
+def _recorded(target: Path, header: Header | EncoderHeader) -> Entry | EncoderEntry:
+    record_digest(target)
+    return _entry(target, "user", file_sha256(target), header)
+
+
+def _may_be_base(header: Header | EncoderHeader, anatomy: GeneratorAnatomy) -> bool:
+    if isinstance(header, Header):
+        return header.generator.of_base == anatomy
+    try:
+        header.encoder.check_base(anatomy)
+    except BadModel:
+        return False
+    return True
+
+
+def _first_base(header: Header | EncoderHeader, paths: Iterable[Path]) -> Model | None:
     for path in paths:
         try:
-            if read_header(path).generator != header.generator.of_base:
+            if not _may_be_base(header, read_header(path).generator):
                 continue
             base = load_model(path)
         except PortraitistError:
@@ -245,7 +425,7 @@ def _read_digests(folder: Path) -> dict[str, str]:
         ) from error
 
 
-def _verify(entry: Entry) -> None:
+def _verify(entry: Entry | EncoderEntry) -> None:
     if entry.sha256 and file_sha256(entry.path) != entry.sha256:
         raise UntrustedFile(
             f"{entry.path} has changed since it was added (its SHA-256 is not {entry.sha256[:12]}...).",

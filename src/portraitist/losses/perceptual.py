@@ -58,6 +58,25 @@ class PerceptualDistance:
         return total
 
 
+class FeatureError(PerceptualDistance):
+    """Mean squared difference of one map as it is: the last but one, which is relu4_3 of VGG16.
+
+    The feature loss of in-domain inversion (Zhu et al. 2020, arXiv:2004.00049, Sec. 3.2) in its released form.
+    """
+
+    def __init__(self, features: Features) -> None:
+        super().__init__(features, name=f"{features.name} error")
+
+    def prepare(self, images: Tensor) -> Prepared:
+        """Return the map of images [N, 3, H, W]; differentiable."""
+        return tuple(self.features.taps(images)[-2:-1])
+
+    def distance(self, images: Tensor, prepared: Prepared) -> Tensor:
+        """Return the error [N] of images against prepared ones."""
+        (mine,), (theirs,) = self.prepare(images), prepared
+        return pixel_error(mine, theirs)
+
+
 def unit_channels(x: Tensor) -> Tensor:
     """Scale the vector of channels at each place of [N, C, h, w] to unit length; its gradient is finite at 0 too."""
     return x * torch.rsqrt(x.square().sum(1, keepdim=True) + EPSILON)
@@ -66,6 +85,11 @@ def unit_channels(x: Tensor) -> Tensor:
 def pixel_error(images: Tensor, others: Tensor) -> Tensor:
     """Return the mean squared difference of pixels per image: [N]."""
     return (images - others).square().mean((1, 2, 3))
+
+
+def absolute_error(images: Tensor, others: Tensor) -> Tensor:
+    """Return the mean absolute difference of pixels per image: [N]."""
+    return (images - others).abs().mean((1, 2, 3))
 
 
 def pyramid_error(images: Tensor, others: Tensor, smallest: int = 8) -> Tensor:

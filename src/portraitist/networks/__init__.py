@@ -4,6 +4,7 @@ from .anatomy import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
 from .discriminator import Discriminator
 from .generator import Generator, with_low_rows
 from .mapping import Mapping
+from .modulation import modulation_weights
 from .multipath import DiscriminatorPanel, MultiPathGenerator
 from .synthesis import Seen, Synthesis
 
@@ -18,5 +19,6 @@ __all__ = [
     "Seen",
     "Synthesis",
     "channels_for",
+    "modulation_weights",
     "with_low_rows",
 ]

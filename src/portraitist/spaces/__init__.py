@@ -2,5 +2,20 @@
 
 from .algebra import Statistics, lerp, mix, sample_w, statistics, truncate
 from .codes import Code, W, WPlus, Z, ZPlus
+from .sefa import Basis, sefa_basis
 
-__all__ = ["Code", "Statistics", "W", "WPlus", "Z", "ZPlus", "lerp", "mix", "sample_w", "statistics", "truncate"]
+__all__ = [
+    "Basis",
+    "Code",
+    "Statistics",
+    "W",
+    "WPlus",
+    "Z",
+    "ZPlus",
+    "lerp",
+    "mix",
+    "sample_w",
+    "sefa_basis",
+    "statistics",
+    "truncate",
+]

@@ -1,6 +1,7 @@
 """The pipeline users call: photo -> faces -> align -> code -> style model -> picture."""
 
 from .batch import FileReport, stylize_files
-from .pipeline import Portrait, Portraits, Stylizer
+from .inversion import Encoding
+from .pipeline import Portrait, Portraits, Sample, Stylizer
 
-__all__ = ["FileReport", "Portrait", "Portraits", "Stylizer", "stylize_files"]
+__all__ = ["Encoding", "FileReport", "Portrait", "Portraits", "Sample", "Stylizer", "stylize_files"]

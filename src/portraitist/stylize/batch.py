@@ -115,10 +115,10 @@ def stylize_files(
 ) -> list[FileReport]:
     """Redraw a photo or a folder of photos into ``out``.
 
-    Pictures are named ``<stem>.<style>.png``; further faces ``<stem>.face2.<style>.png``. The report is written after
-    every photo, so that an interrupted run goes on where it stopped: a photo is finished when the report says so for
-    the same bytes and settings, and its pictures are there. A picture that no report vouches for is never replaced
-    unless ``options.overwrite`` is set.
+    Pictures are named ``<stem>.<style>.png``, further faces ``<stem>.face2.<style>.png``, further renderings
+    ``<stem>.<style>.sample1.png``. The report is written after every photo, so that an interrupted run goes on where it
+    stopped: a photo is finished when the report says so for the same bytes and settings, and its pictures are there. A
+    picture that no report vouches for is never replaced unless ``options.overwrite`` is set.
 
     Args:
         stylizer: What redraws.
@@ -155,14 +155,21 @@ def stylize_files(
 def pictures(portraits: Portraits, styles: Iterable[str], options: Options) -> Iterable[tuple[str, Pixels]]:
     """Yield (end of the file name, picture) for all that is written of one photo."""
     for style in styles:
-        if options.paste_back:
-            yield f".{style}{options.suffix}", portraits.pasted(style)
-            continue
-        for i, face in enumerate(portraits.faces):
-            number = f".face{i + 1}" if i else ""
-            yield f"{number}.{style}{options.suffix}", face.pictures[style]
+        for k in range(1 + len(portraits.faces[0].samples)):
+            end = f".{_end(style, k)}{options.suffix}"
+            if options.paste_back:
+                yield end, portraits.pasted(style, k)
+                continue
+            for i, face in enumerate(portraits.faces):
+                drawn = face.samples[k - 1].pictures if k else face.pictures
+                yield f".face{i + 1}{end}" if i else end, drawn[style]
     if options.sheet:
         yield f".sheet{options.suffix}", portraits.sheet()
+
+
+def _end(style: str, sample: int) -> str:
+    """Return what stands for one rendering in the names of files; 0 is the first."""
+    return f"{style}.sample{sample}" if sample else style
 
 
 class _Run:
@@ -209,7 +216,8 @@ class _Run:
 
     def _redraw(self, photo: Photo, data: bytes) -> tuple[int, list[str]]:
         options, styles = self.options, list(self.stylizer.generators)
-        for name in [f"{photo.stem}.{end}{options.suffix}" for end in (*styles, *["sheet"] * options.sheet)]:
+        ends = [_end(style, k) for style in styles for k in range(1 + self.stylizer.samples)]
+        for name in [f"{photo.stem}.{end}{options.suffix}" for end in (*ends, *["sheet"] * options.sheet)]:
             self._refuse_strangers(photo, name)  # before the work, as far as the names are known
         portraits = self.stylizer.stylize(data, which=options.which, aligned=options.aligned, size=options.size)
         made = {f"{photo.stem}{end}": picture for end, picture in pictures(portraits, styles, options)}

@@ -5,14 +5,15 @@ portraits = stylizer.stylize("me.jpg")
 write_image("me.toon3d.png", portraits.faces[0].pictures["toon3d"])
 stylizer.add("toon3d:0.6+charcoal:0.4")     # another style, or a mixture, on the same base
 again = stylizer.redraw(portraits.faces[0].aligned, code=portraits.faces[0].code)    # without a new inversion
+several = Stylizer.load(["toon3d"], encoding=Encoding(samples=4))       # faces[0].samples[0].pictures["toon3d"], ...
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import BinaryIO, Literal, Self, get_args
 
@@ -21,22 +22,33 @@ import torch
 
 from ..data.images import Pixels, crop_square, read_image, resize, to_array, to_tensor
 from ..data.sheet import beside
-from ..errors import NoFaceFound, UsageError
+from ..errors import NoFaceFound, NonFinite, UsageError
 from ..faces import AlignedFace, FaceFinder, MediaPipeFinder, align, paste
 from ..faces.align import check_photo, square_to_quad
-from ..invert import Inverter, Progress, Projection, Projector, portrait
+from ..invert import EncoderInverter, Inverter, Progress, Projection, portrait
 from ..io import registry
+from ..io.encoder_files import StoredEncoder, check_encoder_base
 from ..io.model_file import Model, generator_digest, load_model
 from ..losses.perceptual import PerceptualDistance
 from ..networks import Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
-from ..networks.features import DiscriminatorFeatures
 from ..spaces import WPlus
+from .inversion import Encoding, encoder_inverter, likeness, no_encoder, projector
 from .mixture import Mixture, Part, mixed
 
 Which = Literal["all", "largest"]
 # Below this a picture is enlarged, so that a small model gives something to look at.
 SMALLEST_PICTURE = 256
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One more rendering of a face."""
+
+    code: WPlus
+    """A code from the posterior of its encoder, [1, rows, w_dim]."""
+    pictures: Mapping[str, Pixels]
+    """Style -> picture, ``uint8 [S, S, 3]``."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +59,17 @@ class Portrait:
     """The crop that was inverted, and where it lies in the photo."""
     code: WPlus
     """Its code, [1, rows, w_dim]."""
-    reconstruction: Pixels
-    """What the base draws from the code: how well the face was understood."""
     pictures: Mapping[str, Pixels]
     """Style -> picture, ``uint8 [S, S, 3]``."""
+    samples: tuple[Sample, ...]
+    """Further renderings, where they were asked for."""
+    reconstruct: Callable[[], Pixels] = field(repr=False, compare=False)
+    """Draws the reconstruction."""
+
+    @cached_property
+    def reconstruction(self) -> Pixels:
+        """What the base draws from the code: how well the face was understood. Drawn when it is first asked for."""
+        return self.reconstruct()
 
 
 @dataclass(frozen=True)
@@ -61,18 +80,21 @@ class Portraits:
     faces: tuple[Portrait, ...]
     """The largest face first."""
 
-    def pasted(self, style: str) -> Pixels:
-        """Return the photo with every face redrawn in its place."""
+    def pasted(self, style: str, sample: int = 0) -> Pixels:
+        """Return the photo with every face redrawn in its place; ``sample`` counts further renderings from 1."""
         picture = self.photo
         for face in reversed(self.faces):  # the largest lies on top
-            picture = paste(picture, face.pictures[style], face.aligned)
+            drawn = face.samples[sample - 1].pictures if sample else face.pictures
+            picture = paste(picture, drawn[style], face.aligned)
         return picture
 
     def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:
-        """Return a sheet: per face the crop, the reconstruction and the picture in every style."""
-        rows = [
-            beside([face.aligned.image, face.reconstruction, *face.pictures.values()], height) for face in self.faces
-        ]
+        """Return a sheet: per face the crop, the reconstruction, the picture in every style, and those of samples."""
+        rows = []
+        for face in self.faces:
+            each = [face.pictures, *(sample.pictures for sample in face.samples)]
+            drawn = [picture for pictures in each for picture in pictures.values()]
+            rows.append(beside([face.aligned.image, face.reconstruction, *drawn], height))
         return np.concatenate(rows, axis=0)
 
 
@@ -86,15 +108,20 @@ class Stylizer:
         base: The model that knows faces; its discriminator measures likeness while inverting.
         styles: Name -> model fine-tuned from the base.
         finder: Finds faces; MediaPipe's bundled models when None.
-        inverter: Turns aligned faces into codes; optimisation as ``projection`` says when None.
-        projection: Settings of the optimisation; ``invert.portrait()`` when None.
+        inverter: Turns aligned faces into codes. When None, optimisation if a ``projection`` is given; else the encoder
+            of the base, and where none is known optimisation as ``invert.portrait()`` says.
+        projection: Settings of an optimisation.
+        encoder: The encoder, or its name, file or run folder; the known one of the base when None.
+        encoding: How the encoder is used; when given, there must be one.
         perceptual: What likeness is measured with; the discriminator of the base when None.
+        seed: Of the samples of an encoder, and of the default optimisation; a projection has its own.
         strength: Multiplies the weight of every style: 1 draws it as trained, 0 the base.
         device: ``cpu`` or ``cuda``.
         progress: Told of the steps of each inversion.
 
     Raises:
-        UsageError: A style belongs to another base.
+        UsageError: A style belongs to another base, or more than one way of inversion is asked for.
+        BadModel: The encoder was trained for another base.
 
     Attributes:
         generators: Name -> generator of each style held, in the order they came.
@@ -110,7 +137,10 @@ class Stylizer:
         finder: FaceFinder | None = None,
         inverter: Inverter | None = None,
         projection: Projection | None = None,
+        encoder: StoredEncoder | Path | str | None = None,
+        encoding: Encoding | None = None,
         perceptual: PerceptualDistance | None = None,
+        seed: int = 0,
         strength: float = 1.0,
         device: str = "cpu",
         progress: Progress | None = None,
@@ -122,8 +152,9 @@ class Stylizer:
         self.progress = progress
         self._finder = finder
         self._inverter = inverter
-        self._projection = projection or portrait()
-        self._perceptual = perceptual
+        self._projection, self._given_encoder, self._encoding = projection, encoder, encoding
+        self._perceptual, self.seed = perceptual, seed
+        self._check_way()
         self.generators = {}
         for name, style in styles.items():
             self.add(style, name=name)
@@ -192,14 +223,22 @@ class Stylizer:
     @property
     def settings(self) -> dict[str, object]:
         """What determines the pictures, beside the photo: for reports and for telling finished files."""
+        encoder, encoding = self.encoder, self._encoding or Encoding()
         return {
             "base": self.base.digest,
             "styles": {name: tensors_digest(g.state_dict()) for name, g in self.generators.items()},
             "finder": repr(self.finder),
-            "inverter": repr(self._inverter or self._projection),
+            "inverter": repr(self._inverter or self._projection or (encoding if encoder else self._optimisation)),
+            "seed": self.seed,
+            "encoder": "" if encoder is None else encoder.digest,
             "perceptual": "" if self._perceptual is None else [self._perceptual.name, self._perceptual.features.digest],
             "device": self.device,
         }
+
+    @property
+    def samples(self) -> int:
+        """How many further renderings of each face are drawn."""
+        return 0 if self._encoding is None else self._encoding.pictures
 
     def stylize(
         self,
@@ -250,15 +289,18 @@ class Stylizer:
     def redraw(self, crop: AlignedFace, size: int | None = None, *, code: WPlus | None = None) -> Portrait:
         """Invert one aligned face, unless its code is known already, and draw its code in every style.
 
+        Samples are drawn only where the face is inverted.
+
         Each face is worked on alone and by one thread, so that its pictures depend neither on its company nor on the
         machine's cores: sums in another order round otherwise, and the steps of an inversion amplify that.
         """
         with one_thread():
-            if code is None:
-                target = to_tensor(crop.image)[None].to(self.device)
-                code = self.inverter.invert(target, progress=self.progress).code
-            pictures = {name: self.draw(generator, code, size) for name, generator in self.generators.items()}
-            return Portrait(crop, code, self.draw(self.base.generator, code, size), pictures)
+            codes = self._codes(crop) if code is None else [code]
+            first, *others = (
+                Sample(c, {name: self.draw(generator, c, size) for name, generator in self.generators.items()})
+                for c in codes
+            )
+        return Portrait(crop, first.code, first.pictures, tuple(others), partial(self._reconstruct, first.code, size))
 
     def draw(self, generator: Generator, code: WPlus, size: int | None = None) -> Pixels:
         """Draw one code [1, rows, w_dim] with the stored noise."""
@@ -276,17 +318,58 @@ class Stylizer:
         """What turns aligned faces into codes."""
         if self._inverter is not None:
             return self._inverter
-        perceptual = self._perceptual
-        if perceptual is None:
-            if self.base.discriminator is None:
-                raise UsageError(
-                    f"The base '{self.base.header.name}' has no discriminator to measure likeness with.",
-                    "Give feature weights with --features.",
-                )
-            perceptual = PerceptualDistance(DiscriminatorFeatures(self.base.discriminator))
-        if isinstance(perceptual.features, torch.nn.Module):
-            perceptual.features.to(self.device)
-        return Projector(self.base.generator, perceptual, self._projection)
+        perceptual = likeness(self.base, self._perceptual)
+        if self._projection is None and self.encoder is not None:
+            return encoder_inverter(self.base, self.encoder, perceptual, self._encoding, seed=self.seed)
+        return projector(self.base, self._optimisation, perceptual, self.encoder)
+
+    @cached_property
+    def encoder(self) -> StoredEncoder | None:
+        """The encoder that takes part in inversions; None where none does.
+
+        Raises:
+            UsageError: One is needed and none is known.
+            BadModel: It was trained for another base.
+        """
+        if self._inverter is not None or (self._projection is not None and not self._projection.needs_encoder):
+            return None
+        found = self._given_encoder
+        if isinstance(found, StoredEncoder):
+            check_encoder_base(found.header, self.base)
+            return found
+        stored = registry.load_encoder_of(self.base, found)
+        if stored is None and (self._projection is not None or self._encoding is not None):
+            raise no_encoder(self.base)
+        return stored
+
+    def _reconstruct(self, code: WPlus, size: int | None) -> Pixels:
+        with one_thread():
+            return self.draw(self.base.generator, code, size)
+
+    @property
+    def _optimisation(self) -> Projection:
+        return self._projection or replace(portrait(), seed=self.seed)
+
+    def _codes(self, crop: AlignedFace) -> list[WPlus]:
+        """Invert one face: its code, and the samples that are drawn too."""
+        target = to_tensor(crop.image)[None].to(self.device)
+        how = self._encoding or Encoding()
+        simple = self._inverter is None and how.best == "mean" and not how.refine
+        if simple and isinstance(self.inverter, EncoderInverter):  # the codes alone, without a drawing to measure
+            return _finite(self.inverter.variants(target, self.samples))
+        return [self.inverter.invert(target, progress=self.progress).code]
+
+    def _check_way(self) -> None:
+        """Refuse more than one way of inversion."""
+        encodes = self._given_encoder is not None or self._encoding is not None
+        if self._inverter is not None and (encodes or self._projection is not None):
+            raise UsageError("An inverter has settings of its own.", "Leave out the projection and the encoder.")
+        if self._projection is None:
+            return
+        if self._encoding is not None or (encodes and not self._projection.needs_encoder):
+            raise UsageError(
+                "An encoder has no part in this optimisation.", "Choose the one or the other, or refine its code."
+            )
 
     @cached_property
     def _digest(self) -> str:
@@ -325,6 +408,12 @@ def whole(photo: Pixels, size: int) -> AlignedFace:
     corners = [(left, top), (left, top + side), (left + side, top + side), (left + side, top)]
     quad = np.array(corners, dtype=np.float64)
     return AlignedFace(resize(crop, size), quad, square_to_quad(quad, size))
+
+
+def _finite(codes: list[WPlus]) -> list[WPlus]:
+    if not all(torch.isfinite(code.data).all() for code in codes):
+        raise NonFinite("The encoder gave no numbers.", "Use another, or --method portrait.")
+    return codes
 
 
 def _bundled_styles() -> list[str]:

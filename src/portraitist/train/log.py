@@ -73,7 +73,9 @@ class RunLog:
         line = {"images": float(images), **{k: float(v) / self.counts[k] for k, v in self.sums.items()}, **extra}
         line["images_per_second"] = seen / max(seconds, 1e-9)
         self.since, self.sums, self.counts = (now, images), {}, {}
-        self.bar.set_postfix({k: f"{line[k]:.2f}" for k in ("loss_d", "loss_g", "ada_p") if k in line}, refresh=False)
+        self.bar.set_postfix(
+            {k: f"{line[k]:.2f}" for k in ("loss_d", "loss_g", "ada_p", "loss") if k in line}, refresh=False
+        )
         try:
             with (self.folder / STATS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({k: round(v, 6) for k, v in line.items()}) + "\n")

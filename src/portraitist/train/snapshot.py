@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -19,14 +19,34 @@ from torch import Tensor
 from ..errors import BadModel
 from ..files import write_bytes
 from ..networks.digest import tensors_digest
-from .state import TrainState
 
 KEY = "portraitist-snapshot"
 KEPT = 2
 log = logging.getLogger("portraitist")
 
 
-def write_snapshot(folder: Path, state: TrainState) -> Path:
+class State(Protocol):
+    """What can be kept in a snapshot."""
+
+    images: int
+    """Images seen: what snapshots are named and ordered by."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor of the state under one flat name each."""
+
+    def counters(self) -> dict[str, Any]:
+        """Return what is no tensor, as JSON holds it."""
+
+    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+        """Become the state that both describe.
+
+        Raises:
+            KeyError: A tensor is missing or unknown.
+            RuntimeError: One has another shape.
+        """
+
+
+def write_snapshot(folder: Path, state: State) -> Path:
     """Write the state as ``snapshot-<images>.safetensors`` and remove all but the newest two.
 
     Raises:
@@ -47,7 +67,7 @@ def snapshots(folder: Path) -> list[Path]:
     return sorted(folder.glob("snapshot-*.safetensors"))
 
 
-def resume(folder: Path, state: TrainState) -> Path | None:
+def resume(folder: Path, state: State) -> Path | None:
     """Restore the newest whole snapshot of a folder; a damaged one is skipped with a warning.
 
     Returns:
@@ -95,7 +115,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, header
 
 
-def _restore(path: Path, state: TrainState, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+def _restore(path: Path, state: State, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     try:
         state.restore(tensors, header["counters"])
     except (KeyError, RuntimeError) as error:

@@ -119,15 +119,11 @@ class TrainState:
 
     def random(self, seed: int, phase: int, path: int) -> torch.Generator:
         """Return the source of all random numbers of one phase and path of the step that begins now."""
-        word = hashlib.sha256(f"{seed}:{self.images}:{phase}:{path}".encode()).digest()[:7]
-        return torch.Generator().manual_seed(int.from_bytes(word, "big"))
+        return random_of(seed, self.images, phase, path)
 
     def follow(self, training: Training) -> None:
         """Move the average towards the generator by one step of ``batch`` images."""
-        half_life = training.ema_images
-        if training.ema_ramp:
-            half_life = min(half_life, max(self.images, training.batch) * training.ema_ramp)
-        keep = 0.5 ** (training.batch / max(half_life, 1e-8))
+        keep = decay(self.images, training.batch, training.ema_images, training.ema_ramp)
         with torch.no_grad():
             theirs = [p.data for p in self.generator.parameters()]
             torch._foreach_lerp_([p.data for p in self.average.parameters()], theirs, 1 - keep)
@@ -137,6 +133,19 @@ class TrainState:
 
     def _players(self) -> list[tuple[str, nn.Module, Adam]]:
         return [("G", self.generator, self.optimiser_g), ("D", self.discriminator, self.optimiser_d)]
+
+
+def random_of(*words: object) -> torch.Generator:
+    """Return a source of random numbers that belongs to these words and to no others."""
+    word = hashlib.sha256(":".join(map(str, words)).encode()).digest()[:7]
+    return torch.Generator().manual_seed(int.from_bytes(word, "big"))
+
+
+def decay(images: int, batch: int, half_life: float, ramp: float) -> float:
+    """Return what a moving average keeps of itself over a batch; with a ramp it is young while few images were seen."""
+    if ramp:
+        half_life = min(half_life, max(images, batch) * ramp)
+    return float(0.5 ** (batch / max(half_life, 1e-8)))
 
 
 def path_of(generator: Generator | MultiPathGenerator, path: int) -> Generator:

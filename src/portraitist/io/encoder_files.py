@@ -1,0 +1,282 @@
+"""Files of encoders: our own, and those of pSp, e4e and AgileGAN.
+
+Our own is a safetensors file that describes itself, as a model file does; its header names the base whose codes the
+encoder speaks. The others' ``encoder.pt`` is a file of ``torch.save`` with ``state_dict`` (``encoder.*``, and a decoder
+that is left out), ``opts`` and ``latent_avg``; widths, units and rows are read from the shapes. The names of tensors
+are the same in all, so one table serves; nothing in a file is ever executed.
+
+    stored = load_encoder("hvae.safetensors")
+    stored = read_foreign_encoder(Path("psp_ffhq_encode.pt"))
+    stored.encoder(photos).mu
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from ..errors import BadModel
+from ..networks.digest import tensors_digest
+from ..networks.encoder import STAGES, Encoder, EncoderAnatomy, EncoderKind
+from ..networks.identity import COUNTER
+from .foreign import size_of, tensors_of
+from .model_file import (
+    DEEPEST,
+    FORMAT,
+    WIDEST,
+    Model,
+    check_fit,
+    check_texts,
+    generator_digest,
+    read_described,
+    write_described,
+)
+from .pickles import open_torch
+
+PREFIX = "E."
+
+
+@dataclass(frozen=True)
+class EncoderHeader:
+    """What an encoder file says about itself."""
+
+    encoder: EncoderAnatomy
+    format: int = FORMAT
+    kind: Literal["encoder"] = "encoder"
+    name: str = ""
+    description: str = ""
+    base_name: str = ""
+    base_digest: str = ""
+    """Of the generator whose codes it gives; empty where that is not known."""
+    licence: str = ""
+    """SPDX identifier of the terms that the weights may be used under."""
+    credit: str = ""
+    """Who must be named wherever the file is passed on."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Settings of the training that made it."""
+    lineage: list[dict[str, Any]] = field(default_factory=list)
+    """Each training since the first: data, digest, images seen, device; or the file that it was read from."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoredEncoder:
+    """An encoder and what its file says about it."""
+
+    encoder: Encoder
+    header: EncoderHeader
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the names and values of all tensors."""
+        return tensors_digest(self.tensors())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all stored tensors under their names in the file."""
+        return {PREFIX + k: v for k, v in self.encoder.state_dict().items()}
+
+
+def save_encoder(path: Path | str, stored: StoredEncoder, *, half: bool = False, overwrite: bool = False) -> Path:
+    """Write an encoder whole, or leave what was there as it was; arguments as of :func:`.model_file.save_model`."""
+    header = replace(stored.header, encoder=stored.encoder.anatomy)
+    check_encoder_header(header)
+    return write_described(Path(path), stored.tensors(), asdict(header), half=half, overwrite=overwrite)
+
+
+def load_encoder(path: Path | str, *, base: Model | None = None) -> StoredEncoder:
+    """Read an encoder of our own layout.
+
+    Args:
+        path: File to read.
+        base: The model whose codes are wanted; an encoder of another base is refused.
+
+    Raises:
+        BadModel: The file is damaged, incomplete, of another kind, or belongs to another base.
+    """
+    path = Path(path)
+    header, tensors = read_described(path, _parse_header, ["encoder"])
+    check_fit(lambda: Encoder(header.encoder), tensors, PREFIX, path.name)
+    encoder = _filled(header.encoder, tensors, PREFIX)
+    if tensors:
+        raise BadModel(
+            f"{path.name} holds tensors that its anatomy does not know: {sorted(tensors)[:5]}.",
+            "Get the whole file from its author.",
+        )
+    if base is not None:
+        check_encoder_base(header, base)
+    return StoredEncoder(encoder, header)
+
+
+def read_encoder_header(path: Path | str) -> EncoderHeader:
+    """Read only what an encoder file says about itself."""
+    return read_described(Path(path), _parse_header, ["encoder"], contents=False)[0]
+
+
+def check_encoder_base(header: EncoderHeader, base: Model) -> None:
+    """Refuse a model whose generator is not the one that an encoder was trained for.
+
+    Raises:
+        BadModel: The sizes or the digest differ.
+    """
+    header.encoder.check_base(base.generator.anatomy)
+    if header.base_digest and header.base_digest != generator_digest(base):
+        raise BadModel(
+            f"The encoder '{header.name}' was trained for '{header.base_name}' (digest {header.base_digest[:12]}...), "
+            f"not for '{base.header.name}'.",
+            "Load the base that it names, or an encoder of this base.",
+        )
+
+
+def read_foreign_encoder(path: Path, *, base: Model | None = None) -> StoredEncoder:
+    """Read ``encoder.pt`` of pSp, e4e or AgileGAN.
+
+    Args:
+        path: File of ``torch.save``.
+        base: The model that its decoder is, where it is at hand: noted in the header, and its mean w stands in
+            for a ``latent_avg`` that the file lacks.
+
+    Raises:
+        BadModel: The file is damaged, or holds an encoder of another kind; tensors that are missing or unknown are
+            named.
+        UntrustedFile: The file asks for code to be run.
+    """
+    tree, what = open_torch(path), path.name
+    if not isinstance(tree, Mapping) or not isinstance(tree.get("state_dict"), Mapping):
+        raise BadModel(f"{what} holds no state_dict.", "Is this an encoder of pSp, e4e or AgileGAN?")
+    state = tensors_of(tree["state_dict"], f"{what}: state_dict")
+    parts = {k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")}
+    theirs = {k: v.float() for k, v in parts.items() if not k.endswith(COUNTER)}
+    options = _options(tree.get("opts"))
+    anatomy = _anatomy(theirs, options, what)
+    if base is not None:
+        anatomy.check_base(base.generator.anatomy)
+    if anatomy.kind == "w+":
+        theirs["latent_avg"] = _mean(tree.get("latent_avg"), options, anatomy, base, what)
+    check_fit(lambda: Encoder(anatomy), theirs, "", what)
+    bad = [k for k, v in theirs.items() if not torch.isfinite(v).all()]
+    if bad:
+        raise BadModel(f"{what} holds NaN or infinity in {bad[:5]}.", "Get the file again.")
+    encoder = _filled(anatomy, theirs, "")
+    if theirs:
+        raise BadModel(f"{what} holds tensors of another encoder: {sorted(theirs)[:5]}.", OTHER)
+    header = EncoderHeader(
+        anatomy,
+        base_name="" if base is None else base.header.name,
+        base_digest="" if base is None else generator_digest(base),
+        lineage=[{"converted": {"format": _program(anatomy), "tensors": len(parts)}}],
+    )
+    return StoredEncoder(encoder, header)
+
+
+OTHER = "Only the pyramid encoders of pSp, e4e and AgileGAN over an IR-SE backbone can be read."
+# By `encoder_type` in the options of a file; e4e's tensors have the names of pSp's.
+_RESIDUAL = {"GradualStyleEncoder": False, "VAEStyleEncoder": False, "Encoder4Editing": True}
+_HEADERS = TypeAdapter(EncoderHeader)
+
+
+def _parse_header(found: object) -> EncoderHeader:
+    header = _HEADERS.validate_python(found)
+    check_encoder_header(header)
+    return header
+
+
+def check_encoder_header(header: EncoderHeader) -> None:
+    """Refuse names and sizes that no file may have.
+
+    Raises:
+        BadModel: One is too long or too large, or a name is none.
+    """
+    check_texts((header.name, header.base_name), (header.description, header.licence, header.credit))
+    _check_sizes(header.encoder)
+
+
+def _check_sizes(anatomy: EncoderAnatomy) -> None:
+    largest = max(*anatomy.widths, anatomy.head_width, anatomy.dim)
+    if largest > WIDEST or max(*anatomy.units, anatomy.rows) > DEEPEST:
+        raise BadModel(f"An encoder of {largest} channels, {anatomy.units} units and {anatomy.rows} rows is too large.")
+
+
+def _filled(anatomy: EncoderAnatomy, tensors: dict[str, Tensor], prefix: str) -> Encoder:
+    """Build an encoder of tensors that fit, which are taken out of ``tensors``, without drawing random numbers."""
+    with torch.device("meta"):
+        encoder = Encoder(anatomy)
+    # Copies, because a tensor that lies in a file's own memory need not be aligned, and sums then round otherwise.
+    encoder.load_state_dict({k: tensors.pop(prefix + k).clone() for k in encoder.state_dict()}, assign=True)
+    return encoder.eval()
+
+
+def _options(found: object) -> Mapping[str, Any]:
+    if isinstance(found, argparse.Namespace):
+        return vars(found)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _anatomy(theirs: Mapping[str, Tensor], options: Mapping[str, Any], what: str) -> EncoderAnatomy:
+    """Read the sizes from the shapes; what e4e does differently only the options tell."""
+    made = str(options.get("encoder_type", "GradualStyleEncoder"))
+    if made not in _RESIDUAL:
+        raise BadModel(f"{what} holds an encoder of the kind {made[:80]}.", OTHER)
+    stem = size_of(theirs, "input_layer.0.weight", 0, what, OTHER)
+    names = [f"body.{k}.res_layer.1.weight" for k in range(_count(theirs, "body"))]
+    depths = [size_of(theirs, name, 0, what, OTHER) for name in names]
+    stages = [(width, len(list(run))) for width, run in groupby(depths)]
+    if len(stages) != STAGES:
+        raise BadModel(f"{what} has a backbone of {len(stages)} stages, {stages[:9]}, not {STAGES}.", OTHER)
+    size_of(theirs, "styles.0.convs.0.weight", 0, what, OTHER)
+    # Between two convolutions stands a rectifier, which has a number too.
+    halvings = [(_count(theirs, f"styles.{row}.convs") + 1) // 2 for row in range(_count(theirs, "styles"))]
+    first = halvings[0]
+    if halvings != sorted(halvings) or not 1 <= first <= 4 or halvings[-1] > first + 2:
+        raise BadModel(f"{what} has rows that halve their maps {halvings[:DEEPEST]} times.", OTHER)
+    levels = (halvings.count(first), halvings.count(first + 1), halvings.count(first + 2))
+    kind: EncoderKind = "w+"
+    if any(k.startswith("fc_mu.") for k in theirs):
+        kind = "hvae" if any(k.startswith("fc_var.") for k in theirs) else "z+"
+    anatomy = EncoderAnatomy(
+        kind,
+        16 << first,
+        levels,
+        dim=size_of(theirs, "styles.0.linear.weight", 0, what, OTHER),
+        widths=(stem, *(width for width, _ in stages)),
+        units=tuple(count for _, count in stages),
+        head_width=size_of(theirs, "styles.0.linear.weight", 1, what, OTHER),
+        residual_rows=_RESIDUAL[made],
+    )
+    _check_sizes(anatomy)
+    return anatomy
+
+
+def _count(theirs: Mapping[str, Tensor], owner: str) -> int:
+    """Return one more than the largest number that follows ``owner`` in a name; numbers of four digits are unknown."""
+    pattern = re.compile(re.escape(owner) + r"\.(\d{1,3})\.")
+    return max((int(found[1]) + 1 for name in theirs if (found := pattern.match(name))), default=0)
+
+
+def _mean(found: object, options: Mapping[str, Any], anatomy: EncoderAnatomy, base: Model | None, what: str) -> Tensor:
+    """Return what is added to the codes: the mean w in every row, or 0 where the options say so."""
+    if not options.get("start_from_latent_avg", True):
+        return torch.zeros(anatomy.rows, anatomy.dim)
+    if found is None and base is not None:
+        return base.generator.mean.data[0].cpu()
+    if not isinstance(found, Tensor) or tuple(found.shape) not in (
+        (anatomy.dim,),
+        (1, anatomy.dim),
+        (anatomy.rows, anatomy.dim),
+    ):
+        raise BadModel(f"{what} lacks latent_avg, the mean w that its codes are offsets from.", "Name its base too.")
+    return found.float().expand(anatomy.rows, anatomy.dim).clone()
+
+
+def _program(anatomy: EncoderAnatomy) -> str:
+    if anatomy.kind != "w+":
+        return "agilegan"
+    return "e4e" if anatomy.residual_rows else "psp"

@@ -1,0 +1,99 @@
+"""The IR-SE backbone: residual units with squeeze-and-excitation.
+
+Deng et al. 2019, "ArcFace", arXiv:1801.07698, Sec. 3.1 (the improved residual unit) with Hu et al. 2018,
+arXiv:1709.01507 (the excitation). The encoders of pSp, e4e and AgileGAN and the IR-SE50 face embedder share it;
+parameters are named as in their files: ``input_layer.*`` and ``body.{i}.*``.
+
+    body = units((64, 64, 128, 256, 512), (3, 4, 14, 3))        # IR-SE50
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SQUEEZE = 16
+"""Channels per channel of the bottleneck of an excitation."""
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation of [N, C, ...] without torch's counter of batches, which half precision cannot hold."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise by the batch in training, which moves the running statistics; by these otherwise."""
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training)
+
+
+class Excitation(nn.Module):
+    """Weigh each channel by what all channels are on average."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        narrow = max(1, width // SQUEEZE)
+        self.fc1 = nn.Conv2d(width, narrow, 1, bias=False)
+        self.fc2 = nn.Conv2d(narrow, width, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weigh [N, C, h, w]."""
+        y: Tensor = x * self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True)))).sigmoid()
+        return y
+
+
+class Unit(nn.Module):
+    """Normalise, convolve twice and excite, beside a shortcut; the first unit of a stage halves the side."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.shortcut_layer: nn.Sequential | None = None
+        if inputs != outputs:
+            shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.shortcut_layer = nn.Sequential(shortcut, BatchNorm(outputs))
+        self.res_layer = nn.Sequential(
+            BatchNorm(inputs),
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.PReLU(outputs),
+            nn.Conv2d(outputs, outputs, 3, stride, padding=1, bias=False),
+            BatchNorm(outputs),
+            Excitation(outputs),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn [N, I, h, w] into [N, O, h / stride, w / stride]."""
+        shortcut = x[:, :, :: self.stride, :: self.stride] if self.shortcut_layer is None else self.shortcut_layer(x)
+        y: Tensor = self.res_layer(x) + shortcut
+        return y
+
+
+def stem(width: int) -> nn.Sequential:
+    """Return the layer that sees the image; it keeps the side."""
+    return nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), BatchNorm(width), nn.PReLU(width))
+
+
+def units(widths: tuple[int, ...], counts: tuple[int, ...]) -> nn.Sequential:
+    """Return the units of all stages in a row.
+
+    Args:
+        widths: Channels of the stem and after each stage.
+        counts: Units of each stage.
+    """
+    return nn.Sequential(
+        *(
+            Unit(outputs if k else inputs, outputs, 1 if k else 2)
+            for (inputs, outputs), count in zip(pairwise(widths), counts, strict=True)
+            for k in range(count)
+        )
+    )
