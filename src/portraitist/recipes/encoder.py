@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from ..train.log import RunLog
 from ..train.signals import Interrupted, polite_stop
 from ..train.snapshot import resume, sweep, write_snapshot
 from .results import SAMPLES, all_of
-from .run import SNAPSHOTS, ImageBatches, passed
+from .run import SNAPSHOTS, ImageBatches, lineage, passed
 
 log = logging.getLogger("portraitist")
 
@@ -134,7 +133,7 @@ def train_encoder(
         header = dataclasses.replace(
             header,
             training=settings,
-            lineage=[_lineage(state, settings)],
+            lineage=[lineage(state.images, settings)],
             metrics={"held_out": measured(state.average, loss, held)},
         )
         return save_encoder(out / FILE, StoredEncoder(average, header), overwrite=True)
@@ -182,18 +181,6 @@ def _pairs(encoder: Encoder, loss: EncoderLoss, photos: Tensor) -> Tensor:
     """Return photos and, after each, what the base draws of its mean code."""
     drawn = loss.base.synthesis(encoder.styles_of(encoder(photos).mu, loss.base))
     return torch.stack([photos, drawn], 1).flatten(0, 1)
-
-
-def _lineage(state: EncoderState, settings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "base": settings["base"],
-        "data": settings["data"],
-        "images_seen": state.images,
-        "version": __version__,
-        "torch": torch.__version__,
-        "device": settings["device"],
-        "machine": platform.machine(),
-    }
 
 
 def _settings(

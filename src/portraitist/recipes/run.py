@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import logging
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -339,7 +339,7 @@ def _write(
     header = replace(
         told.about or Header(source.anatomies[0]),
         recipe=settings,
-        lineage=[*before, _lineage(state, source, settings)],
+        lineage=[*before, lineage(state.images, settings)],
     )
     findings = None
     if source.base is not None:
@@ -375,11 +375,12 @@ def _finished(generator: Generator, source: Source, training: Training) -> Gener
     return found
 
 
-def _lineage(state: TrainState, source: Source, settings: dict[str, Any]) -> dict[str, Any]:
+def lineage(images: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the header of a file keeps of a training that has seen ``images`` images."""
     return {
-        "base": "" if source.base is None else generator_digest(source.base),
+        "base": settings["base"],
         "data": settings["data"],
-        "images_seen": state.images,
+        "images_seen": images,
         "version": __version__,
         "torch": torch.__version__,
         "device": settings["device"],
