@@ -14,7 +14,10 @@ from portraitist.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = sorted(set(re.findall(r"^ {4}portraitist (.+?)(?:\s{2,}#.*|\s#.*)?$", README, re.MULTILINE)))
+PAGES = "\n".join([README, *(p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs").glob("*.md")))])
+COMMANDS = sorted(
+    set(re.findall(r"^ {4}portraitist (.+?)(?:\s{2,}#.*|\s#.*)?$", re.sub(r"\\\n\s*", "", PAGES), re.MULTILINE))
+)
 
 
 def test_the_readme_shows_commands() -> None:
@@ -23,11 +26,15 @@ def test_the_readme_shows_commands() -> None:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_and_option_of_the_readme_exists(line: str) -> None:
-    name, *words = shlex.split(line)
-    group = get_command(app)
-    commands = group.commands  # type: ignore[attr-defined]
-    assert name in commands, name
-    known = {option for parameter in commands[name].params for option in parameter.opts}
+    words = shlex.split(line)
+    command = get_command(app)
+    while commands := getattr(command, "commands", None):
+        name = words.pop(0) if words else ""
+        if name not in commands:
+            assert command.invoke_without_command and not words, name  # type: ignore[attr-defined]
+            break
+        command = commands[name]
+    known = {option for parameter in command.params for option in parameter.opts}
     assert [w for w in words if re.match(r"--?[a-z]", w) and w not in known] == []
 
 

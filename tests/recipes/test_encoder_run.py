@@ -86,6 +86,21 @@ def test_other_settings_are_refused(run: Path, base: Model, photos: ImageSet, si
         train_encoder(photos, run, make_model(seed=6), sizes, TRAINING, QUIET)
 
 
+def test_it_goes_on_from_another(
+    run: Path, base: Model, photos: ImageSet, sizes: EncoderAnatomy, tmp_path: Path
+) -> None:
+    first = load_encoder(run / "encoder.safetensors")
+    told, short = replace(QUIET, start=first), replace(TRAINING, images=4, learning_rate=1e-9, ema_ramp=0.0)
+    found = load_encoder(train_encoder(photos, tmp_path / "e", base, sizes, short, told))
+    torch.testing.assert_close(found.encoder.fc_mu.weight, first.encoder.fc_mu.weight)
+    assert [step["images_seen"] for step in found.header.lineage] == [32, 4]
+    assert found.header.training["start"] == first.digest
+    with pytest.raises(UsageError, match="other sizes"):
+        train_encoder(photos, tmp_path / "f", base, replace(sizes, head_width=16), short, told)
+    with pytest.raises(BadModel):
+        train_encoder(photos, tmp_path / "g", make_model(seed=6), sizes, short, told)
+
+
 def test_a_signal_leaves_a_snapshot(
     base: Model, photos: ImageSet, sizes: EncoderAnatomy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,10 @@ def train(
     base: Annotated[
         str, typer.Option("--base", help="Model whose codes are wanted: name, file or run folder.")
     ] = "faces",
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Encoder to go on from: name, file or run folder; its kind and sizes are taken."),
+    ] = None,
     kind: Annotated[
         str,
         typer.Option(
@@ -119,14 +123,16 @@ def train(
     """
     from dataclasses import asdict, replace
 
-    from ..io.encoder_files import EncoderHeader, check_encoder_header
+    from ..io import registry
+    from ..io.encoder_files import EncoderHeader, check_encoder_header, load_encoder
     from ..io.identity_files import load_identity
     from ..recipes.encoder import EncoderSettings, train_encoder
     from ..train.encoder import PRESETS, Preset
 
     model = _base(base)
     assert model is not None
-    anatomy = _sizes(model, kind, size, widths, units, equal_rows)
+    first = None if start is None else load_encoder(registry.find_encoder(start), base=model)
+    anatomy = _sizes(model, kind, size, widths, units, equal_rows) if first is None else first.encoder.anatomy
     about = EncoderHeader(anatomy, name=name, licence=licence, credit=credit)
     check_encoder_header(about)
     training = replace(PRESETS[options.choice(preset, Preset, "preset")](), seed=seed)
@@ -140,6 +146,7 @@ def train(
         about,
         options.perceptual(features, lpips),
         None if identity is None else load_identity(identity),
+        first,
         options.device(device),
     )
     typer.echo(train_encoder(pictures, out, model, anatomy, training, told))

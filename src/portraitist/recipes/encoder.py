@@ -18,7 +18,7 @@ from torch import Tensor
 from .. import __version__
 from ..data import ImageSet
 from ..errors import UsageError
-from ..io.encoder_files import EncoderHeader, StoredEncoder, check_encoder_header, save_encoder
+from ..io.encoder_files import EncoderHeader, StoredEncoder, check_encoder_base, check_encoder_header, save_encoder
 from ..io.model_file import Model, generator_digest
 from ..losses.perceptual import PerceptualDistance
 from ..networks.encoder import Encoder, EncoderAnatomy, new_encoder
@@ -51,6 +51,8 @@ class EncoderSettings:
     """The perceptual distance; that of the base's discriminator when None."""
     persons: Identity | None = None
     """Tells persons apart; the base's discriminator when None, which is a weak judge of that."""
+    start: StoredEncoder | None = None
+    """An encoder of the same base and sizes to go on from; new weights when None."""
     device: str = "cpu"
     quiet: bool = False
     """Show no progress bar."""
@@ -92,6 +94,10 @@ def train_encoder(
     )
     check_encoder_header(header)
     anatomy.check_base(base.generator.anatomy)
+    if told.start is not None:
+        check_encoder_base(told.start.header, base)
+        if told.start.encoder.anatomy != anatomy:
+            raise UsageError("The encoder to go on from has other sizes.", "Give its own, or begin anew.")
     if photos.resolution != base.generator.anatomy.resolution:
         raise UsageError(
             f"The photos have {photos.resolution} pixels and the base {base.generator.anatomy.resolution}.",
@@ -108,7 +114,7 @@ def train_encoder(
         settle(out, settings, may_change=MAY_CHANGE)
         for folder in (out, out / SAMPLES):
             sweep(folder)
-        state = EncoderState.start(_new(anatomy, base, training.seed), training)
+        state = EncoderState.start(_first(anatomy, base, training.seed, told), training)
         used = resume(out / SNAPSHOTS, state)
         if used is not None:
             log.info("continuing from %s", used.name)
@@ -130,10 +136,11 @@ def train_encoder(
         if asked.number is not None:
             raise Interrupted(asked.number)
         average = copy.deepcopy(state.average).cpu().eval()
+        before = [] if told.start is None else told.start.header.lineage
         header = dataclasses.replace(
             header,
             training=settings,
-            lineage=[lineage(state.images, settings)],
+            lineage=[*before, lineage(state.images, settings)],
             metrics={"held_out": measured(state.average, loss, held)},
         )
         return save_encoder(out / FILE, StoredEncoder(average, header), overwrite=True)
@@ -147,7 +154,9 @@ def measured(encoder: Encoder, loss: EncoderLoss, photos: Tensor | None) -> dict
     return {f"held_out_{name}": float(value) for name, value in loss(encoder, photos, None).items()}
 
 
-def _new(anatomy: EncoderAnatomy, base: Model, seed: int) -> Encoder:
+def _first(anatomy: EncoderAnatomy, base: Model, seed: int, told: EncoderSettings) -> Encoder:
+    if told.start is not None:
+        return copy.deepcopy(told.start.encoder).to(told.device).requires_grad_(True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return new_encoder(anatomy, base.generator)
@@ -196,6 +205,7 @@ def _settings(
         **dataclasses.asdict(training),
         "encoder": dataclasses.asdict(anatomy),
         "base": generator_digest(base),
+        "start": "" if told.start is None else told.start.digest,
         "data": {"digest": photos.digest, "count": len(photos)},
         "looks": {"name": loss.looks.name, "digest": loss.looks.features.digest},
         "persons": None if persons is None else {"name": persons.name, "digest": persons.digest},
