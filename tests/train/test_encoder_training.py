@@ -17,7 +17,14 @@ from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.encoder import EncoderAnatomy, EncoderKind, new_encoder
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.identity import DiscriminatorIdentity
-from portraitist.train.encoder import EncoderLoss, EncoderState, EncoderTraining, agilegan, fit_encoder, psp
+from portraitist.train.encoder import (
+    EncoderLoss,
+    EncoderState,
+    EncoderTraining,
+    agilegan,
+    fit_encoder,
+    psp,
+)
 from tests.conftest import make_model
 
 KINDS: tuple[EncoderKind, ...] = ("hvae", "vae", "z+", "w+")
@@ -125,7 +132,8 @@ def test_what_all_posteriors_share_is_penalised(base: Model) -> None:
     with torch.no_grad():
         found, plain = loss(encoder, photos, None), loss_of(base)(encoder, photos, None)
         mu = encoder(photos).mu
-    assert found["centre"] == pytest.approx(float(mu.mean(0).square().sum()))
+    expected = mu[:2].mean(0).square().sum() + mu[2:].mean(0).square().sum()  # two photos, two samples of the base
+    assert found["centre"] == pytest.approx(float(expected))
     assert float(found["loss"]) == pytest.approx(float(plain["loss"] + 2 * found["centre"]))
     assert "centre" not in loss(start(base, "w+").encoder.eval(), photos, None)
 

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -132,8 +133,12 @@ def plot_codes(found: Comparison, *, panel: float = 2.6) -> bytes:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         figure = Figure(figsize=(panel * width, (panel + 0.25) * height), dpi=150, layout="constrained")
+        first: Any = None
         for k, (name, points) in enumerate(zip(ways, places, strict=True)):
-            axes = figure.add_subplot(height, width, k + 1, aspect="equal", xticks=[], yticks=[])
+            axes = figure.add_subplot(
+                height, width, k + 1, aspect="equal", xticks=[], yticks=[], sharex=first, sharey=first
+            )
+            first = first or axes
             axes.set_title(name, fontsize=9)
             axes.scatter(*_xy(prior), s=3, color="#b4b4b4", linewidths=0)
             axes.scatter(*_xy(points), s=9, color="#c4412a", linewidths=0)

@@ -53,11 +53,11 @@ class EncoderTraining:
     kl_weight: float = 5e-4
     """Of the divergence from the prior, summed over rows and entries; without meaning where there is no posterior."""
     centre_weight: float = 0.0
-    """Of the squared mean of the batch's posterior means, summed over rows and entries. The mapping network looks at
-    the direction of a latent only, so an encoder can quiet the noise of its posterior by a large part that all photos
-    share, which the divergence alone hardly forbids; all codes then lie to one side of the prior. Matching the first
-    moment of all posteriors together forbids it (after Zhao et al. 2019, "InfoVAE", arXiv:1706.02262). AgileGAN has
-    no such term."""
+    """Of the squared mean of the batch's posterior means, summed over rows and entries, of photos and of samples. The
+    mapping network looks at the direction of a latent only, so an encoder can quiet the noise of its posterior by a
+    large part that all photos share, which the divergence alone hardly forbids; all codes then lie to one side of the
+    prior. Matching the first moment of all posteriors together forbids it (after Zhao et al. 2019, "InfoVAE",
+    arXiv:1706.02262). AgileGAN has no such term."""
     samples: float = 0.0
     """Share of each batch that the base draws itself; the rest are photos. Few photos teach an encoder by heart."""
     ema_images: float = 10_000.0
@@ -162,7 +162,12 @@ class EncoderLoss:
         if training.kl_weight and encoded.logvar is not None:
             terms["kl"] = training.kl_weight, kl_divergence(encoded.mu, encoded.logvar)
         if training.centre_weight and encoded.logvar is not None:
-            terms["centre"] = training.centre_weight, encoded.mu.mean(0).square().sum()
+            # Each source by itself: they could lie to opposite sides.
+            sources = encoded.mu.split([min(training.photos, len(photos)), max(len(photos) - training.photos, 0)])
+            terms["centre"] = (
+                training.centre_weight,
+                torch.stack([x.mean(0).square().sum() for x in sources if len(x)]).sum(),
+            )
         total = torch.stack([weight * value for weight, value in terms.values()]).sum()
         return {"loss": total, **{name: value for name, (_, value) in terms.items()}}
 
