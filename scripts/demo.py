@@ -1,6 +1,6 @@
 """Redraw a photo and a made-up face in every bundled style: the demonstration of the README.
 
-Writes into the folder given: the photo (Eileen Collins, NASA, public domain, from scikit-image), a face drawn by the
+Codes come from the bundled encoder and 20 steps of refinement. Writes into the folder given: the photo (Eileen Collins, NASA, public domain, from scikit-image), a face drawn by the
 bundled base, their pictures in each style, and a sheet of all.
 
     python scripts/demo.py out/demo
@@ -20,16 +20,17 @@ from portraitist.data.images import to_array, write_image
 from portraitist.networks import Generator
 from portraitist.ops.memory import keep_heap
 from portraitist.spaces import Z, truncate
-from portraitist.stylize import Stylizer
+from portraitist.stylize import Encoding, Stylizer
 
 MADE_UP = 8
+STEPS = 20
 HEIGHT = 256
 
 
 def main(out: Path) -> None:
     start = time.monotonic()
     keep_heap()
-    stylizer = Stylizer.load()
+    stylizer = Stylizer.load(encoding=Encoding(refine=STEPS))
     photo = write_image(out / "astronaut.png", np.asarray(astronaut()))
     rows = [portrait(stylizer, photo, aligned=False)]
     made_up = write_image(out / "made-up.png", draw_face(stylizer.base.generator, MADE_UP))

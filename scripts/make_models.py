@@ -62,7 +62,7 @@ STYLES = (
 # of 128, and with it little of the photo is left in them. First the encoder learns to see, then to keep near the prior.
 ENCODER = replace(agilegan(), samples=0.5, identity_part=0.25)
 SEE = replace(ENCODER, images=132_128, kl_weight=5e-5)
-SETTLE = replace(ENCODER, images=40_000, kl_weight=5e-5, centre_weight=3e-3)
+SETTLE = replace(ENCODER, images=24_000, kl_weight=5e-5, centre_weight=5e-4)
 
 
 def main() -> None:

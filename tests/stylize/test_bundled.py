@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from skimage.data import astronaut
 
+from portraitist.data import to_array
 from portraitist.faces import MediaPipeFinder
-from portraitist.invert import portrait
+from portraitist.invert import Projection, portrait
 from portraitist.io import registry
+from portraitist.io.encoder_files import load_encoder
 from portraitist.stylize import Stylizer, stylize_files
 from portraitist.stylize.batch import Options
+from portraitist.stylize.pipeline import whole
 
 LIMIT = 12_000_000
 
@@ -27,7 +31,8 @@ def test_a_base_and_two_styles_ship_within_the_limit() -> None:
     found = registry.entries()
     kinds = [e.header.kind for e in found]
     assert kinds.count("model") == 1 and kinds.count("style-pack") >= 2
-    assert sum(e.path.stat().st_size for e in found) <= LIMIT
+    files = [e.path for e in (*found, *registry.encoders())]
+    assert sum(path.stat().st_size for path in files) <= LIMIT
 
 
 @pytest.mark.parametrize("name", [e.name for e in registry.entries() if e.where == "bundled"])
@@ -41,8 +46,34 @@ def test_each_says_where_it_comes_from_and_loads(name: str) -> None:
     registry.load(name)
 
 
-def test_a_real_photo_keeps_its_pose_in_every_style() -> None:
-    stylizer = Stylizer.load(projection=replace(portrait(), steps=100))
+def test_the_encoder_of_the_base_ships_too() -> None:
+    (entry,) = registry.encoders()
+    header = entry.header
+    assert entry.where == "bundled" and registry.file_sha256(entry.path) == entry.sha256
+    assert header.encoder.kind == "hvae" and header.name == entry.name
+    assert header.licence and header.credit and header.description
+    assert header.lineage and all(s["images_seen"] > 0 and s["data"]["digest"] for s in header.lineage)
+    base = registry.load(header.base_name)
+    stored = registry.load_encoder_of(base)
+    assert stored is not None and stored.digest == load_encoder(entry.path, base=base).digest
+
+
+def test_the_encoder_knows_a_face_from_others() -> None:
+    """What it makes of two crops of a photo is more alike than what it makes of another face."""
+    stylizer = Stylizer.load(["toon3d"])
+    base = stylizer.base.generator
+    photo = stylizer.crops(np.asarray(astronaut()), "largest", 64)[0]
+    drawn = to_array(base(torch.randn(4, base.anatomy.z_dim, generator=torch.Generator().manual_seed(8))))
+    faces = [photo.image, *drawn]
+    codes = [stylizer.redraw(whole(face, 64)).code for face in faces]
+    again = [stylizer.redraw(whole(stylizer.draw(base, code, 64), 64)).code for code in codes]
+    apart = torch.tensor([[float((a.data - b.data).norm()) for b in codes] for a in again])
+    assert apart.argmin(1).tolist() == list(range(len(faces)))
+
+
+@pytest.mark.parametrize("way", [{}, {"projection": replace(portrait(), steps=100)}], ids=["encoder", "portrait"])
+def test_a_real_photo_keeps_its_pose_in_every_style(way: dict[str, Projection]) -> None:
+    stylizer = Stylizer.load(**way)
     photo = np.asarray(astronaut())
     face = stylizer.stylize(photo, which="largest").faces[0]
     assert len(face.pictures) >= 2
