@@ -1,7 +1,8 @@
 """Redraw a photo and a made-up face in every bundled style: the demonstration of the README.
 
-Codes come from the bundled encoder and 20 steps of refinement. Writes into the folder given: the photo (Eileen Collins, NASA, public domain, from scikit-image), a face drawn by the
-bundled base, their pictures in each style, and a sheet of all.
+Codes come from the bundled encoder and 20 steps of refinement. Writes into the folder given: the photo (Eileen Collins,
+NASA, public domain, from scikit-image), a face drawn by the bundled base, their pictures in each style, and a sheet of
+all.
 
     python scripts/demo.py out/demo
 """
