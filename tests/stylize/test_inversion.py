@@ -12,7 +12,7 @@ import torch
 
 from portraitist.data.images import to_array, to_tensor, write_image
 from portraitist.errors import BadModel, NonFinite, UsageError
-from portraitist.invert import EncoderInverter, Projector, image2stylegan, in_domain, medoid, portrait
+from portraitist.invert import EncoderInverter, Projector, image2stylegan, in_domain, medoid, portrait, refine
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.stylize import Encoding, Portrait, Stylizer, stylize_files
@@ -103,7 +103,8 @@ def test_the_medoid_is_one_of_the_samples_and_drawn_alone(make: Make, tiny_model
 def test_refinement_goes_on_from_the_encoders_code(make: Make) -> None:
     mean, refined = only(make()), only(make(encoding=Encoding(refine=3)))
     moved = (refined.code.data - mean.code.data).abs()
-    assert 0 < moved.max() < 0.5
+    # Adam's first steps are no longer than the learning rate: the code is still near the encoder's.
+    assert 0 < moved.max() <= 3.1 * refine(3).learning_rate
     inverter = make(encoding=Encoding(refine=3)).inverter
     assert isinstance(inverter, EncoderInverter) and inverter.projector is not None
     assert inverter.projector.settings.steps == 3

@@ -89,7 +89,10 @@ def refine(steps: int = 20) -> Projection:
 
     Give the code to ``invert(start=)``. It is the first that is looked at, so the total loss never rises.
     """
-    return replace(portrait(), steps=steps, ramp_up=0.0, ramp_down=0.5, code_noise=0.0)
+    # So few steps must be large ones, but a handful has none to correct itself with. The penalties pull the code to the
+    # prior while it gets more like the photo.
+    rate = min(0.03 * steps, 0.3)
+    return replace(portrait(), steps=steps, learning_rate=rate, ramp_up=0.0, ramp_down=0.3, code_noise=0.0)
 
 
 def stylegan2() -> Projection:
