@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -118,6 +119,30 @@ def test_a_new_encoder_starts_at_the_prior_or_around_the_mean(base: Generator) -
             head.linear.weight.zero_()
         assert torch.equal(encoder(photos(2)).mu, base.mean.data.expand(2, -1, -1))
     assert not torch.equal(around, base.mean.data.expand(2, -1, -1))
+
+
+@pytest.mark.parametrize("kind", ("hvae", "vae", "z+"))
+def test_standardised_means_have_the_moments_of_the_prior(base: Generator, kind: EncoderKind) -> None:
+    torch.manual_seed(0)
+    sizes = replace(small(BASE, kind), widths=(8,) * 5, units=(1,) * 4, head_width=8, standardised=True)
+    encoder = new_encoder(sizes, base)
+    torch.nn.init.normal_(encoder.fc_mu.weight, std=100.0)  # far above the floor of the variance
+    images = torch.randn(16, 3, 32, 32)
+    mu = encoder(images).mu
+    torch.testing.assert_close(mu.mean(0), torch.zeros_like(mu[0]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(mu.std(0, unbiased=False), torch.ones_like(mu[0]), atol=1e-2, rtol=0)
+    with torch.no_grad():
+        for _ in range(300):
+            encoder(images)  # the statistics come to rest
+    encoder.eval()
+    alone = torch.cat([encoder(image[None]).mu for image in images[:4]])
+    torch.testing.assert_close(alone, encoder(images).mu[:4], atol=1e-4, rtol=1e-4)
+    assert encoder(images).mu.mean(0).abs().max() < 0.1  # one by one as together, and centred still
+
+
+def test_codes_of_w_plus_are_not_standardised() -> None:
+    with pytest.raises(BadModel, match="not standardised"):
+        replace(small(BASE, "w+"), standardised=True)
 
 
 def test_the_rows_of_e4e_are_offsets_from_the_first(base: Generator) -> None:

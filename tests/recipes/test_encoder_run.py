@@ -97,8 +97,10 @@ def test_it_goes_on_from_another(
     assert found.header.training["start"] == first.digest
     with pytest.raises(UsageError, match="other sizes"):
         train_encoder(photos, tmp_path / "f", base, replace(sizes, head_width=16), short, told)
-    with pytest.raises(BadModel):
-        train_encoder(photos, tmp_path / "g", make_model(seed=6), sizes, short, told)
+    other, standard = make_model(seed=6), replace(sizes, standardised=True)
+    moved = load_encoder(train_encoder(photos, tmp_path / "g", other, standard, short, told))
+    torch.testing.assert_close(moved.encoder.fc_mu.weight, first.encoder.fc_mu.weight)
+    assert moved.header.base_digest == generator_digest(other) and moved.encoder.anatomy.standardised
 
 
 def test_a_signal_leaves_a_snapshot(

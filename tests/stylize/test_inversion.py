@@ -15,9 +15,9 @@ from portraitist.errors import BadModel, NonFinite, UsageError
 from portraitist.invert import EncoderInverter, Projector, image2stylegan, in_domain, medoid, portrait, refine
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
+from portraitist.recipes.looks import likeness
 from portraitist.stylize import Encoding, Portrait, Stylizer, stylize_files
 from portraitist.stylize.batch import Options
-from portraitist.stylize.inversion import likeness
 from tests.conftest import make_model
 from tests.stylize.test_pipeline import ONE, TWO, Pixels
 from tests.stylize.tiny_encoders import make_encoder
@@ -84,7 +84,7 @@ def test_samples_are_seeded_renderings_beside_the_mean(make: Make) -> None:
         assert len(face.samples) == n
         assert np.array_equal(face.pictures["wild"], mean.pictures["wild"])
     for one, two in zip(faces[2].samples, faces[4].samples, strict=False):
-        assert torch.equal(one.code.data, two.code.data)
+        assert torch.equal(one.codes["wild"].data, two.codes["wild"].data)
         assert np.array_equal(one.pictures["wild"], two.pictures["wild"])
     assert len({p.tobytes() for p in (mean.pictures["wild"], *(s.pictures["wild"] for s in faces[4].samples))}) == 5
     other = only(make(encoding=Encoding(samples=1), seed=4))
@@ -94,7 +94,7 @@ def test_samples_are_seeded_renderings_beside_the_mean(make: Make) -> None:
 def test_the_medoid_is_one_of_the_samples_and_drawn_alone(make: Make, tiny_model: Model) -> None:
     several = only(make(encoding=Encoding(samples=4), seed=3))
     best = only(make(encoding=Encoding(best="medoid", samples=4), seed=3))
-    codes = torch.cat([several.code.data, *(s.code.data for s in several.samples)])
+    codes = torch.cat([several.code.data, *(s.codes["wild"].data for s in several.samples)])
     with torch.no_grad():
         number = medoid(tiny_model.generator.synthesis(codes), likeness(tiny_model))
     assert best.samples == () and torch.equal(best.code.data[0], codes[number])

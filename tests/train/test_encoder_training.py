@@ -124,20 +124,6 @@ def test_only_a_posterior_is_held_to_the_prior(base: Model, kind: EncoderKind) -
         assert found["kl"] == 0  # the heads begin at 0: at the prior itself
 
 
-def test_what_all_posteriors_share_is_penalised(base: Model) -> None:
-    loss, encoder = loss_of(base, replace(TINY, centre_weight=2.0)), start(base, "hvae").encoder.eval()
-    photos = Photos(base, 4).at(0)
-    torch.nn.init.normal_(encoder.fc_mu.weight, std=0.3)
-    torch.nn.init.constant_(encoder.fc_mu.bias, 0.5)
-    with torch.no_grad():
-        found, plain = loss(encoder, photos, None), loss_of(base)(encoder, photos, None)
-        mu = encoder(photos).mu
-    expected = mu[:2].mean(0).square().sum() + mu[2:].mean(0).square().sum()  # two photos, two samples of the base
-    assert found["centre"] == pytest.approx(float(expected))
-    assert float(found["loss"]) == pytest.approx(float(plain["loss"] + 2 * found["centre"]))
-    assert "centre" not in loss(start(base, "w+").encoder.eval(), photos, None)
-
-
 def test_some_persons_of_a_batch_are_those_that_come_first(base: Model) -> None:
     some, photos = loss_of(base, replace(TINY, identity_part=0.5)), Photos(base, 4).at(0)
     encoder, whole = start(base, "w+").encoder.eval(), loss_of(base)

@@ -104,6 +104,13 @@ def train(
     equal_rows: Annotated[
         bool, typer.Option("--equal-rows", help="A third of the rows from each level, instead of 3, 4 and the rest.")
     ] = False,
+    standardised: Annotated[
+        bool,
+        typer.Option(
+            "--standardised",
+            help="Hold the mean codes of all photos together to the prior's mean and deviation: nearer to the prior.",
+        ),
+    ] = False,
     images: Annotated[int | None, typer.Option(min=1, help="Pictures to show in all.")] = None,
     features: options.Features = None,
     lpips: options.Lpips = None,
@@ -131,8 +138,9 @@ def train(
 
     model = _base(base)
     assert model is not None
-    first = None if start is None else load_encoder(registry.find_encoder(start), base=model)
-    anatomy = _sizes(model, kind, size, widths, units, equal_rows) if first is None else first.encoder.anatomy
+    first = None if start is None else load_encoder(registry.find_encoder(start))
+    sizes = first.encoder.anatomy if first else _sizes(model, kind, size, widths, units, equal_rows)
+    anatomy = replace(sizes, standardised=sizes.standardised or standardised)
     about = EncoderHeader(anatomy, name=name, licence=licence, credit=credit)
     check_encoder_header(about)
     training = replace(PRESETS[options.choice(preset, Preset, "preset")](), seed=seed)

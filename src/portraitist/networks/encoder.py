@@ -34,12 +34,14 @@ from ..spaces import WPlus, ZPlus
 from .anatomy import GeneratorAnatomy, resolutions
 from .features import resized
 from .generator import Generator
-from .irse import stem, units
+from .irse import BatchNorm, stem, units
 from .layers import Linear, channels_last
 
 EncoderKind = Literal["w+", "hvae", "vae", "z+"]
 SMALLEST_INPUT, LARGEST_INPUT = 16, 256
 STAGES = 4
+# Of the running statistics of posterior means: a hundred entries of every row want more than a few batches.
+MOMENTUM = 0.02
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ class EncoderAnatomy:
     """Channels of the convolutions that turn a map into a row."""
     residual_rows: bool = False
     """Every row but the first is an offset from the first (Tov et al. 2021, "e4e", arXiv:2102.02766, Sec. 4.1)."""
+    standardised: bool = False
+    """The means of the posteriors have, over all photos, the mean 0 and the deviation 1 of the prior in every entry
+    (after Zhu et al. 2020, "A Batch Normalized Inference Network Keeps the KL Vanishing Away", arXiv:2004.12585). The
+    mapping network looks at the direction of a latent only, so an encoder can quiet the noise of its posterior by a
+    large part that all photos share, which the divergence alone hardly forbids; all codes then lie to one side of the
+    prior. AgileGAN has no such thing."""
 
     def __post_init__(self) -> None:
         for name in ("levels", "widths", "units"):
@@ -73,6 +81,8 @@ class EncoderAnatomy:
             )
         if len(self.widths) != STAGES + 1 or len(self.units) != STAGES or min(*self.widths, *self.units) < 1:
             raise BadModel(f"An encoder has a stem and {STAGES} stages, not {self.widths} and {self.units}.")
+        if self.standardised and self.kind == "w+":
+            raise BadModel("Codes of W+ are not standardised: their prior is no normal distribution.")
         if len(self.levels) != 3 or min(self.levels) < 0 or min(self.rows, self.dim, self.head_width) < 1:
             raise BadModel(f"An encoder needs three levels of rows and positive sizes, not {self}.")
 
@@ -183,9 +193,13 @@ class Encoder(nn.Module):
             self.register_buffer("latent_avg", torch.zeros(anatomy.rows, anatomy.dim))
         else:
             self.fc_mu = nn.Linear(anatomy.dim, anatomy.dim)
+        if anatomy.standardised:
+            own = 1 if anatomy.kind == "vae" else anatomy.rows
+            self.standard = BatchNorm(own * anatomy.dim, affine=False, momentum=MOMENTUM)
         if anatomy.variational:
             self.fc_var = nn.Linear(anatomy.dim, anatomy.dim)
-            for head in (self.fc_mu, self.fc_var):  # training starts at the prior itself
+            # Training starts at the prior itself; means that are standardised cannot all be 0.
+            for head in (self.fc_var,) if anatomy.standardised else (self.fc_mu, self.fc_var):
                 nn.init.zeros_(head.weight)
                 nn.init.zeros_(head.bias)
 
@@ -196,7 +210,10 @@ class Encoder(nn.Module):
             return Encoded(codes + self.latent_avg)
         if self.anatomy.kind == "vae":
             codes = codes.mean(1, keepdim=True)
-        return Encoded(self.fc_mu(codes), self.fc_var(codes) if self.anatomy.variational else None)
+        mu = self.fc_mu(codes)
+        if self.anatomy.standardised:
+            mu = self.standard(mu.flatten(1)).view_as(mu)
+        return Encoded(mu, self.fc_var(codes) if self.anatomy.variational else None)
 
     def codes(self, latents: Tensor) -> WPlus | ZPlus:
         """Wrap latents [N, rows or 1, dim], as :class:`Encoded` has them, in the space where they live."""

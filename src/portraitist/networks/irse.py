@@ -25,16 +25,19 @@ class BatchNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, affine: bool = True, momentum: float = 0.1) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(width)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(width)) if affine else None
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise by the batch in training, which moves the running statistics; by these otherwise."""
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum
+        )
 
 
 class Excitation(nn.Module):

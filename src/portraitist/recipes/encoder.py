@@ -18,17 +18,17 @@ from torch import Tensor
 from .. import __version__
 from ..data import ImageSet
 from ..errors import UsageError
-from ..io.encoder_files import EncoderHeader, StoredEncoder, check_encoder_base, check_encoder_header, save_encoder
+from ..io.encoder_files import EncoderHeader, StoredEncoder, check_encoder_header, save_encoder
 from ..io.model_file import Model, generator_digest
 from ..losses.perceptual import PerceptualDistance
 from ..networks.encoder import Encoder, EncoderAnatomy, new_encoder
-from ..networks.features import DiscriminatorFeatures
 from ..networks.identity import DiscriminatorIdentity, Identity
 from ..train.encoder import EncoderLoss, EncoderState, EncoderTraining, fit_encoder
 from ..train.folder import locked, settle
 from ..train.log import RunLog
 from ..train.signals import Interrupted, polite_stop
 from ..train.snapshot import resume, sweep, write_snapshot
+from .looks import likeness
 from .results import SAMPLES, all_of
 from .run import SNAPSHOTS, ImageBatches, lineage, passed
 
@@ -52,7 +52,7 @@ class EncoderSettings:
     persons: Identity | None = None
     """Tells persons apart; the base's discriminator when None, which is a weak judge of that."""
     start: StoredEncoder | None = None
-    """An encoder of the same base and sizes to go on from; new weights when None."""
+    """An encoder of the same sizes to go on from, of this base or another one; new weights when None."""
     device: str = "cpu"
     quiet: bool = False
     """Show no progress bar."""
@@ -95,8 +95,7 @@ def train_encoder(
     check_encoder_header(header)
     anatomy.check_base(base.generator.anatomy)
     if told.start is not None:
-        check_encoder_base(told.start.header, base)
-        if told.start.encoder.anatomy != anatomy:
+        if dataclasses.replace(told.start.encoder.anatomy, standardised=anatomy.standardised) != anatomy:
             raise UsageError("The encoder to go on from has other sizes.", "Give its own, or begin anew.")
     if photos.resolution != base.generator.anatomy.resolution:
         raise UsageError(
@@ -104,7 +103,7 @@ def train_encoder(
             f"Open the photos at {base.generator.anatomy.resolution}.",
         )
     base = dataclasses.replace(base, generator=copy.deepcopy(base.generator).to(told.device))
-    loss = EncoderLoss(base.generator, training, _looks(base, told), _persons(base, training, told))
+    loss = EncoderLoss(base.generator, training, likeness(base, told.looks), _persons(base, training, told))
     settings = _settings(photos, base, anatomy, training, loss, told)
     rest, held = photos, None
     if training.held_out:
@@ -155,25 +154,13 @@ def measured(encoder: Encoder, loss: EncoderLoss, photos: Tensor | None) -> dict
 
 
 def _first(anatomy: EncoderAnatomy, base: Model, seed: int, told: EncoderSettings) -> Encoder:
-    if told.start is not None:
-        return copy.deepcopy(told.start.encoder).to(told.device).requires_grad_(True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return new_encoder(anatomy, base.generator)
-
-
-def _looks(base: Model, told: EncoderSettings) -> PerceptualDistance:
-    looks = told.looks
-    if looks is None:
-        if base.discriminator is None:
-            raise UsageError(
-                f"The base '{base.header.name}' has no discriminator to measure likeness with.",
-                "Give feature weights with --features.",
-            )
-        looks = PerceptualDistance(DiscriminatorFeatures(base.discriminator))
-    if isinstance(looks.features, torch.nn.Module):
-        looks.features.to(told.device)
-    return looks
+        encoder = new_encoder(anatomy, base.generator).to(told.device)
+    if told.start is not None:
+        # Statistics of means are the only tensors that one of the two may lack.
+        encoder.load_state_dict(encoder.state_dict() | told.start.encoder.state_dict(), strict=False)
+    return encoder
 
 
 def _persons(base: Model, training: EncoderTraining, told: EncoderSettings) -> Identity | None:

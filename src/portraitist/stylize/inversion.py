@@ -10,15 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-import torch
-
 from ..errors import UsageError
 from ..invert import EncoderInverter, Projection, Projector, refine
 from ..invert.encode import Best
 from ..io.encoder_files import StoredEncoder
 from ..io.model_file import Model
 from ..losses.perceptual import PerceptualDistance
-from ..networks.features import DiscriminatorFeatures
+from ..networks import Generator
 
 
 @dataclass(frozen=True)
@@ -55,24 +53,6 @@ class Encoding:
         return self.samples if self.best == "mean" else 0
 
 
-def likeness(base: Model, chosen: PerceptualDistance | None = None) -> PerceptualDistance:
-    """Return what likeness is measured with, on the device of the base: its discriminator unless something is chosen.
-
-    Raises:
-        UsageError: Nothing is chosen and the base has no discriminator.
-    """
-    if chosen is None:
-        if base.discriminator is None:
-            raise UsageError(
-                f"The base '{base.header.name}' has no discriminator to measure likeness with.",
-                "Give feature weights with --features.",
-            )
-        chosen = PerceptualDistance(DiscriminatorFeatures(base.discriminator))
-    if isinstance(chosen.features, torch.nn.Module):
-        chosen.features.to(base.generator.w_mean.device)
-    return chosen
-
-
 def encoder_inverter(
     base: Model, stored: StoredEncoder, perceptual: PerceptualDistance, how: Encoding | None = None, *, seed: int = 0
 ) -> EncoderInverter:
@@ -100,11 +80,26 @@ def encoder_inverter(
 
 
 def projector(
-    base: Model, settings: Projection, perceptual: PerceptualDistance, stored: StoredEncoder | None = None
+    base: Model,
+    settings: Projection,
+    perceptual: PerceptualDistance,
+    stored: StoredEncoder | None = None,
+    *,
+    generator: Generator | None = None,
 ) -> Projector:
-    """Return what inverts by optimisation, from an encoder where the settings say so; each picture by itself."""
-    encode = None if stored is None else encoder_inverter(base, stored, perceptual).encode
-    return Projector(base.generator, perceptual, settings, encoder=encode)
+    """Return what inverts by optimisation, from an encoder where the settings say so; each picture by itself.
+
+    Args:
+        base: The model whose codes are wanted.
+        settings: Of the optimisation.
+        perceptual: How likeness is measured.
+        stored: The encoder of the base.
+        generator: What draws; that of a style of the base inverts drawings in this style, the base's own photos.
+    """
+    encode = None
+    if stored is not None and settings.needs_encoder:
+        encode = encoder_inverter(base, stored, perceptual).encode
+    return Projector(generator or base.generator, perceptual, settings, encoder=encode)
 
 
 def no_encoder(base: Model) -> UsageError:

@@ -52,12 +52,6 @@ class EncoderTraining:
     """Share of each batch whose persons are compared; fewer are quicker, and give the same gradient on average."""
     kl_weight: float = 5e-4
     """Of the divergence from the prior, summed over rows and entries; without meaning where there is no posterior."""
-    centre_weight: float = 0.0
-    """Of the squared mean of the batch's posterior means, summed over rows and entries, of photos and of samples. The
-    mapping network looks at the direction of a latent only, so an encoder can quiet the noise of its posterior by a
-    large part that all photos share, which the divergence alone hardly forbids; all codes then lie to one side of the
-    prior. Matching the first moment of all posteriors together forbids it (after Zhao et al. 2019, "InfoVAE",
-    arXiv:1706.02262). AgileGAN has no such term."""
     samples: float = 0.0
     """Share of each batch that the base draws itself; the rest are photos. Few photos teach an encoder by heart."""
     ema_images: float = 10_000.0
@@ -80,7 +74,7 @@ class EncoderTraining:
         for name in ("learning_rate", "ema_images"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"The setting {name} must be positive, not {getattr(self, name)}.")
-        for name in ("pixel_weight", "perceptual_weight", "identity_weight", "kl_weight", "centre_weight", "ema_ramp"):
+        for name in ("pixel_weight", "perceptual_weight", "identity_weight", "kl_weight", "ema_ramp"):
             if getattr(self, name) < 0:
                 raise UsageError(f"The setting {name} cannot be negative ({getattr(self, name)}).")
         if not 0 < self.identity_part <= 1:
@@ -161,13 +155,6 @@ class EncoderLoss:
             terms["identity"] = training.identity_weight, apart.mean()
         if training.kl_weight and encoded.logvar is not None:
             terms["kl"] = training.kl_weight, kl_divergence(encoded.mu, encoded.logvar)
-        if training.centre_weight and encoded.logvar is not None:
-            # Each source by itself: they could lie to opposite sides.
-            sources = encoded.mu.split([min(training.photos, len(photos)), max(len(photos) - training.photos, 0)])
-            terms["centre"] = (
-                training.centre_weight,
-                torch.stack([x.mean(0).square().sum() for x in sources if len(x)]).sum(),
-            )
         total = torch.stack([weight * value for weight, value in terms.values()]).sum()
         return {"loss": total, **{name: value for name, (_, value) in terms.items()}}
 
