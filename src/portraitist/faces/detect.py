@@ -12,23 +12,19 @@ from __future__ import annotations
 import functools
 import json
 import os
-import sys
-import tempfile
 import threading
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
-from portraitist.errors import BadData, PortraitistError, UsageError
+from portraitist.errors import BadData, UsageError
 from portraitist.faces.align import Pixels, check_photo, resample_square
 from portraitist.faces.landmarks import Face, Landmarks, Points, transform
+from portraitist.faces.wheel import silent_stderr, solutions
 
 
 class FaceFinder(Protocol):
@@ -200,13 +196,13 @@ class _Models:
     """MediaPipe's graphs, made once per process; one picture at a time goes through them."""
 
     def __init__(self, confidence: float) -> None:
-        solutions = _mediapipe_solutions()
+        found = solutions()
         self._lock = threading.Lock()
-        with _silent_stderr():
-            detector = solutions.face_detection.FaceDetection
+        with silent_stderr():
+            detector = found.face_detection.FaceDetection
             self._far = detector(model_selection=1, min_detection_confidence=confidence)
             self._near = detector(model_selection=0, min_detection_confidence=confidence)
-            self._mesh = solutions.face_mesh.FaceMesh(
+            self._mesh = found.face_mesh.FaceMesh(
                 static_image_mode=True, max_num_faces=4, refine_landmarks=True, min_detection_confidence=confidence
             )
             # The graphs start, and talk, with the first picture.
@@ -361,67 +357,3 @@ def _largest_first(faces: Sequence[Face]) -> list[Face]:
         return -(right - left) * (bottom - top), left, top
 
     return sorted(faces, key=order)
-
-
-def _mediapipe_solutions() -> Any:
-    """Import mediapipe's solutions, without the chatter of its C++ parts.
-
-    Raises:
-        PortraitistError: It is not installed, or is a version whose wheel has no models.
-    """
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Its own call of an old protobuf function, on every picture.
-    warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype")
-    try:
-        with _silent_stderr(), _drawing_optional():
-            import mediapipe
-
-            return mediapipe.solutions
-    except (ImportError, AttributeError) as error:
-        version = ".".join(map(str, sys.version_info[:2]))
-        raise PortraitistError(
-            f"Faces cannot be found: mediapipe 0.10.14 is not usable here (Python {version}).",
-            "Run `pip install mediapipe==0.10.14` on Python 3.11 or 3.12, or give the landmarks in a file.",
-        ) from error
-
-
-@contextmanager
-def _drawing_optional() -> Iterator[None]:
-    """Let mediapipe be imported where OpenCV cannot be: it only draws with it, and we never ask it to.
-
-    The OpenCV that comes with mediapipe needs libGL and GLib, which a machine without a screen often lacks.
-    """
-    try:
-        import cv2  # noqa: F401
-    except ImportError:
-        sys.modules["cv2"] = ModuleType("cv2")
-        try:
-            yield
-        finally:
-            del sys.modules["cv2"]
-    else:
-        yield
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Send what C++ code writes to stderr elsewhere; if the block fails, it is written after all."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # A process without a stderr has nothing to silence.
-        yield
-        return
-    if sys.stderr is not None:
-        sys.stderr.flush()
-    with tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            sink.seek(0)
-            os.write(kept, sink.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

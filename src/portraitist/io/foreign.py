@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadModel
-from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
+from ..networks import Discriminator, Generator
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-AnyAnatomy = TypeVar("AnyAnatomy", GeneratorAnatomy, DiscriminatorAnatomy)
+AnyAnatomy = TypeVar("AnyAnatomy")
 OTHER_KIND = "Only plain StyleGAN2 networks can be read (skip generator, residual discriminator, no labels)."
 
 
@@ -52,15 +52,17 @@ def build(
     theirs: Mapping[str, Tensor],
     names: Sequence[Name],
     what: str,
+    cure: str = OTHER_KIND,
 ) -> AnyModule:
     """Build a network from their tensors; every one must be there, fit, be finite, and none may be left over.
 
     Args:
-        kind: Generator or Discriminator.
+        kind: The network's class.
         anatomy: Its sizes.
         theirs: Tensors under their names, filters left out.
         names: The table.
         what: Which network of which file, for messages.
+        cure: What could be read, for messages.
 
     Raises:
         BadModel: Naming the tensors that are missing, unknown, of another shape or not finite.
@@ -68,11 +70,11 @@ def build(
     with torch.device("meta"):  # sizes first: a wrong file must not make us ask for memory
         sizes = {name: tuple(value.shape) for name, value in kind(anatomy).state_dict().items()}
     wanted = {n.theirs: (1,) * n.before + sizes[n.ours] + (1,) * n.after for n in names}
-    _refuse(what, "lacks", [name for name in wanted if name not in theirs])
-    _refuse(what, "holds unknown tensors:", [name for name in theirs if name not in wanted])
+    _refuse(what, "lacks", [name for name in wanted if name not in theirs], cure)
+    _refuse(what, "holds unknown tensors:", [name for name in theirs if name not in wanted], cure)
     wrong = [f"{n} {tuple(theirs[n].shape)} instead of {s}" for n, s in wanted.items() if theirs[n].shape != s]
-    _refuse(what, "has tensors of other shapes:", wrong)
-    _refuse(what, "holds NaN or infinity in", [name for name in wanted if not theirs[name].isfinite().all()])
+    _refuse(what, "has tensors of other shapes:", wrong, cure)
+    _refuse(what, "holds NaN or infinity in", [name for name in wanted if not theirs[name].isfinite().all()], cure)
     with torch.random.fork_rng(devices=[]):  # reading must not advance the random numbers of a seeded program
         module = kind(anatomy)
     module.load_state_dict({n.ours: theirs[n.theirs].reshape(sizes[n.ours]).float() for n in names})
@@ -151,7 +153,7 @@ def _is_filter(value: Tensor, total: float) -> bool:
     return tuple(value.shape) == (4, 4) and torch.allclose(value.float(), filter_plane(total), atol=1e-5)
 
 
-def _refuse(what: str, how: str, names: Sequence[str]) -> None:
+def _refuse(what: str, how: str, names: Sequence[str], cure: str) -> None:
     if names:
         shown = ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        raise BadModel(f"{what} {how} {shown}.", OTHER_KIND)
+        raise BadModel(f"{what} {how} {shown}.", cure)

@@ -86,10 +86,10 @@ class RunLog:
             log.warning("the statistics of %d images could not be written: %s", images, error)
         return line
 
-    def samples(self, images: int, drawn: Tensor) -> None:
-        """Write a grid of drawn images [N, 3, R, R]."""
+    def samples(self, images: int, drawn: Tensor, columns: int | None = None) -> None:
+        """Write a grid of drawn images [N, 3, R, R], about square unless told how many lie in a row."""
         try:
-            write_image(self.folder / "samples" / f"images-{images:09d}.png", grid(drawn))
+            write_image(self.folder / "samples" / f"images-{images:09d}.png", grid(drawn, columns))
         except StorageError as error:
             log.warning("the samples of %d images could not be written: %s", images, error)
 

@@ -1,0 +1,59 @@
+"""Tell a person from what is behind, by the selfie segmentation inside the mediapipe wheel; nothing is downloaded.
+
+photo2cartoon puts faces on white before and after it draws them: hair and skin of a learned style otherwise leak into
+the background.
+
+    cover = person_cover(aligned.image)         # how much of each pixel is the person
+    on_white = over(aligned.image, cover)
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from portraitist.faces.align import Pixels, check_photo
+from portraitist.faces.wheel import silent_stderr, solutions
+
+Cover = npt.NDArray[np.float32]
+"""How much of each pixel is the person: [H, W] in [0, 1]."""
+WHITE = (255, 255, 255)
+_MAKING = threading.Lock()
+
+
+def person_cover(picture: Pixels) -> Cover:
+    """Find the person in a picture, uint8 [H, W, 3]; the same picture always gives the same cover.
+
+    Raises:
+        PortraitistError: mediapipe is not installed.
+    """
+    check_photo(picture)
+    with _MAKING:  # one picture at a time goes through the graph
+        graph = _graph(os.getpid())
+        found = graph.process(np.ascontiguousarray(picture)).segmentation_mask
+    return np.clip(np.asarray(found, dtype=np.float32), 0, 1)
+
+
+def over(picture: Pixels, cover: Cover, colour: tuple[int, int, int] = WHITE) -> Pixels:
+    """Lay the covered part of a picture over a colour; a cover of another size is resized."""
+    height, width = picture.shape[:2]
+    if cover.shape != (height, width):
+        cover = np.asarray(Image.fromarray(cover).resize((width, height), Image.Resampling.BILINEAR))
+    share = cover[..., None]
+    mixed: Pixels = np.rint(picture * share + np.array(colour, dtype=np.float32) * (1 - share)).astype(np.uint8)
+    return mixed
+
+
+@functools.lru_cache(maxsize=2)
+def _graph(process: int) -> Any:
+    """Return the graph of a process: a forked child must not use its parent's, whose threads it lacks."""
+    with silent_stderr():
+        graph = solutions().selfie_segmentation.SelfieSegmentation(model_selection=0)
+        graph.process(np.zeros((64, 64, 3), dtype=np.uint8))  # it starts, and talks, with the first picture
+    return graph

@@ -1,0 +1,60 @@
+"""The losses of unpaired translation between photos and drawings.
+
+"Few-shot Fine-grained Cartoon Face Generation", Sec. 3.4, after U-GAT-IT (Kim et al. 2020, arXiv:1907.10830,
+Sec. 2.2) and CycleGAN (Zhu et al. 2017, arXiv:1703.10593, Sec. 3). Where the printed equations and the program they
+build on part, it is the program that is followed: real is 1 and drawn is 0 in the game (least squares, Mao et al. 2017,
+arXiv:1611.04076), and the second term of the attention's loss is of the translator's own classifier on pictures that
+are in the target domain already. All are averaged over the batch.
+
+    here               paper
+    drawn_well         L_adv and the generator's part of L_cam of the discriminator
+    told_apart         L_adv, L_cam^Dt
+    cycle, identity    absolute_error of pictures: L_cycle, L_identity
+    attention_loss     L_cam^(s->t)
+    person_loss        L_face
+    group_loss         L_cls^real, L_cls^fake
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..networks.identity import Identity
+from .identity import identity_distance
+
+
+def drawn_well(fake: Sequence[Tensor]) -> Tensor:
+    """Return the generator's loss: the mean of (1 - D(T(x)))^2, summed over maps of scores of any shape."""
+    return torch.stack([(score - 1).square().mean() for score in fake]).sum()
+
+
+def told_apart(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Return the discriminators' loss: the means of (1 - D(x))^2 and of D(T(x))^2, summed over maps of scores."""
+    return drawn_well(real) + torch.stack([score.square().mean() for score in fake]).sum()
+
+
+def attention_loss(source: Tensor, target: Tensor) -> Tensor:
+    """Return the cross entropy of the translator's classifier: 1 for the source domain, 0 for the target domain.
+
+    Args:
+        source: Logits [N, 2] of pictures that it translates.
+        target: Logits of pictures that are in the target domain already.
+    """
+    one = F.binary_cross_entropy_with_logits(source, torch.ones_like(source))
+    return one + F.binary_cross_entropy_with_logits(target, torch.zeros_like(target))
+
+
+def person_loss(persons: Identity, pictures: Tensor, translated: Tensor) -> Tensor:
+    """Return the mean of 1 minus the cosine of the embeddings of pictures [N, 3, R, R] and of what became of them."""
+    with torch.no_grad():  # a picture is given; only what is made of it can change
+        wanted = persons.embed(pictures)
+    return identity_distance(persons.embed(translated), wanted).mean()
+
+
+def group_loss(logits: Tensor, group: int) -> Tensor:
+    """Return the mean cross entropy of logits [N, groups] of pictures that are all of one group."""
+    return F.cross_entropy(logits, torch.full((len(logits),), group, device=logits.device))

@@ -1,0 +1,173 @@
+"""One translator for several groups of people, each with outer layers of its own, and shared ones that do not forget.
+
+"Few-shot Fine-grained Cartoon Face Generation", Sec. 3.3: T^i(x) = G^i(G^S(E^S(E^i(x)))). The first group is the
+common one, with many samples. Samples of the others see the shared parts as detached clones: their gradients pass
+through these to the encoder of their group, but none arrives at the shared parameters themselves.
+
+    translator = BranchedTranslator(anatomy, ("women",))
+    more = translator.extended(("men", "kids"))     # new branches begin as the common one
+    drawn = more(photos, "kids").image
+    drawn = more(photos, "kids", detached=True).image
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from typing import Self
+
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ..errors import BadModel, UsageError
+from .patch_discriminator import PanelAnatomy, PatchPanel
+from .translator import Translated, Translator, TranslatorAnatomy
+
+GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What may name a group: a word that is safe in names of files and tensors."""
+
+
+class BranchedTranslator(nn.Module):
+    """A translator per group; what the anatomy calls shared exists once."""
+
+    def __init__(self, anatomy: TranslatorAnatomy, groups: Sequence[str]) -> None:
+        """Make new parts; all branches begin alike.
+
+        Args:
+            anatomy: Sizes, and which parts each group has for itself.
+            groups: Names, the common group first.
+
+        Raises:
+            BadModel: There is no group, or a name is none.
+        """
+        super().__init__()
+        check_groups(groups)
+        self.anatomy, self.groups = anatomy, tuple(groups)
+        parts = dict(Translator(anatomy).parts)
+        self.shared = nn.ModuleDict({name: parts[name] for name in anatomy.shared})
+        own = nn.ModuleDict({name: parts[name] for name in anatomy.own})
+        self.branches = nn.ModuleList([own, *(copy.deepcopy(own) for _ in groups[1:])])
+
+    def path(self, group: str) -> Translator:
+        """Return the translator of one group: a view, which trains and moves with this network.
+
+        Raises:
+            UsageError: There is no such group.
+        """
+        if group not in self.groups:
+            raise UsageError(f"There is no group '{group}'.", f"Known are {', '.join(self.groups)}.")
+        branch = self.branches[self.groups.index(group)]
+        assert isinstance(branch, nn.ModuleDict)
+        return Translator.of_parts(self.anatomy, {**self.shared, **branch})
+
+    def forward(self, images: Tensor, group: str, *, detached: bool = False) -> Translated:
+        """Translate pictures [N, 3, R, R] of one group.
+
+        Args:
+            images: Pictures in [-1, 1].
+            group: Whose branch.
+            detached: Use detached clones of the shared parameters.
+        """
+        path = self.path(group)
+        if not detached:
+            translated: Translated = path(images)
+            return translated
+        resting = {
+            f"parts.{part}.{name}": p.detach()
+            for part, module in self.shared.items()
+            for name, p in module.named_parameters()
+        }
+        result: Translated = functional_call(path, resting, (images,))
+        return result
+
+    def extended(self, groups: Sequence[str]) -> BranchedTranslator:
+        """Return a copy with a branch more for each of these groups, which begins as that of the common group.
+
+        Raises:
+            BadModel: A group is there already, or its name is none.
+        """
+        check_groups([*self.groups, *groups])
+        wider = copy.deepcopy(self)
+        wider.groups = (*self.groups, *groups)
+        wider.branches.extend([copy.deepcopy(self.branches[0]) for _ in groups])
+        return wider
+
+
+def check_groups(groups: Sequence[str]) -> None:
+    """Refuse names of groups that are none, or that come twice.
+
+    Raises:
+        BadModel: They are such names.
+    """
+    bad = [group for group in groups if not GROUP.fullmatch(group) or list(groups).count(group) > 1]
+    if bad or not groups:
+        raise BadModel(
+            f"{[b[:80] for b in bad]} cannot name groups." if bad else "A translator needs a group.",
+            "Name each once: letters, digits, - and _.",
+        )
+
+
+class TranslatorSystem(nn.Module):
+    """The players of an unpaired translation: a translator each way, and the discriminators of each domain."""
+
+    def __init__(
+        self,
+        to_drawing: BranchedTranslator,
+        to_photo: BranchedTranslator | None = None,
+        of_drawings: PatchPanel | None = None,
+        of_photos: PatchPanel | None = None,
+    ) -> None:
+        """Join players; only the first is needed to draw, all are needed to train.
+
+        Raises:
+            BadModel: The translators have other sizes or groups than each other, or a head other groups than these.
+        """
+        super().__init__()
+        self.to_drawing, self.to_photo = to_drawing, to_photo
+        self.of_drawings, self.of_photos = of_drawings, of_photos
+        if to_photo is not None and (to_photo.anatomy, to_photo.groups) != (to_drawing.anatomy, to_drawing.groups):
+            raise BadModel("The two translators differ in sizes or groups.")
+        for panel in (of_drawings, of_photos):
+            if panel is not None and panel.anatomy.groups not in (0, len(to_drawing.groups)):
+                raise BadModel("The discriminators tell other groups apart than the translators know.")
+
+    @classmethod
+    def new(cls, anatomy: TranslatorAnatomy, panel: PanelAnatomy, groups: Sequence[str]) -> Self:
+        """Make all players with new weights."""
+        there, back = BranchedTranslator(anatomy, groups), BranchedTranslator(anatomy, groups)
+        return cls(there, back, PatchPanel(panel), PatchPanel(panel))
+
+    @property
+    def anatomy(self) -> TranslatorAnatomy:
+        """Sizes of either translator."""
+        return self.to_drawing.anatomy
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """All groups, the common one first."""
+        return self.to_drawing.groups
+
+    def players(self) -> tuple[BranchedTranslator, BranchedTranslator, PatchPanel, PatchPanel]:
+        """Return both translators and both panels.
+
+        Raises:
+            UsageError: One is missing.
+        """
+        if self.to_photo is None or self.of_drawings is None or self.of_photos is None:
+            raise UsageError(
+                "This translator comes without those that trained it, so it can only be run.",
+                "Begin with a file that holds both translators and all discriminators.",
+            )
+        return self.to_drawing, self.to_photo, self.of_drawings, self.of_photos
+
+    def extended(self, groups: Sequence[str]) -> TranslatorSystem:
+        """Return copies of all players with further groups, and new heads that tell all groups apart."""
+        to_drawing, to_photo, of_drawings, of_photos = self.players()
+        count = len(self.groups) + len(groups)
+        return TranslatorSystem(
+            to_drawing.extended(groups),
+            to_photo.extended(groups),
+            of_drawings.extended(count),
+            of_photos.extended(count),
+        )

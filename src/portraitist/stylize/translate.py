@@ -1,0 +1,282 @@
+"""Draw photos with a translator: find and align the face, put it on white, translate, put the result on white.
+
+The background goes as photo2cartoon does it, before and after; the group of a person is given, or told by the
+classifier on the discriminator of photos when that is asked for.
+
+    artist = PictureTranslator.load("runs/groups", group="men")
+    found = artist.stylize("me.jpg", which="largest")
+    write_image("me.men.png", found.faces[0].picture)
+    write_image("why.png", found.sheet())       # with attention maps, as Fig. 7 of the few-shot paper
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..data.images import Pixels, read_image, resize, to_array, to_tensor
+from ..data.sheet import beside
+from ..errors import BadImage, NoFaceFound, UsageError
+from ..faces import AlignedFace, FaceFinder, MediaPipeFinder, align, paste
+from ..faces.align import check_photo
+from ..faces.background import Cover, over, person_cover
+from ..io.translator_files import StoredTranslator, load_translator, translator_file
+from ..networks.branches import TranslatorSystem
+from .pipeline import SMALLEST_PICTURE, Sample, Which, one_thread, whole
+
+AUTO = "auto"
+"""In place of a group: let the classifier tell it."""
+SURE = 0.5
+"""The classifier's probability below which a group must be named."""
+# From cold to hot, as attention maps are drawn in the papers.
+_HEAT = np.array([[0, 0, 128], [0, 96, 255], [64, 255, 192], [255, 224, 0], [255, 32, 0]], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class TranslatedFace:
+    """One face of a photo, drawn."""
+
+    aligned: AlignedFace
+    """The crop, and where it lies in the photo; on white where the background was taken away."""
+    group: str
+    picture: Pixels
+    """The drawing, ``uint8 [S, S, 3]``."""
+    cover: Cover | None
+    """How much of each pixel is the person; None where the background was kept."""
+    name: str
+    story: tuple[Pixels, ...] = field(repr=False)
+    """Photo, attention on it, drawing, attention on that, photo again; without what the translator lacks."""
+    samples: tuple[Sample, ...] = ()
+    """There is one rendering of each face."""
+
+    @property
+    def pictures(self) -> Mapping[str, Pixels]:
+        """The drawing under the name of its translator."""
+        return {self.name: self.picture}
+
+
+@dataclass(frozen=True)
+class TranslatedFaces:
+    """All faces of a photo, drawn."""
+
+    photo: Pixels
+    faces: tuple[TranslatedFace, ...]
+    """The largest face first."""
+
+    def pasted(self, style: str = "", sample: int = 0) -> Pixels:
+        """Return the photo with every person drawn in their place, before the photo's own background."""
+        picture = self.photo
+        for face in reversed(self.faces):  # the largest lies on top
+            picture = paste(picture, face.picture, face.aligned, mask=face.cover)
+        return picture
+
+    def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:
+        """Return a row per face: photo, attention, drawing, attention of the way back, photo again."""
+        return np.concatenate([beside(face.story, height) for face in self.faces], axis=0)
+
+
+class PictureTranslator:
+    """Photos in, drawings out.
+
+    Args:
+        stored: The translator.
+        group: Whose branch, or ``auto`` to let the classifier tell; may be empty where there is one group only.
+        name: What pictures are called by; the translator's own name when empty.
+        finder: Finds faces; MediaPipe's bundled models when None.
+        keep_background: Leave what is behind a person in the photo, and what the translator draws there.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: There is no such group, none was named, or there is no classifier.
+    """
+
+    def __init__(
+        self,
+        stored: StoredTranslator,
+        *,
+        group: str = "",
+        name: str = "",
+        finder: FaceFinder | None = None,
+        keep_background: bool = False,
+        device: str = "cpu",
+    ) -> None:
+        self.system: TranslatorSystem = stored.system.to(device).eval().requires_grad_(False)
+        self.digest, self.device, self.keep_background = stored.digest, device, keep_background
+        self.group = _checked(self.system, group)
+        self.name = name or stored.header.name or "drawing"
+        self._finder = finder
+
+    @classmethod
+    def load(cls, path: Path | str, *, name: str = "", **options: Any) -> Self:
+        """Load a translator file or a run folder.
+
+        Args:
+            path: What to load.
+            name: What pictures are called by; the translator's own name, or that of the file or folder, when empty.
+            options: Those of the constructor.
+
+        Raises:
+            BadModel: The file is damaged, incomplete or of another kind.
+            UsageError: As the constructor.
+        """
+        stored = load_translator(path)
+        file = translator_file(path)
+        own = file.parent.resolve().name if Path(path).is_dir() else file.stem
+        return cls(stored, name=name or stored.header.name or own, **options)
+
+    @property
+    def generators(self) -> Mapping[str, TranslatorSystem]:
+        """The translator under the name that its pictures bear."""
+        return {self.name: self.system}
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The names of further renderings: there are none."""
+        return ()
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What determines the pictures, beside the photo."""
+        return {
+            "translator": self.digest,
+            "group": self.group,
+            "finder": repr(self.finder),
+            "keep_background": self.keep_background,
+            "device": self.device,
+        }
+
+    @cached_property
+    def finder(self) -> FaceFinder:
+        """What finds faces."""
+        return self._finder or MediaPipeFinder()
+
+    def stylize(
+        self,
+        photo: Path | str | bytes | BinaryIO | Pixels,
+        *,
+        which: Which | int = "all",
+        aligned: bool = False,
+        size: int | None = None,
+    ) -> TranslatedFaces:
+        """Draw the faces of one photo.
+
+        Args:
+            photo: A file, its bytes, or pixels ``uint8 [H, W, 3]``.
+            which: All faces, the largest, or one by its number (1 is the largest).
+            aligned: The photo is an aligned square crop already; no face is searched.
+            size: Side of the pictures; the translator's resolution, but at least 256, when None.
+
+        Raises:
+            NoFaceFound: There is no face, or none of that number.
+            BadImage: The photo cannot be read, or the classifier is not sure of the group of a face.
+        """
+        pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+        check_photo(pixels)
+        # The person is told from the background on more pixels than a small translator has.
+        side = max(self.system.anatomy.resolution, SMALLEST_PICTURE)
+        crops = [whole(pixels, side)] if aligned else self._crops(pixels, which, side)
+        return TranslatedFaces(pixels, tuple(self.draw(crop, size) for crop in crops))
+
+    def draw(self, crop: AlignedFace, size: int | None = None) -> TranslatedFace:
+        """Draw one aligned face, alone and by one thread, so that it depends on nothing but itself."""
+        cover = None if self.keep_background else person_cover(crop.image)
+        face = crop.image if cover is None else over(crop.image, cover)
+        resolution = self.system.anatomy.resolution
+        photo = to_tensor(resize(face, resolution))[None].to(self.device)
+        side = size or max(resolution, SMALLEST_PICTURE)
+        with one_thread(), torch.no_grad():
+            group = self._told(photo) if self.group == AUTO else self.group
+            drawn, *rest = self._steps(photo, group)
+        picture = resize(drawn, side)
+        if cover is not None:
+            picture = over(picture, cover)
+        pictures = (face, *(resize(step, side) for step in rest))
+        story = (*pictures[:2], picture, *pictures[2:]) if len(pictures) > 1 else (face, picture)
+        return TranslatedFace(replace(crop, image=face), group, picture, cover, self.name, story)
+
+    def _steps(self, photo: Tensor, group: str) -> list[Pixels]:
+        """Return the drawing, attention on the photo, attention on the drawing, the photo again, as far as known."""
+        there = self.system.to_drawing(photo, group)
+        found = [to_array(there.image[0])]
+        if there.attention is not None:
+            found.append(heat_map(photo[0], there.attention[0, 0]))
+        if self.system.to_photo is not None:
+            back = self.system.to_photo(there.image.clamp(-1, 1), group)
+            if back.attention is not None:
+                found.append(heat_map(there.image[0], back.attention[0, 0]))
+            found.append(to_array(back.image[0]))
+        return found
+
+    def _told(self, photo: Tensor) -> str:
+        """Let the classifier tell the group of a photo [1, 3, R, R]."""
+        assert self.system.of_photos is not None
+        logits = self.system.of_photos(photo).groups
+        assert logits is not None
+        shares = logits[0].softmax(0)
+        best = int(shares.argmax())
+        if shares[best] < SURE:
+            said = ", ".join(f"{g} {p:.0%}" for g, p in zip(self.system.groups, shares.tolist(), strict=True))
+            raise BadImage(f"The classifier is not sure of the group ({said}).", "Name it with --group.", kind="group")
+        return self.system.groups[best]
+
+    def _crops(self, photo: Pixels, which: Which | int, side: int) -> list[AlignedFace]:
+        found = self.finder.find(photo)
+        if not found:
+            raise NoFaceFound("No face was found.", "If the picture is a face cut out already, say so (--aligned).")
+        if isinstance(which, int):
+            if not 1 <= which <= len(found):
+                raise NoFaceFound(f"There is no face {which}; {len(found)} were found.", "1 is the largest.")
+            found = [found[which - 1]]
+        return [align(photo, face.landmarks, side) for face in (found[:1] if which == "largest" else found)]
+
+
+def onto_white(side: int, finder: FaceFinder | None) -> Callable[[Pixels, str], list[AlignedFace]]:
+    """Return what :func:`..data.prepare.prepare` asks for: it cuts the faces of a picture out and puts them on white.
+
+    Args:
+        side: Of the faces, in pixels; the person is told from the background on 256 at least.
+        finder: Finds faces; None takes each picture as a face cut out already.
+    """
+    wide = max(side, SMALLEST_PICTURE)
+
+    def cut(picture: Pixels, name: str) -> list[AlignedFace]:
+        if finder is None:
+            faces = [whole(picture, wide)]
+        else:
+            faces = [align(picture, face.landmarks, wide) for face in finder.find(picture)]
+        return [replace(face, image=over(face.image, person_cover(face.image))) for face in faces]
+
+    return cut
+
+
+def heat_map(picture: Tensor, attention: Tensor) -> Pixels:
+    """Lay attention [h, w], from its least to its most, in colours over a picture [3, R, R] in [-1, 1]."""
+    low, high = attention.min(), attention.max()
+    levels = ((attention - low) / (high - low).clamp(min=1e-12)).cpu().numpy()
+    side = picture.shape[-1]
+    tones: npt.NDArray[np.float32] = np.linspace(0, 1, len(_HEAT), dtype=np.float32)
+    colours = np.stack([np.interp(levels, tones, _HEAT[:, k]) for k in range(3)], -1)
+    heat = resize(np.rint(colours).astype(np.uint8), side).astype(np.float32)
+    mixed: Pixels = np.rint((heat + to_array(picture).astype(np.float32)) / 2).astype(np.uint8)
+    return mixed
+
+
+def _checked(system: TranslatorSystem, group: str) -> str:
+    if not group and len(system.groups) == 1:
+        return system.groups[0]
+    known = ", ".join(system.groups)
+    if group == AUTO:
+        if system.of_photos is None or not system.of_photos.anatomy.groups:
+            raise UsageError("This translator has no classifier of groups.", f"Name one with --group: {known}.")
+    elif group not in system.groups:
+        said = f"There is no group '{group}'." if group else "The group of the people must be named."
+        raise UsageError(said, f"Give --group with one of {known}, or {AUTO} to let its classifier tell.")
+    return group

@@ -1,0 +1,159 @@
+"""``portraitist translate``: from folders of groups to pictures, and files of other programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import astronaut
+
+from portraitist.cli.main import main
+from portraitist.data import read_image, write_image
+from portraitist.data.images import resize
+from portraitist.io.model_file import Model, save_model
+from portraitist.io.translator_files import load_translator, read_translator_header
+
+pytestmark = pytest.mark.recipe
+SMALL = ("--preset", "ugatit", "--light", "--size", "16", "--channels", "4")
+
+
+class Run(Protocol):
+    """The command line in this process: exit code, lines on stdout, and stderr."""
+
+    def __call__(self, *words: object) -> tuple[int, list[str], str]: ...
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
+
+    def run(*words: object) -> tuple[int, list[str], str]:
+        monkeypatch.setattr(sys, "argv", ["portraitist", "translate", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        done = capsys.readouterr()
+        assert "Traceback" not in done.err
+        return int(ended.value.code or 0), done.out.splitlines(), done.err
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for group, photos, drawings in (("women", 6, 5), ("men", 4, 3), ("kids", 3, 3)):
+        for side, count in (("photos", photos), ("drawings", drawings)):
+            for k in range(count):
+                coarse = random.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+                (tmp_path / "data" / side / group).mkdir(parents=True, exist_ok=True)
+                write_image(tmp_path / "data" / side / group / f"{k}.png", coarse.repeat(6, 0).repeat(6, 1))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def basic(run: Run, data: Path, tmp_path: Path) -> Path:
+    assert (
+        run("train", data, "-o", tmp_path / "basic", *SMALL, "--images", 2, "--name", "mine", "--device", "cpu")[0] == 0
+    )
+    return tmp_path / "basic"
+
+
+def test_from_folders_to_pictures(run: Run, data: Path, basic: Path, tmp_path: Path) -> None:
+    header = read_translator_header(basic)
+    assert header.groups == ("women",) and header.name == "mine"  # the group with the most drawings
+    assert (header.translator.kind, header.translator.channels, header.translator.light) == ("ugatit", 4, True)
+    out = tmp_path / "all"
+    options = ("--preset", "ugatit", "--images", 6, "--set", "batch=2", "--device", "cpu")
+    code, lines, told = run("extend", data, "-t", basic, "-o", out, *options)
+    assert (code, lines) == (0, [str(out / "translator.safetensors")]) and "drawings/kids holds only 3" in told
+    assert read_translator_header(out).groups == ("women", "kids", "men")
+    write_image(tmp_path / "me.png", resize(astronaut()[:300, 80:380], 64))
+    one = ("run", tmp_path / "me.png", "-t", out, "--aligned", "--keep-background", "--device", "cpu")
+    code, _, told = run(*one)
+    assert code == 2 and "women, kids, men, or auto" in told
+    code, lines, _ = run(*one, "--group", "kids", "--sheet")
+    assert code == 0 and lines == [str(tmp_path / "me.all.png"), str(tmp_path / "me.sheet.png")]
+    assert read_image(lines[0]).shape == (256, 256, 3)
+    code, _, told = run(*one, "--group", "kids")
+    assert code == 2 and "exists" in told
+
+
+def test_a_dry_run_writes_nothing(run: Run, data: Path, basic: Path, tmp_path: Path) -> None:
+    code, lines, _ = run("train", data, "-o", tmp_path / "x", "--group", "men", "--group", "kids", "--dry-run")
+    assert code == 0 and lines[-2:] == ["men: 4 photos, 3 drawings", "kids: 3 photos, 3 drawings"]
+    assert json.loads("\n".join(lines[:-2]))["training"]["cycle_weight"] == 10
+    code, lines, _ = run("train", data, "-o", tmp_path / "x", "--group", "men", "--own", "1,2", "--dry-run")
+    assert code == 0 and json.loads("\n".join(lines[:-1]))["translator"]["own_first"] == 1
+    code, lines, _ = run("extend", data, "-t", basic, "-o", tmp_path / "x", "--group", "men", "--dry-run")
+    assert code == 0 and lines[-2:] == ["women: 6 photos, 5 drawings", "men: 4 photos, 3 drawings"]
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_is_wrong_is_said(run: Run, data: Path, basic: Path, tmp_path: Path) -> None:
+    for words, part in {
+        ("train", data, "-o", tmp_path / "x", "--group", "elderly"): "'elderly' has no folder",
+        ("train", tmp_path, "-o", tmp_path / "x"): "There is no folder",
+        ("train", data, "-o", tmp_path / "x", "--preset", "pix2pix"): "no preset 'pix2pix'",
+        ("train", data, "-o", tmp_path / "x", "--size", "50"): "50 pixels",
+        ("train", data, "-o", tmp_path / "x", "--own", "4"): "two whole numbers",
+        ("train", data, "-o", tmp_path / "x", "--own", "9,9"): "cannot own 9",
+        ("train", data, "-o", tmp_path / "x", "--set", "cycle=1"): "no setting 'cycle'",
+        ("extend", data, "-t", data, "-o", tmp_path / "x"): "no model file",
+        ("run", data, "-t", basic): "Give -o OUT",
+        ("export", basic, "-o", tmp_path / "x.gif"): "x.gif",
+    }.items():
+        code, _, told = run(*words)
+        assert code in (2, 3) and part in told, words
+    for k in range(6, 9):
+        write_image(data / "drawings" / "men" / f"{k}.png", np.zeros((8, 8, 3), np.uint8))
+    write_image(data / "drawings" / "women" / "9.png", np.zeros((8, 8, 3), np.uint8))
+    code, _, told = run("train", data, "-o", tmp_path / "x")
+    assert code == 2 and "men and women have as many drawings" in told
+
+
+def test_the_base_tells_persons_apart_where_nothing_else_does(
+    run: Run, data: Path, tmp_path: Path, models_folder: Path, tiny_model: Model
+) -> None:
+    save_model(models_folder / "faces.safetensors", tiny_model)
+    words = ("--size", 32, "--channels", 4, "--images", 1, "--device", "cpu")
+    assert run("train", data, "-o", tmp_path / "p", *words)[0] == 0
+    assert read_translator_header(tmp_path / "p").training["persons"]["name"] == "discriminator identity"
+    told = json.loads((tmp_path / "p" / "settings.json").read_text())
+    assert told["init"] == "normal" and told["person_weight"] == 1
+
+
+def test_files_of_other_programs(run: Run, basic: Path, tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "u.pt", tmp_path / "u.safetensors"
+    assert run("export", basic, "-o", theirs)[1] == [str(theirs)]
+    assert run("import", theirs, "-o", ours, "--size", 16, "--group", "women", "--name", "back")[0] == 0
+    mine, again = load_translator(basic), load_translator(ours)
+    assert again.header.name == "back" and again.header.lineage == [{"converted": {"format": "ugatit"}}]
+    x = torch.zeros(1, 3, 16, 16)
+    assert torch.equal(mine.system.to_drawing(x, "women").image, again.system.to_drawing(x, "women").image)
+    code, _, told = run("import", theirs, "-o", ours)
+    assert code == 2 and "exists" in told
+    slim = tmp_path / "slim.safetensors"
+    assert run("export", basic, "-o", slim, "--half")[0] == 0
+    assert slim.stat().st_size < ours.stat().st_size / 3
+    code, _, told = run("export", basic, "-o", tmp_path / "m.onnx", "--group", "men")
+    assert code == 2 and "no group 'men'" in told
+
+
+def test_faces_are_put_on_white(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("mediapipe")
+    for side in ("photos", "drawings"):
+        (tmp_path / "raw" / side / "women").mkdir(parents=True)
+        write_image(tmp_path / "raw" / side / "women" / "a.png", astronaut())
+    code, lines, _ = run("prepare", tmp_path / "raw", "-o", tmp_path / "white", "--size", 64)
+    assert code == 0 and lines[0].startswith("2 faces from 2 of 2 pictures")
+    face = read_image(tmp_path / "white" / "drawings" / "women" / "a.png")
+    assert face.shape == (64, 64, 3) and (face[:8, -8:] > 240).mean() > 0.7 and face[28:40, 24:40].mean() < 230
+    code, lines, _ = run("prepare", tmp_path / "raw", "-o", tmp_path / "cut", "--size", 64, "--aligned")
+    assert code == 0 and read_image(tmp_path / "cut" / "photos" / "women" / "a.png").shape == (64, 64, 3)

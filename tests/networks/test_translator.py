@@ -1,0 +1,151 @@
+"""Translators: sizes that are known of the programs, closed forms of the norms, and what parts belong to whom."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from portraitist.errors import BadModel
+from portraitist.networks.translator import (
+    Translator,
+    TranslatorAnatomy,
+    cyclegan,
+    initialise,
+    photo2cartoon,
+    ugatit,
+)
+from portraitist.networks.translator_layers import (
+    LIN,
+    AdaLIN,
+    Attention,
+    SoftAdaLIN,
+    between_norms,
+    clamp_shares,
+)
+
+SMALL = (
+    replace(photo2cartoon(32, 4), blocks=2),
+    replace(photo2cartoon(32, 4, light=False), blocks=1),
+    replace(ugatit(16, 4), blocks=2),
+    replace(ugatit(16, 4, light=True), blocks=1),
+    replace(cyclegan(16, 4), blocks=2),
+)
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(
+    ("anatomy", "count"),
+    [
+        (photo2cartoon(), 3_773_735),  # the released file has 57,344 more, which its code never uses
+        (photo2cartoon(light=False), 70_866_215),
+        (ugatit(), 278_959_808),
+        (cyclegan(), 11_378_179),
+    ],
+)
+def test_sizes_of_the_published_networks(anatomy: TranslatorAnatomy, count: int) -> None:
+    with torch.device("meta"):
+        assert sum(p.numel() for p in Translator(anatomy).parameters()) == count
+
+
+@pytest.mark.parametrize("anatomy", SMALL, ids=lambda a: f"{a.kind}-{a.light}")
+def test_a_picture_does_not_depend_on_its_batch(anatomy: TranslatorAnatomy) -> None:
+    translator, side = Translator(anatomy).eval(), anatomy.resolution
+    pictures = noise(3, 3, side, side).clamp(-1, 1)
+    with torch.no_grad():
+        together, alone = translator(pictures), translator(pictures[1:2])
+    assert together.image.shape == pictures.shape and together.image.abs().max() <= 1
+    torch.testing.assert_close(together.image[1:2], alone.image, atol=2e-4, rtol=0)
+    if anatomy.attentive:
+        assert together.logits.shape == (3, 2) and together.attention.shape == (3, 1, side // 4, side // 4)
+    else:
+        assert together.logits is None and together.attention is None
+
+
+def test_what_a_group_owns() -> None:
+    plan = photo2cartoon()
+    first, last = ("stem", "hourglass1", "hourglass2", "down1"), ("up2", "hourglass3", "hourglass4", "out")
+    assert plan.own == (*first, *last)
+    assert plan.shared == ("down2", "encode", "cam", "style", "decode", "up1")
+    assert ugatit().own == cyclegan().own == ("stem", "down1", "up2", "out")
+    other = replace(plan, own_first=1, own_last=0)
+    assert other.own == ("stem",) and set(other.own) | set(other.shared) == set(plan.parts)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "pix2pix"},
+        {"resolution": 48},
+        {"resolution": 16},
+        {"channels": 6},
+        {"blocks": 0},
+        {"own_first": 9, "own_last": 6},
+        {"own_first": -1},
+    ],
+)
+def test_impossible_sizes_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(BadModel):
+        replace(photo2cartoon(), **wrong)  # type: ignore[arg-type]
+
+
+def test_norms_at_either_end_of_rho() -> None:
+    x = noise(2, 3, 5, 4)
+    instance = torch.stack([(c - c.mean()) / (c.var() + 1e-5).sqrt() for picture in x for c in picture]).view_as(x)
+    layer = torch.stack([(picture - picture.mean()) / (picture.var() + 1e-5).sqrt() for picture in x])
+    torch.testing.assert_close(between_norms(x, torch.ones(3)), instance)
+    torch.testing.assert_close(between_norms(x, torch.zeros(3)), layer)
+    torch.testing.assert_close(between_norms(x, torch.tensor([1.0, 0.0, 0.25]))[:, 2], (instance + 3 * layer)[:, 2] / 4)
+    torch.testing.assert_close(LIN(3)(x), layer)
+
+
+def test_soft_norm_begins_with_the_style_and_can_reach_the_content() -> None:
+    x, content, style = noise(2, 4, 3, 3), noise(2, 4, seed=1), noise(2, 4, seed=2)
+    soft = SoftAdaLIN(4)
+    plain = soft.norm(x, soft.style_gamma(style), soft.style_beta(style))
+    torch.testing.assert_close(soft(x, content, style), plain)
+    torch.nn.init.ones_(soft.gamma_share)
+    torch.nn.init.ones_(soft.beta_share)
+    plain = soft.norm(x, soft.content_gamma(content), soft.content_beta(content))
+    torch.testing.assert_close(soft(x, content, style), plain)
+
+
+def test_attention_sums_channels_and_asks_average_and_maximum() -> None:
+    attend, x = Attention(4), noise(2, 4, 3, 3)
+    found = attend(x)
+    torch.testing.assert_close(found.attention, found.features.sum(1, keepdim=True))
+    torch.testing.assert_close(found.logits[:, 0], x.mean((2, 3)) @ attend.average.weight[0] + attend.average.bias)
+    torch.testing.assert_close(found.logits[:, 1], x.amax((2, 3)) @ attend.peak.weight[0] + attend.peak.bias)
+
+
+def test_shares_are_clamped_and_nothing_else() -> None:
+    translator = Translator(SMALL[0])
+    with torch.no_grad():
+        for p in translator.parameters():
+            p.copy_(noise(*p.shape, seed=p.numel()) * 3)
+    before = {k: v.clone() for k, v in translator.state_dict().items()}
+    clamp_shares(translator)
+    shares = {id(m.rho) for m in translator.modules() if isinstance(m, AdaLIN | LIN)}
+    soft = [m for m in translator.modules() if isinstance(m, SoftAdaLIN)]
+    shares |= {id(s) for m in soft for s in (m.gamma_share, m.beta_share)}
+    assert len(shares) == 2 * 2 * 3 + 2
+    for name, p in translator.named_parameters():
+        wanted = before[name].clamp(0, 1) if id(p) in shares else before[name]
+        assert torch.equal(p, wanted)
+
+
+def test_weights_of_the_papers() -> None:
+    translator = Translator(replace(cyclegan(16, 16), blocks=1))
+    before = {k: v.clone() for k, v in translator.state_dict().items()}
+    initialise(translator, "torch", torch.Generator())
+    assert all(torch.equal(v, before[k]) for k, v in translator.state_dict().items())
+    initialise(translator, "normal", torch.Generator().manual_seed(3))
+    weights = torch.cat([p.detach().flatten() for name, p in translator.named_parameters() if p.ndim > 1])
+    assert abs(float(weights.mean())) < 3 * 0.02 / math.sqrt(len(weights))
+    assert float(weights.std()) == pytest.approx(0.02, rel=0.02)
+    assert all(not p.any() for p in translator.parameters() if p.ndim == 1)

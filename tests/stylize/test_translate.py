@@ -1,0 +1,147 @@
+"""Photos through a translator: the background, the group, the attention maps, folders."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import astronaut
+
+from portraitist.data import read_image, write_image
+from portraitist.data.images import resize
+from portraitist.errors import BadImage, NoFaceFound, UsageError
+from portraitist.faces import FixedPoints, Landmarks
+from portraitist.io.translator_files import FILE, StoredTranslator, described, save_translator, without_trainers
+from portraitist.networks.branches import TranslatorSystem
+from portraitist.networks.patch_discriminator import PanelAnatomy
+from portraitist.networks.translator import cyclegan, ugatit
+from portraitist.stylize import stylize_files
+from portraitist.stylize.batch import Options
+from portraitist.stylize.translate import PictureTranslator, heat_map
+
+SMALL = replace(ugatit(16, 4, light=True), blocks=1)
+
+
+def stored(groups: tuple[str, ...] = ("women", "men")) -> StoredTranslator:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        count = len(groups) if groups[1:] else 0
+        system = TranslatorSystem.new(SMALL, PanelAnatomy((3,), 4, groups=count), groups)
+        for p in system.to_drawing.branches.parameters():
+            p.data += 0.1 * torch.randn(p.shape)
+    return StoredTranslator(system, described(system))
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:  # type: ignore[type-arg]
+    return astronaut()
+
+
+def artist(**options: object) -> PictureTranslator:
+    points = Landmarks.from_points([(195.0, 108.0), (248.0, 106.0), (223.0, 135.0), (200.0, 160.0), (246.0, 159.0)])
+    given: dict[str, object] = {"group": "women", "finder": FixedPoints((points,)), **options}
+    return PictureTranslator(stored(), **given)  # type: ignore[arg-type]
+
+
+def test_the_background_is_white_before_and_after(photo) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("mediapipe")
+    (face,) = artist().stylize(photo).faces
+    assert face.picture.shape == (256, 256, 3) and face.group == "women" and face.cover is not None
+    behind, person = face.cover < 0.01, face.cover > 0.99
+    assert behind.sum() > 1000 and (face.picture[behind] >= 252).all() and (face.aligned.image[behind] >= 252).all()
+    assert (face.picture[person] < 252).any()
+    (kept,) = artist(keep_background=True).stylize(photo).faces
+    assert kept.cover is None and (kept.picture[behind] < 252).any()
+
+
+def test_a_face_is_pasted_before_its_own_background(photo) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("mediapipe")
+    found = artist().stylize(photo)
+    pasted = found.pasted()
+    changed = (pasted != photo).any(-1)
+    assert pasted.shape == photo.shape and changed[100:160, 195:250].mean() > 0.9 and not changed[300:].any()
+
+
+def test_a_group_draws_with_its_branch_and_depends_on_nothing_else(photo) -> None:  # type: ignore[no-untyped-def]
+    drawn = {g: artist(group=g, keep_background=True).stylize(photo).faces[0].picture for g in ("women", "men")}
+    assert not np.array_equal(drawn["women"], drawn["men"])
+    again = artist(group="men", keep_background=True)
+    again.stylize(photo[:, ::-1].copy(), aligned=True)
+    assert np.array_equal(again.stylize(photo).faces[0].picture, drawn["men"])
+
+
+def test_the_group_must_be_named_or_the_classifier_asked(photo) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UsageError, match="must be named"):
+        artist(group="")
+    with pytest.raises(UsageError, match="no group 'kids'"):
+        artist(group="kids")
+    with pytest.raises(UsageError, match="no classifier"):
+        PictureTranslator(without_trainers(stored()), group="auto")
+    assert PictureTranslator(stored(("women",))).group == "women"
+    with torch.no_grad():
+        unsure = artist(group="auto", keep_background=True)
+        head = unsure.system.of_photos.head  # type: ignore[union-attr]
+        head.bias.copy_(torch.tensor([-0.01, 0.0]))  # type: ignore[union-attr]
+        assert unsure.stylize(photo).faces[0].group == "men"
+        head.bias.copy_(torch.tensor([9.0, 0.0]))  # type: ignore[union-attr]
+        assert unsure.stylize(photo).faces[0].group == "women"
+
+
+def test_an_unsure_classifier_refuses(photo) -> None:  # type: ignore[no-untyped-def]
+    three = PictureTranslator(stored(("women", "men", "kids")), group="auto", keep_background=True)
+    with pytest.raises(BadImage, match=r"not sure of the group \(women 33%, men 33%, kids 33%\).*--group"):
+        three.stylize(photo, aligned=True)
+
+
+def test_the_story_is_told_as_far_as_it_is_known(photo) -> None:  # type: ignore[no-untyped-def]
+    found = artist(keep_background=True).stylize(photo)
+    assert len(found.faces[0].story) == 5 and found.sheet().shape == (256, 5 * 256 + 4 * 8, 3)
+    slim = PictureTranslator(without_trainers(stored()), group="men", keep_background=True)
+    assert len(slim.stylize(photo, aligned=True).faces[0].story) == 3
+    plain = TranslatorSystem.new(replace(cyclegan(16, 4), blocks=1), PanelAnatomy((3,), 4, False), ("all",))
+    told = PictureTranslator(StoredTranslator(plain, described(plain)), keep_background=True)
+    assert len(told.stylize(photo, aligned=True).faces[0].story) == 3
+
+
+def test_heat_is_where_the_attention_is() -> None:
+    attention = torch.zeros(4, 4)
+    attention[0, 0] = 5
+    drawn = heat_map(torch.zeros(3, 32, 32), attention)
+    assert drawn.shape == (32, 32, 3)
+    hot, cold = drawn[2, 2].astype(int), drawn[28, 28].astype(int)
+    assert hot[0] > hot[2] + 50 and cold[2] > cold[0] + 50
+    flat = heat_map(torch.zeros(3, 32, 32), torch.ones(4, 4))
+    assert np.ptp(flat.reshape(-1, 3), axis=0).max() == 0
+
+
+def test_faces_that_are_not_there(photo) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(NoFaceFound, match="--aligned"):
+        artist(finder=FixedPoints(())).stylize(photo)
+    with pytest.raises(NoFaceFound, match="no face 2; 1 were"):
+        artist().stylize(photo, which=2)
+
+
+def test_a_folder_is_drawn_and_finished_pictures_are_skipped(photo, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "in").mkdir()
+    write_image(tmp_path / "in" / "a.png", resize(photo, 64))
+    write_image(tmp_path / "in" / "b.png", resize(photo[:, ::-1].copy(), 64))
+    (tmp_path / "in" / "c.png").write_bytes(b"no picture")
+    save_translator(tmp_path / "mine" / FILE, stored())
+    one = PictureTranslator.load(tmp_path / "mine", group="men", keep_background=True)
+    assert one.name == "mine"
+    options, report = Options(aligned=True, sheet=True), tmp_path / "out" / "report.json"
+    first = stylize_files(one, tmp_path / "in", tmp_path / "out", options, report=report)
+    assert [line.status for line in first] == ["done", "done", "failed"]
+    assert first[0].outputs == ["a.mine.png", "a.sheet.png"]
+    alone = one.stylize(tmp_path / "in" / "b.png", aligned=True).faces[0].picture
+    assert np.array_equal(read_image(tmp_path / "out" / "b.mine.png"), alone)
+    again = stylize_files(one, tmp_path / "in", tmp_path / "out", options, report=report)
+    assert [line.status for line in again] == ["skipped", "skipped", "failed"]
+    assert len(json.loads(report.read_text())["photos"]) == 3
+    women = PictureTranslator.load(tmp_path / "mine", group="women", keep_background=True)
+    redone = stylize_files(women, tmp_path / "in", tmp_path / "out", options, report=report)
+    assert [line.status for line in redone] == ["done", "done", "failed"]
