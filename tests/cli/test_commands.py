@@ -34,6 +34,8 @@ COMMANDS = [
     "prepare",
     "invert",
     "sample",
+    "swap",
+    "blend",
     "convert",
     "models",
     "models add",

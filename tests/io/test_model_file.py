@@ -480,3 +480,30 @@ def test_files_from_before_there_were_paths_and_low_rows_load(
     rewrite(path, older)
     found = load_model(path, find_base=lambda h: tiny_model)
     assert generator_digest(found) == generator_digest(tiny_style) and found.header.paths == ()
+
+
+def test_a_feature_swap_is_only_for_those_who_mind_it(tmp_path: Path, tiny_model: Model, tiny_style: Model) -> None:
+    style = replace(tiny_style, header=replace(tiny_style.header, swap_upto=8))
+    path = save_pack(tmp_path / "swap.safetensors", style, tiny_model)
+    assert read_header(path).swap_upto == 8
+    with pytest.raises(BadModel, match="two generators draw its pictures") as error:
+        load_model(path, find_base=lambda header: tiny_model)
+    assert "--style" in error.value.cure
+    minded = load_model(path, find_base=lambda header: tiny_model, minds_swap=True)
+    assert minded.header.swap_upto == 8 and same_tensors(minded, tiny_style)
+
+
+@pytest.mark.parametrize("upto", [-8, 2, 12, 32, "all"])
+def test_a_swap_where_no_block_ends_is_a_damaged_header(
+    tmp_path: Path, tiny_model: Model, tiny_style: Model, upto: Any
+) -> None:
+    path = save_pack(tmp_path / "swap.safetensors", tiny_style, tiny_model)
+    rewrite(path, lambda tensors, header: header.update(swap_upto=upto))
+    with pytest.raises(BadModel, match=r"header of swap\.safetensors is damaged"):
+        read_header(path)
+
+
+def test_a_whole_model_is_no_feature_swap(saved: Path) -> None:
+    rewrite(saved, lambda tensors, header: header.update(swap_upto=8))
+    with pytest.raises(BadModel, match=r"header of tiny\.safetensors is damaged"):
+        read_header(saved)

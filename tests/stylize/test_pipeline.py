@@ -359,3 +359,5 @@ def test_the_attribute_chooses_the_path(
     for options in ({}, {"attribute": "kids"}):
         with pytest.raises(UsageError, match="women, men"):
             Stylizer.load(["both"], **options)
+        assert list(Stylizer.load(**options).generators) == ["wild"]  # of no use without an attribute it has
+    assert set(Stylizer.load(attribute="men").generators) == {"wild", "both"}

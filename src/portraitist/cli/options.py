@@ -16,7 +16,9 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from ..data import ImageSet
     from ..invert import Progress, Projection
+    from ..io.model_file import Model
     from ..losses.perceptual import PerceptualDistance
+    from ..networks.identity import Identity as Persons
     from ..stylize import Encoding
 
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
@@ -190,6 +192,27 @@ def perceptual(features: Path | None, lpips: Path | None) -> PerceptualDistance 
     if lpips is None:
         return PerceptualDistance(load_features(features, largest=256))
     return PerceptualDistance(*load_lpips(features, lpips, largest=256))
+
+
+def persons(base: Model, file: Path | None, device: str) -> Persons:
+    """Return what tells persons apart: the embedder of a file, or the base's own discriminator."""
+    import torch
+
+    from ..io.identity_files import load_identity
+    from ..networks.identity import DiscriminatorIdentity
+
+    if file is not None:
+        identity = load_identity(file)
+    elif base.discriminator is None:
+        raise UsageError(
+            f"The base '{base.header.name}' has no discriminator to tell persons apart with.",
+            "Give the weights of a face embedder with --identity.",
+        )
+    else:
+        identity = DiscriminatorIdentity.of_base(base.generator, base.discriminator)
+    if isinstance(identity, torch.nn.Module):
+        identity.to(device)
+    return identity
 
 
 def with_settings(value: T, pairs: list[str]) -> T:

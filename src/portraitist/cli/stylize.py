@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -22,14 +22,44 @@ def command(
         list[str] | None,
         typer.Option(
             "--style",
+            "--to-style",
             "-s",
             help="Name, file or run folder, or a mixture as in toon3d:0.6+charcoal:0.4; may be repeated. "
-            "All bundled styles if absent.",
+            "Beside another style, or with --from-style, it may be the base too. All bundled styles if absent.",
         ),
+    ] = None,
+    from_style: Annotated[
+        str | None,
+        typer.Option("--from-style", help="The style that the picture is drawn in; absent for photos."),
     ] = None,
     attribute: options.Attribute = None,
     out: options.Out = None,
     strength: Annotated[float, typer.Option(min=0.0, max=1.5, help="0 what the base draws, 1 the style.")] = 1.0,
+    swap: Annotated[
+        str,
+        typer.Option(help="Last resolution in pixels that the base draws, and the style the rest; 0 the style alone."),
+    ] = "0",
+    swap_by: Annotated[
+        Literal["features", "weights"],
+        typer.Option(help="What --swap swaps; features keep the style's colours at low resolutions too."),
+    ] = "features",
+    appearance: Annotated[
+        str | None,
+        typer.Option(help="random:N draws each face in N further appearances, with the content of the photo."),
+    ] = None,
+    appearance_from: Annotated[
+        int, typer.Option(help="Resolution in pixels from which on the code's rows are appearance.")
+    ] = 64,
+    appearance_truncation: Annotated[
+        float, typer.Option(min=0.0, max=1.5, help="Of random appearances: 1 the whole variety, 0 the mean.")
+    ] = 1.0,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="A picture in the style whose appearance each face is drawn in too; may be repeated."),
+    ] = None,
+    reference_aligned: Annotated[
+        bool, typer.Option("--reference-aligned", help="The references are aligned square faces already.")
+    ] = False,
     face: Annotated[str, typer.Option(help="all, largest, or the number of a face (1 is the largest).")] = "all",
     paste_back: Annotated[bool, typer.Option("--paste-back", help="Put the redrawn faces into the photo.")] = False,
     aligned: Annotated[bool, typer.Option("--aligned", help="The pictures are aligned square faces already.")] = False,
@@ -64,21 +94,29 @@ def command(
     """Redraw the faces of a photo or of a folder of them.
 
     A photo writes PHOTO.STYLE.png beside itself or into --out, further faces PHOTO.face2.STYLE.png, further pictures
-    of --samples PHOTO.STYLE.sample1.png. A folder needs --out; photos that are finished are skipped, photos that cannot
-    be redrawn are listed with the reason, and the exit code is then 3.
+    PHOTO.STYLE.sample1.png (--samples), PHOTO.STYLE.random1.png (--appearance) and PHOTO.STYLE.REFERENCE.png. A folder
+    needs --out; photos that are finished are skipped, photos that cannot be redrawn are listed with the reason, and the
+    exit code is then 3.
     """
     if photo.is_dir() and out is None:
         raise UsageError("A folder of photos needs a folder for the pictures.", "Give -o OUT.")
     from tqdm import tqdm
 
-    from ..stylize import Stylizer, stylize_files
+    from ..stylize import Appearance, Reference, Stylizer, stylize_files
     from ..stylize.batch import Options, photos
+    from ..surgery import released_upto
 
-    wanted = Options(_which(face), aligned, paste_back, sheet, size, suffix, overwrite)
+    wanted = Options(which_face(face), aligned, paste_back, sheet, size, suffix, overwrite)
     target = out or photo.parent
     count = len(photos(photo, target))
     way = options.inversion(method, encoder=encoder, refine=refine, samples=samples, best=best, seed=seed, steps=steps)
     perceptual = options.perceptual(features, lpips)
+    looks = Appearance(
+        _random(appearance),
+        tuple(Reference.read(path, aligned=reference_aligned) for path in reference or []),
+        appearance_from,
+        appearance_truncation,
+    )
     if report is None and photo.is_dir():
         report = target / "report.json"
     where = options.device(device)
@@ -86,11 +124,15 @@ def command(
         stylizer = Stylizer.load(
             style or [],
             attribute=attribute,
+            source=from_style,
             strength=strength,
+            swap=released_upto(swap),
+            swap_by=swap_by,
+            appearance=looks,
             device=where,
             perceptual=perceptual,
             progress=progress,
-            **way,
+            **{**way, "seed": seed},  # of the appearances too, whatever inverts the photo
         )
 
         def tell(line: FileReport) -> None:
@@ -100,15 +142,20 @@ def command(
 
         reports = stylize_files(stylizer, photo, target, wanted, report=report, on_file=tell)
     if photo.is_dir():
-        _close(reports, target)
+        close(reports, target)
     elif reports[0].status == "failed":
-        raise _as_error(reports[0])
+        raise as_error(reports[0])
     else:
         for name in reports[0].outputs:
             typer.echo(target / name)
 
 
-def _which(face: str) -> Which | int:
+def which_face(face: str) -> Which | int:
+    """Read --face: all, largest or a number.
+
+    Raises:
+        UsageError: It is none of them.
+    """
     if face in ("all", "largest"):
         return cast("Which", face)
     if face.isdecimal():
@@ -116,14 +163,25 @@ def _which(face: str) -> Which | int:
     raise UsageError(f"--face takes all, largest or a number, not '{face}'.")
 
 
-def _as_error(report: FileReport) -> PortraitistError:
+def _random(appearance: str | None) -> int:
+    """Return how many appearances are drawn at random."""
+    if appearance is None:
+        return 0
+    kind, _, count = appearance.partition(":")
+    if kind != "random" or not (count.isascii() and count.isdecimal() and len(count) < 6):
+        raise UsageError(f"--appearance takes random:N, not '{appearance[:40]}'.", "For a picture give --reference.")
+    return int(count)
+
+
+def as_error(report: FileReport) -> PortraitistError:
     """Return what went wrong with the only photo of a run, with its own exit code."""
     message = f"{report.source}: {report.reason}"
     kinds = {"exists": UsageError, "memory": OutOfMemory, "not-finite": NonFinite}
     return kinds[report.kind](message) if report.kind in kinds else BadImage(message, kind=report.kind)
 
 
-def _close(reports: list[FileReport], out: Path) -> None:
+def close(reports: list[FileReport], out: Path) -> None:
+    """Say what became of a folder of photos; the exit code is 3 where some could not be redrawn."""
     counts = {s: sum(r.status == s for r in reports) for s in ("done", "skipped", "failed")}
     typer.echo(f"{', '.join(f'{n} {s}' for s, n in counts.items())}; the pictures are in {out}")
     if counts["failed"]:

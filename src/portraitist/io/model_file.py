@@ -4,8 +4,9 @@ Tensors are named ``G.<parameter>`` and ``D.<parameter>``; the header holds, und
 with the anatomies, the recipe, the lineage, the licence and provenance of the data, and metrics. A *style pack* is the
 same file with only the tensors that differ from its base, and the digest of that base. It may hold several *paths*, one
 generator per attribute (Song et al. 2021, "AgileGAN", Sec. 3.3): what the paths share is named ``G.<parameter>`` as
-ever, what each has for itself ``G@<attribute>.<parameter>``. Reading is strict: a tensor that is missing, extra or of
-another shape is an error that names it. Nothing in the file is ever executed.
+ever, what each has for itself ``G@<attribute>.<parameter>``. It may also ask to be drawn as a *feature swap*, whose low
+resolutions are the base's; whoever cannot draw one is refused the file. Reading is strict: a tensor that is missing,
+extra or of another shape is an error that names it. Nothing in the file is ever executed.
 
     model = load_model("faces.safetensors")
     image = model.generator(torch.randn(1, model.generator.anatomy.z_dim))
@@ -44,7 +45,13 @@ LONGEST_TEXT = 10_000
 # No network that exists comes near; a header beyond them is damaged or a trap.
 WIDEST, DEEPEST = 1 << 14, 64
 
-KINDS = {"model": "a model", "style-pack": "a style pack", "encoder": "an encoder"}
+KINDS = {
+    "model": "a model",
+    "style-pack": "a style pack",
+    "encoder": "an encoder",
+    "directions": "a file of directions",
+    "translator": "a translator",
+}
 """What may stand under ``kind`` in a header."""
 
 AnyHeader = TypeVar("AnyHeader")
@@ -66,6 +73,9 @@ class Header:
     """Of a style pack: the digest of the model it belongs to."""
     paths: tuple[str, ...] = ()
     """Of a style pack with a generator per attribute: the attributes, in order."""
+    swap_upto: int = 0
+    """Of a style pack that is a feature swap: the features through so many pixels are the base's, and the stored
+    tensors are those of the side that draws the rest (``surgery.FeatureSwap``); 0 for a plain style."""
     licence: str = ""
     """SPDX identifier of the terms that the weights may be used under."""
     credit: str = ""
@@ -176,7 +186,11 @@ def generator_digest(model: Model) -> str:
 
 
 def load_model(
-    path: Path | str, *, find_base: Callable[[Header], Model] | None = None, attribute: str | None = None
+    path: Path | str,
+    *,
+    find_base: Callable[[Header], Model] | None = None,
+    attribute: str | None = None,
+    minds_swap: bool = False,
 ) -> Model:
     """Read a model file, or a style pack together with its base.
 
@@ -184,13 +198,20 @@ def load_model(
         path: File to read.
         find_base: Called with the header of a style pack; returns the base it belongs to.
         attribute: Of a style pack with paths: which of them; of no meaning for other files.
+        minds_swap: The caller draws the features that ``header.swap_upto`` names with the base; the generator is then
+            the side that draws the rest.
 
     Raises:
-        BadModel: The file is damaged, incomplete or of another kind.
+        BadModel: The file is damaged, incomplete or of another kind, or it is a feature swap that nobody minds.
         UsageError: The pack has paths, and none of this attribute.
     """
     path = Path(path)
     header, tensors = read_file(path)
+    if header.swap_upto and not minds_swap:
+        raise BadModel(
+            f"{path.name} is a feature swap: two generators draw its pictures, and this takes one.",
+            "Give it to `portraitist stylize --style`, or make the swap with --by weights.",
+        )
     if header.kind == "style-pack":
         if find_base is None:
             raise BadModel(
@@ -319,6 +340,11 @@ def check_header(header: Header) -> None:
                 f"{name[:80]!r} cannot be a path of it.",
                 "Name attributes of a style pack, each once: letters, digits, - and _.",
             )
+    if header.swap_upto not in (0, *header.generator.resolutions) or (header.swap_upto and header.kind != "style-pack"):
+        raise BadModel(
+            f"It cannot be a feature swap at {header.swap_upto} pixels.",
+            f"Of style packs alone, and of this one at {', '.join(map(str, header.generator.resolutions))}.",
+        )
     g, d = header.generator, header.discriminator
     widths = [*g.channels, g.z_dim, g.w_dim, *(() if d is None else d.channels)]
     if max(widths) > WIDEST or g.mapping_layers > DEEPEST:

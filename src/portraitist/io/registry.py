@@ -29,7 +29,6 @@ from ..files import atomic_write, refuse_existing, write_bytes
 from ..networks import GeneratorAnatomy
 from .encoder_files import EncoderHeader, StoredEncoder, check_encoder_header, load_encoder, save_encoder
 from .model_file import (
-    KINDS,
     NAME,
     Header,
     Model,
@@ -252,7 +251,8 @@ def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry |
         load_encoder(path)
         _check_base_known(header)
     else:
-        load_model(path, find_base=known_base, attribute=next(iter(header.paths), None))  # checks all paths
+        attribute = next(iter(header.paths), None)  # checks all paths
+        load_model(path, find_base=known_base, attribute=attribute, minds_swap=True)
     _warn_of_licence(path.name, header)
     with path.open("rb") as source, atomic_write(target, overwrite=overwrite) as file:
         shutil.copyfileobj(source, file)
@@ -325,7 +325,7 @@ def _entry(path: Path, where: str, sha256: str, header: Header | EncoderHeader) 
 
 
 def _read_any_header(path: Path) -> Header | EncoderHeader:
-    return read_described(path, _parse_any_header, tuple(KINDS), contents=False)[0]
+    return read_described(path, _parse_any_header, ("model", "style-pack", "encoder"), contents=False)[0]
 
 
 def _parse_any_header(found: object) -> Header | EncoderHeader:

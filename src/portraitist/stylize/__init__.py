@@ -1,7 +1,23 @@
 """The pipeline users call: photo -> faces -> align -> code -> style model -> picture."""
 
+from .appearance import Appearance, Reference
 from .batch import FileReport, stylize_files
 from .inversion import Encoding
+from .kinship import Kinship, kinship
 from .pipeline import Portrait, Portraits, Sample, Stylizer
+from .translate import PictureTranslator
 
-__all__ = ["Encoding", "FileReport", "Portrait", "Portraits", "Sample", "Stylizer", "stylize_files"]
+__all__ = [
+    "Appearance",
+    "Encoding",
+    "FileReport",
+    "Kinship",
+    "PictureTranslator",
+    "Portrait",
+    "Portraits",
+    "Reference",
+    "Sample",
+    "Stylizer",
+    "kinship",
+    "stylize_files",
+]

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -17,7 +17,8 @@ import torch
 from ..data.images import MAX_BYTES, Pixels, write_image
 from ..errors import BadImage, NonFinite, OutOfMemory, PortraitistError, UsageError
 from ..files import refuse_existing, write_bytes
-from .pipeline import Portraits, Stylizer, Which
+from .pipeline import Portrait, Portraits, Stylizer, Which
+from .translate import PictureTranslator, TranslatedFace, TranslatedFaces
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 log = logging.getLogger("portraitist")
@@ -105,7 +106,7 @@ def photos(source: Path, out: Path) -> list[Photo]:
 
 
 def stylize_files(
-    stylizer: Stylizer,
+    stylizer: Stylizer | PictureTranslator,
     source: Path,
     out: Path,
     options: Options,
@@ -116,9 +117,10 @@ def stylize_files(
     """Redraw a photo or a folder of photos into ``out``.
 
     Pictures are named ``<stem>.<style>.png``, further faces ``<stem>.face2.<style>.png``, further renderings
-    ``<stem>.<style>.sample1.png``. The report is written after every photo, so that an interrupted run goes on where it
-    stopped: a photo is finished when the report says so for the same bytes and settings, and its pictures are there. A
-    picture that no report vouches for is never replaced unless ``options.overwrite`` is set.
+    ``<stem>.<style>.sample1.png``, ``<stem>.<style>.random1.png`` or ``<stem>.<style>.<reference>.png``. The report is
+    written after every photo, so that an interrupted run goes on where it stopped: a photo is finished when the report
+    says so for the same bytes and settings, and its pictures are there. A picture that no report vouches for is never
+    replaced unless ``options.overwrite`` is set.
 
     Args:
         stylizer: What redraws.
@@ -152,31 +154,39 @@ def stylize_files(
     return found
 
 
-def pictures(portraits: Portraits, styles: Iterable[str], options: Options) -> Iterable[tuple[str, Pixels]]:
+def pictures(
+    portraits: Portraits | TranslatedFaces, styles: Iterable[str], options: Options
+) -> Iterable[tuple[str, Pixels]]:
     """Yield (end of the file name, picture) for all that is written of one photo."""
     for style in styles:
-        for k in range(1 + len(portraits.faces[0].samples)):
-            end = f".{_end(style, k)}{options.suffix}"
+        for k, name in enumerate(("", *(sample.name for sample in portraits.faces[0].samples))):
+            end = f".{_end(style, name)}{options.suffix}"
             if options.paste_back:
                 yield end, portraits.pasted(style, k)
                 continue
-            for i, face in enumerate(portraits.faces):
+            faces: Sequence[Portrait | TranslatedFace] = portraits.faces
+            for i, face in enumerate(faces):
                 drawn = face.samples[k - 1].pictures if k else face.pictures
                 yield f".face{i + 1}{end}" if i else end, drawn[style]
     if options.sheet:
         yield f".sheet{options.suffix}", portraits.sheet()
 
 
-def _end(style: str, sample: int) -> str:
-    """Return what stands for one rendering in the names of files; 0 is the first."""
-    return f"{style}.sample{sample}" if sample else style
+def _end(style: str, sample: str) -> str:
+    """Return what stands for one rendering in the names of files; the first has no name of its own."""
+    return f"{style}.{sample}" if sample else style
 
 
 class _Run:
     """One run, and what earlier ones into the same folder have done."""
 
     def __init__(
-        self, stylizer: Stylizer, out: Path, options: Options, settings: str, lines: dict[str, FileReport]
+        self,
+        stylizer: Stylizer | PictureTranslator,
+        out: Path,
+        options: Options,
+        settings: str,
+        lines: dict[str, FileReport],
     ) -> None:
         self.stylizer, self.out, self.options, self.settings, self.lines = stylizer, out, options, settings, lines
         # Picture -> the photo it was made of.
@@ -216,7 +226,7 @@ class _Run:
 
     def _redraw(self, photo: Photo, data: bytes) -> tuple[int, list[str]]:
         options, styles = self.options, list(self.stylizer.generators)
-        ends = [_end(style, k) for style in styles for k in range(1 + self.stylizer.samples)]
+        ends = [_end(style, name) for style in styles for name in ("", *self.stylizer.further)]
         for name in [f"{photo.stem}.{end}{options.suffix}" for end in (*ends, *["sheet"] * options.sheet)]:
             self._refuse_strangers(photo, name)  # before the work, as far as the names are known
         portraits = self.stylizer.stylize(data, which=options.which, aligned=options.aligned, size=options.size)

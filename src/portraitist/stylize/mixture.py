@@ -47,24 +47,43 @@ class Mixture:
 
     name: str
     parts: tuple[Part, ...]
+    whole: Path | None = None
+    """The whole model that it is, which then must be the base; it has no parts."""
 
     @classmethod
-    def find(cls, style: str | Path) -> Self:
+    def find(cls, style: str | Path, *, or_base: bool = False) -> Self:
         """Find a style by name, file or run folder, or several as ``STYLE:WEIGHT+STYLE:WEIGHT...``.
 
         What is a name, a file or a folder as it stands is never taken for a mixture. Weights go from 0 to 1.5 and need
         not add up to 1: one style of weight 1 is that style, weights of 0 alone are the base.
 
+        Args:
+            style: What to find.
+            or_base: Take a whole model too; whether it is the base remains to be seen.
+
         Raises:
-            UsageError: There is no such style, one is a whole model, or a weight is too large.
+            UsageError: There is no such style, one is a whole model, a weight is too large, or a feature swap is mixed.
         """
         try:
-            return cls(registry.name_of(path := registry.find(style)), (_part(path, 1.0),))
+            path = registry.find(style)
+            if or_base and read_header(path).kind == "model":
+                return cls(registry.name_of(path), (), path)
+            return cls(registry.name_of(path), (_part(path, 1.0),))
         except UsageError:
             if not (texts := _split(str(style))):
                 raise
         parts = tuple(_part(registry.find(text), float(weight)) for text, weight in texts)
+        if len(parts) > 1 and (swapped := next((p for p in parts if p.header.swap_upto), None)):
+            raise UsageError(
+                f"{swapped.path.name} is a feature swap, which cannot be mixed with other styles.",
+                "Make the swap with --by weights.",
+            )
         return cls("+".join(f"{registry.name_of(p.path)}-{p.weight:g}" for p in parts), parts)
+
+    @property
+    def swap_upto(self) -> int:
+        """The resolution through which the base draws, where it is a feature swap; else 0."""
+        return self.parts[0].header.swap_upto if len(self.parts) == 1 else 0
 
 
 def mixed(base: Generator, styles: Sequence[tuple[Generator, float]]) -> Generator:
@@ -93,6 +112,11 @@ def mixed(base: Generator, styles: Sequence[tuple[Generator, float]]) -> Generat
     return generator.eval()
 
 
+def no_style(path: Path) -> UsageError:
+    """Return the error that a whole model is given in a style's place."""
+    return UsageError(f"{path} is a whole model, not a style.", "Give the style.safetensors of a run.")
+
+
 def _sum(start: Tensor, ends: Sequence[tuple[Tensor, float]]) -> Tensor:
     (first, weight), *rest = ends
     if weight == 1 and not rest:
@@ -108,7 +132,7 @@ def _with_rows(generator: Generator, rows: int) -> Generator:
 def _part(path: Path, weight: float) -> Part:
     header = read_header(path)
     if header.kind != "style-pack":
-        raise UsageError(f"{path} is a whole model, not a style.", "Give the style.safetensors of a run.")
+        raise no_style(path)
     if weight > LARGEST_WEIGHT:
         raise UsageError(f"A style cannot have the weight {weight:g}.", f"Use 0 to {LARGEST_WEIGHT:g}.")
     return Part(path, header, weight)

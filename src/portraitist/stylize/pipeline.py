@@ -6,10 +6,14 @@ write_image("me.toon3d.png", portraits.faces[0].pictures["toon3d"])
 stylizer.add("toon3d:0.6+charcoal:0.4")     # another style, or a mixture, on the same base
 again = stylizer.redraw(portraits.faces[0].aligned, code=portraits.faces[0].code)    # without a new inversion
 several = Stylizer.load(["toon3d"], encoding=Encoding(samples=4))       # faces[0].samples[0].pictures["toon3d"], ...
+varied = Stylizer.load(["toon3d"], appearance=Appearance(random=8))     # the same person in other colours
+softer = Stylizer.load(["toon3d"], swap=32)                             # the base's features through 32 pixels
+across = Stylizer.load(["charcoal", "faces"], source="toon3d")          # redraws drawings instead of photos
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -28,15 +32,23 @@ from ..faces.align import check_photo, square_to_quad
 from ..invert import EncoderInverter, Inverter, Progress, Projection, portrait
 from ..io import registry
 from ..io.encoder_files import StoredEncoder, check_encoder_base
-from ..io.model_file import Model, generator_digest, load_model
+from ..io.model_file import Header, Model, generator_digest, load_model
 from ..losses.perceptual import PerceptualDistance
 from ..networks import Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
-from ..spaces import WPlus
-from .inversion import Encoding, encoder_inverter, likeness, no_encoder, projector
-from .mixture import Mixture, Part, mixed
+from ..recipes.looks import likeness
+from ..spaces import WPlus, mix
+from ..surgery import By, FeatureSwap, swap
+from .appearance import Appearance, Reference, random_codes
+from .inversion import Encoding, encoder_inverter, no_encoder, projector
+from .kinship import kinship
+from .mixture import Mixture, Part, mixed, no_style
+
+log = logging.getLogger("portraitist")
 
 Which = Literal["all", "largest"]
+Drawer = Generator | FeatureSwap
+"""What draws codes of the base."""
 # Below this a picture is enlarged, so that a small model gives something to look at.
 SMALLEST_PICTURE = 256
 
@@ -45,8 +57,10 @@ SMALLEST_PICTURE = 256
 class Sample:
     """One more rendering of a face."""
 
-    code: WPlus
-    """A code from the posterior of its encoder, [1, rows, w_dim]."""
+    name: str
+    """What stands for it in names of files: ``sample1``, ``random1`` or the name of a reference."""
+    codes: Mapping[str, WPlus]
+    """Style -> the code drawn, [1, rows, w_dim]; appearances belong to a style, so that each has its own."""
     pictures: Mapping[str, Pixels]
     """Style -> picture, ``uint8 [S, S, 3]``."""
 
@@ -68,7 +82,10 @@ class Portrait:
 
     @cached_property
     def reconstruction(self) -> Pixels:
-        """What the base draws from the code: how well the face was understood. Drawn when it is first asked for."""
+        """What the base, or the style of the picture, draws from the code: how well the face was understood.
+
+        Drawn when it is first asked for.
+        """
         return self.reconstruct()
 
 
@@ -116,18 +133,25 @@ class Stylizer:
         perceptual: What likeness is measured with; the discriminator of the base when None.
         seed: Of the samples of an encoder, and of the default optimisation; a projection has its own.
         strength: Multiplies the weight of every style: 1 draws it as trained, 0 the base.
+        swap: Draw the features through so many pixels by the base and the rest by the style; 0 for the style alone.
+        swap_by: What is swapped, see ``surgery.swap``.
+        appearance: Which appearances each face is drawn in beside its own.
+        source: The style that the pictures come in, which then inverts them; the base, that is photos, when None.
+        attribute: Of a source with a path per attribute: which path.
         device: ``cpu`` or ``cuda``.
         progress: Told of the steps of each inversion.
 
     Raises:
-        UsageError: A style belongs to another base, or more than one way of inversion is asked for.
+        UsageError: A style belongs to another base, more than one way of inversion is asked for, or there is no such
+            resolution to swap or to begin an appearance at.
+        NoFaceFound: A reference of the appearance shows no face.
         BadModel: The encoder was trained for another base.
 
     Attributes:
-        generators: Name -> generator of each style held, in the order they came.
+        generators: Name -> what draws each style held, in the order they came.
     """
 
-    generators: dict[str, Generator]
+    generators: dict[str, Drawer]
 
     def __init__(
         self,
@@ -142,6 +166,11 @@ class Stylizer:
         perceptual: PerceptualDistance | None = None,
         seed: int = 0,
         strength: float = 1.0,
+        swap: int = 0,
+        swap_by: By = "features",
+        appearance: Appearance | None = None,
+        source: Mixture | Model | None = None,
+        attribute: str | None = None,
         device: str = "cpu",
         progress: Progress | None = None,
     ) -> None:
@@ -154,38 +183,60 @@ class Stylizer:
         self._inverter = inverter
         self._projection, self._given_encoder, self._encoding = projection, encoder, encoding
         self._perceptual, self.seed = perceptual, seed
+        self._swap, self._swap_by = swap, swap_by
+        self._source = None if source is None else self._read_source(source, attribute)
         self._check_way()
+        self._appearance = appearance or Appearance()
+        self._row = self._appearance.row(base.generator.anatomy) if self._appearance.names else 0
+        self._references = [self._cut(reference) for reference in self._appearance.references]
+        self._check_names()
         self.generators = {}
+        self._styles: dict[str, _Style] = {}
         for name, style in styles.items():
             self.add(style, name=name)
 
     @classmethod
-    def load(cls, styles: Sequence[str | Path] = (), *, attribute: str | None = None, **options: object) -> Self:
+    def load(
+        cls,
+        styles: Sequence[str | Path] = (),
+        *,
+        attribute: str | None = None,
+        source: str | Path | None = None,
+        **options: object,
+    ) -> Self:
         """Load styles by name, file or run folder, or mixtures of them; all bundled ones when none is named.
 
         Args:
             styles: What to load, as :meth:`add` takes it.
             attribute: Of styles with a path per attribute: which path.
+            source: The style that the pictures come in, as :meth:`add` takes it; the base, that is photos, when None.
             options: Those of the constructor.
 
         Raises:
             UsageError: There is no such style, two have one name, the styles have different bases, or one has paths
                 and none of this attribute.
         """
-        chosen = list(styles) or _bundled_styles()
+        chosen = list(styles) or _bundled_styles(attribute)
         if not chosen:
             raise UsageError("No style is known.", "Train one with `portraitist train`, or name a file.")
-        mixtures = [Mixture.find(style) for style in chosen]
-        parts = [part for mixture in mixtures for part in mixture.parts]
+        mixtures = [Mixture.find(style, or_base=True) for style in chosen]
+        origin = None if source is None else Mixture.find(source, or_base=True)
+        every = mixtures if origin is None else [*mixtures, origin]
+        parts = [part for mixture in every for part in mixture.parts]
+        if not parts:
+            assert mixtures[0].whole is not None
+            raise no_style(mixtures[0].whole)
         if len({part.header.base_digest for part in parts}) > 1:
-            raise UsageError(f"The styles {chosen} belong to different bases.", "Stylize them one after the other.")
-        stylizer = cls(registry.base_of(parts[0].header, parts[0].path), {}, **options)  # type: ignore[arg-type]
+            named = chosen if source is None else [*chosen, source]
+            raise UsageError(f"The styles {named} belong to different bases.", "Stylize them one after the other.")
+        base = registry.base_of(parts[0].header, parts[0].path)
+        stylizer = cls(base, {}, source=origin, attribute=attribute, **options)  # type: ignore[arg-type]
         for mixture in mixtures:
             stylizer.add(mixture, attribute=attribute)
         return stylizer
 
     def add(self, style: str | Path | Mixture | Model, *, name: str = "", attribute: str | None = None) -> str:
-        """Take up a style, or a mixture of styles, of this base.
+        """Take up a style, or a mixture of styles, of this base, or the base itself.
 
         Args:
             style: Name, file or run folder, or a mixture such as ``toon3d:0.6+charcoal:0.4``; or a model in memory,
@@ -197,18 +248,23 @@ class Stylizer:
             The name under which ``generators`` holds it.
 
         Raises:
-            UsageError: There is no such style, the name is taken, it belongs to another base, or it has paths and none
-                of this attribute.
+            UsageError: There is no such style, the name is taken, it belongs to another base, it has paths and none of
+                this attribute, or it is a feature swap and shall be swapped again.
         """
-        if isinstance(style, Model):
-            name, models = name or style.header.name, [(style, 1.0)]
-            self._check(name, style.header.base_digest, style.generator.anatomy)
-        else:
-            mixture = style if isinstance(style, Mixture) else Mixture.find(style)
-            name = name or mixture.name
-            models = [(self._read(name, part, attribute), part.weight) for part in mixture.parts]
-        weighted = [(model.generator.to(self.device), weight * self.strength) for model, weight in models]
-        self.generators[name] = mixed(self.base.generator, weighted)
+        if not isinstance(style, Model | Mixture):
+            style = Mixture.find(style, or_base=True)
+        name = name or (style.header.name if isinstance(style, Model) else style.name)
+        upto = style.header.swap_upto if isinstance(style, Model) else style.swap_upto
+        if name in self.generators:
+            raise UsageError(f"Two styles are called '{name}'.", "Name each once, or rename a run folder.")
+        if upto and self._swap:
+            raise UsageError(f"The style '{name}' is swapped at {upto} pixels already.", "Leave out --swap.")
+        plain = self._mixed(style, name, self.strength, attribute)
+        held = _Style(plain, *((upto, "features") if upto else (self._swap, self._swap_by)))
+        self.generators[name] = held.drawer(self.base.generator)
+        self._styles[name] = held
+        if self._swap:
+            self._warn(name, plain)
         return name
 
     def remove(self, name: str) -> None:
@@ -219,14 +275,21 @@ class Stylizer:
         """
         if self.generators.pop(name, None) is None:
             raise UsageError(f"No style '{name}' is loaded.", f"Loaded: {', '.join(self.generators) or 'none'}.")
+        del self._styles[name]
 
     @property
     def settings(self) -> dict[str, object]:
         """What determines the pictures, beside the photo: for reports and for telling finished files."""
         encoder, encoding = self.encoder, self._encoding or Encoding()
-        return {
+        # Only where they are set: pictures without them stay finished.
+        rare = {
+            "swap": {name: [style.upto, style.by] for name, style in self._styles.items() if style.upto},
+            "appearance": self._appearance.settings if self._appearance.names else [],
+            "source": "" if self._source is None else tensors_digest(self._source.state_dict()),
+        }
+        return {key: value for key, value in rare.items() if value} | {
             "base": self.base.digest,
-            "styles": {name: tensors_digest(g.state_dict()) for name, g in self.generators.items()},
+            "styles": {name: tensors_digest(style.plain.state_dict()) for name, style in self._styles.items()},
             "finder": repr(self.finder),
             "inverter": repr(self._inverter or self._projection or (encoding if encoder else self._optimisation)),
             "seed": self.seed,
@@ -236,9 +299,9 @@ class Stylizer:
         }
 
     @property
-    def samples(self) -> int:
-        """How many further renderings of each face are drawn."""
-        return 0 if self._encoding is None else self._encoding.pictures
+    def further(self) -> tuple[str, ...]:
+        """The names of the further renderings that are drawn of each face."""
+        return (*(f"sample{k}" for k in range(1, self._samples + 1)), *self._appearance.names)
 
     def stylize(
         self,
@@ -289,20 +352,20 @@ class Stylizer:
     def redraw(self, crop: AlignedFace, size: int | None = None, *, code: WPlus | None = None) -> Portrait:
         """Invert one aligned face, unless its code is known already, and draw its code in every style.
 
-        Samples are drawn only where the face is inverted.
+        Samples of a posterior are drawn only where the face is inverted.
 
         Each face is worked on alone and by one thread, so that its pictures depend neither on its company nor on the
         machine's cores: sums in another order round otherwise, and the steps of an inversion amplify that.
         """
         with one_thread():
-            codes = self._codes(crop) if code is None else [code]
-            first, *others = (
-                Sample(c, {name: self.draw(generator, c, size) for name, generator in self.generators.items()})
-                for c in codes
-            )
-        return Portrait(crop, first.code, first.pictures, tuple(others), partial(self._reconstruct, first.code, size))
+            first, *others = self._codes(crop) if code is None else [code]
+            further = {f"sample{k}": dict.fromkeys(self.generators, one) for k, one in enumerate(others, 1)}
+            further |= self._dressed(first)
+            pictures = self._drawn(dict.fromkeys(self.generators, first), size)
+            samples = tuple(Sample(name, codes, self._drawn(codes, size)) for name, codes in further.items())
+        return Portrait(crop, first, pictures, samples, partial(self._reconstruct, first, size))
 
-    def draw(self, generator: Generator, code: WPlus, size: int | None = None) -> Pixels:
+    def draw(self, generator: Drawer, code: WPlus, size: int | None = None) -> Pixels:
         """Draw one code [1, rows, w_dim] with the stored noise."""
         with torch.no_grad():
             picture = to_array(generator.synthesize(code.to(self.device))[0])
@@ -318,6 +381,8 @@ class Stylizer:
         """What turns aligned faces into codes."""
         if self._inverter is not None:
             return self._inverter
+        if self._source is not None:
+            return self._inverter_of(self._source)
         perceptual = likeness(self.base, self._perceptual)
         if self._projection is None and self.encoder is not None:
             return encoder_inverter(self.base, self.encoder, perceptual, self._encoding, seed=self.seed)
@@ -331,7 +396,9 @@ class Stylizer:
             UsageError: One is needed and none is known.
             BadModel: It was trained for another base.
         """
-        if self._inverter is not None or (self._projection is not None and not self._projection.needs_encoder):
+        if self._inverter is not None:
+            return None
+        if (self._projection or self._source) is not None and not self._optimisation.needs_encoder:
             return None
         found = self._given_encoder
         if isinstance(found, StoredEncoder):
@@ -344,7 +411,11 @@ class Stylizer:
 
     def _reconstruct(self, code: WPlus, size: int | None) -> Pixels:
         with one_thread():
-            return self.draw(self.base.generator, code, size)
+            return self.draw(self._source or self.base.generator, code, size)
+
+    @property
+    def _samples(self) -> int:
+        return 0 if self._encoding is None else self._encoding.pictures
 
     @property
     def _optimisation(self) -> Projection:
@@ -356,14 +427,72 @@ class Stylizer:
         how = self._encoding or Encoding()
         simple = self._inverter is None and how.best == "mean" and not how.refine
         if simple and isinstance(self.inverter, EncoderInverter):  # the codes alone, without a drawing to measure
-            return _finite(self.inverter.variants(target, self.samples))
+            return _finite(self.inverter.variants(target, self._samples))
         return [self.inverter.invert(target, progress=self.progress).code]
+
+    def _inverter_of(self, generator: Generator) -> Inverter:
+        """Return what inverts drawings of a style: an optimisation.
+
+        It begins at the encoder's code only where the settings say so: encoders know photos, and from their codes of
+        drawings it ends farther from the drawing than from the mean code.
+        """
+        perceptual, settings = likeness(self.base, self._perceptual), self._optimisation
+        return projector(self.base, settings, perceptual, self.encoder, generator=generator)
+
+    def _dressed(self, content: WPlus) -> dict[str, dict[str, WPlus]]:
+        """Return, for each appearance, the code that each style draws."""
+        if not self._appearance.names:
+            return {}
+        looks = {style: self._looks(held) for style, held in self._styles.items()}
+        return {
+            name: {style: mix(content.to(self.device), codes[k], self._row) for style, codes in looks.items()}
+            for k, name in enumerate(self._appearance.names)
+        }
+
+    def _looks(self, style: _Style) -> list[WPlus]:
+        """Return the code of each appearance in a style's own domain; found once."""
+        if style.looks is None:
+            wanted = self._appearance
+            found = random_codes(style.plain, wanted.random, wanted.truncation, self.seed)
+            if self._references:
+                inverter = self._inverter_of(style.plain)
+                targets = [to_tensor(crop.image)[None].to(self.device) for crop in self._references]
+                found += [inverter.invert(target, progress=self.progress).code for target in targets]
+            style.looks = found
+        return style.looks
+
+    def _drawn(self, codes: Mapping[str, WPlus], size: int | None) -> dict[str, Pixels]:
+        return {name: self.draw(self.generators[name], code, size) for name, code in codes.items()}
+
+    def _cut(self, reference: Reference) -> AlignedFace:
+        """Align a reference; that it shows no face is not the fault of any photo."""
+        resolution = self.base.generator.anatomy.resolution
+        if reference.aligned:
+            return whole(reference.pixels, resolution)
+        try:
+            return self.crops(reference.pixels, "largest", resolution)[0]
+        except NoFaceFound as error:
+            raise NoFaceFound(
+                f"No face was found in the reference '{reference.name}'.",
+                "If it is a face cut out already, say so (--reference-aligned); else give another.",
+            ) from error
+
+    def _check_names(self) -> None:
+        if twice := [name for name in self.further if self.further.count(name) > 1]:
+            raise UsageError(f"Two further pictures are called '{twice[0]}'.", "Rename the reference.")
 
     def _check_way(self) -> None:
         """Refuse more than one way of inversion."""
         encodes = self._given_encoder is not None or self._encoding is not None
-        if self._inverter is not None and (encodes or self._projection is not None):
-            raise UsageError("An inverter has settings of its own.", "Leave out the projection and the encoder.")
+        if self._source is not None and encodes and self._projection is None:
+            raise UsageError(
+                "Encoders know photos, and this is a picture in a style: it is inverted by optimisation.",
+                "Leave out what is of an encoder (--method encoder, --encoder, --refine, --samples, --best).",
+            )
+        if self._inverter is not None and (encodes or (self._projection or self._source) is not None):
+            raise UsageError(
+                "An inverter has settings of its own.", "Leave out the projection, the encoder and the source."
+            )
         if self._projection is None:
             return
         if self._encoding is not None or (encodes and not self._projection.needs_encoder):
@@ -375,9 +504,39 @@ class Stylizer:
     def _digest(self) -> str:
         return generator_digest(self.base)
 
+    def _read_source(self, source: Mixture | Model, attribute: str | None) -> Generator | None:
+        """Return what inverts pictures of a style; None where the style is the base."""
+        name = source.header.name if isinstance(source, Model) else source.name
+        if source.header.swap_upto if isinstance(source, Model) else source.swap_upto:
+            raise UsageError(
+                f"'{name}' is a feature swap, which cannot invert pictures.", "Make the swap with --by weights."
+            )
+        generator = self._mixed(source, name, 1.0, attribute)
+        ends = [tensors_digest(g.state_dict()) for g in (generator, self.base.generator)]
+        return None if ends[0] == ends[1] else generator
+
+    def _mixed(self, style: Mixture | Model, name: str, strength: float, attribute: str | None) -> Generator:
+        """Return the generator of a style, of a mixture of styles, or of the base."""
+        if isinstance(style, Model):
+            self._check(name, style.header.base_digest, style.generator.anatomy)
+            models = [(style, 1.0)]
+        elif style.whole is not None:
+            if generator_digest(load_model(style.whole)) != self._digest:
+                raise no_style(style.whole)
+            models = []
+        else:
+            models = [(self._read(name, part, attribute), part.weight) for part in style.parts]
+        return mixed(self.base.generator, [(m.generator.to(self.device), weight * strength) for m, weight in models])
+
+    def _warn(self, name: str, plain: Generator) -> None:
+        """Warn of a swap with a style that has moved far from the base."""
+        style = Model(plain, None, Header(plain.anatomy, name=name, base_digest=self._digest))
+        if warning := kinship(self.base, style, self._perceptual).warning:
+            log.warning(warning)
+
     def _read(self, name: str, part: Part, attribute: str | None) -> Model:
         self._check(name, part.header.base_digest, part.header.generator)
-        return load_model(part.path, find_base=lambda header: self.base, attribute=attribute)
+        return load_model(part.path, find_base=lambda header: self.base, attribute=attribute, minds_swap=True)
 
     def _check(self, name: str, base_digest: str, anatomy: GeneratorAnatomy) -> None:
         if anatomy.of_base != self.base.generator.anatomy or base_digest not in ("", self._digest):
@@ -385,8 +544,22 @@ class Stylizer:
                 f"The style '{name}' belongs to another base than '{self.base.header.name}'.",
                 "Use the base that its header names.",
             )
-        if name in self.generators:
-            raise UsageError(f"Two styles are called '{name}'.", "Name each once, or rename a run folder.")
+
+
+@dataclass
+class _Style:
+    """One style that a stylizer holds."""
+
+    plain: Generator
+    """The style itself, which maps samples and inverts references."""
+    upto: int
+    by: By
+    looks: list[WPlus] | None = None
+    """The codes of the appearances, once they are known."""
+
+    def drawer(self, base: Generator) -> Drawer:
+        """Return what draws it, with the base's low resolutions where that is asked for."""
+        return swap(base, self.plain, self.upto, self.by, "high") if self.upto else self.plain
 
 
 @contextmanager
@@ -416,7 +589,11 @@ def _finite(codes: list[WPlus]) -> list[WPlus]:
     return codes
 
 
-def _bundled_styles() -> list[str]:
-    """Return the names of the styles inside the package; of the user's where it holds none."""
-    known = [e for e in registry.entries() if e.header.kind == "style-pack"]
+def _bundled_styles(attribute: str | None) -> list[str]:
+    """Return the names of the styles inside the package that can draw; of the user's where it holds none.
+
+    A style with a path per attribute takes part where it has a path of the one that is asked for.
+    """
+    styles = [e for e in registry.entries() if e.header.kind == "style-pack"]
+    known = [e for e in styles if not e.header.paths or attribute in e.header.paths]
     return [e.name for e in known if e.where == "bundled"] or [e.name for e in known]

@@ -5,6 +5,20 @@ ones (texture, colour, line).
 """
 
 from .blend import Side, blend, hard, smooth
-from .swap import FeatureSwap, swap
+from .join import Joined, ancestors, blend_models, swap_models
+from .swap import By, FeatureSwap, released_upto, swap
 
-__all__ = ["FeatureSwap", "Side", "blend", "hard", "smooth", "swap"]
+__all__ = [
+    "By",
+    "FeatureSwap",
+    "Joined",
+    "Side",
+    "ancestors",
+    "blend",
+    "blend_models",
+    "hard",
+    "released_upto",
+    "smooth",
+    "swap",
+    "swap_models",
+]

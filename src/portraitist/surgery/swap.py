@@ -11,6 +11,7 @@ StyleGAN2 (Huang et al. 2020, arXiv:2010.05713) does. There the colours of the l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -25,6 +26,7 @@ from ..spaces import W, WPlus, Z, ZPlus
 from .blend import Side, blend, check_sizes, check_upto, choose, hard
 
 By = Literal["features", "weights"]
+_RELEASED = re.compile(r"(cartoon-stylegan|ui2i):([0-9])")
 
 
 def swap(low: Generator, high: Generator, upto: int, by: By, mapping: Side = "low") -> Generator | FeatureSwap:
@@ -42,8 +44,8 @@ def swap(low: Generator, high: Generator, upto: int, by: By, mapping: Side = "lo
     ``upto`` = all            the synthesis of low                        low's features, every ToRGB of high
     ========================  ==========================================  =======================
 
-    The papers' numbers: ``swap_layer_num=k`` of Cartoon-StyleGAN is ``upto=2 ** (k + 2)``; ``swap_layer=1, 3, 5`` of
-    UI2I, LS1, LS3 and LS5 in its tables, are 8, 16 and 32.
+    The papers' numbers, which :func:`released_upto` reads: ``swap_layer_num=k`` of Cartoon-StyleGAN is
+    ``upto=2 ** (k + 2)``; ``swap_layer=1, 3, 5`` of UI2I, LS1, LS3 and LS5 in its tables, are 8, 16 and 32.
 
     Args:
         low: Gives the low resolutions; the source, in both papers.
@@ -63,6 +65,29 @@ def swap(low: Generator, high: Generator, upto: int, by: By, mapping: Side = "lo
         return FeatureSwap(low, high, upto, mapping)
     check_sizes(low, high)
     return blend(low, high, hard(low.anatomy, upto), mapping)
+
+
+def released_upto(text: str) -> int:
+    """Return the resolution that a text names: in pixels, or by the number that a paper's released code has for it.
+
+    ``32``, ``cartoon-stylegan:3`` (its ``swap_layer_num``) and ``ui2i:5`` (its ``swap_layer``, LS5 of its tables) are
+    the same. The released code swaps by features.
+
+    Raises:
+        UsageError: The text is neither.
+    """
+    if text.isascii() and text.isdecimal() and len(text) < 6:
+        return int(text)
+    if (found := _RELEASED.fullmatch(text)) is not None:
+        number = int(found[2])
+        if found[1] == "cartoon-stylegan" and number:
+            return int(2 ** (number + 2))
+        if found[1] == "ui2i" and number % 2:  # its loop counts convolutions, two a resolution
+            return int(2 ** ((number + 5) // 2))
+    raise UsageError(
+        f"'{text[:40]}' names no resolution to swap at.",
+        "Give it in pixels (32), or as cartoon-stylegan:K with K from 1 up, or as ui2i:1, ui2i:3, ui2i:5 and so on.",
+    )
 
 
 class FeatureSwap(nn.Module):
