@@ -15,7 +15,21 @@ import typer
 
 from .. import __version__
 from ..errors import PortraitistError
-from . import convert, encoder, evaluate, invert, models, prepare, recipes, sample, stylize, train
+from . import (
+    convert,
+    edit,
+    encoder,
+    evaluate,
+    invert,
+    models,
+    prepare,
+    recipes,
+    sample,
+    stylize,
+    surgery,
+    train,
+    translate,
+)
 
 app = typer.Typer(
     name="portraitist",
@@ -28,9 +42,13 @@ app = typer.Typer(
 )
 for module in (stylize, train, recipes, prepare, invert, sample, convert):
     app.command(module.__name__.rpartition(".")[2])(module.command)
+app.add_typer(edit.app, name="edit")
+app.command()(surgery.swap)
+app.command()(surgery.blend)
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
+app.add_typer(translate.app, name="translate")
 
 
 def _version(wanted: bool) -> None:

@@ -12,7 +12,6 @@ likeness is weighed.
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from ..losses.perceptual import (
 )
 from ..networks import Generator, modulation_weights
 from ..networks.features import resized
+from ..ops.schedule import ramp
 from ..spaces import Basis, WPlus, sefa_basis
 from .inverter import Encodes, Inverted, Progress
 from .prior import fit_prior
@@ -165,7 +165,7 @@ class Projector:
         best = _Best()
         for step in range(settings.steps):
             t = step / settings.steps
-            adam.param_groups[0]["lr"] = settings.learning_rate * _ramp(t, settings)
+            adam.param_groups[0]["lr"] = settings.learning_rate * ramp(t, settings.ramp_up, settings.ramp_down)
             # The same draw for every image: what a picture gets depends on the seed alone.
             shake = torch.randn(code.shape[1:], generator=random).to(self.device) * self._shake(t)
             ws = self._codes(code + shake)
@@ -262,13 +262,6 @@ class _Report:
     def __call__(self, done: int) -> None:
         if self.callback is not None:
             self.callback(self.before + done, self.all)
-
-
-def _ramp(t: float, settings: Projection) -> float:
-    """Rise over the first part, fall as a half cosine over the last."""
-    down = min(1.0, (1.0 - t) / settings.ramp_down) if settings.ramp_down else 1.0
-    up = min(1.0, t / settings.ramp_up) if settings.ramp_up else 1.0
-    return up * (0.5 - 0.5 * math.cos(math.pi * down))
 
 
 def _renormalize(planes: Sequence[Tensor]) -> None:
