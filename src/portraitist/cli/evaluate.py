@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from . import options
+from . import evaluate_models, evaluate_reproduce, options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..io.encoder_files import StoredEncoder
     from ..io.model_file import Model
     from ..losses.perceptual import PerceptualDistance
-    from ..networks.identity import Identity
 
 _ENCODER = re.compile(r"encoder(?:\+([1-9]\d{0,3}))?")
 
@@ -29,6 +28,15 @@ app = typer.Typer(help="Measure how good models and inversions are.", rich_marku
 @app.callback()
 def evaluate() -> None:
     """Measure how good models and inversions are."""
+
+
+for command in (
+    evaluate_models.distance,
+    evaluate_models.quality,
+    evaluate_models.report,
+    evaluate_reproduce.reproduce,
+):
+    app.command()(command)
 
 
 @app.command()
@@ -84,8 +92,8 @@ def inversion(
     from ..data.images import read_image, to_tensor
     from ..evaluate import check_inversion_report, compare_inversions, write_inversion_report
     from ..io import registry
+    from ..recipes.looks import likeness
     from ..stylize import Stylizer
-    from ..stylize.inversion import likeness
     from ..stylize.pipeline import one_thread, whole
 
     kind = options.choice(prior, Literal["z+", "z"], "prior")
@@ -98,7 +106,7 @@ def inversion(
     resolution = model.generator.anatomy.resolution
     looks = likeness(model, options.perceptual(features, lpips))
     ways = _ways(model, looks, method or [], encoder or [], steps, seed)
-    persons = _persons(model, identity, where)
+    persons = options.persons(model, identity, where)
     finder = Stylizer(model, {}, device=where)
 
     def read(name: str) -> Tensor:
@@ -204,23 +212,3 @@ def _photos(sources: list[Path], out: Path, limit: int | None) -> list[str]:
 
     found = dict.fromkeys(str(photo.path) for source in sources for photo in photos(source, out))
     return list(found)[:limit]
-
-
-def _persons(model: Model, file: Path | None, device: str) -> Identity:
-    import torch
-
-    from ..io.identity_files import load_identity
-    from ..networks.identity import DiscriminatorIdentity
-
-    if file is not None:
-        identity = load_identity(file)
-    elif model.discriminator is None:
-        raise UsageError(
-            f"The base '{model.header.name}' has no discriminator to tell persons apart with.",
-            "Give the weights of a face embedder with --identity.",
-        )
-    else:
-        identity = DiscriminatorIdentity.of_base(model.generator, model.discriminator)
-    if isinstance(identity, torch.nn.Module):
-        identity.to(device)
-    return identity

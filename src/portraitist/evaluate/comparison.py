@@ -21,7 +21,8 @@ from ..errors import BadData, BadImage, NonFinite, OutOfMemory, PortraitistError
 from ..losses.perceptual import PerceptualDistance
 from ..networks import Generator
 from ..networks.features import resized
-from .inversion import NEIGHBOURS, Overlap, energy_distance, frechet_distance, ms_ssim, overlap, prior_codes, ssim
+from .distribution import energy_distance, frechet_distance
+from .inversion import NEIGHBOURS, Overlap, ms_ssim, overlap, prior_codes, ssim
 from .kernel import Interval
 
 if TYPE_CHECKING:

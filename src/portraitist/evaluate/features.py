@@ -1,23 +1,46 @@
 """One row of numbers per picture: what a feature network sees, pooled over places.
 
 features = DiscriminatorFeatures(base.discriminator)
-held_out = pooled(features, exemplars)          # [N, F]
-score = kernel_distance(pooled(features, samples), held_out)
+held_out = described(features, exemplars)       # [N, F]
+score = kernel_distance(described(features, samples), held_out)
+print(f"{titled('kernel distance', features)}: {score:.4f}")
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..errors import NonFinite
 from ..losses.perceptual import unit_channels
+from ..networks.classifiers import Describes
 from ..networks.features import Features
 
+STANDARD = {"Fréchet distance": "FID", "kernel distance": "KID"}
+"""What the measures are called on the very network that they were published with."""
 
-@torch.no_grad()
+
+def titled(measure: str, features: Features) -> str:
+    """Return what to call a measure, with the network and the beginning of its digest: numbers of two never compare.
+
+    Only on Inception-v3 with the published weights is a Fréchet distance an FID and a kernel distance a KID.
+    """
+    name = STANDARD.get(measure, measure) if getattr(features, "standard", False) else measure
+    return f"{name} ({features.name} sha256:{features.digest[:8]})"
+
+
+def described(features: Features, images: Tensor | Iterable[Tensor], batch: int = 32) -> Tensor:
+    """Return the row of numbers by which a network describes each picture: [N, F].
+
+    Networks that have a customary row (Inception-v3 and MobileNetV2: the mean of the last map) give that; of others it
+    is :func:`pooled`, whose arguments and errors these are.
+    """
+    return _gathered(features.describe if isinstance(features, Describes) else partial(_rows, features), images, batch)
+
+
 def pooled(features: Features, images: Tensor | Iterable[Tensor], batch: int = 32) -> Tensor:
     """Return the mean and the standard deviation over places of every channel, tap after tap: [N, F].
 
@@ -36,8 +59,13 @@ def pooled(features: Features, images: Tensor | Iterable[Tensor], batch: int = 3
     Raises:
         NonFinite: A picture, or what the network makes of it, holds NaN or infinity.
     """
+    return _gathered(partial(_rows, features), images, batch)
+
+
+@torch.no_grad()
+def _gathered(look: Callable[[Tensor], Tensor], images: Tensor | Iterable[Tensor], batch: int) -> Tensor:
     batches = [images] if isinstance(images, Tensor) else images
-    rows = torch.cat([_rows(features, part) for whole in batches for part in torch.split(whole, batch)])
+    rows = torch.cat([look(part).cpu() for whole in batches for part in torch.split(whole, batch)])
     if not rows.isfinite().all():
         first = int((~rows.isfinite().all(1)).nonzero()[0, 0])
         raise NonFinite(f"The features of image {first} are not finite numbers.", "Score an earlier snapshot.")
@@ -49,4 +77,4 @@ def _rows(features: Features, images: Tensor) -> Tensor:
     for tap in features.taps(images):
         x = unit_channels(tap.float()).flatten(2) * tap.shape[1] ** 0.5  # [N, C, places]
         columns += [x.mean(2), x.std(2, unbiased=False)]
-    return torch.cat(columns, 1).cpu()
+    return torch.cat(columns, 1)

@@ -5,7 +5,7 @@ that is what AgileGAN (Song et al. 2021, Fig. 2) shows with a picture of codes, 
 overlap say in numbers.
 
     prior = prior_codes(base.generator, 2000)
-    print(ms_ssim(drawn, photos).mean(), frechet_distance(codes, prior), overlap(codes, prior).value)
+    print(ms_ssim(drawn, photos).mean(), energy_distance(codes, prior), overlap(codes, prior).value)
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor
 from ..errors import BadData, UsageError
 from ..networks import Generator
 from ..spaces import Z, ZPlus
+from .distribution import as_rows
 
 WINDOW, SIGMA = 11, 1.5
 """The Gaussian window of SSIM, pixels (Wang et al. 2004, Sec. III-B)."""
@@ -99,41 +100,6 @@ def prior_codes(generator: Generator, count: int, *, prior: Literal["z+", "z"] =
         return torch.cat([generator.styles(part).cpu() for part in torch.split(z.to(generator.w_mean.device), 250)])
 
 
-def frechet_distance(codes: Tensor, others: Tensor) -> float:
-    """Return the squared Fréchet distance of the Gaussians of two sets of codes, [N, ...] and [M, ...].
-
-    Dowson and Landau 1982, Eq. 4: ``|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2))`` with unbiased covariances. The trace of
-    the root is the sum of the singular values of A B^T, where A and B are the centred sets over the roots of N - 1 and
-    M - 1; so fewer codes than entries are no obstacle. They are a bias: of two sets of the same distribution the
-    distance falls towards 0 only as N and M grow. Compare at equal N and M, and with what the prior itself gets: of
-    few codes, one code over and over has a smaller distance than the prior. :func:`energy_distance` has no such bias.
-
-    Raises:
-        BadData: A set has fewer than 2 codes, or the codes have different sizes.
-    """
-    x, y = _rows(codes, others, at_least=2)
-    mean = (x.mean(0) - y.mean(0)).square().sum()
-    a, b = _centred(x), _centred(y)
-    root = torch.linalg.svdvals(_shortened(a) @ _shortened(b).T).sum()
-    # It is never negative; rounding may be.
-    return max(0.0, float(mean + a.square().sum() + b.square().sum() - 2 * root))
-
-
-def energy_distance(codes: Tensor, others: Tensor) -> float:
-    """Return the energy distance of two sets of codes, [N, ...] and [M, ...], in mean distances of the others.
-
-    Székely and Rizzo 2013, "Energy statistics", Eq. 2.5: ``2 E|x - y| - E|x - x'| - E|y - y'|``, without the distances
-    of codes to themselves, over ``E|y - y'|``. Its expectation is 0 when both sets come from one distribution, however
-    few they are, so it may be negative. The mean of a wide Gaussian over and over has about 0.41.
-
-    Raises:
-        BadData: A set has fewer than 2 codes, or the codes have different sizes.
-    """
-    x, y = _rows(codes, others, at_least=2)
-    within = [float(torch.pdist(rows).mean()) for rows in (x, y)]
-    return (2 * float(torch.cdist(x, y).mean()) - within[0] - within[1]) / within[1]
-
-
 @dataclass(frozen=True)
 class Overlap:
     """How mixed two sets of codes are, as parts of what chance would mix."""
@@ -175,7 +141,7 @@ def overlap(codes: Tensor, prior: Tensor, *, neighbours: int = NEIGHBOURS, draws
             f"{neighbours} neighbours among {count} codes and {len(prior)} of the prior cannot be counted.",
             "Bring more codes than neighbours, and at least as many of the prior.",
         )
-    x, y = _rows(codes, prior, at_least=1)
+    x, y = as_rows(codes, prior, at_least=1)
     parts = [part for part in torch.split(y, count) if len(part) == count][:draws]
     shares = torch.stack([_shares(x, part, neighbours) for part in parts]).mean(0) * (2 * count - 1) / count
     return Overlap(float(shares[0]), float(shares[1]))
@@ -235,27 +201,6 @@ def _windowed(planes: Tensor) -> Tensor:
     flat = planes.reshape(-1, 1, *planes.shape[-2:])
     flat = F.conv2d(F.conv2d(flat, window.reshape(1, 1, 1, -1)), window.reshape(1, 1, -1, 1))
     return flat.reshape(*planes.shape[:-2], *flat.shape[-2:])
-
-
-def _rows(codes: Tensor, others: Tensor, at_least: int) -> tuple[Tensor, Tensor]:
-    """Return codes as rows in double precision."""
-    x, y = (t.detach().cpu().flatten(1).double() for t in (codes, others))
-    if min(len(x), len(y)) < at_least or x.shape[1] != y.shape[1]:
-        raise BadData(
-            f"Codes of shapes {tuple(codes.shape)} and {tuple(others.shape)} cannot be compared.",
-            f"Bring at least {at_least} of each, of one size.",
-        )
-    return x, y
-
-
-def _centred(rows: Tensor) -> Tensor:
-    centred: Tensor = (rows - rows.mean(0)) / (len(rows) - 1) ** 0.5
-    return centred
-
-
-def _shortened(rows: Tensor) -> Tensor:
-    """Return at most as many rows as columns whose matrix of products of columns is the same."""
-    return torch.linalg.qr(rows, mode="r").R if len(rows) > rows.shape[1] else rows
 
 
 def _shares(x: Tensor, y: Tensor, neighbours: int) -> Tensor:

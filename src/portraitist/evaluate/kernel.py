@@ -25,6 +25,11 @@ class Interval:
     spread: float
     """Standard error: one deviation."""
 
+    @property
+    def half_width(self) -> float:
+        """Half of the interval that covers the truth in 95 of 100 cases, where errors are normal."""
+        return 1.96 * self.spread
+
 
 def kernel_distance(x: Tensor, y: Tensor) -> float:
     """Return the squared maximum mean discrepancy of rows [M, F] and [N, F] under the kernel (x.y / F + 1)^3.

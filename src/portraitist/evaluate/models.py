@@ -6,7 +6,8 @@ model_distance(base.generator, style.generator, distance, z_dim=base.generator.a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import combinations
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from torch import Tensor
 from ..errors import BadData
 from ..losses.perceptual import PerceptualDistance
 from .kernel import Interval
+from .pairs import interval
 
 LUMA = (0.2126, 0.7152, 0.0722)
 """Weights of red, green and blue, ITU-R BT.709."""
@@ -51,12 +53,51 @@ def model_distance(
     Raises:
         BadData: Fewer than 2 latents.
     """
+    pair = {"first": first, "second": second}
+    found = distance_matrix(pair, distance, z_dim=z_dim, count=count, seed=seed, batch=batch, device=device)
+    return found["first", "second"]
+
+
+@torch.no_grad()
+def distance_matrix(
+    models: Mapping[str, Callable[[Tensor], Tensor]],
+    distance: PerceptualDistance,
+    *,
+    z_dim: int,
+    count: int = 2000,
+    seed: int = 0,
+    batch: int = 16,
+    device: torch.device | str = "cpu",
+    on_batch: Callable[[int], object] = lambda count: None,
+) -> dict[tuple[str, str], Interval]:
+    """Return the :func:`model_distance` of every two models over the same latents, each drawn once by each model.
+
+    Args:
+        models: What draws, by name; all from latents of one width, in pictures of one size.
+        distance: As of :func:`model_distance`, and so are the other arguments.
+        z_dim: Width of the latents.
+        count: How many latents.
+        seed: Of the latents.
+        batch: How many pictures are drawn at once.
+        device: Where the models are.
+        on_batch: Told of the number of latents done with.
+
+    Returns:
+        The distances by pairs of names, in the order of ``models``.
+
+    Raises:
+        BadData: Fewer than 2 latents.
+    """
     if count < 2:
         raise BadData(f"A model distance over {count} latents has no spread.", "Draw at least 2.")
     z = torch.randn(count, z_dim, generator=torch.Generator().manual_seed(seed))
-    parts = [part.to(device) for part in torch.split(z, batch)]
-    each = torch.cat([distance(first(part), second(part)).cpu().double() for part in parts])
-    return Interval(float(each.mean()), float(each.std()) / count**0.5)
+    each: dict[tuple[str, str], list[Tensor]] = {pair: [] for pair in combinations(models, 2)}
+    for part in torch.split(z, batch):
+        pictures = {name: draw(part.to(device)) for name, draw in models.items()}
+        for (first, second), values in each.items():
+            values.append(distance(pictures[first], pictures[second]).cpu().double())
+        on_batch(len(part))
+    return {pair: interval(torch.cat(values)) for pair, values in each.items()}
 
 
 def structure_distance(images: Tensor, others: Tensor, side: int = 16) -> Tensor:

@@ -2,12 +2,14 @@
 
 features = load_features("vgg16.pth")
 distance = PerceptualDistance(*load_lpips("vgg16.pth", "lpips_vgg.pth"))
+describes = load_features("pt_inception-2015-12-05-6726825d.pth")       # what the FID is measured with
 """
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +20,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import BadModel
+from ..networks.classifiers import InceptionFeatures, MobileNetFeatures
 from ..networks.features import AlexNetFeatures, Features, SqueezeNetFeatures, TrunkFeatures, VGG16Features
 from .pickles import open_torch
 
 KNOWN: tuple[type[TrunkFeatures], ...] = (VGG16Features, AlexNetFeatures, SqueezeNetFeatures)
+# Networks by the name of a tensor that no other of the layouts has.
+MARKS: dict[str, Callable[[Mapping[str, Tensor]], Features]] = {
+    "Mixed_5b.branch1x1.conv.weight": InceptionFeatures,
+    "51.weight": MobileNetFeatures,
+}
+FID_FILE = "6726825d"
+"""How the SHA-256 of the file begins that holds the FID's Inception-v3 in PyTorch's form, by which it is published."""
 
 
 class Lpips(NamedTuple):
@@ -34,17 +44,31 @@ class Lpips(NamedTuple):
 
 
 def load_features(path: Path | str, *, largest: int | None = None) -> Features:
-    """Read VGG16, AlexNet or SqueezeNet 1.1 under torchvision's names from ``.pth``, ``.safetensors`` or ``.npz``.
+    """Read a feature network from ``.pth``, ``.safetensors`` or ``.npz``.
+
+    VGG16, AlexNet and SqueezeNet 1.1 under torchvision's names, Inception-v3 for the FID under the same, MobileNetV2
+    with batch norm folded in. Numbers of Inception-v3 are called FID and KID only where the file is the published one.
 
     Args:
         path: File to read; the tensors of a classifier in it are left out.
-        largest: Images with a longer side are resized to it before the network sees them.
+        largest: Images with a longer side are resized to it before a trunk sees them; Inception-v3 and MobileNetV2 have
+            sizes of their own.
 
     Raises:
         BadModel: The file is damaged or of another network.
         UntrustedFile: The file asks for code to be run.
     """
-    return _load_trunk(Path(path), largest)
+    path = Path(path)
+    tensors = read_tensors(path)
+    network = next((found for mark, found in MARKS.items() if mark in tensors), None)
+    if network is None:
+        return _trunk(path, tensors, largest)
+    try:
+        if network is InceptionFeatures:
+            return InceptionFeatures(tensors, standard=_sha256(path).startswith(FID_FILE))
+        return network(tensors)
+    except BadModel as error:
+        raise BadModel(f"{path.name}: {error.message}", error.cure) from error
 
 
 def load_lpips(trunk: Path | str, heads: Path | str, *, largest: int | None = None) -> Lpips:
@@ -56,7 +80,7 @@ def load_lpips(trunk: Path | str, heads: Path | str, *, largest: int | None = No
         BadModel: A file is damaged, or the heads belong to another network.
         UntrustedFile: A file asks for code to be run.
     """
-    features, found = _load_trunk(Path(trunk), largest), read_tensors(Path(heads))
+    features, found = _trunk(Path(trunk), read_tensors(Path(trunk)), largest), read_tensors(Path(heads))
     wanted = _tap_widths(features)
     names = [f"lin{k}.model.1.weight" for k in range(len(wanted))]
     shapes = {k: tuple(v.shape) for k, v in found.items()}
@@ -86,18 +110,23 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {str(k): v for k, v in found.items()}
 
 
-def _load_trunk(path: Path, largest: int | None) -> TrunkFeatures:
-    tensors = read_tensors(path)
+def _trunk(path: Path, tensors: Mapping[str, Tensor], largest: int | None) -> TrunkFeatures:
     network = _recognised(tensors)
     if network is None:
+        names = [*(n.name for n in KNOWN), InceptionFeatures.name, MobileNetFeatures.name]
         raise BadModel(
-            f"{path.name} is none of {', '.join(n.name for n in KNOWN)}; it begins with {sorted(tensors)[:3]}.",
+            f"{path.name} is none of {', '.join(names)}; it begins with {sorted(tensors)[:3]}.",
             "Give weights under torchvision's names.",
         )
     try:
         return network(tensors, largest=largest)
     except BadModel as error:
         raise BadModel(f"{path.name}: {error.message}", error.cure) from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _recognised(tensors: Mapping[str, Tensor]) -> type[TrunkFeatures] | None:

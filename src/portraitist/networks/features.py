@@ -95,7 +95,7 @@ class TrunkFeatures(nn.Module):
         with torch.device("meta"):
             self.features = self.layers()
         mine = {k: v.detach().float() for k, v in tensors.items() if not k.startswith("classifier.")}
-        _check_fit(self.name, mine, self.state_dict())
+        check_fit(self.name, mine, self.state_dict())
         self.load_state_dict(mine, assign=True)
         self.eval().requires_grad_(False)
         self.digest = tensors_digest(self.state_dict())
@@ -203,7 +203,12 @@ def resized(images: Tensor, side: int) -> Tensor:
     return F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
 
 
-def _check_fit(name: str, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+def check_fit(name: str, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that are not exactly those of a network.
+
+    Raises:
+        BadModel: One is missing, extra or of another shape.
+    """
     if missing := sorted(set(wanted) - set(given)):
         raise BadModel(
             f"These weights lack {len(missing)} tensors of {name}: {missing[:3]}.",

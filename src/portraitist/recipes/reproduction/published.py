@@ -1,0 +1,32 @@
+"""The numbers that the papers print, table by table, as they stand there."""
+
+from __future__ import annotations
+
+UI2I = "Huang, Liao and Kwong 2020, arXiv:2010.05713"
+UI2I_TABLE_1 = {
+    "face2anime": (0.747, 0.650, 0.639, 0.610, 0.571, 0.548),
+    "face2cartoon": (0.632, 0.551, 0.483, 0.450, 0.398, 0.315),
+    "face2portrait": (0.759, 0.636, 0.612, 0.515, 0.455, 0.379),
+    "cartoon2metface": (0.692, 0.627, 0.587, 0.537, 0.478, 0.398),
+    "cat2dog": (0.672, 0.625, 0.599, 0.598, 0.595, 0.581),
+    "cat2wild": (0.593, 0.570, 0.568, 0.567, 0.561, 0.557),
+}
+"""Table I, LPIPS over 2000 latents; rows as in ``UI2I_ROWS``."""
+UI2I_ROWS = ("w/o FT", "FT", "FC-FT", "FC-FT-LS1", "FC-FT-LS3", "FC-FT-LS5")
+UI2I_TRANSITIVITY = {"two models of one base": 0.434, "fine-tuned directly, LS3": 0.398, "trained independently": 0.692}
+"""Sec. IV-C: the cartoon and the portrait model, both fine-tuned from faces."""
+UI2I_TABLE_2 = {
+    "FC-FT": {"portrait": (32.480, 0.743, 0.489), "anime": (52.930, 0.767, 0.591)},
+    "FC-FT-LS": {"portrait": (34.147, 0.742, 0.468), "anime": (53.737, 0.767, 0.573)},
+}
+"""Table II: FID, LPIPS_d, LPIPS_s of 2000 outputs; layers are swapped up to LS5 for portrait and LS3 for anime."""
+AGILEGAN = "Song et al. 2021, ACM TOG 40(4)"
+AGILEGAN_TABLE_2 = {
+    "hVAE": 64.7,
+    "pSp": 69.0,
+    "optimisation, W": 71.9,
+    "optimisation, W+": 74.7,
+    "in-domain": 78.6,
+}
+"""Table 2: FID of 2000 stylized photos by embedding; optimisation as in Toonify and as in Image2StyleGAN."""
+CARTOON = "Back 2021, arXiv:2106.12445"

@@ -1,0 +1,280 @@
+"""Huang, Liao and Kwong 2020, arXiv:2010.05713: model distance, transitivity, what swapping trades, direct swap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import combinations, pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...data.images import write_image
+from ...data.sheet import grid
+from ...evaluate import distance_matrix, titled
+from ...evaluate.quality import MEAN_COLOUR, MEMORISER, as_files, baselines
+from ...losses.perceptual import PerceptualDistance
+from ...networks import Generator
+from ...surgery import FeatureSwap, swap
+from .. import judge
+from .bench import SCRATCH, Bench, Trial
+from .page import BLANK, cell, listed, prose, table, verdict
+from .published import UI2I, UI2I_ROWS, UI2I_TABLE_1, UI2I_TABLE_2, UI2I_TRANSITIVITY
+from .unrelated import unrelated
+
+SWAPS = {8: "FC-FT-LS1", 16: "FC-FT-LS3", 32: "FC-FT-LS5"}
+"""Resolutions taken from the base, and what the paper calls them."""
+APART, FROM_SCRATCH = "w/o FT", "w/o FT, from scratch"
+DIRECT = "direct swap"
+OF_SETS, OF_PAIRS = ("frechet", "kernel"), ("diversity", "change")
+BATCH = 25
+
+Drawers = dict[str, Generator | FeatureSwap]
+Measured = dict[str, dict[str, float]]
+
+
+def reproduce(bench: Bench) -> list[str]:
+    """Measure, and return the lines of the page."""
+    runs = [(style, seed) for style in bench.sets for seed in bench.seeds]
+    distances = {run: distances_of(bench, *run) for run in runs}
+    sets = {run: sets_of(bench, *run) for run in runs}
+    lines = [f"## UI2I ({UI2I})", BLANK]
+    for look in bench.distances:
+        lines += _table_1(bench, label(look), distances)
+    lines += _transitivity(bench, distances)
+    for network in bench.networks:
+        lines += _table_2(bench, network.digest, titled("Fréchet distance", network), sets)
+    picture = bench.out / "reproduction-ui2i.png"
+    write_image(picture, sheet(bench))
+    styles = ", ".join(bench.sets)
+    told = f"Rows: the base; then, for {styles}: FC-FT, swapped after fine-tuning, swapped directly"
+    caption = """The paper's Fig. 8: layers swapped after fine-tuning, and directly between models that have nothing to
+    do with each other."""
+    return [*lines, f"![{told}]({picture.name})", BLANK, *prose(caption)]
+
+
+def label(look: PerceptualDistance) -> str:
+    """Return what a distance is called in tables."""
+    return f"{look.name} sha256:{look.features.digest[:8]}"
+
+
+def distances_of(bench: Bench, style: str, seed: int) -> Measured:
+    """Return the model distances to the base of one style and seed: look -> row -> distance."""
+    found = _remembered_distances(bench, style, seed, "distances", _RECIPES, _rows)
+    if bench.scratch:
+        apart = _remembered_distances(bench, style, seed, "scratch", {FROM_SCRATCH: SCRATCH}, _trained)
+        found = {look: values | apart[look] for look, values in found.items()}
+    return found
+
+
+def sets_of(bench: Bench, style: str, seed: int) -> dict[str, Measured]:
+    """Return what the outputs of one style and seed are worth: digest of the features -> row -> measure -> value."""
+    fine = Trial(style, "freeze_fc", seed)
+    about = {"models": bench.digest(fine), **bench.judged_by}
+
+    def measure() -> dict[str, Measured]:
+        generator = bench.trained(fine)
+        drawers: Drawers = {"FC-FT": generator}
+        # Of the paper's Table II: LS3 for anime, LS5 for portraits.
+        for side in (s for s in SWAPS if _middle(bench) <= s < bench.side):
+            drawers[SWAPS[side]] = swap(bench.base.generator, generator, upto=side, by="features")
+        drawers[DIRECT] = _direct(bench, generator, seed)
+        outputs = {name: _drawn(model, bench.codes) for name, model in drawers.items()}
+        return bench.examined(style, seed, outputs, bench.faces, OF_SETS, OF_PAIRS)
+
+    measured: dict[str, Measured] = bench.remembered(f"ui2i-sets-{style}-{seed}", about, measure)
+    return measured
+
+
+def sheet(bench: Bench, count: int = 8) -> Any:
+    """Return the paper's Fig. 8 of the first seed."""
+    codes = bench.latents(count, 5)
+    rows = [judge.draw(bench.base.generator, codes)]
+    for style in bench.sets:
+        generator = bench.trained(Trial(style, "freeze_fc", bench.seeds[0]))
+        after = swap(bench.base.generator, generator, upto=_middle(bench), by="features")
+        rows += [_drawn(model, codes) for model in (generator, after, _direct(bench, generator, bench.seeds[0]))]
+    return grid(torch.cat(rows), columns=count)
+
+
+_RECIPES = {"FT": "baseline", "FC-FT": "freeze_fc"}
+
+
+def _remembered_distances(
+    bench: Bench,
+    style: str,
+    seed: int,
+    what: str,
+    recipes: Mapping[str, str],
+    made: Callable[[Bench, Mapping[str, Trial], int], Drawers],
+) -> Measured:
+    """Return the distances to the base of models made from trainings, by look and row, with those of baselines."""
+    trials = {name: Trial(style, recipe, seed) for name, recipe in recipes.items()}
+    about = {"models": {name: bench.digest(trial) for name, trial in trials.items()}, **bench.judged_by}
+
+    def measure() -> Measured:
+        drawers = made(bench, trials, seed)
+        others = baselines(as_files(bench.faces), bench.reference(style, seed))
+        sums: Measured = {label(look): {} for look in bench.distances}
+        for start in range(0, bench.samples, BATCH):
+            part = slice(start, start + BATCH)
+            with torch.no_grad():
+                drawn = {name: model(bench.codes[part]) for name, model in drawers.items()}
+                drawn |= {name: others[name][part] for name in (MEAN_COLOUR, MEMORISER)}
+                for look in bench.distances:
+                    face, total = look.prepare(bench.faces[part]), sums[label(look)]
+                    for name, pictures in drawn.items():
+                        total[name] = total.get(name, 0.0) + float(look.distance(pictures, face).sum())
+        return {look: {n: s / bench.samples for n, s in total.items()} for look, total in sums.items()}
+
+    found: Measured = bench.remembered(f"ui2i-{what}-{style}-{seed}", about, measure)
+    return found
+
+
+def _trained(bench: Bench, trials: Mapping[str, Trial], seed: int) -> Drawers:
+    return {name: bench.trained(trial) for name, trial in trials.items()}
+
+
+def _rows(bench: Bench, trials: Mapping[str, Trial], seed: int) -> Drawers:
+    """Return the models of Table I."""
+    found = _trained(bench, trials, seed)
+    fine = found["FC-FT"]
+    assert isinstance(fine, Generator)
+    found[APART] = unrelated(fine, seed)[0]
+    for side, name in SWAPS.items():
+        if side <= bench.side:
+            found[name] = swap(bench.base.generator, fine, upto=side, by="features")
+    return found
+
+
+def _middle(bench: Bench) -> int:
+    return min(16, bench.side // 2)
+
+
+def _direct(bench: Bench, generator: Generator, seed: int) -> FeatureSwap:
+    """Return the base's low layers below a style's that was never made from it."""
+    return FeatureSwap(bench.base.generator, unrelated(generator, seed)[0], _middle(bench))
+
+
+def _drawn(model: Generator | FeatureSwap, codes: Tensor) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([model(part) for part in torch.split(codes, BATCH)])
+
+
+def _table_1(bench: Bench, look: str, found: Mapping[tuple[str, int], Measured]) -> list[str]:
+    rows = [name for name in UI2I_ROWS if all(name in f[look] for f in found.values())]
+    printed = list(UI2I_TABLE_1)[:3]
+    lines = [f"### Table I, model distance to the base, by {look}", BLANK]
+    scratch = (
+        " *From scratch* is trained on the same exemplars for as many images, and knows little of faces."
+        if bench.scratch
+        else ""
+    )
+    lines += prose(
+        f"""Mean over {bench.samples} shared latents, own mapping each, stored noise, no truncation; ± deviation over
+        {len(bench.seeds)} seeds. FT is `baseline`, FC-FT `freeze_fc`, {bench.images} images each; LS1, LS3, LS5
+        take the features up to 8, 16 and 32 pixels from the base, of {bench.side}. *{APART}* is the FC-FT style as
+        it would be on another base: latents turned, channels shuffled, the same pictures.{scratch} Printed: LPIPS
+        at 256 pixels, other numbers of images; compare orders, not values. A model that does nothing has distance
+        0."""
+    )
+    body = []
+    for name in (*rows, *[FROM_SCRATCH] * bench.scratch, MEAN_COLOUR, MEMORISER):
+        ours = [cell([found[style, s][look][name] for s in bench.seeds]) for style in bench.sets]
+        theirs = [f"{UI2I_TABLE_1[p][UI2I_ROWS.index(name)]:.3f}" if name in UI2I_ROWS else "" for p in printed]
+        body.append([name if name in UI2I_ROWS else f"*{name}*", *ours, *theirs])
+    lines += table(["", *bench.sets, *(f"printed: {p}" for p in printed)], body)
+    pairs = [(low, high) for high, low in pairwise(rows)] + [("FT", FROM_SCRATCH)] * bench.scratch
+    each = list(found.values())
+    return lines + listed([verdict(a, b, [(f[look][a], f[look][b]) for f in each]) for a, b in pairs])
+
+
+def _transitivity(bench: Bench, found: Mapping[tuple[str, int], Measured]) -> list[str]:
+    """Two styles of one base against two that were trained apart."""
+    look = bench.distances[0]
+    lines = [f"### Transitivity (Sec. IV-C), by {label(look)}", BLANK]
+    if len(bench.sets) < 2:
+        return lines + prose("It takes two styles; only one was given.")
+    rows: list[list[str]] = []
+    pairs: list[tuple[float, float]] = []
+    direct: list[tuple[float, float]] = []
+    for first, second in combinations(bench.sets, 2):
+        each = [_between(bench, first, second, seed) for seed in bench.seeds]
+        apart = [e["apart"] for e in each]
+        both = [
+            (found[first, s][label(look)]["FC-FT"] + found[second, s][label(look)]["FC-FT"]) / 2 for s in bench.seeds
+        ]
+        rows.append([f"{first}, {second}", cell([e["one base"] for e in each]), cell(both), cell(apart)])
+        pairs += [(e["one base"], e["apart"]) for e in each]
+        direct += [(b, e["one base"]) for b, e in zip(both, each, strict=True)]
+    printed = UI2I_TRANSITIVITY
+    rows.append(["*printed: cartoon, portrait*", *(f"{value:.3f}" for value in printed.values())])
+    share = cell([a / b for a, b in pairs], 2)
+    return [
+        *lines,
+        *table(["", "two styles of one base", "each to the base (mean of both)", "trained independently"], rows),
+        *listed(
+            [
+                verdict("two styles of one base", "trained independently", pairs),
+                verdict("a style to its base", "two styles of one base", direct),
+                f"Two styles of one base are {share} of the distance of independent ones; printed: 0.63.",
+            ]
+        ),
+    ]
+
+
+def _between(bench: Bench, first: str, second: str, seed: int) -> dict[str, float]:
+    look = bench.distances[0]
+    trials = [Trial(style, "freeze_fc", seed) for style in (first, second)]
+    about = {"models": [bench.digest(trial) for trial in trials], **bench.judged_by}
+
+    def measure() -> dict[str, float]:
+        a, b = (bench.trained(trial) for trial in trials)
+        models = {"a": a, "b": b, "c": unrelated(b, seed)[0]}
+        z_dim = bench.base.generator.anatomy.z_dim
+        found = distance_matrix(models, look, z_dim=z_dim, count=bench.samples, batch=BATCH, device=bench.device)
+        return {"one base": found["a", "b"].value, "apart": found["a", "c"].value}
+
+    measured: dict[str, float] = bench.remembered(f"ui2i-between-{first}-{second}-{seed}", about, measure)
+    return measured
+
+
+def _table_2(
+    bench: Bench, digest: str, title: str, found: Mapping[tuple[str, int], Mapping[str, Measured]]
+) -> list[str]:
+    rows = list(next(iter(found.values()))[digest])
+    lines = [f"### Table II, what swapping costs and gains, by {title}", BLANK]
+    lines += prose(
+        f"""{bench.samples} outputs of random latents, their inputs being what the base draws of them; sets are compared
+        with the exemplars that nobody saw (Fréchet squared, biased by their small number; kernel unbiased). Diversity,
+        over 2000 random pairs of outputs, and change, of outputs and their inputs, are LPIPS_d and LPIPS_s by
+        {label(bench.distances[0])}. *{DIRECT}* is {SWAPS[_middle(bench)]} between the base and a style of an unrelated
+        base (Fig. 8). ± deviation over seeds. Printed: FID, LPIPS."""
+    )
+    keys = {"frechet": "Fréchet ↓", "kernel": "kernel ↓", "diversity": "diversity ↑", "change": "change ↓"}
+    body = []
+    for style in bench.sets:
+        for name in rows:
+            values = [found[style, s][digest][name] for s in bench.seeds]
+            alarms = sum(bool(v["alarm"]) for v in values)
+            body.append([style, name, *(cell([v[k] for v in values]) for k in keys), f"{alarms}/{len(values)}"])
+    for name, columns in UI2I_TABLE_2.items():
+        for column, (fid, varied, changed) in columns.items():
+            body.append([f"*printed: {column}*", name, f"{fid:.1f}", "", f"{varied:.3f}", f"{changed:.3f}", ""])
+    lines += table(["", "", *keys.values(), "copy alarms"], body)
+    each = [f[digest] for f in found.values()]
+
+    def told(low: str, high: str, key: str) -> str:
+        name = keys[key].split()[0]
+        return f"{name}: {verdict(low, high, [(e[low][key], e[high][key]) for e in each])}"
+
+    swapped = [name for name in rows if name in SWAPS.values()]
+    sentences = [told(name, "FC-FT", "change") for name in swapped]
+    sentences += [told("FC-FT", name, "frechet") for name in swapped]
+    sentences += [told("FC-FT", name, "kernel") for name in swapped]
+    for name in swapped:
+        gaps = [abs(e[name]["diversity"] / e["FC-FT"]["diversity"] - 1) for e in each]
+        sentences.append(f"diversity: {name} moves it by {max(gaps):.1%} at most; printed: 0.1 %.")
+    if swapped:
+        sentences.append(f"Fig. 8: {told(swapped[0], DIRECT, 'kernel')}")
+    return lines + listed(sentences)

@@ -1,0 +1,210 @@
+"""Reproductions: unrelated copies, trainings that are reused and refused, pages that are whole and repeatable."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from portraitist.data import ImageSet
+from portraitist.errors import UsageError
+from portraitist.io.model_file import Header, Model, generator_digest
+from portraitist.recipes import compose
+from portraitist.recipes.held_out import reference_of
+from portraitist.recipes.reproduction import PAGE, SCRATCH, Bench, Trial, reproduce, unrelated
+from portraitist.recipes.reproduction.cartoon_stylegan import content_at
+from portraitist.recipes.reproduction.page import verdict
+from portraitist.recipes.reproduction.published import AGILEGAN_TABLE_2, UI2I_ROWS, UI2I_TABLE_1
+from portraitist.recipes.results import all_of
+from portraitist.recipes.run import Exemplars
+from portraitist.train.spec import Training
+from tests.conftest import make_model
+from tests.recipes.test_run import draw_exemplars
+from tests.recipes.tiny_runs import tiny_base
+
+COUNT = 60
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    return ImageSet.open(draw_exemplars(tmp_path_factory.mktemp("exemplars"), COUNT), 16)
+
+
+def bench_of(images: ImageSet, out: Path, **changed: object) -> Bench:
+    bench = Bench(
+        base=tiny_base(),
+        out=out,
+        sets={"waves": images},
+        seeds=(0,),
+        images=16,
+        samples=16,
+        quiet=True,
+        scratch=False,
+        start=Training(batch=4, r1_every=2),
+    )
+    return replace(bench, **changed)  # type: ignore[arg-type]
+
+
+def test_an_unrelated_copy_draws_the_same_pictures_from_turned_latents_and_shares_nothing() -> None:
+    generator = make_model(seed=3, resolution=32).generator
+    with torch.no_grad():
+        for p in generator.parameters():
+            p.add_(torch.randn(p.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
+    copy, rotation = unrelated(generator, seed=1)
+    z = torch.randn(5, 16, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        assert torch.allclose(rotation @ rotation.T, torch.eye(16), atol=1e-5)
+        assert torch.allclose(copy(z @ rotation), generator(z), atol=1e-3)
+        assert (copy(z) - generator(z)).abs().mean() > 0.1
+        # Its w is another one too, and so are its features.
+        assert not torch.allclose(copy.styles(z @ rotation), generator.styles(z), atol=1e-2)
+    assert generator_digest(Model(generator, None, Header(generator.anatomy))) != generator_digest(
+        Model(copy, None, Header(copy.anatomy))
+    )
+
+
+def test_a_training_is_done_once_and_another_in_its_place_is_refused(images: ImageSet, tmp_path: Path) -> None:
+    bench = bench_of(images, tmp_path)
+    trial = Trial("waves", "freeze_fc", 0)
+    first = bench.trained(trial)
+    kept = bench.folder(trial) / "kept.safetensors"
+    written = kept.stat().st_mtime_ns
+    again = bench.trained(trial)
+    assert kept.stat().st_mtime_ns == written
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert [line["images"] for line in bench.curve(trial)] == [0, 4, 8, 12, 16]
+    with torch.no_grad():
+        drawn = bench.base.generator(torch.zeros(1, 16) + 1), first(torch.zeros(1, 16) + 1)
+    assert not torch.equal(*drawn)
+    told = bench.folder(trial) / "settings.json"
+    told.write_text(json.dumps(json.loads(told.read_text()) | {"recipe": "baseline"}))
+    with pytest.raises(UsageError, match="of another recipe"):
+        bench.trained(trial)
+
+
+def test_the_unseen_exemplars_take_no_part_in_training(images: ImageSet, tmp_path: Path) -> None:
+    bench = bench_of(images, tmp_path)
+    rest, unseen = bench.split("waves", 0)
+    assert len(unseen) == COUNT // 5 and not set(rest.names) & set(unseen.names)
+    bench.trained(Trial("waves", SCRATCH, 0))
+    told = json.loads((tmp_path / "runs" / "waves-scratch-0" / "settings.json").read_text())
+    assert told["data"] == {"digest": rest.digest, "count": len(rest)} and told["base"] == ""
+    assert not torch.equal(all_of(bench.split("waves", 1)[1]), all_of(unseen))
+
+
+def test_a_measurement_is_remembered_until_what_it_rests_on_changes(images: ImageSet, tmp_path: Path) -> None:
+    bench, calls = bench_of(images, tmp_path), []
+
+    def measure() -> list[int]:
+        calls.append(1)
+        return [len(calls)]
+
+    assert bench.remembered("x", {"model": "a"}, measure) == [1]
+    assert bench.remembered("x", {"model": "a"}, measure) == [1]
+    assert bench.remembered("x", {"model": "b"}, measure) == [2]
+    assert replace(bench, samples=17).remembered("x", {"model": "b"}, measure) == [3]
+
+
+def test_structure_is_read_off_between_ticks() -> None:
+    points = [
+        {"unseen": [1.0], "content": 0.0},
+        {"unseen": [0.6], "content": 0.2},
+        {"unseen": [0.7], "content": 0.3},
+        {"unseen": [0.2], "content": 0.4},
+    ]
+    assert content_at(points, 0.8) == pytest.approx(0.1)
+    assert content_at(points, 0.6) == pytest.approx(0.2)
+    assert content_at(points, 0.45) == pytest.approx(0.35)
+    assert content_at(points, 0.2) == pytest.approx(0.4)
+    assert content_at(points, 1.5) == 0
+
+
+def test_a_verdict_says_plainly_where_ours_differs() -> None:
+    assert verdict("a", "b", [(1, 2), (2, 3)]) == "a < b in all 2 runs (by 1.000 ± 0.000)."
+    assert verdict("a", "b", [(1, 2), (3, 2)]).startswith("**Not clear here**: a < b in 1 of 2 runs (by 0.000")
+    assert verdict("a", "b", [(1, 2)] * 9 + [(2, 1.9)]).startswith("On the whole, a < b in 9 of 10 runs (by 0.89")
+    assert verdict("a", "b", [(2, 1)] * 9 + [(1, 1.1)]).startswith("**Ours differs**: a < b in 1 of 10 runs (by -0.89")
+    assert verdict("a", "b", [(2, 1)]) == "**Ours differs**: a < b in 0 of 1 runs (by -1.000)."
+
+
+def test_the_printed_numbers_have_the_printed_order() -> None:
+    for column in UI2I_TABLE_1.values():
+        assert len(column) == len(UI2I_ROWS) and list(column) == sorted(column, reverse=True)
+    assert min(AGILEGAN_TABLE_2, key=AGILEGAN_TABLE_2.__getitem__) == "hVAE"
+
+
+@pytest.mark.recipe
+def test_ui2i_writes_a_page_that_a_second_call_repeats(images: ImageSet, tmp_path: Path) -> None:
+    two = {"waves": images, "others": images.subset(range(COUNT - 1))}
+    bench = bench_of(images, tmp_path, sets=two, scratch=True)
+    page = reproduce("ui2i", bench)
+    text = page.read_text(encoding="utf-8")
+    assert page == tmp_path / PAGE
+    for name in (*UI2I_ROWS[:5], "from scratch", "mean colour", "memoriser", "do nothing", "Transitivity", "0.434"):
+        assert name in text, name
+    # The networks are named, and none goes by the name of another.
+    assert f"sha256:{bench.own.digest[:8]}" in text and "discriminator distance" in text
+    assert (tmp_path / "reproduction-ui2i.png").exists()
+    found = json.loads((tmp_path / "measured" / "ui2i-sets-waves-0.json").read_text())["found"][bench.own.digest]
+    assert found["memoriser"]["alarm"] == 1 and found["do nothing"]["change"] == 0
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert all(line.endswith("|") for line in tables)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("*.safetensors")}
+    assert reproduce("ui2i", bench).read_text(encoding="utf-8") == text
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("*.safetensors")}
+
+
+@pytest.mark.recipe
+def test_cartoon_stylegan_finds_that_a_swap_leaves_freeze_sg_as_it_is(images: ImageSet, tmp_path: Path) -> None:
+    text = reproduce("cartoon-stylegan", bench_of(images, tmp_path)).read_text(encoding="utf-8")
+    assert "changes it by exactly 0" in " ".join(text.split())
+    found = json.loads((tmp_path / "measured" / "cartoon-waves-0.json").read_text())["found"]
+    assert found["swapped"]["FreezeSG"] == 0 < found["swapped"]["baseline"]
+    assert found["references"]["do nothing"]["content"] == 0 < found["references"]["memoriser"]["content"]
+
+
+@pytest.mark.recipe
+def test_agilegan_compares_embeddings_of_photos(images: ImageSet, tmp_path: Path) -> None:
+    photos = all_of(images)[:3]
+    bench = bench_of(images, tmp_path, photos=photos, steps=2)
+    text = reproduce("agilegan", bench).read_text(encoding="utf-8")
+    for name in ("optimisation, W", "optimisation, W+", "do nothing", "memoriser", "71.9", "for want of an encoder"):
+        assert name in text, name
+    assert len(list((tmp_path / "measured" / "codes").rglob("*.json"))) == 6
+    with pytest.raises(UsageError, match="of photos"):
+        reproduce("agilegan", replace(bench, photos=None))
+    with pytest.raises(UsageError, match="no paper 'toonify'"):
+        reproduce("toonify", bench)
+
+
+def test_a_bench_needs_a_discriminator_a_style_and_a_seed(images: ImageSet, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no discriminator"):
+        bench_of(images, tmp_path, base=replace(tiny_base(), discriminator=None))
+    with pytest.raises(UsageError, match="a style and a seed"):
+        bench_of(images, tmp_path, seeds=())
+
+
+def test_what_a_training_held_out_is_found_again_by_its_digest(images: ImageSet) -> None:
+    training = replace(compose("baseline", 16), seed=4)
+    exemplars = Exemplars.of(images, training)
+    settings = {"data": {"digest": images.digest, "count": COUNT}, "held_out": 0.2, "seed": 4}
+    header = Header(make_model().generator.anatomy, recipe=settings)
+    found = reference_of(header, images)
+    assert torch.equal(found.held_out, all_of(exemplars.held_out[0])) and found.warning == ""
+    assert found.trained is not None and torch.equal(found.trained, all_of(exemplars.train[0]))
+
+
+def test_exemplars_that_are_not_held_out_are_said_to_be(images: ImageSet) -> None:
+    anatomy = make_model().generator.anatomy
+    told = {"data": {"digest": images.digest, "count": COUNT}}
+    everything = reference_of(Header(anatomy, recipe=told), images)
+    assert "trained on all of these" in everything.warning and len(everything.held_out) == COUNT // 5
+    strange = reference_of(Header(anatomy, recipe={"data": {"digest": "0"}}), images)
+    assert "does not tell" in strange.warning and strange.trained is None and len(strange.held_out) == COUNT
+    rest, held = images.split(0.5)
+    apart = reference_of(Header(anatomy), held, rest)
+    assert apart.warning == "" and apart.trained is not None and len(apart.trained) == len(rest)
+    assert "30 exemplars are both" in reference_of(Header(anatomy), held, images).warning
