@@ -265,10 +265,8 @@ class Lab:
 
 def prepared(data: Path, folder: Path) -> Path:
     """Put the labelled photos and drawings on white, once: FOLDER/photos/GROUP and FOLDER/drawings/GROUP."""
-    needed = {
-        side: {g: sum(counts[g]) for g in GROUPS} for side, counts in (("photos", PHOTOS), ("drawings", DRAWINGS))
-    }
-    needed["drawings"] = dict.fromkeys(GROUPS, 10_000)  # all that are labelled: the classifier learns from them
+    # All drawings that are labelled: the classifier learns from them.
+    needed = {"photos": {g: sum(PHOTOS[g]) for g in GROUPS}, "drawings": dict.fromkeys(GROUPS, 10_000)}
     sources = {
         "photos": (data / "labels_photos_256.csv", "photos_256.zip"),
         "drawings": (data / f"labels_style_{STYLE}.csv", ""),

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 from skimage.data import astronaut
@@ -70,8 +69,7 @@ from portraitist.io.feature_files import load_features
 from portraitist.io.identity_files import load_identity
 from portraitist.io.model_file import Model, generator_digest
 from portraitist.losses.perceptual import PerceptualDistance
-from portraitist.networks.digest import tensors_digest
-from portraitist.networks.features import IMAGENET_DEVIATION, IMAGENET_MEAN, DiscriminatorFeatures, resized
+from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.identity import Identity
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes.results import all_of
@@ -424,14 +422,17 @@ def head(lab: Lab, comparison: Comparison, options: argparse.Namespace) -> str:
     images = {label: sum(step.get("images_seen", 0) for step in h.lineage) for label, h in headers.items()}
     trained = "; ".join(f"{label}: {count or 'unknown'}" for label, count in images.items())
     looks = ", ".join(sorted({h.training.get("looks", {}).get("name", "unknown") for h in headers.values()}))
+    seen = sum(step["images_seen"] for step in lab.base.header.lineage)
+    standard = [label for label, h in headers.items() if h.encoder.standardised]
     return prose(
         f"""Written by `scripts/results_inversion.py`: {len(comparison.photos)} photos that nothing was trained on,
-        drawn from `photos_eval_256` with seed {SEED}, on the bundled base `{lab.base.header.name}` of {lab.side}
-        pixels. Means ± standard errors over photos; differences are of pairs.{short} Optimisers and refinement measure
-        likeness with the {lab.looks_name} distance; that of the encoders' training: {looks}. *W* is the preset
-        `stylegan2` without its noise planes, *W+* `image2stylegan`, *portrait* the preset of that name, with the steps
-        that stand beside them; *{HVAE} + n steps* is `refine(n)` from the encoder's code. Images that trained the
-        encoders, by AgileGAN's names of the ablations: {trained}."""
+        drawn from `photos_eval_256` with seed {SEED}, on the base `{lab.base.header.name}` of {lab.side} pixels after
+        {seen} images (digest {generator_digest(lab.base)[:12]}). Means ± standard errors over photos; differences are
+        of pairs.{short} Optimisers and refinement measure likeness with the {lab.looks_name} distance; that of the
+        encoders' training: {looks}. *W* is the preset `stylegan2` without its noise planes, *W+* `image2stylegan`,
+        *portrait* the preset of that name, with the steps that stand beside them; *{HVAE} + n steps* is `refine(n)`
+        from the encoder's code. Images that trained the encoders, by AgileGAN's names of the ablations: {trained}. The
+        means of {" and ".join(standard) or "none"} are standardised (Zhu et al. 2020), which the paper's are not."""
     )
 
 
@@ -486,7 +487,7 @@ def style_rows(lab: Lab, found: Mapping[str, Found], options: argparse.Namespace
     """Return (style, features) -> way -> score; the prior's codes are a way too."""
     networks: dict[str, Any] = {"discriminator": lab.distances["discriminator"].features}
     if options.classifier is not None:
-        networks["MobileNetV2"] = MobileNetV2(options.classifier)
+        networks["MobileNetV2"] = load_features(options.classifier)
     count = len(found[MEAN].codes)
     codes = {name: found[name].codes for name in TABLE if name not in (MEAN, TUNED)}
     codes["*codes of the prior Z+*"], codes["*codes of the prior Z*"] = lab.prior[:count], lab.prior_z[:count]
@@ -777,38 +778,6 @@ def draw_sheet(lab: Lab, people: Tensor, shown: Mapping[str, Found], path: Path,
         pictures[row] = torch.ones_like(people[0])
     enlarged = [resize(picture, side) for picture in to_array(torch.stack(pictures))]
     write_image(path, np.ascontiguousarray(tile(enlarged, len(SHEET))))
-
-
-class MobileNetV2:
-    """The last map of MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381, Table 2), with batch norm folded in."""
-
-    name = "MobileNetV2"
-    side = 128
-
-    def __init__(self, path: Path) -> None:
-        with np.load(path) as file:
-            self.tensors = {name: torch.from_numpy(file[name]).float() for name in file.files}
-        self.digest = tensors_digest(self.tensors)
-        mean, deviation = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_DEVIATION))
-        self.factor, self.shift = 0.5 / deviation, (0.5 - mean) / deviation
-
-    def taps(self, images: Tensor) -> list[Tensor]:
-        """Return the last map, [N, 1280, h, w]."""
-        x = self._conv(resized(images, self.side) * self.factor + self.shift, 0, 2)
-        x = self._conv(self._conv(x, 1, groups=x.shape[1]), 2, rectify=False)
-        k = 3
-        for count, stride in ((2, 2), (3, 2), (4, 2), (3, 1), (3, 2), (1, 1)):
-            for unit in range(count):
-                y = self._conv(x, k)
-                y = self._conv(y, k + 1, stride if unit == 0 else 1, groups=y.shape[1])
-                y = self._conv(y, k + 2, rectify=False)
-                x, k = x + y if unit else y, k + 3
-        return [self._conv(x, k)]
-
-    def _conv(self, x: Tensor, number: int, stride: int = 1, *, groups: int = 1, rectify: bool = True) -> Tensor:
-        weight, bias = self.tensors[f"{number:02}.weight"], self.tensors[f"{number:02}.bias"]
-        y = F.conv2d(x, weight, bias, stride, weight.shape[2] // 2, groups=groups)
-        return F.relu6(y) if rectify else y
 
 
 if __name__ == "__main__":

@@ -46,6 +46,23 @@ COMMANDS = [
     "encoder import",
     "evaluate",
     "evaluate inversion",
+    "evaluate distance",
+    "evaluate quality",
+    "evaluate report",
+    "evaluate reproduce",
+    "edit",
+    "edit directions",
+    "edit learn",
+    "edit apply",
+    "edit text",
+    "edit video",
+    "translate",
+    "translate prepare",
+    "translate train",
+    "translate extend",
+    "translate run",
+    "translate import",
+    "translate export",
 ]
 
 

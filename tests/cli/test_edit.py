@@ -189,6 +189,9 @@ def test_a_direction_is_learned_from_rated_photos(run: Run, tmp_path: Path, tiny
     assert done[0] == 0, done
     (age,) = load_directions(tmp_path / "two.safetensors").directions.values()
     assert abs(float(age.vector @ stored.named("hair-colour").vector)) < 1e-5
+    stays = ("--without", "hair colour")
+    assert run(*words, "-o", tmp_path / "rest.safetensors", *stays, *stays, "--ridge", 0)[0] == 0
+    assert list(load_directions(tmp_path / "rest.safetensors").directions) == ["age"]
     # What the library finds on the encoder's own codes.
     encoder = make_encoder(tiny_model).encoder
     pictures = [read_image(tmp_path / f"rated/{k:02d}.png") for k in range(24)]
@@ -268,6 +271,9 @@ def test_a_video_goes_from_face_to_face(
         (["apply", "{code}", "-d", "{sefa}:sefa01", "--strengths", "0:1", "-o", "x"], "are no strengths"),
         (["apply", "{code}", "-d", "{sefa}:sefa01", "--strengths", "0:nan:3", "-o", "x"], "are no strengths"),
         (["apply", "{code}", "-d", "{sefa}:sefa01", "--strengths", "0:1:1", "-o", "x"], "whole number from 2"),
+        (["apply", "{code}", "-d", "{sefa}:sefa01", "--strength", "nan", "-o", "x"], "nan is no strength"),
+        (["text", "{code}", "--clip", "c", "--text", "a", "--strength", "inf", "-o", "x"], "inf is no strength"),
+        (["directions", "tiny", "-o", "x.png", "--preview", "x.png"], "cannot be two files"),
         (["apply", "{code}", "-d", "{sefa}:sefa01", "--resolutions", "16", "-o", "x"], "is left"),
         (["apply", "{code}", "-d", "{sefa}:sefa01", "--resolutions", "5", "-o", "x"], "no blocks"),
         (["directions", "tiny", "-o", "x", "--resolutions", "low"], "names no resolutions"),

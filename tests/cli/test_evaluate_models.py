@@ -122,9 +122,24 @@ def test_styles_and_numbers_stand_side_by_side(run: Run, tmp_path: Path) -> None
     assert run("report", "tiny", "wild", "out", "-o", "page.html")[0] == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 2 and "<script" not in page and "http" not in page.split("<body>")[1]
+    # Numbers of another network never stand in the same table.
+    (tmp_path / "other").mkdir()
+    numbers = (tmp_path / "out" / "quality.json").read_text(encoding="utf-8")
+    told = json.loads(numbers)[0]["settings"]["distance"]
+    assert text.count("Measured on") == 1
+    (tmp_path / "other" / "quality.json").write_text(numbers.replace(told, "LPIPS (VGG16)"), encoding="utf-8")
+    assert run("report", "out", "other", "-o", "two.md")[0] == 0
+    assert (tmp_path / "two.md").read_text(encoding="utf-8").count("Measured on") == 2
     (tmp_path / "out" / "quality.json").write_text("{", encoding="utf-8")
     code, _, err = run("report", "out", "-o", "other.md")
     assert code == 3 and "quality.json cannot be read" in err
+
+
+def test_a_header_with_strange_metrics_is_no_bug(run: Run, tmp_path: Path, tiny_model: Model) -> None:
+    strange = replace(tiny_model, header=replace(tiny_model.header, metrics={"likeness": "high"}))
+    save_model(tmp_path / "strange.safetensors", strange)
+    code, _, err = run("report", "strange.safetensors", "-o", "page.md")
+    assert code == 3 and "strange.safetensors says of its training" in err and not (tmp_path / "page.md").exists()
 
 
 @pytest.mark.recipe
@@ -153,6 +168,7 @@ def test_a_paper_is_reproduced_and_goes_on_where_it_stopped(run: Run, tmp_path: 
         (("quality", "wild", "--exemplars", "nowhere", "-o", "out"), 3, "nowhere"),
         (("quality", "wild", "--exemplars", "few", "-o", "out", "--samples", "16"), 3, "cannot be scored on"),
         (("quality", "wild", "--exemplars", "style_dots", "-o", "out", "--photos", "few"), 3, "4 photos are too few"),
+        (("quality", "wild", "--exemplars", "style_dots", "-o", "out", "--refine", "5"), 2, "Give --photos too"),
         (("report", "tiny", "-o", "page.pdf"), 2, "is no page"),
         (("reproduce", "toonify", "-o", "out", "--data", "."), 2, "There is no paper 'toonify'"),
         (("reproduce", "ui2i", "-o", "out", "--data", ".", "--styles", "x", "--base", "tiny"), 2, "no exemplars of x"),

@@ -108,6 +108,9 @@ def test_what_is_wrong_is_said(run: Run, data: Path, basic: Path, tmp_path: Path
         ("extend", data, "-t", data, "-o", tmp_path / "x"): "no model file",
         ("run", data, "-t", basic): "Give -o OUT",
         ("export", basic, "-o", tmp_path / "x.gif"): "x.gif",
+        ("export", basic, "-o", tmp_path / "x.onnx", "--half"): "half precision",
+        ("export", basic, "-o", tmp_path / "x.safetensors", "--group", "women"): "keeps all groups",
+        ("train", data, "-o", tmp_path / "x", *SMALL, "--set", "beta1=2"): "beta1",
     }.items():
         code, _, told = run(*words)
         assert code in (2, 3) and part in told, words

@@ -104,6 +104,17 @@ def test_regression_recovers_a_planted_direction(noise: float, ridge: float, lik
     torch.testing.assert_close(falling.vector, -found.vector)
 
 
+def test_without_a_penalty_few_codes_give_the_shortest_gradient_that_explains_them() -> None:
+    codes = torch.randn(12, 40, generator=torch.Generator().manual_seed(6))
+    ratings = torch.randn(12, generator=torch.Generator().manual_seed(7))
+    found = learn_direction("a", W(codes), ratings, rows=(0,), ridge=0)
+    centred, wanted = (x.double() - x.double().mean(0) for x in (codes, ratings))
+    shortest = torch.linalg.pinv(centred, rtol=1e-9) @ wanted
+    torch.testing.assert_close(found.vector, (shortest / shortest.norm()).float(), rtol=1e-4, atol=1e-5)
+    with pytest.raises(UsageError, match="penalty of nan"):
+        learn_direction("a", W(codes), ratings, rows=(0,), ridge=float("nan"))
+
+
 def test_held_out_correlation_tells_ratings_from_noise() -> None:
     codes, _, ratings = planted()
     random = torch.randn(400, generator=torch.Generator().manual_seed(9))

@@ -95,10 +95,15 @@ def test_names_and_shapes_of_ugatit(tmp_path: Path) -> None:
 
 def test_a_file_of_the_drawing_side_alone_will_do(golden: Path, tmp_path: Path) -> None:
     tree = torch.load(golden, weights_only=True)
-    torch.save({"genA2B": tree["genA2B"]}, tmp_path / "half.pt")
-    system = read_photo2cartoon(tmp_path / "half.pt", resolution=64)
+    path = tmp_path / "half.pt"
+    torch.save({"genA2B": tree["genA2B"]}, path)
+    system = read_photo2cartoon(path, resolution=64)
     assert system.to_photo is None and system.of_photos is None
     assert list(torch.load(write_photo2cartoon(tmp_path / "o.pt", system), weights_only=True)) == ["genA2B"]
+    # Discriminators of one domain train nothing, and our files have no place for them.
+    torch.save({k: v for k, v in tree.items() if k not in ("disGA", "disLA")} | {"epoch": 3, "opts": {"a": 1}}, path)
+    system = read_photo2cartoon(path, resolution=64)
+    assert system.to_photo is not None and system.of_drawings is None and system.of_photos is None
 
 
 def test_what_is_wrong_is_named(golden: Path, tmp_path: Path) -> None:
@@ -117,6 +122,12 @@ def test_what_is_wrong_is_named(golden: Path, tmp_path: Path) -> None:
         read_photo2cartoon(saved({"conv1x1.bias": torch.full((16,), float("nan"))}))
     torch.save({"genA2B": {"a": torch.zeros(1)}}, path)
     with pytest.raises(BadModel, match="DownBlock"):
+        read_photo2cartoon(path)
+    torch.save({"genA2B": torch.zeros(1)}, path)
+    with pytest.raises(BadModel, match="genA2B is not a dictionary of tensors"):
+        read_photo2cartoon(path)
+    torch.save({**tree, "disGA": {**tree["disGA"], "model.1.weight_orig": torch.zeros(8, 3, 4, 4)}}, path)
+    with pytest.raises(BadModel, match="disGA has tensors of other shapes"):
         read_photo2cartoon(path)
     torch.save({"g_ema": {}}, path)
     with pytest.raises(BadModel, match="no genA2B"):
@@ -144,6 +155,9 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     system = TranslatorSystem.new(replace(cyclegan(16, 4), blocks=1), PANEL, ("all",))
     with pytest.raises(BadModel, match="CycleGAN"):
         write_photo2cartoon(tmp_path / "c.pt", system)
+    system = TranslatorSystem.new(LIGHT, PanelAnatomy((3,), 4), ("all",))
+    with pytest.raises(BadModel, match="two discriminators"):
+        write_photo2cartoon(tmp_path / "u.pt", system)
     system = TranslatorSystem.new(LIGHT, PANEL, ("all",))
     write_photo2cartoon(tmp_path / "u.pt", system)
     with pytest.raises(UsageError, match="exists"):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from portraitist.errors import BadModel
+from portraitist.networks.patch_discriminator import PanelAnatomy, PatchPanel, Spectral
 from portraitist.networks.translator import (
     Translator,
     TranslatorAnatomy,
@@ -149,3 +150,11 @@ def test_weights_of_the_papers() -> None:
     assert abs(float(weights.mean())) < 3 * 0.02 / math.sqrt(len(weights))
     assert float(weights.std()) == pytest.approx(0.02, rel=0.02)
     assert all(not p.any() for p in translator.parameters() if p.ndim == 1)
+    panel = PatchPanel(PanelAnatomy((5, 3), 8))
+    initialise(panel, "normal", torch.Generator().manual_seed(3))
+    weights = torch.cat([p.detach().flatten() for p in panel.parameters() if p.ndim > 1])
+    assert float(weights.std()) == pytest.approx(0.02, rel=0.02)
+    assert all(not p.any() for p in panel.parameters() if p.ndim == 1)
+    # The estimates of the singular values follow the new weights.
+    norms = [m.normed().detach().flatten(1) for m in panel.modules() if isinstance(m, Spectral)]
+    assert [float(torch.linalg.matrix_norm(norm, 2)) for norm in norms] == pytest.approx([1] * 12, abs=0.1)

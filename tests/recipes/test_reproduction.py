@@ -79,6 +79,9 @@ def test_a_training_is_done_once_and_another_in_its_place_is_refused(images: Ima
     with torch.no_grad():
         drawn = bench.base.generator(torch.zeros(1, 16) + 1), first(torch.zeros(1, 16) + 1)
     assert not torch.equal(*drawn)
+    for measured in (replace(bench, images=20).trained, replace(bench, images=20).digest):
+        with pytest.raises(UsageError, match="of another images"):
+            measured(trial)
     told = bench.folder(trial) / "settings.json"
     told.write_text(json.dumps(json.loads(told.read_text()) | {"recipe": "baseline"}))
     with pytest.raises(UsageError, match="of another recipe"):
@@ -120,6 +123,8 @@ def test_structure_is_read_off_between_ticks() -> None:
     assert content_at(points, 0.45) == pytest.approx(0.35)
     assert content_at(points, 0.2) == pytest.approx(0.4)
     assert content_at(points, 1.5) == 0
+    # A start that is there already counts, even if the training leaves and comes back.
+    assert content_at([{"unseen": [u], "content": c} for u, c in ((0.3, 0.0), (0.9, 0.1), (0.2, 0.2))], 0.4) == 0
 
 
 def test_a_verdict_says_plainly_where_ours_differs() -> None:

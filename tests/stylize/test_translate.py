@@ -85,7 +85,10 @@ def test_the_group_must_be_named_or_the_classifier_asked(photo) -> None:  # type
     with torch.no_grad():
         unsure = artist(group="auto", keep_background=True)
         head = unsure.system.of_photos.head  # type: ignore[union-attr]
-        head.bias.copy_(torch.tensor([-0.01, 0.0]))  # type: ignore[union-attr]
+        head.bias.copy_(torch.tensor([-0.5, 0.0]))  # type: ignore[union-attr]
+        with pytest.raises(BadImage, match="women 38%, men 62%"):  # of two, one is always above a half
+            unsure.stylize(photo)
+        head.bias.copy_(torch.tensor([-1.0, 0.0]))  # type: ignore[union-attr]
         assert unsure.stylize(photo).faces[0].group == "men"
         head.bias.copy_(torch.tensor([9.0, 0.0]))  # type: ignore[union-attr]
         assert unsure.stylize(photo).faces[0].group == "women"
@@ -104,7 +107,8 @@ def test_the_story_is_told_as_far_as_it_is_known(photo) -> None:  # type: ignore
     assert len(slim.stylize(photo, aligned=True).faces[0].story) == 3
     plain = TranslatorSystem.new(replace(cyclegan(16, 4), blocks=1), PanelAnatomy((3,), 4, False), ("all",))
     told = PictureTranslator(StoredTranslator(plain, described(plain)), keep_background=True)
-    assert len(told.stylize(photo, aligned=True).faces[0].story) == 3
+    (face,) = told.stylize(photo, aligned=True).faces
+    assert len(face.story) == 3 and face.story[1] is face.picture  # the photo again comes last
 
 
 def test_heat_is_where_the_attention_is() -> None:

@@ -232,6 +232,7 @@ def test_pictures_are_cut_at_random_but_always_alike() -> None:
 
 def test_impossible_settings_are_refused() -> None:
     wrong = ({"images": 0}, {"cycle_weight": -1.0}, {"learning_rate": 0.0}, {"decay_from": 1.5}, {"enlarge": 0.9})
+    wrong += ({"beta1": 1.0}, {"weight_decay": float("nan")}, {"person_weight": float("nan")})
     for setting in wrong:
         with pytest.raises(UsageError):
             replace(TINY, **setting)  # type: ignore[arg-type]

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PREVIEW = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 CODE = ".code.safetensors"
+LIMIT = 1e6
+"""No strength is as large."""
 
 app = typer.Typer(
     help="Change a face by directions, words or other faces, in every style.",
@@ -146,10 +148,11 @@ def learn(
     model.generator.to(options.device(device))
     rows = rows_of(model.generator.anatomy, _sides(resolutions))
     rated = options.pictures(photos, model.generator.anatomy.resolution, labels)
-    ratings = _ratings(rated, [*(by or []), *(without or [])])
+    stay = list(dict.fromkeys(without or []))
+    ratings = _ratings(rated, by or [], stay)
     codes = WPlus(_encoded(model, rated, encoder))
     found = {k: learn_direction(_word(k), codes, v, rows=rows, ridge=ridge) for k, v in ratings.items()}
-    fixed = [found.pop(name) for name in without or []]
+    fixed = [found.pop(name) for name in stay]
     if not found:
         raise UsageError("No column is left to learn.", "Name one with --by that is not one of --without.")
     terms = model.header.licence if licence is None else licence
@@ -188,7 +191,7 @@ def apply(
     stored, chosen = _direction(direction)
     if strength is not None and strengths is not None:
         raise UsageError("--strength and --strengths are one too many.", "Give one of them.")
-    steps = [1.0 if strength is None else strength] if strengths is None else spread(*_range(strengths))
+    steps = [_strength(1.0 if strength is None else strength)] if strengths is None else spread(*_range(strengths))
     end = chosen.name if strengths else f"{chosen.name}{steps[0]:+g}"
     sheet = out / f"{_stem(source)}.{end}.png"
     if strengths:
@@ -243,6 +246,7 @@ def text(
     from ..spaces import WPlus
     from ..stylize.pipeline import one_thread
 
+    _strength(strength)
     sheet = out / f"{_stem(source)}.text.png"
     _refuse([sheet], overwrite)
     settings = paper() if preset == "paper" else released()
@@ -315,9 +319,11 @@ def video(
 
 
 def _refuse(files: Iterable[Path | None], overwrite: bool) -> None:
-    for file in files:
-        if file is not None:
-            refuse_existing(file, overwrite)
+    wanted = [file for file in files if file is not None]
+    if len(set(wanted)) < len(wanted):
+        raise UsageError(f"{wanted[0]} cannot be two files.", "Give the preview a name of its own.")
+    for file in wanted:
+        refuse_existing(file, overwrite)
 
 
 def _sides(texts: str | None) -> list[int] | None:
@@ -336,12 +342,18 @@ def _sides(texts: str | None) -> list[int] | None:
     return sorted(set(found))
 
 
+def _strength(value: float) -> float:
+    if not abs(value) < LIMIT:  # NaN neither
+        raise UsageError(f"{value} is no strength.", "Codes of the prior lie between -3 and 3.")
+    return value
+
+
 def _numbers(text: str, parts: int, pattern: str) -> list[float]:
     try:
         found = [float(x) for x in text.split(":")]
     except ValueError:
         found = []
-    if len(found) != parts or not all(abs(x) < 1e6 for x in found):
+    if len(found) != parts or not all(abs(x) < LIMIT for x in found):
         raise UsageError(f"'{text}' are no strengths.", f"Write {pattern}.")
     return found
 
@@ -391,20 +403,23 @@ def _measured(
     return measured_direction(method, generator, measure, rows=rows, count=samples, seed=seed, progress=progress)
 
 
-def _ratings(rated: ImageSet, wanted: list[str]) -> dict[str, Tensor]:
-    """Return a number for each picture under the name of each column; NaN where there is none."""
+def _ratings(rated: ImageSet, by: list[str], stay: list[str]) -> dict[str, Tensor]:
+    """Return a number for each picture under the name of each column; NaN where there is none.
+
+    Without ``by`` all columns of numbers count; those that are named must be such.
+    """
     import torch
 
     from ..data.folder import UNKNOWN
 
     found = {}
-    for column in dict.fromkeys(wanted) or rated.attributes:
+    for column in dict.fromkeys([*(by or rated.attributes), *stay]):
         if column not in rated.attributes:
             raise UsageError(f"There is no column '{column}'.", f"Columns: {', '.join(rated.attributes)}.")
         try:
             numbers = [float("nan" if v == UNKNOWN else v) for v in rated.attributes[column]]
         except ValueError as error:
-            if wanted:
+            if column in (*by, *stay):
                 raise UsageError(f"The column '{column}' holds something else than numbers ({error}).") from None
             continue
         found[column] = torch.tensor(numbers)
@@ -519,11 +534,16 @@ def _code(stylizer: Stylizer, source: Path, aligned: bool) -> WPlus:
     if len(codes) != 1:
         raise BadModel(f"{source} holds {len(codes)} codes.", "Give a file of one.")
     generator, codes = stylizer.base.generator, codes.to(stylizer.device)
+    anatomy = generator.anatomy
+    sizes = {Z: (anatomy.z_dim,), ZPlus: (anatomy.rows, anatomy.z_dim), W: (anatomy.w_dim,)}
+    # A file that names no base is known by its sizes alone.
+    if tuple(codes.data.shape[1:]) != sizes.get(type(codes), (anatomy.rows, anatomy.w_dim)):
+        raise BadModel(f"{source} does not fit '{stylizer.base.header.name}'.", "Invert the photo again.")
     if isinstance(codes, Z | ZPlus):
         with torch.no_grad():
             return generator.map(codes)
     if isinstance(codes, W):
-        return codes.broadcast(generator.anatomy.rows)
+        return codes.broadcast(anatomy.rows)
     assert isinstance(codes, WPlus)
     return codes
 

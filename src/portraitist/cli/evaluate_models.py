@@ -138,6 +138,8 @@ def quality(
     files = [out / name for name in ("quality.md", "quality.json", "quality.png")]
     for file in files:
         refuse_existing(file, overwrite)
+    if photos is None and (encoder is not None or refine or limit is not None):
+        raise UsageError("--encoder, --refine and --limit are of redrawn photos.", "Give --photos too.")
 
     from ..data.images import write_image
     from ..evaluate.quality import Examiner, Table, sheet
@@ -303,12 +305,14 @@ def _of_photos(
     from ..evaluate.quality import DO_NOTHING, Table, baselines
     from ..io import registry
     from ..spaces import WPlus
-    from ..stylize.inversion import Encoding, encoder_inverter, projector
+    from ..stylize.inversion import Encoding, encoder_inverter, no_encoder, projector
 
     encoder, refine, seed = how
     stored = registry.load_encoder_of(base, encoder)
     inverter: Inverter
     if stored is None:
+        if refine:
+            raise no_encoder(base)
         inverter, way = projector(base, options.projection("portrait", seed=seed), examiner.distance), "portrait"
     else:
         stored.encoder.to(inputs.device)

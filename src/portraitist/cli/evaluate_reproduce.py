@@ -117,7 +117,7 @@ def _sets(data: Path, styles: str | None, side: int) -> dict[str, ImageSet]:
     if styles is None:
         found = {path.stem.removeprefix("style_"): path for path in sorted(data.glob("style_*"))}
     else:
-        names = styles.split(",")
+        names = [name for name in styles.split(",") if name]
         places = {
             name: [data / f"{kind}{name}{end}" for kind in ("", "style_") for end in ("", ".zip")] for name in names
         }

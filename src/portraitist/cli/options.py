@@ -186,7 +186,7 @@ def perceptual(features: Path | None, lpips: Path | None) -> PerceptualDistance 
 
     if features is None:
         if lpips is not None:
-            raise UsageError("LPIPS weights say nothing without their network.", "Give its weights with --features.")
+            raise UsageError("LPIPS weights say nothing without their network.", "Give its weights too.")
         return None
     # As the StyleGAN2 projector: larger drawings are compared at 256 pixels.
     if lpips is None:

@@ -15,7 +15,6 @@ from .stylize import as_error, close, which_face
 
 if TYPE_CHECKING:
     from ..data.groups import Groups
-    from ..networks.identity import Identity
     from ..recipes.translator import TranslatorRecipe, TranslatorSettings
     from ..stylize import FileReport
     from ..train.translator import TranslatorTraining
@@ -122,7 +121,7 @@ def train(
     recipe = _recipe(preset, size, channels, full, own)
     first = None if start is None else load_translator(start)
     if first is not None:
-        recipe = replace(recipe, translator=first.system.anatomy)
+        recipe = replace(recipe, translator=first.system.anatomy, panel=first.system.players()[2].anatomy)
     recipe = replace(recipe, training=_training(recipe.training, images, seed, set_))
     pictures = _pictures(data, recipe.training.loaded(recipe.translator.resolution), group or [_largest(data)])
     if dry_run:
@@ -235,7 +234,12 @@ def run(
 def importing(
     file: Annotated[Path, typer.Argument(help="Checkpoint of photo2cartoon or UGATIT-pytorch.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Translator file to write.")],
-    size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the pictures that it was trained on.")] = 256,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=16, max=1024, help="Side of the pictures that it was trained on; 256 if absent and the file is silent."
+        ),
+    ] = None,
     group: Annotated[str, typer.Option("--group", help="Name for its only group.")] = "all",
     name: Name = "",
     licence: Licence = "",
@@ -246,7 +250,7 @@ def importing(
     from ..io.photo2cartoon import read_photo2cartoon
     from ..io.translator_files import StoredTranslator, TranslatorHeader, save_translator
 
-    system = read_photo2cartoon(file, resolution=size, group=group)
+    system = read_photo2cartoon(file, resolution=size or 0, group=group)
     header = TranslatorHeader(
         system.anatomy,
         system.groups,
@@ -278,9 +282,13 @@ def export(
     from ..io.translator_files import load_translator, save_translator, without_trainers
     from ..io.translator_onnx import export_onnx
 
+    if half and out.suffix != ".safetensors":
+        raise UsageError("Only .safetensors can be in half precision.", "Leave out --half.")
     stored = load_translator(translator)
     groups = stored.system.groups
     if out.suffix == ".safetensors":
+        if group:
+            raise UsageError("Such a file keeps all groups.", "Leave out --group.")
         typer.echo(save_translator(out, without_trainers(stored), half=half, overwrite=overwrite))
         return
     if not group and len(groups) > 1:
@@ -322,8 +330,9 @@ def _training(
 def _largest(data: Path) -> str:
     """Return the group with the most drawings; where several have as many, it must be named."""
     from ..data.groups import folders
+    from ..data.sources import FolderSource
 
-    counts = {name: sum(1 for p in (data / "drawings" / name).iterdir()) for name in folders(data / "drawings")}
+    counts = {name: len(FolderSource(data / "drawings" / name).names) for name in folders(data / "drawings")}
     best = [name for name, count in counts.items() if count == max(counts.values())]
     if len(best) > 1:
         raise UsageError(f"{' and '.join(best)} have as many drawings.", "Name the common group with --group.")
@@ -342,30 +351,12 @@ def _pictures(data: Path, side: int, groups: list[str]) -> Groups:
 def _told(
     name: str, licence: str, credit: str, identity: Path | None, device: str, training: TranslatorTraining
 ) -> TranslatorSettings:
+    from ..io import registry
     from ..recipes.translator import TranslatorSettings
 
     where = options.device(device)
-    persons = _persons(identity, where) if training.person_weight else None
+    persons = options.persons(registry.load("faces"), identity, where) if training.person_weight else None
     return TranslatorSettings(name, licence, credit, persons, where)
-
-
-def _persons(identity: Path | None, device: str) -> Identity:
-    """Return the embedder of a file; without one what the bundled base has learned of faces, a weak judge."""
-    from torch import nn
-
-    from ..io import registry
-    from ..io.identity_files import load_identity
-    from ..networks.identity import DiscriminatorIdentity
-
-    persons: Identity
-    if identity is not None:
-        persons = load_identity(identity)
-    else:
-        base = registry.load("faces")
-        if base.discriminator is None:
-            raise UsageError("Nothing tells persons apart.", "Give --identity, or --set person_weight=0.")
-        persons = DiscriminatorIdentity.of_base(base.generator, base.discriminator)
-    return persons.to(device) if isinstance(persons, nn.Module) else persons
 
 
 def _show(pictures: Groups, settings: TranslatorRecipe | TranslatorTraining) -> None:

@@ -10,6 +10,7 @@ reach alike: beyond 3 there is hardly a code of the prior.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -95,10 +96,12 @@ def learn_direction(
             ratings give a direction that leads out of the prior.
 
     Raises:
-        UsageError: There are as many ratings as codes no more, too few of them, or all are equal.
+        UsageError: There is no rating for each code, too few of them count, all are equal, or the penalty is negative.
     """
     x = codes.data if isinstance(codes, W) else codes.data[:, list(rows)].mean(1)
     y = torch.as_tensor(ratings, dtype=torch.float64)
+    if not 0 <= ridge < math.inf:
+        raise UsageError(f"A penalty of {ridge} is not possible.", "Use 0 or more.")
     if y.shape != (len(x),):
         raise UsageError(f"{len(x)} codes want {len(x)} ratings, not {tuple(y.shape)}.")
     x, y = x.double().cpu()[torch.isfinite(y)], y[torch.isfinite(y)]
@@ -155,7 +158,8 @@ def _ridge(x: Tensor, y: Tensor, ridge: float) -> Tensor:
     x, y = x - x.mean(0), y - y.mean()
     covariance = x.t() @ x / len(x)
     penalty = ridge * covariance.diagonal().mean() * torch.eye(x.shape[1], dtype=x.dtype)
-    gradient: Tensor = torch.linalg.solve(covariance + penalty, x.t() @ y / len(x))
+    # The pseudo-inverse, since without a penalty fewer codes than entries leave some directions open.
+    gradient: Tensor = torch.linalg.pinv(covariance + penalty, hermitian=True) @ (x.t() @ y) / len(x)
     return gradient
 
 

@@ -308,7 +308,7 @@ def shown(value: Interval | None) -> str:
     """Return a number with half of its 95 % interval, to as many digits as that leaves."""
     if value is None or math.isnan(value.value):
         return ""
-    if math.isnan(value.spread):
+    if not math.isfinite(value.spread):
         return f"{value.value:.3g}"
     half = value.half_width
     digits = 3 if half < 1e-6 else min(max(1 - math.floor(math.log10(half)), 0), 5)

@@ -97,7 +97,11 @@ def _section(name: str) -> Section:
         return Section(path.parent.name if path == numbers else path.name, {}, tables, None)
     file = registry.find(name)
     header, picture = _drawn(file)
-    return Section(header.name or registry.name_of(file), _facts(header), tables, picture)
+    try:
+        facts = _facts(header)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # these parts of a header may hold anything
+        raise BadData(f"{file} says of its training what no training writes ({error}).", "Leave it out.") from error
+    return Section(header.name or registry.name_of(file), facts, tables, picture)
 
 
 def _read(path: Path) -> list[Table]:
@@ -147,14 +151,18 @@ def _tables(sections: Sequence[Section]) -> list[tuple[str, list[str], list[list
     if told:
         keys = [k for k in told[0].facts if any(s.facts[k] for s in told)]
         found.append(("What the files say", ["", *keys], [[s.name, *(s.facts[k] for k in keys)] for s in told]))
-    groups: dict[tuple[str, str], list[Table]] = {}
+    groups: dict[tuple[str, ...], list[Table]] = {}
     for table in (t for s in sections for t in s.tables):
-        kind = table.title.rpartition(": ")[2]
-        groups.setdefault((kind, str(table.settings.get("Fréchet", ""))), []).append(table)
-    for (kind, network), tables in groups.items():
+        networks = (str(table.settings.get(key) or "") for key in _NETWORKS)
+        groups.setdefault((table.title.rpartition(": ")[2], *networks), []).append(table)
+    for told_by, tables in groups.items():
         head, rows = _merged(tables)
-        found.append((f"Measured on {kind}, {network}", head, rows))
+        found.append((f"Measured on {', '.join(filter(None, told_by))}", head, rows))
     return found
+
+
+_NETWORKS = ("Fréchet", "distance", "persons")
+"""Settings that say which networks a table was measured with."""
 
 
 def _merged(tables: Sequence[Table]) -> tuple[list[str], list[list[str]]]:

@@ -31,6 +31,7 @@ from .pickles import open_torch
 OTHER = "Only checkpoints of photo2cartoon and UGATIT-pytorch can be read (genA2B, genB2A, disGA, disGB, disLA, disLB)."
 COMMON = "all"
 """Name of the only group of a checkpoint that knows none."""
+NETWORKS = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")
 # Theirs has them in its code: 256 pixels, unless a fully connected layer over the whole map tells.
 USUAL_SIDE = 256
 _RHO = {"before": 1, "after": 2}
@@ -51,13 +52,17 @@ def read_photo2cartoon(path: Path, *, resolution: int = 0, group: str = COMMON) 
     tree, what = open_torch(path), path.name
     if not isinstance(tree, Mapping) or "genA2B" not in tree:
         raise BadModel(f"{what} holds no genA2B.", OTHER)
-    states = {str(k): tensors_of(v, f"{what}: {k}") for k, v in tree.items() if isinstance(v, Mapping)}
+    states = {name: tensors_of(tree[name], f"{what}: {name}") for name in NETWORKS if name in tree}
     anatomy = _anatomy(states["genA2B"], resolution, f"{what}: genA2B")
     translators = [
         _translator(anatomy, states[name], group, f"{what}: {name}") if name in states else None
         for name in ("genA2B", "genB2A")
     ]
-    panels = [_panel(states, f"disG{domain}", f"disL{domain}", what) for domain in "BA"]
+    panels = []
+    if states.keys() >= set(NETWORKS[2:]):  # those of one domain alone are of no use
+        panels = [_panel(states, f"disG{domain}", f"disL{domain}", what) for domain in "BA"]
+        if panels[0].anatomy != panels[1].anatomy:
+            raise BadModel(f"{what} has discriminators of other sizes for drawings than for photos.", OTHER)
     assert translators[0] is not None
     return TranslatorSystem(translators[0], translators[1], *panels).eval()
 
@@ -85,6 +90,8 @@ def write_photo2cartoon(path: Path, system: TranslatorSystem, *, group: str = ""
             tree[name] = _given(translator.path(group))
     for domain, panel in (("A", system.of_photos), ("B", system.of_drawings)):
         if panel is not None:
+            if not panel.anatomy.attentive or len(panel.members) != 2:
+                raise BadModel("Only two discriminators with attention fit into such a checkpoint.", "Write .onnx.")
             for kind, member in zip("GL", panel.members, strict=True):
                 assert isinstance(member, AttentiveDiscriminator)
                 tree[f"dis{kind}{domain}"] = under_their_names(member, discriminator_names(len(member.convs)))
@@ -237,7 +244,7 @@ def _anatomy(state: Mapping[str, Tensor], resolution: int, what: str) -> Transla
     light = inputs == 4 * channels
     side = resolution or USUAL_SIDE
     if not light:
-        pixels = inputs // (4 * channels)
+        pixels = inputs // max(4 * channels, 1)
         side = 4 * math.isqrt(pixels)
         if resolution not in (0, side):
             raise BadModel(f"{what} is a network for pictures of {side} pixels, not of {resolution}.")
@@ -260,21 +267,23 @@ def _translator(anatomy: TranslatorAnatomy, state: Mapping[str, Tensor], group: 
     return branched
 
 
-def _panel(states: Mapping[str, Mapping[str, Tensor]], first: str, second: str, what: str) -> PatchPanel | None:
-    if first not in states or second not in states:
-        return None
+def _panel(states: Mapping[str, Mapping[str, Tensor]], first: str, second: str, what: str) -> PatchPanel:
     layers = tuple(_depth(states[name]) for name in (first, second))
     channels = size_of(states[first], "model.1.weight_orig", 0, f"{what}: {first}", OTHER)
+    anatomy = PanelAnatomy(layers, channels)
+
+    def make(sizes: tuple[int, int]) -> nn.Module:
+        return AttentiveDiscriminator(*sizes)
+
+    # These are compared with the file before they are made, so that no file can ask for more memory than it has itself.
+    found = [
+        build(make, (depth, channels), states[name], discriminator_names(depth - 1), f"{what}: {name}", OTHER)
+        for name, depth in zip((first, second), layers, strict=True)
+    ]
     with torch.random.fork_rng(devices=[]):
-        panel = PatchPanel(PanelAnatomy(layers, channels))
-    for member, name, depth in zip(panel.members, (first, second), layers, strict=True):
-
-        def make(sizes: tuple[int, int]) -> nn.Module:
-            return AttentiveDiscriminator(*sizes)
-
-        table = discriminator_names(depth - 1)
-        found = build(make, (depth, channels), states[name], table, f"{what}: {name}", OTHER)
-        member.load_state_dict(found.state_dict())
+        panel = PatchPanel(anatomy)
+    for member, read in zip(panel.members, found, strict=True):
+        member.load_state_dict(read.state_dict())
     return panel
 
 

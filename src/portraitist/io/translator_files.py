@@ -135,7 +135,7 @@ def check_translator_header(header: TranslatorHeader) -> None:
     check_texts((header.name,), (header.description, header.licence, header.credit))
     check_groups(header.groups)
     a, panel = header.translator, header.panel
-    widest = 4 * a.channels if panel is None else max(4 * a.channels, panel.channels << max(panel.layers))
+    widest = 4 * a.channels if panel is None else max(4 * a.channels, panel.channels << (max(panel.layers) - 2))
     too_large = widest > WIDEST or a.blocks > DEEPEST or a.resolution > LARGEST_SIDE
     if too_large or len(header.groups) > MOST_GROUPS or (panel is not None and len(panel.layers) > DEEPEST):
         raise BadModel(

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadModel
+from .patch_discriminator import FIRST_ITERATIONS, Spectral
 from .translator_layers import (
     AdaptiveResiduals,
     Attention,
@@ -188,10 +189,12 @@ def initialise(module: nn.Module, how: Init, random: torch.Generator) -> None:
     if how == "torch":
         return
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | Spectral):
             layer.weight.normal_(0, 0.02, generator=random)
             if layer.bias is not None:
                 layer.bias.zero_()
+        if isinstance(layer, Spectral):
+            layer.iterate(FIRST_ITERATIONS)
 
 
 def _makers(a: TranslatorAnatomy) -> dict[str, Makers]:

@@ -34,8 +34,8 @@ from .pipeline import SMALLEST_PICTURE, Sample, Which, one_thread, whole
 
 AUTO = "auto"
 """In place of a group: let the classifier tell it."""
-SURE = 0.5
-"""The classifier's probability below which a group must be named."""
+SURE = 2 / 3
+"""The classifier's probability below which a group must be named; of two groups one always has a half."""
 # From cold to hot, as attention maps are drawn in the papers.
 _HEAT = np.array([[0, 0, 128], [0, 96, 255], [64, 255, 192], [255, 224, 0], [255, 32, 0]], dtype=np.float32)
 
@@ -52,6 +52,8 @@ class TranslatedFace:
     cover: Cover | None
     """How much of each pixel is the person; None where the background was kept."""
     name: str
+    bare: Pixels = field(repr=False)
+    """The drawing before it was put on white, which is what goes back into the photo."""
     story: tuple[Pixels, ...] = field(repr=False)
     """Photo, attention on it, drawing, attention on that, photo again; without what the translator lacks."""
     samples: tuple[Sample, ...] = ()
@@ -75,7 +77,7 @@ class TranslatedFaces:
         """Return the photo with every person drawn in their place, before the photo's own background."""
         picture = self.photo
         for face in reversed(self.faces):  # the largest lies on top
-            picture = paste(picture, face.picture, face.aligned, mask=face.cover)
+            picture = paste(picture, face.bare, face.aligned, mask=face.cover)
         return picture
 
     def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:
@@ -194,26 +196,23 @@ class PictureTranslator:
         side = size or max(resolution, SMALLEST_PICTURE)
         with one_thread(), torch.no_grad():
             group = self._told(photo) if self.group == AUTO else self.group
-            drawn, *rest = self._steps(photo, group)
-        picture = resize(drawn, side)
-        if cover is not None:
-            picture = over(picture, cover)
-        pictures = (face, *(resize(step, side) for step in rest))
-        story = (*pictures[:2], picture, *pictures[2:]) if len(pictures) > 1 else (face, picture)
-        return TranslatedFace(replace(crop, image=face), group, picture, cover, self.name, story)
+            drawn, before, after = self._steps(photo, group)
+        bare = resize(drawn, side)
+        picture = bare if cover is None else over(bare, cover)
+        story = (face, *(resize(p, side) for p in before), picture, *(resize(p, side) for p in after))
+        return TranslatedFace(replace(crop, image=face), group, picture, cover, self.name, bare, story)
 
-    def _steps(self, photo: Tensor, group: str) -> list[Pixels]:
-        """Return the drawing, attention on the photo, attention on the drawing, the photo again, as far as known."""
+    def _steps(self, photo: Tensor, group: str) -> tuple[Pixels, list[Pixels], list[Pixels]]:
+        """Return the drawing; attention on the photo; attention on the drawing and the photo again, as far as known."""
         there = self.system.to_drawing(photo, group)
-        found = [to_array(there.image[0])]
-        if there.attention is not None:
-            found.append(heat_map(photo[0], there.attention[0, 0]))
+        before = [] if there.attention is None else [heat_map(photo[0], there.attention[0, 0])]
+        after: list[Pixels] = []
         if self.system.to_photo is not None:
-            back = self.system.to_photo(there.image.clamp(-1, 1), group)
+            back = self.system.to_photo(there.image, group)
             if back.attention is not None:
-                found.append(heat_map(there.image[0], back.attention[0, 0]))
-            found.append(to_array(back.image[0]))
-        return found
+                after.append(heat_map(there.image[0], back.attention[0, 0]))
+            after.append(to_array(back.image[0]))
+        return to_array(there.image[0]), before, after
 
     def _told(self, photo: Tensor) -> str:
         """Let the classifier tell the group of a photo [1, 3, R, R]."""

@@ -126,9 +126,8 @@ def _joined(
     digests = {side: {"name": m.header.name, "digest": generator_digest(m)} for side, m in sides.items()}
     first, second = low.header, high.header
     base = _common_base(low, high, find_base)
-    discriminator = sides[
-        owner
-    ].discriminator  # no judge of the result; its features are what likeness is measured with
+    # No judge of the result; its features are what likeness is measured with.
+    discriminator = sides[owner].discriminator
     header = Header(
         generator.anatomy,
         None if discriminator is None else discriminator.anatomy,

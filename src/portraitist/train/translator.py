@@ -6,7 +6,7 @@ and its own; those of the others move their own branch only (selective back-prop
 by all groups and learn from all.
 
     state = TranslatorState.start(system, training)
-    fit_translator(state, GroupBatches(data, system.groups, training, 64), training, persons, on_step)
+    fit_translator(state, GroupBatches(data, training, 64), training, persons, on_step)
 """
 
 from __future__ import annotations
@@ -80,9 +80,12 @@ class TranslatorTraining:
             if getattr(self, name) < 1:
                 raise UsageError(f"The setting {name} must be at least 1, not {getattr(self, name)}.")
         for name in ("adversarial", "discriminator", "cycle", "identity", "attention", "person", "group"):
-            if getattr(self, f"{name}_weight") < 0:
+            if not getattr(self, f"{name}_weight") >= 0:
                 raise UsageError(f"The setting {name}_weight cannot be negative.")
-        if not self.learning_rate > 0 or self.weight_decay < 0 or self.pool < 0:
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"The setting {name} must be at least 0 and below 1, not {getattr(self, name)}.")
+        if not self.learning_rate > 0 or not self.weight_decay >= 0 or self.pool < 0:
             raise UsageError("The settings learning_rate, weight_decay and pool cannot be negative, the first not 0.")
         if not 0 <= self.decay_from <= 1 or not 1 <= self.enlarge <= 2:
             raise UsageError("The setting decay_from is a share from 0 to 1; enlarge is a factor from 1 to 2.")

@@ -24,6 +24,7 @@ from .published import AGILEGAN, AGILEGAN_TABLE_2
 HVAE, PSP = "hVAE", "pSp"
 OF_SETS, OF_PAIRS = ("frechet", "kernel"), ("change", "identity", "strangers")
 LEAST_PHOTOS = 3
+BATCH = 16
 STEPS = 500
 """Of an optimisation from the mean face, unless the bench says something else."""
 
@@ -112,7 +113,10 @@ def _measured(bench: Bench, style: str, seed: int, codes: Mapping[str, Tensor]) 
         assert bench.photos is not None
         generator, inputs = bench.trained(trial), as_files(bench.photos.to(bench.device))
         with torch.no_grad():
-            outputs = {name: generator.synthesize(WPlus(ws)) for name, ws in codes.items()}
+            outputs = {
+                name: torch.cat([generator.synthesize(WPlus(part)) for part in torch.split(ws, BATCH)])
+                for name, ws in codes.items()
+            }
         return bench.examined(style, seed, outputs, inputs, OF_SETS, OF_PAIRS)
 
     measured: dict[str, Measured] = bench.remembered(f"agilegan-{style}-{seed}", about, measure)

@@ -191,18 +191,12 @@ class Bench:
 
     def trained(self, trial: Trial) -> Generator:
         """Return the generator of a training at its last image; train first, or go on, where there is none yet."""
-        path = self.folder(trial) / KEPT
-        if not path.exists():
-            self._train(trial)
-        self._check(trial)
-        found = load_model(path, find_base=lambda header: self.cpu_base)
+        found = load_model(self._kept(trial), find_base=lambda header: self.cpu_base)
         return found.generator.to(self.device)
 
     def digest(self, trial: Trial) -> str:
         """Return what tells its generator from others, training it where need be."""
-        if not (self.folder(trial) / KEPT).exists():
-            self._train(trial)
-        return file_sha256(self.folder(trial) / KEPT)
+        return file_sha256(self._kept(trial))
 
     def curve(self, trial: Trial) -> list[dict[str, Any]]:
         """Return what was seen along a training, up to its last image."""
@@ -248,6 +242,14 @@ class Bench:
         """The base on the CPU, as files want it."""
         return replace(self.base, generator=_on_cpu(self.base.generator))
 
+    def _kept(self, trial: Trial) -> Path:
+        """Return the file of its generator, trained where need be, and never that of another training."""
+        path = self.folder(trial) / KEPT
+        if not path.exists():
+            self._train(trial)
+        self._check(trial)
+        return path
+
     def _train(self, trial: Trial) -> None:
         rest, unseen = self.split(trial.style, trial.seed)
         folder = self.folder(trial)
@@ -278,11 +280,13 @@ class Bench:
             "recipe": trial.recipe,
             "seed": trial.seed,
             "data": {"digest": rest.digest, "count": len(rest)},
+            "images": self.images,
+            "batch": self._training(trial).batch,
         }
         if wrong := [key for key, value in wanted.items() if told.get(key) != value]:
             raise UsageError(
                 f"The run folder {self.folder(trial)} is of another {' and '.join(wrong)}.",
-                "Choose another --out, or remove it.",
+                "Give the settings that it was trained with, choose another --out, or remove it.",
             )
 
 

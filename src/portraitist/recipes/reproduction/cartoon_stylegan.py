@@ -56,14 +56,14 @@ def content_at(points: Sequence[Mapping[str, Any]], level: float) -> float:
         points: What was seen at each tick.
         level: A distance that it falls to.
     """
+    if points[0]["unseen"][0] <= level:  # the base itself is there, at no cost
+        return float(points[0]["content"])
     for before, point in pairwise(points):
         (high,), (low,) = before["unseen"], point["unseen"]
         if low <= level < high:
             share = (high - level) / (high - low)
             return float(before["content"] + share * (point["content"] - before["content"]))
-    # The first point is the base itself: everything is there at no cost.
-    assert points[0]["unseen"][0] <= level, "the level is one that the training reaches"
-    return float(points[0]["content"])
+    raise AssertionError("the level is one that the training reaches")
 
 
 def _measured(bench: Bench, style: str, seed: int) -> Found:
