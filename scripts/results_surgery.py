@@ -61,10 +61,8 @@ def main() -> None:
 
 
 def load() -> list[Model]:
-    """Return the bundled base and its styles."""
-    found = [e for e in registry.entries() if e.where == "bundled"]
-    found.sort(key=lambda e: e.header.kind != "model")
-    return [registry.load(e.name) for e in found]
+    """Return the bundled base and two styles."""
+    return [registry.load(name) for name in ("faces", "charcoal", "toon3d")]
 
 
 def codes(generator: Generator, count: int, first: int = 0) -> list[WPlus]:
@@ -212,8 +210,8 @@ def document(
         "",
         "## Layers swapped at each resolution",
         "",
-        "The base gives the low resolutions, the style the high ones. The bundled styles rest up to 16 pixels, so that",
-        "a swap up to there is the style itself, by weights and by features.",
+        "The base gives the low resolutions, the style the high ones. Both styles are FreezeSG's, whose blocks rest up",
+        "to 8 pixels, so that a swap up to there is the style itself, by weights and by features.",
         "",
         "![swapped layers](surgery.png)",
         "",

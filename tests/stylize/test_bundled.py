@@ -19,7 +19,8 @@ from portraitist.stylize import Stylizer, stylize_files
 from portraitist.stylize.batch import Options
 from portraitist.stylize.pipeline import whole
 
-LIMIT = 12_000_000
+LIMIT, NETWORK_LIMIT, STYLE_LIMIT = 60_000_000, 20_000_000, 10_000_000
+"""Bytes: of all, of the base or an encoder, of a style."""
 
 
 @pytest.fixture(autouse=True)
@@ -27,12 +28,22 @@ def bundled_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTRAITIST_MODELS", str(tmp_path / "none"))
 
 
-def test_a_base_and_two_styles_ship_within_the_limit() -> None:
+def test_a_base_and_five_styles_ship_within_the_limits() -> None:
     found = registry.entries()
     kinds = [e.header.kind for e in found]
-    assert kinds.count("model") == 1 and kinds.count("style-pack") >= 2
+    assert kinds.count("model") == 1 and kinds.count("style-pack") == 5
+    assert sum(bool(e.header.paths) for e in found) == 1
     files = [e.path for e in (*found, *registry.encoders())]
     assert sum(path.stat().st_size for path in files) <= LIMIT
+    for entry in found:
+        assert entry.path.stat().st_size <= (STYLE_LIMIT if entry.header.kind == "style-pack" else NETWORK_LIMIT)
+
+
+def test_no_style_copies_its_exemplars_and_each_says_what_it_scored() -> None:
+    for entry in registry.entries():
+        if entry.header.kind == "style-pack":
+            told = entry.header.metrics
+            assert not told["copies"]["alarm"] and told["held_out_spread"] > 0 and told["likeness"] > 0.5
 
 
 @pytest.mark.parametrize("name", [e.name for e in registry.entries() if e.where == "bundled"])
@@ -43,7 +54,8 @@ def test_each_says_where_it_comes_from_and_loads(name: str) -> None:
     assert header.licence and header.credit and header.description and header.name == name
     assert all(step["images_seen"] > 0 and step["data"]["digest"] for step in header.lineage)
     assert header.lineage
-    registry.load(name)
+    for attribute in header.paths or (None,):
+        registry.load(name, attribute=attribute)
 
 
 def test_the_encoder_of_the_base_ships_too() -> None:
