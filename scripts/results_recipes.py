@@ -58,7 +58,7 @@ def main() -> None:
         [
             "# The recipes, measured",
             "",
-            prose(HEAD.format(short=SHORT_IMAGES)),
+            prose(HEAD.format(short=SHORT_IMAGES, seen=sum(step["images_seen"] for step in base.header.lineage))),
             "",
             SEEN,
             "",
@@ -74,13 +74,13 @@ def main() -> None:
     draw_sheet(options.runs, base)
 
 
-HEAD = """Written by `scripts/results_recipes.py` from the runs of `scripts/recipe_runs.py`: the bundled 64-pixel base
-`faces`, the sets toon3d (244 exemplars), anime (155), oil (76) and charcoal (90), seeds 0 to 2. 20 % of each set judge
-the run, 20 % are seen by nobody but the script (*unseen*), the rest are trained on; a seed splits, trains and draws.
-Runs have {short} images where nothing else is said. Every number is a mean over seeds ± the standard deviation over
-seeds. *Unseen distance* is the kernel distance (Binkowski et al. 2018) of 256 samples to the unseen exemplars on the
-features of the base's discriminator; *content error* the mean squared difference of 16 x 16 areas of colour to what the
-base draws from the same codes."""
+HEAD = """Written by `scripts/results_recipes.py` from the runs of `scripts/recipe_runs.py`: the 64-pixel base `faces`
+after {seen} images, the sets toon3d (244 exemplars), anime (155), oil (76) and charcoal (90), seeds 0 to 2. 20 % of
+each set judge the run, 20 % are seen by nobody but the script (*unseen*), the rest are trained on; a seed splits,
+trains and draws. Runs have {short} images where nothing else is said. Every number is a mean over seeds ± the
+standard deviation over seeds. *Unseen distance* is the kernel distance (Binkowski et al. 2018) of 256 samples to the
+unseen exemplars on the features of the base's discriminator; *content error* the mean squared difference of 16 x 16
+areas of colour to what the base draws from the same codes."""
 SEEN = "![Rows: the base; then toon3d and charcoal by baseline, FC-FT, FreezeSG, structure loss, LS 16](recipes.png)"
 
 
