@@ -79,7 +79,7 @@ def distance(
     sizes = {(g.anatomy.z_dim, g.anatomy.resolution) for g, _ in found.values()}
     if len(sizes) > 1:
         raise UsageError(f"The models have different latents or sizes: {sorted(sizes)}.", "Compare models of one size.")
-    looks = _perceptual(found[models[0]][1], features, lpips, where)
+    looks = _perceptual(found[models[0]][1], features, lpips, where, "--features")
     for generator, _ in found.values():
         generator.to(where)
     with tqdm(total=samples, unit=" codes") as bar:
@@ -162,7 +162,7 @@ def quality(
     examiner = Examiner(
         reference.to(where),
         _network(base, features, where),
-        _perceptual(base, perceptual, lpips, where),
+        _perceptual(base, perceptual, lpips, where, "--perceptual"),
         options.persons(base, identity, where),
         seed=seed,
     )
@@ -242,13 +242,13 @@ def _network(base: Model, features: Path | None, device: str) -> Network:
     return network
 
 
-def _perceptual(base: Model, features: Path | None, lpips: Path | None, device: str) -> PerceptualDistance:
-    """Return what two pictures are compared with."""
+def _perceptual(base: Model, file: Path | None, lpips: Path | None, device: str, flag: str) -> PerceptualDistance:
+    """Return what two pictures are compared with, whose weights are given with ``flag``."""
     import torch
 
     from ..losses.perceptual import PerceptualDistance
 
-    looks = options.perceptual(features, lpips) or PerceptualDistance(_network(base, None, device))
+    looks = options.perceptual(file, lpips, flag) or PerceptualDistance(_network(base, None, device))
     if isinstance(looks.features, torch.nn.Module):
         looks.features.to(device)
     return looks

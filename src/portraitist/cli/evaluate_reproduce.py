@@ -87,7 +87,7 @@ def reproduce(
         raise UsageError(f"The base '{model.header.name}' has no discriminator.", "Use a base that has one.")
     own = DiscriminatorFeatures(model.discriminator).to(where)
     given = [load_features(file, largest=256) for file in features or []]
-    named = options.perceptual(perceptual, lpips)
+    named = options.perceptual(perceptual, lpips, "--perceptual")
     look = PerceptualDistance(own) if named is None else named
     for network in (*given, look.features):
         if isinstance(network, torch.nn.Module):

@@ -179,14 +179,14 @@ def pictures(folder: Path, resolution: int, labels: Path | None = None) -> Image
     return found
 
 
-def perceptual(features: Path | None, lpips: Path | None) -> PerceptualDistance | None:
-    """Return the distance that two files of weights describe; None without any."""
+def perceptual(features: Path | None, lpips: Path | None, flag: str = "--features") -> PerceptualDistance | None:
+    """Return the distance that two files of weights describe, the first given with ``flag``; None without any."""
     from ..io.feature_files import load_features, load_lpips
     from ..losses.perceptual import PerceptualDistance
 
     if features is None:
         if lpips is not None:
-            raise UsageError("LPIPS weights say nothing without their network.", "Give its weights too.")
+            raise UsageError("LPIPS weights say nothing without their network.", f"Give its weights with {flag}.")
         return None
     # As the StyleGAN2 projector: larger drawings are compared at 256 pixels.
     if lpips is None:
