@@ -80,11 +80,11 @@ def test_a_training_is_done_once_and_another_in_its_place_is_refused(images: Ima
         drawn = bench.base.generator(torch.zeros(1, 16) + 1), first(torch.zeros(1, 16) + 1)
     assert not torch.equal(*drawn)
     for measured in (replace(bench, images=20).trained, replace(bench, images=20).digest):
-        with pytest.raises(UsageError, match="of another images"):
+        with pytest.raises(UsageError, match="other settings: images"):
             measured(trial)
     told = bench.folder(trial) / "settings.json"
     told.write_text(json.dumps(json.loads(told.read_text()) | {"recipe": "baseline"}))
-    with pytest.raises(UsageError, match="of another recipe"):
+    with pytest.raises(UsageError, match="other settings: recipe"):
         bench.trained(trial)
 
 

@@ -285,7 +285,7 @@ class Bench:
         }
         if wrong := [key for key, value in wanted.items() if told.get(key) != value]:
             raise UsageError(
-                f"The run folder {self.folder(trial)} is of another {' and '.join(wrong)}.",
+                f"The run folder {self.folder(trial)} has other settings: {', '.join(wrong)}.",
                 "Give the settings that it was trained with, choose another --out, or remove it.",
             )
 
