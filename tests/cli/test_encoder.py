@@ -90,6 +90,14 @@ def test_list_shows_encoders_and_models_shows_none(run: Run, known: None, tiny_m
     assert [e["name"] for e in json.loads("\n".join(run("models", "--json")[1]))] == ["tiny", "wild"]
 
 
+def test_models_show_tells_of_encoders_too(run: Run, known: None) -> None:
+    for name in ("hvae", registry.find_encoder("hvae")):
+        code, lines, _ = run("models", "show", name)
+        assert code == 0 and json.loads("\n".join(lines))["encoder"]["kind"] == "hvae"
+    code, _, errors = run("models", "show", "nothing")
+    assert code == 2 and "There is no model 'nothing'" in errors
+
+
 @pytest.mark.parametrize(("program", "kind"), [("psp", "w+"), ("e4e", "w+"), ("agilegan", "hvae")])
 def test_import_reads_the_files_of_others(
     run: Run, papers: Model, tmp_path: Path, models_folder: Path, program: str, kind: str

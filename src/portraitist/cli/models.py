@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import UsageError
 from . import options
 
 app = typer.Typer(help="List models that have a name, and add some.", rich_markup_mode=None)
@@ -56,11 +57,17 @@ def add(
 
 
 @app.command()
-def show(model: Annotated[str, typer.Argument(help="Name, file or run folder.")]) -> None:
+def show(model: Annotated[str, typer.Argument(help="Name, file or run folder, of an encoder too.")]) -> None:
     """Show everything that a model file says about itself."""
     from dataclasses import asdict
 
     from ..io import registry
-    from ..io.model_file import read_header
 
-    typer.echo(json.dumps(asdict(read_header(registry.find(model))), indent=1))
+    try:
+        path = registry.find(model)
+    except UsageError as no_model:
+        try:
+            path = registry.find_encoder(model)
+        except UsageError:
+            raise no_model from None
+    typer.echo(json.dumps(asdict(registry.read_any_header(path)), indent=1))

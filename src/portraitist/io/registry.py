@@ -245,7 +245,7 @@ def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry |
         BadModel: The file is damaged, or a style pack or an encoder whose base has no name yet.
     """
     path = _file(path, (*RUN_FILES, ENCODER_FILE)) or find(path)
-    header = _read_any_header(path)
+    header = read_any_header(path)
     target = _target(name or header.name or name_of(path), header, overwrite)
     if isinstance(header, EncoderHeader):
         load_encoder(path)
@@ -310,7 +310,7 @@ def _scan(on_bad: Callable[[Path, PortraitistError], None] | None) -> Iterator[E
             digests = {}
         for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []:
             try:
-                header = _read_any_header(path)
+                header = read_any_header(path)
             except PortraitistError as error:
                 if on_bad is not None:
                     on_bad(path, error)
@@ -324,7 +324,8 @@ def _entry(path: Path, where: str, sha256: str, header: Header | EncoderHeader) 
     return Entry(path.stem, path, where, sha256, header)
 
 
-def _read_any_header(path: Path) -> Header | EncoderHeader:
+def read_any_header(path: Path) -> Header | EncoderHeader:
+    """Read what a file of a model or of an encoder says about itself."""
     return read_described(path, _parse_any_header, ("model", "style-pack", "encoder"), contents=False)[0]
 
 
