@@ -30,6 +30,7 @@ from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes import judge
 from portraitist.recipes.baseline import fine_tune
+from portraitist.recipes.reproduction.cartoon_stylegan import content_at
 from portraitist.surgery import swap
 from portraitist.train.snapshot import KEY, snapshots
 
@@ -201,17 +202,6 @@ def structure_table(runs: Path, base: Model) -> str:
 
 def unseen(point: dict[str, Any]) -> float:
     return statistics.fmean(point["unseen"])
-
-
-def content_at(points: Sequence[dict[str, Any]], level: float) -> float:
-    """Return the content error where a curve first falls to an unseen distance."""
-    before = points[0]
-    for point in points[1:]:
-        if unseen(point) <= level:
-            share = (unseen(before) - level) / (unseen(before) - unseen(point))
-            return before["content"] + share * (point["content"] - before["content"])
-        before = point
-    raise ValueError(f"the curve never falls to {level}")
 
 
 @torch.no_grad()

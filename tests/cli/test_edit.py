@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from portraitist.cli.main import main
 from portraitist.data import read_image, to_array, write_image
 from portraitist.data.sheet import ungrid
 from portraitist.edit import learn_direction, moved, rows_of, sefa_directions
@@ -22,30 +20,15 @@ from portraitist.io.codes import load_codes, save_codes
 from portraitist.io.directions import load_directions
 from portraitist.io.model_file import Model, generator_digest, save_model, save_pack
 from portraitist.spaces import W, WPlus, Z
+from tests.cli.conftest import Run
 from tests.io.tiny_clip import save_clip
 from tests.stylize.tiny_encoders import make_encoder
 
 
-class Run(Protocol):
-    """The command line in this process: exit code, lines on stdout, and stderr."""
-
-    def __call__(self, *words: object) -> tuple[int, list[str], str]: ...
-
-
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
-
-    def run(*words: object) -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["portraitist", "edit", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        done = capsys.readouterr()
-        assert "Traceback" not in done.err
-        return int(ended.value.code or 0), done.out.splitlines(), done.err
-
-    return run
+def run(run: Run) -> Run:
+    """The command line below ``portraitist edit``."""
+    return partial(run, "edit")
 
 
 @pytest.fixture(autouse=True)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pytest
 import torch
 
 from portraitist import Stylizer
-from portraitist.cli.main import main
 from portraitist.data import write_image
 from portraitist.io import registry
 from portraitist.io.codes import load_codes
@@ -21,31 +18,10 @@ from portraitist.io.encoder_files import load_encoder, save_encoder
 from portraitist.io.model_file import Model, generator_digest, save_model, save_pack
 from portraitist.networks import Generator, GeneratorAnatomy
 from portraitist.stylize import Encoding
+from tests.cli.conftest import Run
 from tests.conftest import make_model
 from tests.io.encoder_makers import HEAD, write_encoder
 from tests.stylize.tiny_encoders import make_encoder
-
-
-class Run(Protocol):
-    """The command line in this process: exit code, lines on stdout, and stderr."""
-
-    def __call__(self, *words: object) -> tuple[int, list[str], str]: ...
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
-
-    def run(*words: object) -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["portraitist", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        done = capsys.readouterr()
-        assert "Traceback" not in done.err
-        return int(ended.value.code or 0), done.out.splitlines(), done.err
-
-    return run
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from portraitist.io.model_file import Header, Model, generator_digest, load_mode
 from portraitist.spaces import WPlus
 from portraitist.stylize import Appearance, Reference
 from portraitist.surgery import blend, hard, smooth, swap
-from tests.cli.test_encoder import Run, run  # noqa: F401
+from tests.cli.conftest import Run
 from tests.conftest import make_model, restyled
 
 CODES = WPlus(torch.randn(2, 6, 16, generator=torch.Generator().manual_seed(0)))
@@ -48,7 +48,7 @@ def loaded(path: Path, base: Model) -> Model:
 
 
 def test_swap_writes_a_style_that_stylize_takes(
-    run: Run,  # noqa: F811
+    run: Run,
     known: Model,
     tiny_model: Model,
     tiny_style: Model,
@@ -79,7 +79,7 @@ def test_swap_writes_a_style_that_stylize_takes(
 
 @pytest.mark.parametrize("text", ["16", "cartoon-stylegan:2", "ui2i:3"])
 def test_a_papers_number_is_taken_too(
-    run: Run,  # noqa: F811
+    run: Run,
     known: Model,
     tmp_path: Path,
     text: str,
@@ -90,7 +90,7 @@ def test_a_papers_number_is_taken_too(
 
 
 def test_two_styles_of_one_base_are_swapped_and_blended_by_weights(
-    run: Run,  # noqa: F811
+    run: Run,
     known: Model,
     tiny_model: Model,
     tiny_style: Model,
@@ -116,7 +116,7 @@ def test_two_styles_of_one_base_are_swapped_and_blended_by_weights(
 
 
 def test_a_swap_of_unrelated_models_is_made_with_a_warning(
-    run: Run,  # noqa: F811
+    run: Run,
     known: Model,
     tiny_model: Model,
     models_folder: Path,
@@ -165,7 +165,7 @@ def test_a_swap_of_unrelated_models_is_made_with_a_warning(
     ],
 )
 def test_wrong_use_says_the_cure(
-    run: Run,  # noqa: F811
+    run: Run,
     known: Model,
     models_folder: Path,
     tmp_path: Path,
@@ -181,7 +181,7 @@ def test_wrong_use_says_the_cure(
 
 
 def test_a_swap_that_others_cannot_draw_is_refused(
-    run: Run,  # noqa: F811
+    run: Run,
     known: Model,
     face: Path,
     tmp_path: Path,
@@ -201,7 +201,7 @@ def test_a_swap_that_others_cannot_draw_is_refused(
 
 
 def test_appearances_are_written_beside_the_picture(
-    run: Run,  # noqa: F811
+    run: Run,
     known: Model,
     face: Path,
     tmp_path: Path,
@@ -243,7 +243,7 @@ def test_appearances_are_written_beside_the_picture(
     ],
 )
 def test_wrong_use_of_stylize_says_the_cure(
-    run: Run,  # noqa: F811
+    run: Run,
     known: Model,
     face: Path,
     code: int,
@@ -255,7 +255,7 @@ def test_wrong_use_of_stylize_says_the_cure(
 
 
 def test_any_style_to_any_other(
-    run: Run,  # noqa: F811
+    run: Run,
     known: Model,
     tiny_model: Model,
     face: Path,

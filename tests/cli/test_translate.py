@@ -3,46 +3,28 @@
 from __future__ import annotations
 
 import json
-import logging
-import sys
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pytest
 import torch
 from skimage.data import astronaut
 
-from portraitist.cli.main import main
 from portraitist.data import read_image, write_image
 from portraitist.data.images import resize
 from portraitist.io.model_file import Model, save_model
 from portraitist.io.translator_files import load_translator, read_translator_header
+from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.recipe
 SMALL = ("--preset", "ugatit", "--light", "--size", "16", "--channels", "4")
 
 
-class Run(Protocol):
-    """The command line in this process: exit code, lines on stdout, and stderr."""
-
-    def __call__(self, *words: object) -> tuple[int, list[str], str]: ...
-
-
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
-
-    def run(*words: object) -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["portraitist", "translate", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        done = capsys.readouterr()
-        assert "Traceback" not in done.err
-        return int(ended.value.code or 0), done.out.splitlines(), done.err
-
-    return run
+def run(run: Run) -> Run:
+    """The command line below ``portraitist translate``."""
+    return partial(run, "translate")
 
 
 @pytest.fixture

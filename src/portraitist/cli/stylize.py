@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -12,7 +12,10 @@ from ..errors import BadImage, NonFinite, OutOfMemory, PortraitistError, UsageEr
 from . import options
 
 if TYPE_CHECKING:
-    from ..stylize import FileReport
+    from tqdm import tqdm
+
+    from ..stylize import FileReport, PictureTranslator, Stylizer
+    from ..stylize.batch import Options
     from ..stylize.pipeline import Which
 
 
@@ -98,16 +101,14 @@ def command(
     needs --out; photos that are finished are skipped, photos that cannot be redrawn are listed with the reason, and the
     exit code is then 3.
     """
-    if photo.is_dir() and out is None:
-        raise UsageError("A folder of photos needs a folder for the pictures.", "Give -o OUT.")
+    target = folder_for(photo, out)
     from tqdm import tqdm
 
-    from ..stylize import Appearance, Reference, Stylizer, stylize_files
+    from ..stylize import Appearance, Reference, Stylizer
     from ..stylize.batch import Options, photos
     from ..surgery import released_upto
 
     wanted = Options(which_face(face), aligned, paste_back, sheet, size, suffix, overwrite)
-    target = out or photo.parent
     count = len(photos(photo, target))
     way = options.inversion(method, encoder=encoder, refine=refine, samples=samples, best=best, seed=seed, steps=steps)
     perceptual = options.perceptual(features, lpips)
@@ -117,8 +118,6 @@ def command(
         appearance_from,
         appearance_truncation,
     )
-    if report is None and photo.is_dir():
-        report = target / "report.json"
     where = options.device(device)
     with tqdm(total=count, unit=" photos", disable=count == 1) as bar, options.step_bar(count == 1) as progress:
         stylizer = Stylizer.load(
@@ -135,19 +134,50 @@ def command(
             **{**way, "seed": seed},  # of the appearances too, whatever inverts the photo
         )
 
-        def tell(line: FileReport) -> None:
-            if line.status == "failed" and photo.is_dir():
-                bar.write(f"{line.source}: {line.reason}", file=sys.stderr)
-            bar.update()
+        reports = redraw(stylizer, photo, target, wanted, report, bar)
+    conclude(reports, photo, target)
 
-        reports = stylize_files(stylizer, photo, target, wanted, report=report, on_file=tell)
+
+def folder_for(photo: Path, out: Path | None) -> Path:
+    """Return where the pictures of a photo or of a folder of photos go.
+
+    Raises:
+        UsageError: A folder of photos is given, and none for the pictures.
+    """
+    if photo.is_dir() and out is None:
+        raise UsageError("A folder of photos needs a folder for the pictures.", "Give -o OUT.")
+    return out or photo.parent
+
+
+def redraw(
+    artist: Stylizer | PictureTranslator, photo: Path, out: Path, wanted: Options, report: Path | None, bar: tqdm[Any]
+) -> list[FileReport]:
+    """Redraw a photo or a folder of photos, with a report beside the pictures of a folder; the bar counts photos."""
+    from ..stylize import stylize_files
+
+    def tell(line: FileReport) -> None:
+        if line.status == "failed" and photo.is_dir():
+            bar.write(f"{line.source}: {line.reason}", file=sys.stderr)
+        bar.update()
+
+    if report is None and photo.is_dir():
+        report = out / "report.json"
+    return stylize_files(artist, photo, out, wanted, report=report, on_file=tell)
+
+
+def conclude(reports: list[FileReport], photo: Path, out: Path) -> None:
+    """Say what became of a photo or of a folder of photos, and where the pictures are.
+
+    Raises:
+        PortraitistError: The only photo could not be redrawn.
+    """
     if photo.is_dir():
-        close(reports, target)
+        _close(reports, out)
     elif reports[0].status == "failed":
-        raise as_error(reports[0])
+        raise _as_error(reports[0])
     else:
         for name in reports[0].outputs:
-            typer.echo(target / name)
+            typer.echo(out / name)
 
 
 def which_face(face: str) -> Which | int:
@@ -173,14 +203,14 @@ def _random(appearance: str | None) -> int:
     return int(count)
 
 
-def as_error(report: FileReport) -> PortraitistError:
+def _as_error(report: FileReport) -> PortraitistError:
     """Return what went wrong with the only photo of a run, with its own exit code."""
     message = f"{report.source}: {report.reason}"
     kinds = {"exists": UsageError, "memory": OutOfMemory, "not-finite": NonFinite}
     return kinds[report.kind](message) if report.kind in kinds else BadImage(message, kind=report.kind)
 
 
-def close(reports: list[FileReport], out: Path) -> None:
+def _close(reports: list[FileReport], out: Path) -> None:
     """Say what became of a folder of photos; the exit code is 3 where some could not be redrawn."""
     counts = {s: sum(r.status == s for r in reports) for s in ("done", "skipped", "failed")}
     typer.echo(f"{', '.join(f'{n} {s}' for s, n in counts.items())}; the pictures are in {out}")

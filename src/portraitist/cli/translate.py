@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +10,11 @@ import typer
 
 from ..errors import UsageError
 from . import options
-from .stylize import as_error, close, which_face
+from .stylize import conclude, folder_for, redraw, which_face
 
 if TYPE_CHECKING:
     from ..data.groups import Groups
     from ..recipes.translator import TranslatorRecipe, TranslatorSettings
-    from ..stylize import FileReport
     from ..train.translator import TranslatorTraining
 
 app = typer.Typer(
@@ -198,36 +196,20 @@ def run(
     A photo writes PHOTO.NAME.png beside itself or into --out, where NAME is the translator's. A folder needs --out;
     photos that are finished are skipped, those that cannot be drawn are listed, and the exit code is then 3.
     """
-    if photo.is_dir() and out is None:
-        raise UsageError("A folder of photos needs a folder for the pictures.", "Give -o OUT.")
+    target = folder_for(photo, out)
     from tqdm import tqdm
 
-    from ..stylize.batch import Options, photos, stylize_files
+    from ..stylize.batch import Options, photos
     from ..stylize.translate import PictureTranslator
 
     wanted = Options(which_face(face), aligned, paste_back, sheet, size, suffix, overwrite)
-    target = out or photo.parent
     count = len(photos(photo, target))
-    if report is None and photo.is_dir():
-        report = target / "report.json"
     artist = PictureTranslator.load(
         translator, group=group, keep_background=keep_background, device=options.device(device)
     )
     with tqdm(total=count, unit=" photos", disable=count == 1) as bar:
-
-        def tell(line: FileReport) -> None:
-            if line.status == "failed" and photo.is_dir():
-                bar.write(f"{line.source}: {line.reason}", file=sys.stderr)
-            bar.update()
-
-        reports = stylize_files(artist, photo, target, wanted, report=report, on_file=tell)
-    if photo.is_dir():
-        close(reports, target)
-    elif reports[0].status == "failed":
-        raise as_error(reports[0])
-    else:
-        for name in reports[0].outputs:
-            typer.echo(target / name)
+        reports = redraw(artist, photo, target, wanted, report, bar)
+    conclude(reports, photo, target)
 
 
 @app.command("import")

@@ -123,11 +123,7 @@ def _photo2cartoon(anatomy: TranslatorAnatomy) -> list[Name]:
         names += _hourglass(f"parts.hourglass{k}", f"HourGlass{k}", residual=k < 4)
     names += [Name(f"parts.down{k}.conv.weight", f"DownBlock{k}.1.weight") for k in (1, 2)]
     for k in range(anatomy.blocks):
-        ours, theirs = f"parts.encode.blocks.{k}", f"EncodeBlock{k + 1}.conv_block"
-        names += [
-            Name(f"{ours}.conv1.weight", f"{theirs}.1.weight"),
-            Name(f"{ours}.conv2.weight", f"{theirs}.5.weight"),
-        ]
+        names += _encoding(k, f"EncodeBlock{k + 1}.conv_block")
         ours, theirs = f"parts.decode.blocks.{k}", f"DecodeBlock{k + 1}"
         for j in (1, 2):
             names.append(Name(f"{ours}.conv{j}.weight", f"{theirs}.conv{j}.weight"))
@@ -145,11 +141,7 @@ def _ugatit(anatomy: TranslatorAnatomy) -> list[Name]:
     starts = {"parts.stem": "DownBlock.1", "parts.down1": "DownBlock.5", "parts.down2": "DownBlock.9"}
     names = [Name(f"{ours}.conv.weight", f"{theirs}.weight") for ours, theirs in starts.items()]
     for k in range(anatomy.blocks):
-        ours, theirs = f"parts.encode.blocks.{k}", f"DownBlock.{12 + k}.conv_block"
-        names += [
-            Name(f"{ours}.conv1.weight", f"{theirs}.1.weight"),
-            Name(f"{ours}.conv2.weight", f"{theirs}.5.weight"),
-        ]
+        names += _encoding(k, f"DownBlock.{12 + k}.conv_block")
         ours, theirs = f"parts.decode.blocks.{k}", f"UpBlock1_{k + 1}"
         for j in (1, 2):
             names.append(Name(f"{ours}.conv{j}.weight", f"{theirs}.conv{j}.weight"))
@@ -169,6 +161,12 @@ def _ugatit(anatomy: TranslatorAnatomy) -> list[Name]:
         names.append(Name(f"parts.up{k}.conv.weight", f"UpBlock2.{at}.weight"))
         names += _norm(f"parts.up{k}.norm", f"UpBlock2.{at + 1}")
     return names
+
+
+def _encoding(k: int, theirs: str) -> list[Name]:
+    """Return the names of a residual block of the encoder, which all programs have alike."""
+    ours = f"parts.encode.blocks.{k}"
+    return [Name(f"{ours}.conv1.weight", f"{theirs}.1.weight"), Name(f"{ours}.conv2.weight", f"{theirs}.5.weight")]
 
 
 def _hourglass(ours: str, theirs: str, *, residual: bool) -> list[Name]:

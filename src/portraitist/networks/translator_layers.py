@@ -12,6 +12,7 @@ From U-GAT-IT (Kim et al. 2020, arXiv:1907.10830) and minivision's photo2cartoon
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -263,20 +264,20 @@ class SoftAdaLIN(Bounded):
         return y
 
 
-class SoftResidual(nn.Module):
-    """A residual block under Soft-AdaLIN."""
+class ConditionedResidual(nn.Module):
+    """A residual block whose norms, ``SoftAdaLIN`` or ``AdaLIN``, are told what to scale and shift by."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, bias=False)
-        self.norm1 = SoftAdaLIN(channels)
+        self.norm1 = norm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, bias=False)
-        self.norm2 = SoftAdaLIN(channels)
+        self.norm2 = norm(channels)
 
-    def forward(self, x: Tensor, content: Tensor, style: Tensor) -> Tensor:
-        """Return [N, C, h, w] of the same shape."""
-        y = F.relu(self.norm1(self.conv1(reflected(x)), content, style))
-        z: Tensor = x + self.norm2(self.conv2(reflected(y)), content, style)
+    def forward(self, x: Tensor, *conditions: Tensor) -> Tensor:
+        """Return [N, C, h, w] of the same shape; the conditions are those of the norm, [N, C] each."""
+        y = F.relu(self.norm1(self.conv1(reflected(x)), *conditions))
+        z: Tensor = x + self.norm2(self.conv2(reflected(y)), *conditions)
         return z
 
 
@@ -285,30 +286,13 @@ class SoftResiduals(nn.Module):
 
     def __init__(self, channels: int, count: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList([SoftResidual(channels) for _ in range(count)])
+        self.blocks = nn.ModuleList([ConditionedResidual(channels, SoftAdaLIN) for _ in range(count)])
 
     def forward(self, x: Tensor, contents: list[Tensor], style: Tensor) -> Tensor:
         """Return [N, C, h, w] of the same shape."""
         for block, content in zip(self.blocks, reversed(contents), strict=True):
             x = block(x, content, style)
         return x
-
-
-class AdaptiveResidual(nn.Module):
-    """A residual block under AdaLIN."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, bias=False)
-        self.norm1 = AdaLIN(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, bias=False)
-        self.norm2 = AdaLIN(channels)
-
-    def forward(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        """Return [N, C, h, w] of the same shape."""
-        y = F.relu(self.norm1(self.conv1(reflected(x)), gamma, beta))
-        z: Tensor = x + self.norm2(self.conv2(reflected(y)), gamma, beta)
-        return z
 
 
 class AdaptiveResiduals(nn.Module):
@@ -318,7 +302,7 @@ class AdaptiveResiduals(nn.Module):
         super().__init__()
         self.gamma = nn.Linear(channels, channels, bias=False)
         self.beta = nn.Linear(channels, channels, bias=False)
-        self.blocks = nn.ModuleList([AdaptiveResidual(channels) for _ in range(count)])
+        self.blocks = nn.ModuleList([ConditionedResidual(channels, AdaLIN) for _ in range(count)])
 
     def forward(self, x: Tensor, contents: list[Tensor], style: Tensor) -> Tensor:
         """Return [N, C, h, w] of the same shape; the contents have no part in it."""

@@ -324,12 +324,8 @@ class Stylizer:
             BadImage: The photo cannot be read.
             UsageError: The pixels have another layout, or ``which`` is no choice of faces.
         """
-        if not isinstance(which, int) and which not in get_args(Which):
-            raise UsageError(f"'{which}' is no choice of faces.", "Use 'all', 'largest' or a number.")
-        pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
-        check_photo(pixels)
-        resolution = self.base.generator.anatomy.resolution
-        crops = [whole(pixels, resolution)] if aligned else self.crops(pixels, which, resolution)
+        finder = None if aligned else self.finder
+        pixels, crops = faces_of(photo, finder, which, self.base.generator.anatomy.resolution)
         return Portraits(pixels, tuple(self.redraw(crop, size) for crop in crops))
 
     def crops(self, photo: Pixels, which: Which | int, size: int) -> list[AlignedFace]:
@@ -338,16 +334,7 @@ class Stylizer:
         Raises:
             NoFaceFound: There is none, or none of that number.
         """
-        found = self.finder.find(photo)
-        if not found:
-            raise NoFaceFound(
-                "No face was found.", "If the picture is a face cut out already, say so (--aligned); else give another."
-            )
-        if isinstance(which, int):
-            if not 1 <= which <= len(found):
-                raise NoFaceFound(f"There is no face {which}; {len(found)} were found.", "1 is the largest.")
-            found = [found[which - 1]]
-        return [align(photo, face.landmarks, size) for face in (found[:1] if which == "largest" else found)]
+        return faces_of(photo, self.finder, which, size)[1]
 
     def redraw(self, crop: AlignedFace, size: int | None = None, *, code: WPlus | None = None) -> Portrait:
         """Invert one aligned face, unless its code is known already, and draw its code in every style.
@@ -571,6 +558,43 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def faces_of(
+    photo: Path | str | bytes | BinaryIO | Pixels, finder: FaceFinder | None, which: Which | int, size: int
+) -> tuple[Pixels, list[AlignedFace]]:
+    """Read a photo, and find and align its faces.
+
+    Args:
+        photo: A file, its bytes, or pixels ``uint8 [H, W, 3]``.
+        finder: Finds faces; None takes the photo as a face cut out already.
+        which: All faces, the largest, or one by its number (1 is the largest).
+        size: Side of the faces in pixels.
+
+    Returns:
+        The pixels of the photo, and its faces.
+
+    Raises:
+        NoFaceFound: There is no face, or none of that number.
+        BadImage: The photo cannot be read.
+        UsageError: The pixels have another layout, or ``which`` is no choice of faces.
+    """
+    if not isinstance(which, int) and which not in get_args(Which):
+        raise UsageError(f"'{which}' is no choice of faces.", "Use 'all', 'largest' or a number.")
+    pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+    check_photo(pixels)
+    if finder is None:
+        return pixels, [whole(pixels, size)]
+    found = finder.find(pixels)
+    if not found:
+        raise NoFaceFound(
+            "No face was found.", "If the picture is a face cut out already, say so (--aligned); else give another."
+        )
+    if isinstance(which, int):
+        if not 1 <= which <= len(found):
+            raise NoFaceFound(f"There is no face {which}; {len(found)} were found.", "1 is the largest.")
+        found = [found[which - 1]]
+    return pixels, [align(pixels, face.landmarks, size) for face in (found[:1] if which == "largest" else found)]
 
 
 def whole(photo: Pixels, size: int) -> AlignedFace:

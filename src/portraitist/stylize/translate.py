@@ -22,15 +22,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..data.images import Pixels, read_image, resize, to_array, to_tensor
+from ..data.images import Pixels, resize, to_array, to_tensor
 from ..data.sheet import beside
-from ..errors import BadImage, NoFaceFound, UsageError
+from ..errors import BadImage, UsageError
 from ..faces import AlignedFace, FaceFinder, MediaPipeFinder, align, paste
-from ..faces.align import check_photo
 from ..faces.background import Cover, over, person_cover
 from ..io.translator_files import StoredTranslator, load_translator, translator_file
 from ..networks.branches import TranslatorSystem
-from .pipeline import SMALLEST_PICTURE, Sample, Which, one_thread, whole
+from .pipeline import SMALLEST_PICTURE, Sample, Which, faces_of, one_thread, whole
 
 AUTO = "auto"
 """In place of a group: let the classifier tell it."""
@@ -179,12 +178,11 @@ class PictureTranslator:
         Raises:
             NoFaceFound: There is no face, or none of that number.
             BadImage: The photo cannot be read, or the classifier is not sure of the group of a face.
+            UsageError: The pixels have another layout, or ``which`` is no choice of faces.
         """
-        pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
-        check_photo(pixels)
         # The person is told from the background on more pixels than a small translator has.
         side = max(self.system.anatomy.resolution, SMALLEST_PICTURE)
-        crops = [whole(pixels, side)] if aligned else self._crops(pixels, which, side)
+        pixels, crops = faces_of(photo, None if aligned else self.finder, which, side)
         return TranslatedFaces(pixels, tuple(self.draw(crop, size) for crop in crops))
 
     def draw(self, crop: AlignedFace, size: int | None = None) -> TranslatedFace:
@@ -225,16 +223,6 @@ class PictureTranslator:
             said = ", ".join(f"{g} {p:.0%}" for g, p in zip(self.system.groups, shares.tolist(), strict=True))
             raise BadImage(f"The classifier is not sure of the group ({said}).", "Name it with --group.", kind="group")
         return self.system.groups[best]
-
-    def _crops(self, photo: Pixels, which: Which | int, side: int) -> list[AlignedFace]:
-        found = self.finder.find(photo)
-        if not found:
-            raise NoFaceFound("No face was found.", "If the picture is a face cut out already, say so (--aligned).")
-        if isinstance(which, int):
-            if not 1 <= which <= len(found):
-                raise NoFaceFound(f"There is no face {which}; {len(found)} were found.", "1 is the largest.")
-            found = [found[which - 1]]
-        return [align(photo, face.landmarks, side) for face in (found[:1] if which == "largest" else found)]
 
 
 def onto_white(side: int, finder: FaceFinder | None) -> Callable[[Pixels, str], list[AlignedFace]]:
