@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pages import prose
 from torch import Tensor
 
 from portraitist import load
@@ -206,7 +206,7 @@ def document(
     lines = [
         "# One direction in every style",
         "",
-        paragraph(
+        prose(
             """Written by `scripts/results_editing.py` (UI2I, Fig. 6; AgileGAN, Fig. 16). The directions were found on
             the bundled base; each is applied to the same codes with the same strengths in the base and in two styles
             fine-tuned from it."""
@@ -214,7 +214,7 @@ def document(
         "",
         "![Three people who do not exist, each in three models, moved along three directions](editing.png)",
         "",
-        paragraph(
+        prose(
             f"""Three people, each in three rows: base, toon3d, charcoal. Three blocks from left to right: age, pose,
             light. In each block the columns are the strengths {", ".join(steps)}. A unit is one deviation of the codes
             along the direction."""
@@ -223,7 +223,7 @@ def document(
         table(["direction", "how it was found", "rows that move", "of SeFa's first 12 most like"]),
         *(row_of_direction(d, generator) for d in directions.values()),
         "",
-        paragraph(
+        prose(
             f"""Measured on {count} other samples (truncation 0.7). *Age* is what a regression on pooled features of
             SqueezeNet reads, in deviations of what it reads off the rated photos; it was fitted on these ({said})
             and on no drawing, so in styles only its change says something. *Pose* is where MediaPipe sees the nose
@@ -241,10 +241,6 @@ def document(
         lines.append(f"| {name} | {style} | {m.count} | {means} | {change:+.1f} | {100 * m.rising:.0f} % |")
     lines += ["", verdict(results)]
     return "\n".join(lines) + "\n"
-
-
-def paragraph(text: str) -> str:
-    return textwrap.fill(" ".join(text.split()), 130, break_long_words=False, break_on_hyphens=False)
 
 
 def table(columns: Sequence[str]) -> str:

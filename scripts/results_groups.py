@@ -13,7 +13,6 @@ import argparse
 import csv
 import json
 import statistics
-import textwrap
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pages import prose
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -398,7 +398,7 @@ def verdicts(lab: Lab, found: Mapping[str, Sequence[Any]]) -> Iterator[str]:
                 for g, gain in zip(groups, gains, strict=True)
             )
             parts.append(f"{look.name}: {said}")
-        yield prose(f"- {text}: {'; '.join(parts)}.", "  ")
+        yield prose(f"- {text}: {'; '.join(parts)}.", indent="  ")
 
 
 def paired(found: Mapping[str, Sequence[Any]], look: str, left: str, right: str, group: str, what: str) -> list[float]:
@@ -408,12 +408,6 @@ def paired(found: Mapping[str, Sequence[Any]], look: str, left: str, right: str,
 def spread(values: Sequence[float], *, sign: bool = False) -> str:
     deviation = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):{'+' if sign else ''}.3f}{deviation}"
-
-
-def prose(text: str, indent: str = "") -> str:
-    """Fill a paragraph as the other pages are filled; lines after the first may be indented."""
-    words = " ".join(text.split())
-    return textwrap.fill(words, 125, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def draw_sheets(lab: Lab, seed: int, each: int = 2, side: int = 96) -> None:

@@ -14,7 +14,6 @@ import hashlib
 import json
 import math
 import statistics
-import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pages import prose
 from safetensors import safe_open
 from safetensors.torch import save_file
 from skimage.data import astronaut
@@ -757,11 +757,6 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def table_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def prose(text: str) -> str:
-    """Fill a paragraph as the other pages are filled."""
-    return textwrap.fill(" ".join(text.split()), 125, break_long_words=False, break_on_hyphens=False)
 
 
 def draw_sheet(lab: Lab, people: Tensor, shown: Mapping[str, Found], path: Path, side: int = 96) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from pages import prose
 from skimage.data import astronaut
 from torch import Tensor
 
@@ -64,7 +64,7 @@ def main() -> None:
     page = [
         "# The bundled models, measured",
         "",
-        wrapped(
+        prose(
             "Written by `scripts/results_models.py`, on one core, with photos that nothing was trained on: "
             "`photos_eval_256` (synthetic people of other makers than those of the training photos), `people_london` "
             "(real people, neutral) and `test_unaligned` (pictures as people have them, 512 to 1024 pixels, not "
@@ -147,7 +147,7 @@ def base_section(lab: Lab, data: Path) -> list[str]:
         "",
         f"![{SHOWN} samples of the base, not truncated](models_samples.png)",
         "",
-        wrapped(
+        prose(
             f"{len(lab.samples)} samples, not truncated, against the {len(held_out)} photos of `photos_eval_256`, "
             "whose people come from other makers; the training photos say what a set of real photos would get. Kernel "
             "distance (Binkowski et al. 2018), and precision, recall (k = 3), density and coverage (k = 5) at equal "
@@ -216,7 +216,7 @@ def style_section(lab: Lab, options: argparse.Namespace) -> list[str]:
         "",
         *pack_table(lab),
         "",
-        wrapped(
+        prose(
             f"What is kept of {PHOTOS} photos of `photos_eval_256` and of {PHOTOS} people of `people_london`. "
             "*Identity*: cosine of MobileFaceNet (foamliu) between photo and drawing, and, in brackets, between the "
             "next photo and the drawing, which is its zero; it was trained on photos, so that no style can reach what "
@@ -244,7 +244,7 @@ def pack_table(lab: Lab) -> list[str]:
     assert lab.base.discriminator is not None
     distance = PerceptualDistance(DiscriminatorFeatures(lab.base.discriminator))
     lines = [
-        wrapped(
+        prose(
             "*Held-out distance*: kernel distance to the fifth of the exemplars that was not trained on, by the base's "
             "discriminator, of the tick that was kept; *likeness*: correlation of its layout with the base's; "
             "*copies*: of 500 samples, how many lie suspiciously near to a training exemplar. *Distance to the base*: "
@@ -334,7 +334,7 @@ def frame_section(lab: Lab, options: argparse.Namespace) -> list[str]:
     return [
         "## Whole photos",
         "",
-        wrapped(
+        prose(
             f"`stylize --paste-back` on the {len(reports)} photos of `test_unaligned`: {counts['done']} redrawn "
             f"({sum(report.faces for report in reports)} faces), {counts['failed']} refused with a reason, no crash; "
             f"{statistics.median(seconds):.2f} s a face (median; {max(seconds):.2f} s at most) for reading, finding, "
@@ -420,10 +420,6 @@ def said(value: Interval) -> str:
 
 def row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def wrapped(text: str) -> str:
-    return textwrap.fill(text, 125, break_long_words=False, break_on_hyphens=False)
 
 
 if __name__ == "__main__":

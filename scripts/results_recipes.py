@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import textwrap
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+from pages import prose
 from recipe_runs import FEW_IMAGES, HEAVY, LONG, LONG_IMAGES, SEEDS, SHORT_IMAGES, STYLES, Task, curve
 from safetensors import safe_open
 from torch import Tensor
@@ -83,11 +83,6 @@ standard deviation over seeds. *Unseen distance* is the kernel distance (Binkows
 unseen exemplars on the features of the base's discriminator; *content error* the mean squared difference of 16 x 16
 areas of colour to what the base draws from the same codes."""
 SEEN = "![Rows: the base; then toon3d and charcoal by baseline, FC-FT, FreezeSG, structure loss, LS 16](recipes.png)"
-
-
-def prose(text: str) -> str:
-    """Fill a paragraph as the other pages are filled."""
-    return textwrap.fill(" ".join(text.split()), 125, break_long_words=False, break_on_hyphens=False)
 
 
 # Model distance, UI2I Table I.
