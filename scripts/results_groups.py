@@ -86,6 +86,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4000, help="photos that the basic model is shown")
     parser.add_argument("--few", type=int, default=1500, help="photos of each group in the second stage")
     parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--rate", type=float, help="learning rate; that of the preset if absent")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--identity", type=Path, help="weights of a face embedder for the face-ID loss; else it is off")
     parser.add_argument("--features", type=Path, help="weights of a feature network to measure with as well")
@@ -122,9 +123,8 @@ class Lab:
 
     def __init__(self, options: argparse.Namespace, pictures: Path) -> None:
         self.options, self.pictures = options, pictures
-        self.folder = (
-            options.runs / f"{options.preset}-{options.size}-{options.channels}-{options.images}-{options.few}"
-        )
+        parts = (options.preset, options.size, options.channels, options.images, options.few, options.rate)
+        self.folder = options.runs / "-".join(str(part) for part in parts if part is not None)
         base = registry.load("faces")
         assert base.discriminator is not None
         self.base = base
@@ -143,6 +143,8 @@ class Lab:
     def recipe(self) -> TranslatorRecipe:
         recipe = PRESETS[self.options.preset](self.options.size, self.options.channels)
         training = replace(recipe.training, images=self.options.images, batch=self.options.batch)
+        if self.options.rate is not None:
+            training = replace(training, learning_rate=self.options.rate)
         if self.persons is None:
             training = replace(training, person_weight=0.0)
         return replace(recipe, training=replace(training, group_weight=100.0))
@@ -173,10 +175,12 @@ class Lab:
         told = TranslatorSettings(persons=self.persons, device=self.options.device)
         training = replace(self.recipe.training, seed=seed, selective=selective)
         if not start:
+            if len(groups) > 1:  # as many in all as are shown to ours in its two stages
+                training = replace(training, images=training.images + self.options.few * len(groups))
             train_translator(self.data(groups, seed), out, replace(self.recipe, training=training), told)
             return out
         first = load_translator(self.folder / str(seed) / start)
-        training = replace(training, images=self.options.few * len(groups), decay_from=1.0)
+        training = replace(training, images=self.options.few * len(groups))
         if COMMON in groups:
             extend_translator(self.data(groups, seed), out, first, training, told)
         else:
@@ -306,7 +310,7 @@ def write_page(lab: Lab, options: argparse.Namespace) -> None:
     if not seeds:
         raise SystemExit("error: no seed is measured whole yet")
     found = {method: [lab.measured(method, seed) for seed in seeds] for method in METHODS}
-    lines = ["# Groups from few drawings, measured", "", prose(head(options, seeds)), ""]
+    lines = ["# Groups from few drawings, measured", "", prose(head(lab, seeds)), ""]
     lines += [
         f"![Two samples of the base for each of {', '.join(GROUPS)}; then {', '.join(METHODS)}](groups.png)",
         "",
@@ -320,21 +324,26 @@ def write_page(lab: Lab, options: argparse.Namespace) -> None:
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def head(options: argparse.Namespace, seeds: Sequence[int]) -> str:
+def head(lab: Lab, seeds: Sequence[int]) -> str:
+    options, training = lab.options, lab.recipe.training
     sizes = "; ".join(f"{g} {PHOTOS[g][0]}/{DRAWINGS[g][0]}" for g in GROUPS)
     held = "; ".join(f"{g} {PHOTOS[g][1]}/{DRAWINGS[g][1]}" for g in GROUPS)
-    face = "on" if options.identity else "off (no embedder was given)"
+    face = f"of weight {training.person_weight:g}" if training.person_weight else "off"
+    few, total = options.few, options.images + options.few * len(GROUPS)
     return f"""Written by `scripts/results_groups.py`: recipe `{options.preset}` at {options.size} pixels,
-    {options.channels} channels, batch {options.batch}, face-ID loss {face}; synthetic photos and {STYLE}
-    drawings on white, split into groups by their labels. Photos/drawings trained on, at most: {sizes}; held
-    out: {held}. Seeds {", ".join(map(str, seeds))}; a seed splits, initialises and trains. *Basic* sees
-    {options.images} photos of women, *mixed* (baseline 1) as many of all groups without telling them apart.
-    From the basic model, with {options.few} photos of each group that they see: *naive fine-tuning*
-    (baseline 2) on men and kids together, *per-group fine-tuning* (baseline 3) on each alone, *ours* with a
-    branch for each, and ours without selective back-propagation. Kernel distance (Binkowski et al. 2018,
-    unbiased, so that it may be negative; with so few held-out drawings it is coarse) of drawings of
-    held-out photos to held-out drawings of the group; accuracy is the share of them that a classifier,
-    taught on the labelled drawings, takes for their group. Mean ± standard deviation over seeds."""
+    {options.channels} channels, batch {options.batch}, learning rate {training.learning_rate:g}
+    {f"that falls after {training.decay_from:.0%} of each training" if training.decay_from < 1 else "throughout"},
+    face-ID loss {face}, group loss of weight {training.group_weight:g}; synthetic photos and {STYLE} drawings on
+    white, split into groups by their labels. Photos/drawings trained on, at most: {sizes}; held out: {held}. Seeds
+    {", ".join(map(str, seeds))}; a seed splits, initialises and trains. *Basic* sees {options.images} photos of
+    women; *mixed* (baseline 1) {total} of all groups, as often as there are photos of each, without telling them
+    apart: as many as *ours* sees in both stages. From the basic model, with {few} photos of each group that they
+    see: *naive fine-tuning* (baseline 2) on men and kids together, one photo of either in a step and so
+    {len(FEW) * few} steps; *per-group fine-tuning* (baseline 3) on each alone, {few} steps; *ours* with a branch
+    for each and a photo of each group in every of {few} steps; and ours without selective back-propagation. Kernel
+    distance (Binkowski et al. 2018, unbiased, so that it may be negative; with so few held-out drawings it is
+    coarse) of drawings of held-out photos to held-out drawings of the group; accuracy is the share of them that a
+    classifier, taught on the labelled drawings, takes for their group. Mean ± standard deviation over seeds."""
 
 
 ATTENTION_TEXT = """Samples of the base, never of a person: the sample, where the translator to drawings looks, its

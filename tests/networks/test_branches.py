@@ -89,7 +89,7 @@ def test_what_does_not_fit_is_refused() -> None:
     branched = BranchedTranslator(TINY, ("women",))
     with pytest.raises(UsageError, match="women"):
         branched(pictures(16), "men")
-    for groups in (("women",), ("m/n",), ("a", "a"), ("",)):
+    for groups in (("women",), ("m/n",), ("a", "a"), ("",), ("auto",)):
         with pytest.raises(BadModel):
             branched.extended(groups)
     with pytest.raises(BadModel, match="needs a group"):

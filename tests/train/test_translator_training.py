@@ -166,6 +166,8 @@ def test_terms_of_weight_0_are_left_out() -> None:
     training = replace(TINY, images=2, identity_weight=0.0, attention_weight=0.0, cycle_weight=0.0, group_weight=0.0)
     _, reports = run(system(groups=("women",)), training)
     assert reports[0].keys() == {"loss_d", "game_d", "loss_g", "game_g"}
+    _, reports = run(system(groups=("women",)), replace(training, adversarial_weight=0.0, cycle_weight=1.0))
+    assert reports[0].keys() == {"loss_d", "game_d", "loss_g", "cycle"}
 
 
 @pytest.mark.recipe
@@ -232,6 +234,7 @@ def test_pictures_are_cut_at_random_but_always_alike() -> None:
 
 def test_impossible_settings_are_refused() -> None:
     wrong = ({"images": 0}, {"cycle_weight": -1.0}, {"learning_rate": 0.0}, {"decay_from": 1.5}, {"enlarge": 0.9})
+    wrong += ({"discriminator_weight": 0.0}, {f"{name}_weight": 0.0 for name in ("adversarial", "cycle", "identity")})
     wrong += ({"beta1": 1.0}, {"weight_decay": float("nan")}, {"person_weight": float("nan")})
     for setting in wrong:
         with pytest.raises(UsageError):

@@ -122,10 +122,10 @@ def train(
         recipe = replace(recipe, translator=first.system.anatomy, panel=first.system.players()[2].anatomy)
     recipe = replace(recipe, training=_training(recipe.training, images, seed, set_))
     pictures = _pictures(data, recipe.training.loaded(recipe.translator.resolution), group or [_largest(data)])
+    told = _told(name, licence, credit, identity, device, recipe.training)
     if dry_run:
         _show(pictures, recipe)
         return
-    told = _told(name, licence, credit, identity, device, recipe.training)
     typer.echo(train_translator(pictures, out, recipe, told, start=first))
 
 
@@ -163,10 +163,10 @@ def extend(
     training = _training(_recipe(preset).training, images, seed, set_)
     wanted = [known[0], *(g for g in known[1:] if g in both), *new]
     pictures = _pictures(data, training.loaded(basic.system.anatomy.resolution), wanted)
+    told = _told(name, licence, credit, identity, device, training)
     if dry_run:
         _show(pictures, training)
         return
-    told = _told(name, licence, credit, identity, device, training)
     typer.echo(extend_translator(pictures, out, basic, training, told))
 
 

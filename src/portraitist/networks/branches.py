@@ -26,6 +26,8 @@ from .translator import Translated, Translator, TranslatorAnatomy
 
 GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What may name a group: a word that is safe in names of files and tensors."""
+AUTO = "auto"
+"""Stands for the group that the classifier takes a photo for, and so is the name of none."""
 
 
 class BranchedTranslator(nn.Module):
@@ -100,11 +102,11 @@ def check_groups(groups: Sequence[str]) -> None:
     Raises:
         BadModel: They are such names.
     """
-    bad = [group for group in groups if not GROUP.fullmatch(group) or list(groups).count(group) > 1]
+    bad = [group for group in groups if not GROUP.fullmatch(group) or group == AUTO or list(groups).count(group) > 1]
     if bad or not groups:
         raise BadModel(
             f"{[b[:80] for b in bad]} cannot name groups." if bad else "A translator needs a group.",
-            "Name each once: letters, digits, - and _.",
+            f"Name each once: letters, digits, - and _, but not {AUTO}.",
         )
 
 

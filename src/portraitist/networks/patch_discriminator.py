@@ -5,7 +5,7 @@ under spectral norm (Miyato et al. 2018, arXiv:1802.05957), with attention by cl
 sees patches of 70 pixels (Isola et al. 2017, arXiv:1611.07004). A head that tells groups of people apart may stand on
 the features of the first (few-shot paper, Sec. 3.4).
 
-    judges = PatchPanel(attentive_panel(256, 32, groups=4))
+    judges = PatchPanel(PanelAnatomy(groups=4))
     found = judges(drawings)                        # found.scores: a map per discriminator; found.groups [N, 4]
 """
 
@@ -52,15 +52,15 @@ class PanelAnatomy:
             raise BadModel(f"Discriminators of {self.layers} layers and {self.channels} channels cannot be built.")
 
 
-def attentive_panel(resolution: int = 256, channels: int = 32, *, groups: int = 0) -> PanelAnatomy:
+def attentive_panel(resolution: int = 256, channels: int = 32) -> PanelAnatomy:
     """Return U-GAT-IT's two discriminators: 7 and 5 layers at 256 pixels, one less for each halving."""
     depth = resolution.bit_length() - 1
-    return PanelAnatomy((max(depth - 1, 3), max(depth - 3, 3)), channels, True, groups)
+    return PanelAnatomy((max(depth - 1, 3), max(depth - 3, 3)), channels, True)
 
 
-def patch_panel(resolution: int = 256, channels: int = 64, *, groups: int = 0) -> PanelAnatomy:
+def patch_panel(resolution: int = 256, channels: int = 64) -> PanelAnatomy:
     """Return CycleGAN's: one that sees patches of 70 pixels, of 34 below 128 pixels."""
-    return PanelAnatomy((5 if resolution >= 128 else 4,), channels, False, groups)
+    return PanelAnatomy((5 if resolution >= 128 else 4,), channels, False)
 
 
 class Spectral(nn.Module):

@@ -28,11 +28,9 @@ from ..errors import BadImage, UsageError
 from ..faces import AlignedFace, FaceFinder, MediaPipeFinder, align, paste
 from ..faces.background import Cover, over, person_cover
 from ..io.translator_files import StoredTranslator, load_translator, translator_file
-from ..networks.branches import TranslatorSystem
+from ..networks.branches import AUTO, TranslatorSystem
 from .pipeline import SMALLEST_PICTURE, Sample, Which, faces_of, one_thread, whole
 
-AUTO = "auto"
-"""In place of a group: let the classifier tell it."""
 SURE = 2 / 3
 """The classifier's probability below which a group must be named; of two groups one always has a half."""
 # From cold to hot, as attention maps are drawn in the papers.

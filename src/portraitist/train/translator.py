@@ -82,6 +82,11 @@ class TranslatorTraining:
         for name in ("adversarial", "discriminator", "cycle", "identity", "attention", "person", "group"):
             if not getattr(self, f"{name}_weight") >= 0:
                 raise UsageError(f"The setting {name}_weight cannot be negative.")
+        if not self.discriminator_weight or not self.adversarial_weight + self.cycle_weight + self.identity_weight:
+            raise UsageError(
+                "Nothing would be learned: discriminator_weight is 0, or adversarial_, cycle_ and identity_weight are.",
+                "Give one of these a weight.",
+            )
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"The setting {name} must be at least 0 and below 1, not {getattr(self, name)}.")
@@ -277,7 +282,8 @@ class TranslationLoss:
         seen: Translated = there(torch.cat([pictures, others]) if minds else pictures, group, detached=detached)
         made = seen.image[:count]
         judged = panel(made)
-        _add(terms, "game_g", weights.adversarial_weight, drawn_well(judged.scores))
+        if weights.adversarial_weight:
+            _add(terms, "game_g", weights.adversarial_weight, drawn_well(judged.scores))
         if weights.cycle_weight:
             again = back(made, group, detached=detached).image
             _add(terms, "cycle", weights.cycle_weight, absolute_error(again, pictures).mean())
