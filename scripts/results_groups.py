@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=1500, help="photos of each group in the second stage")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rate", type=float, help="learning rate; that of the preset if absent")
+    parser.add_argument("--group-weight", type=float, default=100.0, help="of the group classification")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--identity", type=Path, help="weights of a face embedder for the face-ID loss; else it is off")
     parser.add_argument("--features", type=Path, help="weights of a feature network to measure with as well")
@@ -123,8 +124,8 @@ class Lab:
 
     def __init__(self, options: argparse.Namespace, pictures: Path) -> None:
         self.options, self.pictures = options, pictures
-        parts = (options.preset, options.size, options.channels, options.images, options.few, options.rate)
-        self.folder = options.runs / "-".join(str(part) for part in parts if part is not None)
+        parts = (options.preset, options.size, options.channels, options.images, options.few, options.group_weight)
+        self.folder = options.runs / "-".join(map(str, parts if options.rate is None else (*parts, options.rate)))
         base = registry.load("faces")
         assert base.discriminator is not None
         self.base = base
@@ -147,7 +148,7 @@ class Lab:
             training = replace(training, learning_rate=self.options.rate)
         if self.persons is None:
             training = replace(training, person_weight=0.0)
-        return replace(recipe, training=replace(training, group_weight=100.0))
+        return replace(recipe, training=replace(training, group_weight=self.options.group_weight))
 
     def part(self, side: str, group: str, seed: int, *, held_out: bool, resolution: int) -> ImageSet:
         """Return the pictures of a group that a seed trains on, or those that it holds out."""

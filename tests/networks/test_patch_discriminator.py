@@ -84,6 +84,17 @@ def test_the_head_begins_without_an_opinion_and_an_extension_keeps_the_rest() ->
     assert torch.equal(wider(pictures).groups, torch.zeros(2, 5)) and wider.anatomy.groups == 5
 
 
+def test_the_head_sees_features_at_one_scale() -> None:
+    panel, pictures = PatchPanel(TINY), noise(2, 3, 32, 32)
+    torch.nn.init.normal_(panel.head.weight, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for conv in panel.members[0].convs:
+            conv.bias.zero_()
+        logits, fainter = panel(pictures).groups, panel(pictures / 2).groups
+    torch.testing.assert_close(fainter, logits, rtol=0.02, atol=0.02)
+    assert logits.abs().max() > 0.5
+
+
 @pytest.mark.parametrize("wrong", [{"layers": ()}, {"layers": (2,)}, {"channels": 0}, {"groups": -1}])
 def test_impossible_sizes_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(BadModel):

@@ -191,7 +191,9 @@ class PatchPanel(nn.Module):
             mine, features = member(images)
             scores += mine
             if k == 0 and self.head is not None:
-                groups = self.head(features.mean((2, 3)))
+                # Under spectral norm the features of groups differ by a hundredth. At that scale the head learns so
+                # slowly that the translators run ahead of it and give every group a colour.
+                groups = self.head(F.layer_norm(features.mean((2, 3)), (member.width,)))
         return Judged(scores, groups)
 
     def iterate(self, count: int = 1) -> None:
