@@ -193,7 +193,8 @@ class PatchPanel(nn.Module):
             if k == 0 and self.head is not None:
                 # Under spectral norm the features of groups differ by a hundredth. At that scale the head learns so
                 # slowly that the translators run ahead of it and give every group a colour.
-                groups = self.head(F.layer_norm(features.mean((2, 3)), (member.width,)))
+                means = features.mean((2, 3))
+                groups = self.head(F.layer_norm(means, means.shape[1:]))
         return Judged(scores, groups)
 
     def iterate(self, count: int = 1) -> None:
