@@ -65,6 +65,8 @@ def test_from_folders_to_pictures(run: Run, data: Path, basic: Path, tmp_path: P
     assert read_image(lines[0]).shape == (256, 256, 3)
     code, _, told = run(*one, "--group", "kids")
     assert code == 2 and "exists" in told
+    code, _, told = run(*one, "--group", "kids", "-o", tmp_path / "new.jpg")
+    assert code == 2 and f"-o {tmp_path}, and --suffix .jpg" in told and not (tmp_path / "new.jpg").exists()
 
 
 def test_a_dry_run_writes_nothing(run: Run, data: Path, basic: Path, tmp_path: Path) -> None:

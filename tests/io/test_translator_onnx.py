@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,10 @@ KINDS = (
 
 
 @pytest.mark.parametrize("anatomy", KINDS, ids=lambda a: a.kind)
-def test_it_draws_the_same_at_any_batch(anatomy, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_it_draws_the_same_at_any_batch(  # type: ignore[no-untyped-def]
+    anatomy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     runtime = pytest.importorskip("onnxruntime")
     torch.manual_seed(0)
     system = TranslatorSystem(BranchedTranslator(anatomy, ("women", "men"))).eval()
@@ -29,6 +33,7 @@ def test_it_draws_the_same_at_any_batch(anatomy, tmp_path: Path) -> None:  # typ
         for p in system.to_drawing.branches[1].parameters():
             p.add_(0.05 * torch.randn(p.shape))
     path = export_onnx(tmp_path / "men.onnx", system, "men")
+    assert not caplog.records
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for count in (1, 3):
         coarse = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(count)) * 2 - 1

@@ -142,11 +142,20 @@ def folder_for(photo: Path, out: Path | None) -> Path:
     """Return where the pictures of a photo or of a folder of photos go.
 
     Raises:
-        UsageError: A folder of photos is given, and none for the pictures.
+        UsageError: A folder of photos is given, and none for the pictures; or a picture's name where a folder belongs.
     """
-    if photo.is_dir() and out is None:
-        raise UsageError("A folder of photos needs a folder for the pictures.", "Give -o OUT.")
-    return out or photo.parent
+    if out is None:
+        if photo.is_dir():
+            raise UsageError("A folder of photos needs a folder for the pictures.", "Give -o OUT.")
+        return photo.parent
+    from ..stylize.batch import PICTURES
+
+    if out.suffix.lower() in PICTURES and not out.is_dir():
+        raise UsageError(
+            f"{out} would become a folder: pictures take their names from the photo and the style.",
+            f"Give -o {out.parent}, and --suffix {out.suffix} for the format.",
+        )
+    return out
 
 
 def redraw(
