@@ -1,6 +1,7 @@
 """Write docs/results/groups.md: the few-shot paper's comparisons as numbers, on the shared photos and drawings.
 
-python scripts/results_groups.py --data ../shared/data --runs runs/groups --size 64 --features squeezenet.npz
+python scripts/results_groups.py --data ../shared/data --runs runs/groups --features squeezenet.npz \\
+    --preset ugatit --size 64 --images 4500 --few 600 --rate 5e-4 --group-weight 1
 
 Seven ways to draw three groups of people, each trained from each seed. Every training is a run folder below --runs that
 goes on where it was when the script is started again, and what was measured of it is kept beside it; so the script can
