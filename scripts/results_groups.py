@@ -175,16 +175,17 @@ class Lab:
         out = self.folder / str(seed) / name
         if (out / FILE).exists():
             return out
+        everyone = len(groups) == len(GROUPS)
         told = TranslatorSettings(persons=self.persons, device=self.options.device)
         training = replace(self.recipe.training, seed=seed, selective=selective)
         if not start:
-            if len(groups) > 1:  # as many in all as are shown to ours in its two stages
+            if everyone:  # as many in all as are shown to ours in its two stages
                 training = replace(training, images=training.images + self.options.few * len(groups))
             train_translator(self.data(groups, seed), out, replace(self.recipe, training=training), told)
             return out
         first = load_translator(self.folder / str(seed) / start)
         training = replace(training, images=self.options.few * len(groups))
-        if COMMON in groups and len(groups) > 1:
+        if everyone:
             extend_translator(self.data(groups, seed), out, first, training, told)
         else:
             recipe = replace(self.recipe, training=training)
