@@ -262,3 +262,11 @@ def seeds(text: str) -> list[int]:
             raise UsageError(f"'{text}' is no list of seeds.", "Write 0-7,85.")
         found += range(int(first), int(last or first) + 1)
     return found
+
+
+def widths(text: str, option: str) -> tuple[int, ...]:
+    """Return the channels of an option like ``128,64,32``; empty where it is absent."""
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise UsageError(f"{option} takes whole numbers joined by commas, not '{text}'.") from None

@@ -36,7 +36,17 @@ def command(
     licence: Annotated[str, typer.Option(help="SPDX identifier of the licence of the exemplars.")] = "",
     credit: Annotated[str, typer.Option(help="Whom the licence of the exemplars asks to name.")] = "",
     features: options.Features = None,
-    resolution: Annotated[int, typer.Option(help="Side in pixels, of a model from scratch.")] = 64,
+    resolution: Annotated[
+        int | None,
+        typer.Option(help="Side in pixels. With --from: grow the base to it first. From scratch: 64 if absent."),
+    ] = None,
+    channels: Annotated[
+        str,
+        typer.Option(help="Channels at 4, 8, ... pixels, joined by commas: of a model from scratch, or to grow to."),
+    ] = "",
+    discriminator_channels: Annotated[
+        str, typer.Option(help="The same of the discriminator, where they differ from --channels.")
+    ] = "",
     channel_base: Annotated[int, typer.Option(help="Channels times side, of a model from scratch.")] = 4096,
     channel_cap: Annotated[int, typer.Option(help="Most channels of a layer, of a model from scratch.")] = 256,
     latent: Annotated[int, typer.Option(help="Size of latents and codes, of a model from scratch.")] = 256,
@@ -52,9 +62,10 @@ def command(
 ) -> None:
     """Teach a base a style, or train a base from scratch.
 
-    Fine-tuning and training from scratch are the same command with and without --from. A fine-tuning holds a fifth of
-    the exemplars out, stops by itself when these say so, and leaves a style and a report card. Ctrl-C writes a
-    snapshot; the same command continues; on the CPU, with as many threads, bit for bit.
+    Fine-tuning and training from scratch are the same command with and without --from. With --from and a larger
+    --resolution, or more --channels, the base grows before it trains on, and keeps what it knows. A fine-tuning holds
+    a fifth of the exemplars out, stops by itself when these say so, and leaves a style and a report card. Ctrl-C writes
+    a snapshot; the same command continues; on the CPU, with as many threads, bit for bit.
     """
     import dataclasses
     import json
@@ -63,8 +74,8 @@ def command(
     from ..io.feature_files import load_features
     from ..io.model_file import Header, check_header
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
-    from ..recipes import check, compose, from_scratch
-    from ..recipes.run import Settings, Source, train
+    from ..recipes import check, compose, from_scratch, grow
+    from ..recipes.run import Settings, Source, grown, train
     from ..train.crew import Precision
     from ..train.spec import Training
 
@@ -72,14 +83,22 @@ def command(
         raise UsageError("A licence needs a name for the model that carries it.", "Give --name.")
     if recipe and base is None:
         base = "faces"
+    widths = options.widths(channels, "--channels")
+    narrower = options.widths(discriminator_channels, "--discriminator-channels")
     if base is not None:
-        model = registry.load(base, attribute=attribute)
-        source = Source(base=model)
-        anatomy = model.generator.anatomy
+        source = grown(registry.load(base, attribute=attribute), resolution, widths, narrower)
+        if source.grows and recipe:
+            raise UsageError(
+                "A base grows by itself, without a recipe.", "Grow it first, then teach it a style with --from its run."
+            )
     else:
-        channels = channels_for(resolution, base=channel_base, cap=channel_cap)
-        anatomy = GeneratorAnatomy(resolution, channels, latent, latent, mapping_layers)
-        source = Source(generator=anatomy, discriminator=DiscriminatorAnatomy(resolution, channels))
+        side = resolution or 64
+        sizes = widths or channels_for(side, base=channel_base, cap=channel_cap)
+        source = Source(
+            generator=GeneratorAnatomy(side, sizes, latent, latent, mapping_layers),
+            discriminator=DiscriminatorAnatomy(side, narrower or sizes),
+        )
+    anatomy = source.anatomies[0]
     # Rules look at the batch, so it comes first.
     asked = sorted(set_ or [], key=lambda pair: not pair.startswith("batch="))
     options.with_settings(Training(), asked)  # refuse a misspelt one before the exemplars are read
@@ -91,6 +110,8 @@ def command(
     start = options.with_settings(Training(seed=seed), [s for s in asked if s.startswith("batch=")])
     if base is None:
         recipe, training = "from_scratch", from_scratch(anatomy.resolution, start)
+    elif source.grows:
+        recipe, training = "grow", grow(anatomy.resolution, start)
     else:
         recipe = recipe or "baseline"
         chosen = _paths(pictures, by, paths) if "multipath" in recipe.split("+") else ()

@@ -253,6 +253,7 @@ def apply_pack(
 ) -> Model:
     """Return a copy of the base with the tensors of a style pack in place; all paths are checked, one is taken."""
     if header.base_digest != generator_digest(base):
+        _check_not_grown(base.header, header.base_digest, name)
         raise BadModel(
             f"{name} was made from another base than '{base.header.name}' (digest {header.base_digest[:12]}...).",
             "Load the base that its header names.",
@@ -269,6 +270,21 @@ def apply_pack(
             chosen = start | found
     fill(generator, chosen, "G.")
     return Model(generator.eval(), base.discriminator, header)
+
+
+def _check_not_grown(base: Header, digest: str, name: str) -> None:
+    """Say so where a style belongs to what a base was before it grew: its tensors have other sizes.
+
+    Raises:
+        BadModel: It does.
+    """
+    for step in base.lineage:
+        if "grown_from" in step and step.get("base") == digest:
+            before, now = step["grown_from"]["resolution"], base.generator.resolution
+            raise BadModel(
+                f"{name} is a style of the base before it grew from {before} to {now} pixels.",
+                "Teach the grown base the style (`portraitist train` with the same exemplars).",
+            )
 
 
 def read_header(path: Path | str) -> Header:

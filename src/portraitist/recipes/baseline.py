@@ -18,6 +18,20 @@ def from_scratch(resolution: int, start: Training | None = None) -> Training:
     return with_gamma(training, resolution)
 
 
+def grow(resolution: int, start: Training | None = None) -> Training:
+    """Train a base on after it has grown to ``resolution``; ``start`` as in :func:`from_scratch`."""
+    training = replace(
+        from_scratch(resolution, start),
+        images=100_000,
+        learning_rate=0.002,
+        path_every=0,
+        entrance_images=1_500,
+        tick=1_000,
+        snapshot=5_000,
+    )
+    return with_gamma(training, resolution)
+
+
 def fine_tune(resolution: int, start: Training | None = None) -> Training:
     """Fine-tune a base plainly, until held-out exemplars tell to stop; ``start`` as in :func:`from_scratch`."""
     training = replace(

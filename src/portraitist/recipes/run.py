@@ -23,15 +23,17 @@ from ..io.model_file import Header, Model, check_header, generator_digest, read_
 from ..losses.perceptual import PerceptualDistance
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..networks.features import DeepestTaps, DiscriminatorFeatures, Features
+from ..networks.growth import grow_discriminator, grow_generator, grown_discriminator, grown_generator
 from ..spaces import statistics
 from ..surgery import blend, hard
 from ..train.crew import RANK_TIMEOUT, Crew, Precision, check_alike, joined
 from ..train.folder import locked, settle
+from ..train.growth import EntranceRegression, fit_entrance
 from ..train.likeness import likeness_terms
 from ..train.log import RunLog
 from ..train.loop import fit
-from ..train.signals import Interrupted, polite_stop
-from ..train.snapshot import resume, sweep, write_snapshot
+from ..train.signals import Asked, Interrupted, polite_stop
+from ..train.snapshot import counters_of, resume, snapshots, sweep, write_snapshot
 from ..train.spec import Training
 from ..train.state import TrainState, path_of
 from ..train.terms import Term, standard_terms
@@ -47,11 +49,13 @@ LEAST_HELD_OUT = 5
 FEWEST_EXEMPLARS = 20
 SAMPLES = 36
 SNAPSHOTS = "snapshots"
+GROWTH = "growth"
+"""Folder of the snapshots of the regression that fits a grown discriminator's new layers."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a training begins: a base to fine-tune, or the sizes of new networks."""
+    """Where a training begins: a base to fine-tune, a base and the sizes it grows to, or the sizes of new networks."""
 
     base: Model | None = None
     generator: GeneratorAnatomy | None = None
@@ -65,6 +69,16 @@ class Source:
             )
 
     @property
+    def grows(self) -> bool:
+        """Whether a base is enlarged first; what comes of it is a base again, not a style."""
+        return self.base is not None and self.generator is not None
+
+    @property
+    def teaches(self) -> Model | None:
+        """The base of a fine-tuning, which a style is compared with; None where a base is trained."""
+        return None if self.grows else self.base
+
+    @property
     def resolution(self) -> int:
         """Side of the images that the networks draw and score."""
         return self.anatomies[0].resolution
@@ -72,13 +86,19 @@ class Source:
     @property
     def anatomies(self) -> tuple[GeneratorAnatomy, DiscriminatorAnatomy]:
         """The sizes of both networks."""
-        if self.base is not None and self.base.discriminator is not None:
-            return self.base.generator.anatomy, self.base.discriminator.anatomy
+        if self.teaches is not None and self.teaches.discriminator is not None:
+            return self.teaches.generator.anatomy, self.teaches.discriminator.anatomy
         assert self.generator is not None and self.discriminator is not None
         return self.generator, self.discriminator
 
     def networks(self, seed: int) -> tuple[Generator, Discriminator]:
-        """Copy the base, or make new networks from a seed."""
+        """Copy the base, grow it, or make new networks from a seed."""
+        if self.base is not None and self.generator is not None and self.discriminator is not None:
+            assert self.base.discriminator is not None
+            return (
+                grow_generator(self.base.generator, self.generator, seed).train(),
+                grow_discriminator(self.base.discriminator, self.discriminator, seed).train(),
+            )
         if self.base is not None:
             assert self.base.discriminator is not None
             return copy.deepcopy(self.base.generator).train(), copy.deepcopy(self.base.discriminator).train()
@@ -86,6 +106,30 @@ class Source:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return Generator(generator), Discriminator(discriminator)
+
+
+def grown(
+    base: Model, resolution: int | None = None, channels: tuple[int, ...] = (), narrower: tuple[int, ...] = ()
+) -> Source:
+    """Return a source that enlarges a base first, or the base as it is where nothing larger is asked for.
+
+    Args:
+        base: Generator and discriminator.
+        resolution: Side in pixels, the base's times a power of two; its own if None.
+        channels: Of the generator at 4, 8, ... pixels; those of the base, and halves of the last above, if empty.
+        narrower: Of the discriminator; ``channels`` if empty and those are given.
+
+    Raises:
+        UsageError: The sizes cannot hold the base.
+    """
+    source = Source(base)
+    assert base.discriminator is not None
+    before = (base.generator.anatomy, base.discriminator.anatomy)
+    side = resolution or before[0].resolution
+    if (side, *(channels or narrower)) == (before[0].resolution,):
+        return source
+    sizes = (grown_generator(before[0], side, channels), grown_discriminator(before[1], side, narrower or channels))
+    return source if sizes == before else Source(base, *sizes)
 
 
 @dataclass(frozen=True)
@@ -188,6 +232,10 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, told:
         generator, discriminator = source.networks(training.seed)
         state = TrainState.start(generator.to(crew.device), discriminator.to(crew.device), training)
         used = resume(out / SNAPSHOTS, state)
+        batches = ImageBatches(exemplars.train, training.batch, training.seed, training.mirror)
+        if used is None and training.entrance_images:
+            _fit_entrance(out, source, discriminator, batches, training, crew, asked)
+            state = TrainState.start(generator, discriminator, training)
         check_alike(crew, "run folder", state.images)
         if used is not None:
             log.info("continuing from %s", used.name)
@@ -203,7 +251,6 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, told:
 
             if not crew.same(judge.is_over(state.history, training.patience)):
                 terms = terms_of(source, training, told, crew.device)
-                batches = ImageBatches(exemplars.train, training.batch, training.seed, training.mirror)
                 fit(state, batches, training, terms, on_step, crew)
         if clerk is None:
             return out / ("style.safetensors" if training.paths else "model.safetensors")
@@ -216,10 +263,10 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, told:
 def terms_of(source: Source, training: Training, told: Settings, device: str) -> tuple[Term, ...]:
     """Return all terms of a training; of a fine-tuning also those that compare with the base."""
     terms = standard_terms(training)
-    if source.base is None:
+    if source.teaches is None:
         return terms
-    looks = _looks(source.base, training, told, device)
-    return (*terms, *likeness_terms(training, _source(source.base, device), looks))
+    looks = _looks(source.teaches, training, told, device)
+    return (*terms, *likeness_terms(training, _source(source.teaches, device), looks))
 
 
 class _Clerk:
@@ -266,6 +313,32 @@ class _Clerk:
         self.run.samples(state.images, torch.cat([judge.draw(path_of(state.average, k), self.codes) for k in paths]))
 
 
+def _fit_entrance(
+    out: Path, source: Source, grown: Discriminator, batches: ImageBatches, training: Training, crew: Crew, asked: Asked
+) -> None:
+    """Fit the new layers of a grown discriminator, or go on with that; see train.growth."""
+    assert source.base is not None and source.base.discriminator is not None
+    old = copy.deepcopy(source.base.discriminator).to(crew.device).eval().requires_grad_(False)
+    regression = EntranceRegression(old, grown.requires_grad_(True), training)
+    used = resume(out / GROWTH, regression)
+    check_alike(crew, "run folder", regression.images)
+    if used is not None:
+        log.info("continuing from %s", used.name)
+
+    def on_step(regression: EntranceRegression, left: float) -> bool:
+        asked.number = crew.largest(asked.number or 0) or None
+        if crew.rank == 0 and (asked.number or passed(regression.images, training.batch, training.tick)):
+            write_snapshot(out / GROWTH, regression)
+        return asked.number is not None
+
+    fit_entrance(regression, batches, training, on_step)
+    if asked.number is not None:
+        raise Interrupted(asked.number)
+    if crew.rank == 0:
+        write_snapshot(out / GROWTH, regression)
+        log.info("new layers of the discriminator: %.1f %% of the variance is left", 100 * regression.error)
+
+
 @contextmanager
 def _held(out: Path, crew: Crew) -> Iterator[None]:
     """Lock the run folder for all processes of a crew."""
@@ -291,14 +364,17 @@ def _check(images: ImageSet, source: Source, training: Training) -> None:
         "paths": training.paths,
         "held_out": training.held_out,
     }
-    if source.base is None and (asked := [name for name, value in needs_base.items() if value]):
-        raise UsageError(f"The setting {asked[0]} needs a base to compare with.", "Name one with --from.")
+    if source.teaches is None and (asked := [name for name, value in needs_base.items() if value]):
+        cure = "Grow the base first, then fine-tune what comes of it." if source.grows else "Name one with --from."
+        raise UsageError(f"The setting {asked[0]} needs a base of the same size to compare with.", cure)
+    if training.entrance_images and not source.grows:
+        raise UsageError("The setting entrance_images is for bases that grow.", "Give --resolution, or leave it at 0.")
     if source.base is not None and source.base.generator.anatomy.low_rows:
         raise UsageError(
             f"'{source.base.header.name}' is a FreezeSG style, which cannot be fine-tuned again.",
             "Start from the base that its header names.",
         )
-    if source.base is not None and len(images) < FEWEST_EXEMPLARS:
+    if source.teaches is not None and len(images) < FEWEST_EXEMPLARS:
         log.warning("%d exemplars are few; from %d on a style can be learned.", len(images), FEWEST_EXEMPLARS)
 
 
@@ -316,12 +392,12 @@ def _looks(base: Model, training: Training, told: Settings, device: str) -> Perc
 
 
 def _judge(source: Source, exemplars: Exemplars, training: Training, device: str) -> judge.Judge | None:
-    if source.base is None or not exemplars.held_out:
+    if source.teaches is None or not exemplars.held_out:
         return None
-    assert source.base.discriminator is not None
-    features = DiscriminatorFeatures(source.base.discriminator).to(device)
+    assert source.teaches.discriminator is not None
+    features = DiscriminatorFeatures(source.teaches.discriminator).to(device)
     held = [results.all_of(part).to(device) for part in exemplars.held_out]
-    return judge.Judge(_source(source.base, device), held, features, seed=training.seed)
+    return judge.Judge(_source(source.teaches, device), held, features, seed=training.seed)
 
 
 def _write(
@@ -339,11 +415,11 @@ def _write(
     header = replace(
         told.about or Header(source.anatomies[0]),
         recipe=settings,
-        lineage=[*before, lineage(state.images, settings)],
+        lineage=[*before, {**lineage(state.images, settings), **_growth_of(out, source)}],
     )
     findings = None
-    if source.base is not None:
-        findings = results.Findings.of(state, source.base, generators, exemplars.train, exemplars.held_out, umpire)
+    if source.teaches is not None:
+        findings = results.Findings.of(state, source.teaches, generators, exemplars.train, exemplars.held_out, umpire)
         header = replace(header, metrics=findings.metrics)
     discriminators = [copy.deepcopy(state.players(k)[1]).cpu().eval() for k in range(len(generators))]
     models = [
@@ -353,14 +429,14 @@ def _write(
     path = out / "model.safetensors"
     if not training.paths:
         save_model(path, models[0], overwrite=True)
-    if source.base is not None:
+    if source.teaches is not None:
         named = dict(zip(training.paths, models, strict=True)) if training.paths else models[0]
-        pack = save_pack(out / "style.safetensors", named, source.base, overwrite=True)
+        pack = save_pack(out / "style.safetensors", named, source.teaches, overwrite=True)
         path = pack if training.paths else path
         try:
             registry.known_base(read_header(pack))
         except PortraitistError:  # its base has no name to be found by
-            save_model(out / "base.safetensors", source.base, overwrite=True)
+            save_model(out / "base.safetensors", source.teaches, overwrite=True)
         assert findings is not None
         results.report(out, findings, state, training, settings, header)
     return path
@@ -373,6 +449,21 @@ def _finished(generator: Generator, source: Source, training: Training) -> Gener
     if training.blend_upto and source.base is not None:
         return blend(found, source.base.generator, hard(found.anatomy, training.blend_upto)).eval()
     return found
+
+
+def _growth_of(out: Path, source: Source) -> dict[str, Any]:
+    """Return what the lineage keeps of a growth: from which sizes, and what the regression left (see train.growth)."""
+    if not source.grows or source.base is None or source.base.discriminator is None:
+        return {}
+    generator, discriminator = source.base.generator.anatomy, source.base.discriminator.anatomy
+    told: dict[str, Any] = {
+        "resolution": generator.resolution,
+        "generator_channels": list(generator.channels),
+        "discriminator_channels": list(discriminator.channels),
+    }
+    if (out / GROWTH).is_dir() and (newest := snapshots(out / GROWTH)):
+        told |= {f"entrance_{name}": value for name, value in counters_of(newest[-1]).items()}
+    return {"grown_from": told}
 
 
 def lineage(images: int, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,24 @@ def snapshots(folder: Path) -> list[Path]:
     return sorted(folder.glob("snapshot-*.safetensors"))
 
 
+def counters_of(path: Path) -> dict[str, Any]:
+    """Return what a snapshot holds beside tensors, without reading these.
+
+    Raises:
+        BadModel: It is not a whole snapshot.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[KEY])
+        counters: dict[str, Any] = header["counters"]
+        whole = header.get("seal", _seal(counters)) == _seal(counters)
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+        raise BadModel(f"{path.name} is not a whole snapshot ({error}).", "Train into a new folder.") from error
+    if not whole:
+        raise BadModel(f"{path.name} is damaged: its seal does not fit its content.", "Train into a new folder.")
+    return counters
+
+
 def resume(folder: Path, state: State) -> Path | None:
     """Restore the newest whole snapshot of a folder; a damaged one is skipped with a warning.
 

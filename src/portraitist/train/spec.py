@@ -25,6 +25,8 @@ NOT_NEGATIVE = (
     "structure_weight",
     "similarity_weight",
     "patience",
+    "entrance_images",
+    "entrance_rate",
 )
 
 
@@ -117,6 +119,10 @@ class Training:
     """Share of the exemplars (5 at least) that is not trained on but scores the training; 0 for none."""
     patience: int = 0
     """Ticks without a better score on the held-out exemplars after which training stops; 0 to go on to the end."""
+    entrance_images: int = 0
+    """Of a base that grows: images that the new layers of the discriminator are fitted to, before the game goes on."""
+    entrance_rate: float = 0.005
+    """Learning rate of Adam in that regression, at its beginning; it falls to 0."""
     accumulate: int = 1
     """Parts in which a batch is worked through, to save memory; gradients are those of the whole."""
     tick: int = 2_000
