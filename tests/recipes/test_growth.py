@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from portraitist.data import ImageSet, write_image
 from portraitist.errors import BadModel, UsageError
-from portraitist.io.model_file import Model, load_model, save_pack
+from portraitist.io.model_file import Header, Model, load_model, save_pack
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
 from portraitist.ops import taps, upsample
 from portraitist.recipes import grow
@@ -59,6 +59,15 @@ def test_a_grown_base_is_a_base_whose_header_tells_of_it(source: Source, photos:
     assert told["generator_channels"] == list(source.base.generator.anatomy.channels)
     assert told["entrance_images"] == 12 and 0 < told["entrance_error"] < 2
     assert not (tmp_path / "style.safetensors").exists() and not (tmp_path / "base.safetensors").exists()
+
+
+def test_a_grown_base_keeps_the_licence_of_the_one_before(source: Source, photos: ImageSet, tmp_path: Path) -> None:
+    assert source.base is not None
+    licensed = replace(source.base, header=replace(source.base.header, licence="CC-BY-4.0", credit="Ada"))
+    short = replace(TRAINING, images=4, entrance_images=4)
+    told = replace(QUIET, about=Header(source.anatomies[0], name="grown", credit="Bea"))
+    header = load_model(train(photos, tmp_path, replace(source, base=licensed), short, told)).header
+    assert (header.name, header.licence, header.credit) == ("grown", "CC-BY-4.0", "Ada; Bea")
 
 
 def test_before_the_first_step_it_draws_enlarged_pictures(source: Source) -> None:

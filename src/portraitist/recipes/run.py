@@ -412,8 +412,13 @@ def _write(
 ) -> Path:
     generators = [_finished(g, source, training) for g in judge.kept(state)]
     before = [] if source.base is None else source.base.header.lineage
+    about = told.about or Header(source.anatomies[0])
+    if source.grows and source.base is not None and not about.licence:
+        # A grown base is made from the one before it, so the terms of that one hold.
+        credit = "; ".join(dict.fromkeys(filter(None, (source.base.header.credit, about.credit))))
+        about = replace(about, licence=source.base.header.licence, credit=credit)
     header = replace(
-        told.about or Header(source.anatomies[0]),
+        about,
         recipe=settings,
         lineage=[*before, {**lineage(state.images, settings), **_growth_of(out, source)}],
     )
