@@ -22,7 +22,7 @@ from torch import Tensor
 
 from portraitist.data import ImageSet
 from portraitist.errors import UsageError
-from portraitist.evaluate import kernel_interval, likeness, pooled, structure_distance
+from portraitist.evaluate import kernel_interval, layout_similarity, pooled_features, structure_distance
 from portraitist.io import registry
 from portraitist.io.model_file import Header, Model, save_pack
 from portraitist.networks.features import DiscriminatorFeatures
@@ -104,7 +104,7 @@ class Watch:
     def __post_init__(self) -> None:
         assert self.base.discriminator is not None
         self.features = DiscriminatorFeatures(self.base.discriminator)
-        self.rows = [pooled(self.features, all_of(part)) for part in self.unseen]
+        self.rows = [pooled_features(self.features, all_of(part)) for part in self.unseen]
         random = torch.Generator().manual_seed(77)
         self.codes = torch.randn(CODES, self.base.generator.anatomy.z_dim, generator=random)
         self.faces = draw(self.base.generator, self.codes)
@@ -115,13 +115,13 @@ class Watch:
         pictures = [draw(g, self.codes) for g in generators]
         # A single path is scored against each attribute; of several, each against its own.
         by_set = pictures if len(pictures) > 1 else pictures * len(self.rows)
-        scores = [kernel_interval(pooled(self.features, p), r) for p, r in zip(by_set, self.rows, strict=True)]
+        scores = [kernel_interval(pooled_features(self.features, p), r) for p, r in zip(by_set, self.rows, strict=True)]
         line = {
             "images": state.images,
             "unseen": [s.value for s in scores],
             "spread": [s.spread for s in scores],
             "content": mean([structure_distance(p, self.faces) for p in pictures]),
-            "likeness": mean([likeness(p, self.faces) for p in pictures]),
+            "likeness": mean([layout_similarity(p, self.faces) for p in pictures]),
         }
         known = curve(self.folder)
         if all(state.images != k["images"] for k in known):

@@ -33,7 +33,7 @@ from portraitist.data import BatchOrder, ImageSet
 from portraitist.data.groups import Groups
 from portraitist.data.images import Pixels, read_image, resize, to_array, write_image
 from portraitist.data.sheet import tile
-from portraitist.evaluate.features import described
+from portraitist.evaluate.features import embed
 from portraitist.evaluate.kernel import kernel_distance
 from portraitist.faces.background import over, person_cover
 from portraitist.files import write_bytes
@@ -240,9 +240,9 @@ class Lab:
         figures = {}
         for group, pictures in drawn.items():
             held = self.part("drawings", group, seed, held_out=True, resolution=self.options.size)
-            rows = described(look, pictures)
+            rows = embed(look, pictures)
             figures[group] = {
-                "distance": kernel_distance(rows, described(look, all_of(held))),
+                "distance": kernel_distance(rows, embed(look, all_of(held))),
                 "accuracy": float((judge.predict(rows.numpy()) == GROUPS.index(group)).mean()),
             }
         return figures
@@ -270,7 +270,7 @@ class Lab:
     def labelled(self, side: str, look: Features) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Return the features of all pictures of one side, and their groups as numbers."""
         sets = [ImageSet.open(self.pictures / side / g, self.options.size) for g in GROUPS]
-        rows = torch.cat([described(look, all_of(images)) for images in sets]).numpy()
+        rows = torch.cat([embed(look, all_of(images)) for images in sets]).numpy()
         return rows, np.repeat(np.arange(len(GROUPS)), [len(images) for images in sets])
 
 
@@ -458,7 +458,7 @@ def samples(lab: Lab, each: int) -> dict[str, list[Pixels]]:
         drawn = torch.cat([lab.base.generator(part) for part in z.split(20)]).clamp(-1, 1)
     white = [on_white(resize(picture, 256)) for picture in to_array(drawn)]
     pictures = torch.stack([torch.from_numpy(p.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1 for p in white])
-    shares = judge.predict_proba(described(look, pictures).numpy())
+    shares = judge.predict_proba(embed(look, pictures).numpy())
     return {g: [white[i] for i in np.argsort(-shares[:, k])[:each]] for k, g in enumerate(GROUPS)}
 
 

@@ -40,13 +40,12 @@ from portraitist.evaluate import (
     kernel_interval,
     ms_ssim,
     ms_ssim_scales,
-    pooled,
+    pooled_features,
     prior_codes,
     ssim,
 )
 from portraitist.evaluate.comparison import MEAN
 from portraitist.evaluate.inversion import SIGMA, WINDOW
-from portraitist.evaluate.inversion_report import plot_codes
 from portraitist.files import write_bytes
 from portraitist.invert import (
     EncoderInverter,
@@ -73,6 +72,7 @@ from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.identity import Identity
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes.results import all_of
+from portraitist.report.inversion import plot_codes
 from portraitist.spaces import WPlus
 from portraitist.stylize import Stylizer
 from portraitist.stylize.pipeline import whole
@@ -497,8 +497,8 @@ def style_rows(lab: Lab, found: Mapping[str, Found], options: argparse.Namespace
         exemplars = all_of(ImageSet.open(options.data / f"style_{style}", lab.side))
         pictures = {name: lab.drawn(ws, model) for name, ws in codes.items()}
         for look, network in networks.items():
-            rows = pooled(network, exemplars)
-            scores[style, look] = {n: style_score(pooled(network, p), rows) for n, p in pictures.items()}
+            rows = pooled_features(network, exemplars)
+            scores[style, look] = {n: style_score(pooled_features(network, p), rows) for n, p in pictures.items()}
     return scores
 
 

@@ -27,7 +27,14 @@ from portraitist.data import ImageSet
 from portraitist.data.images import Pixels, read_image, resize, to_array, to_tensor, write_image
 from portraitist.data.sheet import beside, grid, tile
 from portraitist.errors import PortraitistError
-from portraitist.evaluate import Interval, kernel_interval, likeness, model_distance, neighbourhoods, pooled
+from portraitist.evaluate import (
+    Interval,
+    kernel_interval,
+    layout_similarity,
+    model_distance,
+    neighbourhoods,
+    pooled_features,
+)
 from portraitist.faces import MediaPipeFinder
 from portraitist.io import registry
 from portraitist.io.feature_files import load_features
@@ -158,9 +165,9 @@ def base_section(lab: Lab, data: Path) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for eye, features in lab.eyes.items():
-        target = pooled(features, held_out)
+        target = pooled_features(features, held_out)
         for name, images in sets.items():
-            rows = pooled(features, images)
+            rows = pooled_features(features, images)
             around = neighbourhoods(target, rows)
             cells = (kernel_interval(rows, target), around.precision, around.recall, around.density, around.coverage)
             lines.append(row(name, eye, *map(said, cells)))
@@ -196,7 +203,7 @@ class Kept:
         return mean((a * b).sum(1)), mean((a.roll(1, 0) * b).sum(1))
 
     def layout(self) -> Interval:
-        return mean(likeness(torch.stack(self.drawings), torch.stack(self.photos)))
+        return mean(layout_similarity(torch.stack(self.drawings), torch.stack(self.photos)))
 
     def moved(self) -> tuple[float, int, int]:
         """Return how far eyes and mouth corners have moved, in distances of the eyes; faces lost; faces looked at."""

@@ -139,7 +139,11 @@ def test_a_header_with_strange_metrics_is_no_bug(run: Run, tmp_path: Path, tiny_
     strange = replace(tiny_model, header=replace(tiny_model.header, metrics={"likeness": "high"}))
     save_model(tmp_path / "strange.safetensors", strange)
     code, _, err = run("report", "strange.safetensors", "-o", "page.md")
-    assert code == 3 and "strange.safetensors says of its training" in err and not (tmp_path / "page.md").exists()
+    assert (
+        code == 3
+        and "strange.safetensors has a malformed training record" in err
+        and not (tmp_path / "page.md").exists()
+    )
 
 
 @pytest.mark.recipe

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from portraitist.data import ImageSet, to_array, write_image
-from portraitist.evaluate import kernel_distance, pooled
+from portraitist.evaluate import kernel_distance, pooled_features
 from portraitist.io.model_file import Model, generator_digest, load_model
 from portraitist.networks import Generator
 from portraitist.networks.features import DiscriminatorFeatures
@@ -112,7 +112,9 @@ def test_the_base_is_as_like_itself_as_can_be(base: Model) -> None:
     score = umpire.score([base.generator])
     assert score["likeness"] == pytest.approx(1, abs=1e-5) and score["held_out_spread"] > 0
     drawn = judge.draw(base.generator, umpire.codes)
-    expected = kernel_distance(pooled(umpire.features, drawn), pooled(umpire.features, Waves(6).at(50)))
+    expected = kernel_distance(
+        pooled_features(umpire.features, drawn), pooled_features(umpire.features, Waves(6).at(50))
+    )
     assert score["held_out"] == pytest.approx(expected)
     assert umpire.score([base.generator]) == score == judge_of(base).score([copy.deepcopy(base.generator)])
 

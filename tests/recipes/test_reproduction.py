@@ -11,9 +11,9 @@ import torch
 
 from portraitist.data import ImageSet
 from portraitist.errors import UsageError
+from portraitist.evaluate.held_out import reference_of
 from portraitist.io.model_file import Header, Model, generator_digest
 from portraitist.recipes import compose
-from portraitist.recipes.held_out import reference_of
 from portraitist.recipes.reproduction import PAGE, SCRATCH, Bench, Trial, reproduce, unrelated
 from portraitist.recipes.reproduction.cartoon_stylegan import content_at
 from portraitist.recipes.reproduction.page import verdict

@@ -90,9 +90,10 @@ def inversion(
     from tqdm import tqdm
 
     from ..data.images import read_image, to_tensor
-    from ..evaluate import check_inversion_report, compare_inversions, write_inversion_report
+    from ..evaluate import compare_inversions
     from ..io import registry
     from ..recipes.looks import likeness
+    from ..report.inversion import check_inversion_report, write_inversion_report
     from ..stylize import Stylizer
     from ..stylize.pipeline import one_thread, whole
 

@@ -16,12 +16,13 @@ from . import options
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..evaluate.quality import Examiner, Table
+    from ..evaluate.quality import Scorer
     from ..invert import Inverter
     from ..io.model_file import Header, Model
     from ..losses.perceptual import PerceptualDistance
     from ..networks import Generator
     from ..networks.features import Features as Network
+    from ..report.quality import Table
     from ..surgery import FeatureSwap
 
 _SWAP = re.compile(r"(?P<low>.+)\+(?P<high>.+)@(?P<upto>\d+)")
@@ -70,8 +71,8 @@ def distance(
     from tqdm import tqdm
 
     from ..evaluate import distance_matrix
-    from ..evaluate.quality import shown
     from ..ops.memory import keep_heap
+    from ..report.markdown import shown, table
 
     keep_heap()
     where = options.device(device)
@@ -96,9 +97,8 @@ def distance(
         f"{looks.name} sha256:{looks.features.digest[:8]}, {samples} latents, seed {seed}; ± half of the 95 % interval"
     )
     both = matrix | {(b, a): value for (a, b), value in matrix.items()}
-    lines = ["| | " + " | ".join(models) + " |", "|---|" + "---|" * len(models)]
-    lines += [f"| {a} | " + " | ".join(shown(both[a, b]) if a != b else "0" for b in models) + " |" for a in models]
-    text = "\n".join([*lines, "", title])
+    rows = [[a, *(shown(both[a, b]) if a != b else "0" for b in models)] for a in models]
+    text = "\n".join([*table(["", *models], rows), title])
     typer.echo(text)
     if out is not None:
         numbers = [{"models": pair, "value": v.value, "spread": v.spread} for pair, v in matrix.items()]
@@ -142,10 +142,11 @@ def quality(
         raise UsageError("--encoder, --refine and --limit are of redrawn photos.", "Give --photos too.")
 
     from ..data.images import write_image
-    from ..evaluate.quality import Examiner, Table, sheet
+    from ..evaluate.held_out import reference_of
+    from ..evaluate.quality import Scorer
     from ..io import registry
     from ..ops.memory import keep_heap
-    from ..recipes.held_out import reference_of
+    from ..report.quality import Table, sheet
 
     keep_heap()
     where = options.device(device)
@@ -159,7 +160,7 @@ def quality(
         typer.echo(f"warning: {reference.warning}", err=True)
     for part in (model, base):
         part.generator.to(where)
-    examiner = Examiner(
+    scorer = Scorer(
         reference.to(where),
         _network(base, features, where),
         _perceptual(base, perceptual, lpips, where, "--perceptual"),
@@ -167,11 +168,11 @@ def quality(
         seed=seed,
     )
     name = model.header.name or registry.name_of(registry.find(style))
-    about = {**examiner.settings, "style": name, "style_digest": model.digest, "base": base.header.name}
-    tables = [_of_samples(name, base, model, examiner, samples, seed)]
+    about = {**scorer.settings, "style": name, "style_digest": model.digest, "base": base.header.name}
+    tables = [_of_samples(name, base, model, scorer, samples, seed)]
     drawn = _shown_samples(base, model, seed)
     if faces is not None:
-        found, drawn = _of_photos(name, base, model, examiner, faces.to(where), (encoder, refine, seed))
+        found, drawn = _of_photos(name, base, model, scorer, faces.to(where), (encoder, refine, seed))
         tables.append(found)
     tables = [Table(t.title, t.rows, {**about, **t.settings}, t.notes) for t in tables]
     write_bytes(files[0], "\n".join(t.markdown() for t in tables).encode(), overwrite=True)
@@ -195,7 +196,7 @@ def report(
         raise UsageError(f"{out} is no page.", "Name a file .html or .md.")
     refuse_existing(out, overwrite)
 
-    from ..evaluate.side_by_side import html_page, markdown_page, side_by_side
+    from ..report.side_by_side import html_page, markdown_page, side_by_side
 
     sections = side_by_side(runs)
     text = html_page(sections) if out.suffix == ".html" else markdown_page(sections)
@@ -265,13 +266,13 @@ def _faces(photos: Path, resolution: int, limit: int | None) -> Tensor:
     return all_of(found.subset(range(len(found))[:limit]))
 
 
-def _of_samples(name: str, base: Model, model: Model, examiner: Examiner, samples: int, seed: int) -> Table:
+def _of_samples(name: str, base: Model, model: Model, scorer: Scorer, samples: int, seed: int) -> Table:
     """Measure what the style draws of random latents, beside the base's pictures of the same."""
     import torch
 
     from ..evaluate import path_length
-    from ..evaluate.quality import Table
     from ..recipes.judge import draw
+    from ..report.quality import Table
 
     generator = model.generator
     z_dim = generator.anatomy.z_dim
@@ -280,30 +281,31 @@ def _of_samples(name: str, base: Model, model: Model, examiner: Examiner, sample
     smooth = path_length(
         generator.styles,
         generator.synthesis,
-        examiner.distance,
+        scorer.distance,
         z_dim=z_dim,
         count=samples,
         seed=seed,
         device=codes.device,
     )
-    rows = [examiner.row(name, draw(generator, codes), inputs, {"path_length": smooth}), *examiner.baselines(inputs)]
+    rows = [scorer.row(name, draw(generator, codes), inputs, {"path_length": smooth}), *scorer.baselines(inputs)]
     note = f"{samples} random latents (seed {seed}), untruncated; inputs are what the base draws of them."
-    return Table(f"{name}: samples", rows, {**examiner.settings, "samples": samples}, (note,))
+    return Table(f"{name}: samples", rows, {**scorer.settings, "samples": samples}, (note,))
 
 
 def _of_photos(
     name: str,
     base: Model,
     model: Model,
-    examiner: Examiner,
+    scorer: Scorer,
     inputs: Tensor,
     how: tuple[str | None, int, int],
 ) -> tuple[Table, dict[str, Tensor]]:
     """Measure redrawn photos; return the pictures too."""
     import torch
 
-    from ..evaluate.quality import DO_NOTHING, Table, baselines
+    from ..evaluate.quality import DO_NOTHING, baselines
     from ..io import registry
+    from ..report.quality import Table
     from ..spaces import WPlus
     from ..stylize.inversion import Encoding, encoder_inverter, no_encoder, projector
 
@@ -313,19 +315,19 @@ def _of_photos(
     if stored is None:
         if refine:
             raise no_encoder(base)
-        inverter, way = projector(base, options.projection("portrait", seed=seed), examiner.distance), "portrait"
+        inverter, way = projector(base, options.projection("portrait", seed=seed), scorer.distance), "portrait"
     else:
         stored.encoder.to(inputs.device)
-        inverter = encoder_inverter(base, stored, examiner.distance, Encoding(refine), seed=seed)
+        inverter = encoder_inverter(base, stored, scorer.distance, Encoding(refine), seed=seed)
         way = f"the encoder {stored.header.name}" + (f" and {refine} steps" if refine else "")
     codes = torch.cat([inverter.invert(photo).code.data for photo in torch.split(inputs, 1)])
     with torch.no_grad():
         outputs = torch.cat([model.generator.synthesize(WPlus(part)) for part in torch.split(codes, 16)])
         faces_drawn = torch.cat([base.generator.synthesize(WPlus(part)) for part in torch.split(codes, 16)])
-    rows = [examiner.row(name, outputs, inputs), examiner.row("the base", faces_drawn, inputs)]
+    rows = [scorer.row(name, outputs, inputs), scorer.row("the base", faces_drawn, inputs)]
     note = f"{len(inputs)} photos, by {way}; *the base* draws the same codes without a style."
-    table = Table(f"{name}: photos", [*rows, *examiner.baselines(inputs)], {**examiner.settings, "way": way}, (note,))
-    others = baselines(inputs, examiner.reference, examiner.seed)
+    table = Table(f"{name}: photos", [*rows, *scorer.baselines(inputs)], {**scorer.settings, "way": way}, (note,))
+    others = baselines(inputs, scorer.reference, scorer.seed)
     shown = {name: pictures for name, pictures in others.items() if name != DO_NOTHING}
     return table, {"inputs": inputs, name: outputs, **shown}
 

@@ -3,7 +3,8 @@
 A copy lies nearer to an exemplar than pictures of the style ever lie to each other. Only the tail shows it: the bulk of
 the distances hardly moves when one output in twenty is a copy.
 
-    report = copy_test(pooled(features, samples), pooled(features, train), pooled(features, held_out))
+    rows = [pooled_features(features, images) for images in (samples, train, held_out)]
+    report = copy_test(*rows)
     if report.alarm:
         print(f"{report.count} samples copy exemplars, such as {int(report.nearest[report.distance.argmin()])}")
 """

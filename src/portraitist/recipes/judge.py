@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..evaluate import Interval, kernel_interval, likeness, pooled
+from ..evaluate import Interval, kernel_interval, layout_similarity, pooled_features
 from ..networks import Generator
 from ..networks.features import Features
 from ..train.state import TrainState, path_of
@@ -50,7 +50,7 @@ class Judge:
         self.features = features
         random = torch.Generator().manual_seed(seed)
         self.codes = torch.randn(CODES, base.anatomy.z_dim, generator=random).to(base.w_mean.device)
-        self.held_out = [pooled(features, images) for images in held_out]
+        self.held_out = [pooled_features(features, images) for images in held_out]
         self.base = draw(base, self.codes).cpu()
 
     def score(self, generators: Sequence[Generator]) -> Score:
@@ -62,8 +62,8 @@ class Judge:
 
     def _score(self, generator: Generator, held_out: Tensor) -> Score:
         pictures = draw(generator, self.codes)
-        distance: Interval = kernel_interval(pooled(self.features, pictures), held_out)
-        alike = float(likeness(pictures.cpu(), self.base).mean())
+        distance: Interval = kernel_interval(pooled_features(self.features, pictures), held_out)
+        alike = float(layout_similarity(pictures.cpu(), self.base).mean())
         return {"held_out": distance.value, "held_out_spread": distance.spread, "likeness": alike}
 
     def tell(self, state: TrainState) -> Score:

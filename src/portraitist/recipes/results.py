@@ -15,14 +15,14 @@ from torch import Tensor
 from ..data import ImageSet, to_tensor
 from ..data.images import read_image, write_image
 from ..data.sheet import grid, ungrid
-from ..evaluate import CopyReport, copy_test, pooled
+from ..evaluate import CopyReport, copy_test, pooled_features
 from ..io.model_file import Header, Model
 from ..networks import Generator
+from ..report.card import Card, Moment, Neighbours, write_card
 from ..train.log import STATS
 from ..train.spec import Training
 from ..train.state import TrainState
 from . import judge
-from .card import Card, Moment, Neighbours, write_card
 
 SAMPLES = "samples"
 SHEET = "style.png"
@@ -65,10 +65,10 @@ class Findings:
         exemplars = torch.cat([all_of(part) for part in train])
         look = umpire.features
         device = umpire.codes.device
-        rows, mirrored = (pooled(look, x.to(device)) for x in (exemplars, exemplars.flip(3)))
+        rows, mirrored = (pooled_features(look, x.to(device)) for x in (exemplars, exemplars.flip(3)))
         kept_out = torch.cat([all_of(part) for part in held_out]).to(device)
-        outputs = pooled(look, torch.cat(drawn).to(device))
-        copies = copy_test(outputs, rows, pooled(look, kept_out), mirrored)
+        outputs = pooled_features(look, torch.cat(drawn).to(device))
+        copies = copy_test(outputs, rows, pooled_features(look, kept_out), mirrored)
         score = state.history[judge.best(state.history)]
         per = len(codes)
         first = torch.cat([copies.nearest[k * per : k * per + SHOWN] for k in range(len(generators))])

@@ -18,6 +18,7 @@ from torch import Tensor
 from .. import __version__
 from ..data import BatchOrder, ImageSet
 from ..errors import BadData, PortraitistError, UsageError
+from ..evaluate.held_out import LEAST_HELD_OUT
 from ..io import registry
 from ..io.model_file import Header, Model, check_header, generator_digest, read_header, save_model, save_pack
 from ..losses.perceptual import PerceptualDistance
@@ -42,8 +43,6 @@ log = logging.getLogger("portraitist")
 
 # A run may be told to go on for longer, and to write more or less often; nothing else may change.
 MAY_CHANGE = frozenset({"images", "tick", "snapshot", "patience", "recipe", "version"})
-# Fewer held-out exemplars than this say nothing.
-LEAST_HELD_OUT = 5
 FEWEST_EXEMPLARS = 20
 SAMPLES = 36
 SNAPSHOTS = "snapshots"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError
-from ...evaluate import titled
+from ...evaluate import metric_name
 from ...evaluate.quality import as_files
 from ...invert import EncoderInverter, Inverter, Projection, Projector, image2stylegan, in_domain, stylegan2
 from ...io.encoder_files import StoredEncoder
@@ -39,7 +39,7 @@ def reproduce(bench: Bench) -> list[str]:
     found = {(s, seed): _measured(bench, s, seed, codes) for s in bench.sets for seed in bench.seeds}
     lines = [f"## AgileGAN ({AGILEGAN})", BLANK]
     for network in bench.networks:
-        lines += _table_2(bench, network.digest, titled("Fréchet distance", network), found)
+        lines += _table_2(bench, network.digest, metric_name("Fréchet distance", network), found)
     missing = [name for name in AGILEGAN_TABLE_2 if name not in codes]
     if missing:
         lines += prose(f"Not measured, for want of an encoder: {', '.join(missing)}.")

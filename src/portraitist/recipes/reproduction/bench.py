@@ -21,8 +21,8 @@ from torch import Tensor
 
 from ...data import ImageSet
 from ...errors import UsageError
-from ...evaluate import described, kernel_interval, likeness, structure_distance
-from ...evaluate.quality import Examiner, Reference, Row
+from ...evaluate import embed, kernel_interval, layout_similarity, structure_distance
+from ...evaluate.quality import Reference, Row, Scorer
 from ...files import write_bytes
 from ...io.encoder_files import StoredEncoder
 from ...io.model_file import Header, Model, generator_digest, load_model, save_model, save_pack
@@ -182,9 +182,9 @@ class Bench:
         for network in self.networks:
             wanted = of_sets if pairs else (*of_sets, *of_pairs)
             reference, look = self.reference(style, seed), self.distances[0]
-            examiner = Examiner(reference, network, look, self.persons, wanted=wanted)
-            measured = [examiner.row(name, pictures, inputs) for name, pictures in outputs.items()]
-            rows = {r.name: _values(r) for r in (*measured, *examiner.baselines(inputs))}
+            scorer = Scorer(reference, network, look, self.persons, wanted=wanted)
+            measured = [scorer.row(name, pictures, inputs) for name, pictures in outputs.items()]
+            rows = {r.name: _values(r) for r in (*measured, *scorer.baselines(inputs))}
             pairs = pairs or {n: {k: v for k, v in r.items() if k in of_pairs} for n, r in rows.items()}
             found[network.digest] = {name: pairs[name] | row for name, row in rows.items()}
         return found
@@ -295,20 +295,20 @@ class _Watch:
 
     def __init__(self, bench: Bench, trial: Trial, unseen: ImageSet) -> None:
         self.bench, self.trial, self.folder = bench, trial, bench.folder(trial)
-        self.rows = described(bench.own, all_of(unseen).to(bench.device))
+        self.rows = embed(bench.own, all_of(unseen).to(bench.device))
         self.codes = bench.latents(CODES, 77)
         self.faces = judge.draw(bench.base.generator, self.codes)
 
     def __call__(self, state: TrainState) -> None:
         generator = path_of(state.average, 0)
         pictures = judge.draw(generator, self.codes)
-        score = kernel_interval(described(self.bench.own, pictures), self.rows)
+        score = kernel_interval(embed(self.bench.own, pictures), self.rows)
         line = {
             "images": state.images,
             "unseen": [score.value],
             "spread": [score.spread],
             "content": float(structure_distance(pictures, self.faces).mean()),
-            "likeness": float(likeness(pictures, self.faces).mean()),
+            "likeness": float(layout_similarity(pictures, self.faces).mean()),
         }
         path = self.folder / CURVE
         known = path.read_text(encoding="utf-8").splitlines() if path.exists() else []

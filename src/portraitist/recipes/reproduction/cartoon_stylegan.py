@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...evaluate import described, kernel_distance, structure_distance
+from ...evaluate import embed, kernel_distance, structure_distance
 from ...evaluate.quality import as_files, baselines
 from ...surgery import swap
 from .. import judge
@@ -98,11 +98,11 @@ def _baselines(bench: Bench, style: str, seed: int) -> dict[str, dict[str, float
     """Return content error and distance of doing nothing, of a tint and of copies."""
     inputs = as_files(judge.draw(bench.base.generator, bench.latents(CODES, 77)))
     reference = bench.reference(style, seed)
-    rows = described(bench.own, reference.held_out)
+    rows = embed(bench.own, reference.held_out)
     return {
         name: {
             "content": float(structure_distance(outputs, inputs).mean()),
-            "unseen": kernel_distance(described(bench.own, as_files(outputs)), rows),
+            "unseen": kernel_distance(embed(bench.own, as_files(outputs)), rows),
         }
         for name, outputs in baselines(inputs, reference).items()
     }

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...data.images import write_image
 from ...data.sheet import grid
-from ...evaluate import distance_matrix, titled
+from ...evaluate import distance_matrix, metric_name
 from ...evaluate.quality import MEAN_COLOUR, MEMORISER, as_files, baselines
 from ...losses.perceptual import PerceptualDistance
 from ...networks import Generator
@@ -43,7 +43,7 @@ def reproduce(bench: Bench) -> list[str]:
         lines += _table_1(bench, label(look), distances)
     lines += _transitivity(bench, distances)
     for network in bench.networks:
-        lines += _table_2(bench, network.digest, titled("Fréchet distance", network), sets)
+        lines += _table_2(bench, network.digest, metric_name("Fréchet distance", network), sets)
     picture = bench.out / "reproduction-ui2i.png"
     write_image(picture, sheet(bench))
     styles = ", ".join(bench.sets)

@@ -16,8 +16,11 @@ from PIL import Image
 
 from portraitist.data import read_image, to_array
 from portraitist.errors import StorageError
-from portraitist.recipes import card as module
-from portraitist.recipes.card import WIDTH, Card, Moment, Neighbours, write_card
+from portraitist.report import card as card_module
+from portraitist.report.card import Card, Moment, Neighbours, clean, plots_of, write_card
+from portraitist.report.card_picture import WIDTH, wrap_text
+from portraitist.report.curves import draw_curve
+from portraitist.report.sections import LIGHT, Plot, Theme
 
 VOID = {"meta", "link", "img", "source", "br"}
 HOSTILE = '</title><script src="http://evil.example/x.js">alert(1)</script> & "\u202equoted\ud800\x00'
@@ -84,8 +87,14 @@ def full() -> Card:
     )
 
 
-def test_a_card_says_what_it_was_told(tmp_path: Path) -> None:
-    page, picture = write_card(tmp_path / "run", full())
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The page and the picture of a full card, rendered once."""
+    return write_card(tmp_path_factory.mktemp("card") / "run", full())
+
+
+def test_a_card_says_what_it_was_told(written: tuple[Path, Path]) -> None:
+    page, picture = written
     assert (page.name, picture.name) == ("report.html", "report.png")
     read = Page(page)
     for words in (
@@ -116,9 +125,9 @@ def test_a_card_says_what_it_was_told(tmp_path: Path) -> None:
         assert image.height > WIDTH and not image.info
 
 
-def test_the_page_shows_the_very_pixels_and_frames_the_chosen_moment(tmp_path: Path) -> None:
+def test_the_page_shows_the_very_pixels_and_frames_the_chosen_moment(written: tuple[Path, Path]) -> None:
     card = full()
-    read = Page(write_card(tmp_path, card)[0])
+    read = Page(written[0])
     for moment in card.moments:
         shown = read.images(rf"Code \d after {moment.images} images|Code \d after {moment.images:,} images")
         assert np.array_equal(np.stack([np.asarray(i) for i in shown]), to_array(moment.pictures))
@@ -143,8 +152,8 @@ def test_an_alarm_is_told_at_the_top(tmp_path: Path) -> None:
     assert ("div", {"class": "bad"}) in read.tags
 
 
-def test_the_curves_are_there_for_light_and_dark_and_are_told_in_words(tmp_path: Path) -> None:
-    read = Page(write_card(tmp_path, full())[0])
+def test_the_curves_are_there_for_light_and_dark_and_are_told_in_words(written: tuple[Path, Path]) -> None:
+    read = Page(written[0])
     curves = read.images("over images")
     assert [i.size for i in curves] == [(880, 480)] * 4
     assert sum(tag == "source" and a["media"] == "(prefers-color-scheme: dark)" for tag, a in read.tags) == 4
@@ -175,8 +184,8 @@ def test_words_are_text_and_never_markup(tmp_path: Path) -> None:
     assert "\u202e" not in read.text and "\x00" not in read.text
 
 
-def test_the_page_asks_for_nothing(tmp_path: Path) -> None:
-    page, _ = write_card(tmp_path, full())
+def test_the_page_asks_for_nothing(written: tuple[Path, Path]) -> None:
+    page, _ = written
     read = Page(page)
     sources = [v for _, a in read.tags for k, v in a.items() if k in ("src", "srcset", "href", "action", "poster")]
     assert sources and all((v or "").startswith("data:") for v in sources)
@@ -186,17 +195,31 @@ def test_the_page_asks_for_nothing(tmp_path: Path) -> None:
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def test_the_same_card_gives_the_same_bytes_and_replaces_an_older_one(tmp_path: Path) -> None:
-    first = [path.read_bytes() for path in write_card(tmp_path, full())]
+def test_the_same_card_gives_the_same_bytes_and_replaces_an_older_one(
+    tmp_path: Path, written: tuple[Path, Path]
+) -> None:
+    first = [path.read_bytes() for path in written]
     write_card(tmp_path, EMPTY)
     assert [path.read_bytes() for path in write_card(tmp_path, full())] == first
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "report.png"]
 
 
-def test_a_users_settings_of_matplotlib_change_nothing(tmp_path: Path) -> None:
+def test_each_curve_is_drawn_once_for_light_and_once_for_dark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    def counted(plot: Plot, theme: Theme) -> bytes:
+        drawn.append(f"{plot.curve.title} {theme.paper}")
+        return draw_curve(plot, theme, 440, 240)
+
+    monkeypatch.setattr(card_module, "draw_curve", counted)
+    write_card(tmp_path, full())
+    assert len(drawn) == len(set(drawn)) == 8
+
+
+def test_a_users_settings_of_matplotlib_change_nothing(tmp_path: Path, written: tuple[Path, Path]) -> None:
     import matplotlib
 
-    before = write_card(tmp_path, full())[0].read_bytes()
+    before = written[0].read_bytes()
     with matplotlib.rc_context({"lines.linewidth": 9.0, "axes.grid": True, "font.size": 30.0, "savefig.dpi": 50.0}):
         assert write_card(tmp_path, full())[0].read_bytes() == before
         assert matplotlib.rcParams["font.size"] == 30.0
@@ -263,8 +286,8 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_its_own(tmp_path: Path) 
     )
 )
 def test_no_numbers_break_a_curve(stats: list[dict[str, float]]) -> None:
-    for plot in module._plots(replace(EMPTY, stats=stats, chosen=3)):
-        drawn = Image.open(io.BytesIO(module._draw(plot, module._LIGHT, 440, 240)))
+    for plot in plots_of(replace(EMPTY, stats=stats, chosen=3)):
+        drawn = Image.open(io.BytesIO(draw_curve(plot, LIGHT, 440, 240)))
         assert drawn.size == (440, 240)
 
 
@@ -274,7 +297,7 @@ def test_set_text_keeps_its_signs_and_its_width(text: str) -> None:
 
     font = ImageFont.load_default(12)
     assert isinstance(font, ImageFont.FreeTypeFont)
-    text = module._clean(text)
-    lines = module._wrapped(text, font, 120)
+    text = clean(text)
+    lines = wrap_text(text, font, 120)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     assert all(font.getlength(line) <= 120 for line in lines)

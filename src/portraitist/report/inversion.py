@@ -20,10 +20,11 @@ from torch import Tensor
 
 from ..data.images import Pixels, resize, write_image
 from ..data.sheet import tile
+from ..evaluate.comparison import CHANCE_DRAWS, MEAN, Comparison, Measure, Result
+from ..evaluate.inversion import SIGMA, WINDOW, ms_ssim_scales, no_tsne, tsne
+from ..evaluate.kernel import Interval
 from ..files import refuse_existing, write_bytes
-from .comparison import CHANCE_DRAWS, MEAN, Comparison, Measure, Result
-from .inversion import SIGMA, WINDOW, ms_ssim_scales, no_tsne, tsne
-from .kernel import Interval
+from .markdown import table
 
 FILES = ("inversion.md", "inversion.json", "inversion.png")
 """Table, numbers and sheet."""
@@ -92,8 +93,7 @@ def markdown(found: Comparison) -> str:
     rows = [_row(name, result) for name, result in found.results.items()]
     chance = tuple(map(_with_spread, (found.chance_frechet, found.chance_energy, found.chance_overlap)))
     rows.append(("*codes of the prior*", "", "", "", "", *chance, "", ""))
-    lines = ["# Inversion", "", *(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)), ""]
-    lines += _notes(found)
+    lines = ["# Inversion", "", *table(head, rows), *_notes(found)]
     if found.failures:
         lines += ["", f"Left out ({len(found.failures)}):", ""]
         lines += [f"- {name}: {reason}" for name, reason in found.failures.items()]

@@ -6,9 +6,7 @@ Path("report.html").write_text(html_page(sections))
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from ..data.images import Pixels
 from ..data.sheet import grid
 from ..errors import BadData
+from ..evaluate.kernel import Interval
+from ..evaluate.quality import MEASURES
 from ..io import registry
 from ..io.model_file import Header, load_model, read_header
 from ..spaces import Z, truncate
-from .kernel import Interval
-from .quality import MEASURES, Table, shown
+from .html import image, join_lines, page
+from .markdown import shown, table
+from .quality import Table
 
 NUMBERS = "quality.json"
 """What ``portraitist evaluate quality`` leaves in its folder."""
@@ -56,10 +56,10 @@ def side_by_side(names: Sequence[str]) -> list[Section]:
 
 def markdown_page(sections: Sequence[Section]) -> str:
     """Return the page as Markdown, without pictures."""
-    lines = ["# Styles side by side", ""]
+    parts = ["# Styles side by side", ""]
     for title, head, rows in _tables(sections):
-        lines += [f"## {title}", "", _line(head), "|---|" + "---|" * (len(head) - 1), *map(_line, rows), ""]
-    return "\n".join(lines)
+        parts += [f"## {title}", "", *table(head, rows)]
+    return "\n".join(parts)
 
 
 def html_page(sections: Sequence[Section]) -> str:
@@ -67,24 +67,20 @@ def html_page(sections: Sequence[Section]) -> str:
     body = ["<h1>Styles side by side</h1>"]
     for section in sections:
         if section.picture is not None:
-            body.append(f"<h2>{html.escape(section.name)}</h2>{_image(section.picture, section.name)}")
+            picture = image(section.picture, f"samples of {section.name}")
+            body.append(f"<h2>{html.escape(section.name)}</h2>{picture}")
     for title, head, rows in _tables(sections):
         cells = _cells("th", head) + "".join(_cells("td", row) for row in rows)
         body.append(f"<h2>{html.escape(title)}</h2><table>{cells}</table>")
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width"><title>Styles side by side</title>'
-        f"<style>{_STYLE}</style></head><body>{''.join(body)}</body></html>\n"
-    )
+    return page("Styles side by side", join_lines(body), _STYLE)
 
 
 _STYLE = (
-    "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem;color:#222}"
+    "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem}"
+    "body{color:#222;background:#fff}"
     "table{border-collapse:collapse;display:block;overflow-x:auto}"
     "th,td{border-bottom:1px solid #ddd;padding:.3rem .7rem;text-align:left;white-space:nowrap}"
-    "img{image-rendering:auto;max-width:100%}"
+    "img{max-width:100%;height:auto}"
 )
 
 
@@ -100,7 +96,7 @@ def _section(name: str) -> Section:
     try:
         facts = _facts(header)
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # these parts of a header may hold anything
-        raise BadData(f"{file} says of its training what no training writes ({error}).", "Leave it out.") from error
+        raise BadData(f"{file} has a malformed training record ({error}).", "Leave it out.") from error
     return Section(header.name or registry.name_of(file), facts, tables, picture)
 
 
@@ -147,17 +143,17 @@ def _facts(header: Header) -> dict[str, str]:
 def _tables(sections: Sequence[Section]) -> list[tuple[str, list[str], list[list[str]]]]:
     """Return (title, head, rows); numbers of different networks stand in different tables."""
     found = []
-    told = [s for s in sections if s.facts]
-    if told:
-        keys = [k for k in told[0].facts if any(s.facts[k] for s in told)]
-        found.append(("What the files say", ["", *keys], [[s.name, *(s.facts[k] for k in keys)] for s in told]))
+    described = [s for s in sections if s.facts]
+    if described:
+        keys = [k for k in described[0].facts if any(s.facts[k] for s in described)]
+        found.append(("What the files say", ["", *keys], [[s.name, *(s.facts[k] for k in keys)] for s in described]))
     groups: dict[tuple[str, ...], list[Table]] = {}
-    for table in (t for s in sections for t in s.tables):
-        networks = (str(table.settings.get(key) or "") for key in _NETWORKS)
-        groups.setdefault((table.title.rpartition(": ")[2], *networks), []).append(table)
-    for told_by, tables in groups.items():
+    for one in (t for s in sections for t in s.tables):
+        networks = (str(one.settings.get(key) or "") for key in _NETWORKS)
+        groups.setdefault((one.title.rpartition(": ")[2], *networks), []).append(one)
+    for measured_on, tables in groups.items():
         head, rows = _merged(tables)
-        found.append((f"Measured on {', '.join(filter(None, told_by))}", head, rows))
+        found.append((f"Measured on {', '.join(filter(None, measured_on))}", head, rows))
     return found
 
 
@@ -166,30 +162,19 @@ _NETWORKS = ("Fréchet", "distance", "persons")
 
 
 def _merged(tables: Sequence[Table]) -> tuple[list[str], list[list[str]]]:
-    keys = [key for key in MEASURES if any(key in row.values for table in tables for row in table.rows)]
+    keys = [key for key in MEASURES if any(key in row.values for t in tables for row in t.rows)]
     head = ["", "scored on", *(MEASURES[key] for key in keys), "copies"]
     rows = []
-    for table in tables:
-        style = table.title.rpartition(": ")[0]
-        count: Any = table.settings.get("exemplars scored on", "")
-        warned = " (!)" if table.settings.get("warning") else ""
-        for row in table.rows:
+    for one in tables:
+        style = one.title.rpartition(": ")[0]
+        count: Any = one.settings.get("exemplars scored on", "")
+        warned = " (!)" if one.settings.get("warning") else ""
+        for row in one.rows:
             name = row.name if row.name == style else f"{style}: {row.name}"
             cells = [shown(row.values.get(key)) for key in keys]
             rows.append([name, f"{count}{warned}", *cells, row.copies])
     return head, rows
 
 
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
 def _cells(tag: str, cells: Iterable[str]) -> str:
     return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-
-def _image(pixels: Pixels, words: str) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="samples of {html.escape(words)}" src="data:image/png;base64,{data}">'
