@@ -92,7 +92,7 @@ def inversion(
     from ..data.images import read_image, to_tensor
     from ..evaluate import check_inversion_report, compare_inversions, write_inversion_report
     from ..io import registry
-    from ..recipes.looks import likeness
+    from ..losses.perceptual import default_perceptual
     from ..stylize import Stylizer
     from ..stylize.pipeline import one_thread, whole
 
@@ -104,7 +104,10 @@ def inversion(
     model = registry.load(base)
     model.generator.to(where)
     resolution = model.generator.anatomy.resolution
-    looks = likeness(model, options.perceptual(features, lpips))
+    looks = options.perceptual(features, lpips)
+    if looks is None:
+        looks = default_perceptual(model.require_discriminator("to measure likeness with"))
+    looks.to(where)
     ways = _ways(model, looks, method or [], encoder or [], steps, seed)
     persons = options.persons(model, identity, where)
     finder = Stylizer(model, {}, device=where)

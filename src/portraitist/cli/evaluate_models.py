@@ -257,12 +257,11 @@ def _perceptual(base: Model, file: Path | None, lpips: Path | None, device: str,
 def _faces(photos: Path, resolution: int, limit: int | None) -> Tensor:
     """Read the photos, as many as a table needs at least."""
     from ..evaluate.quality import K_DENSITY
-    from ..recipes.results import all_of
 
     found = options.pictures(photos, resolution)
     if len(found) <= K_DENSITY:
         raise BadData(f"{len(found)} photos are too few to measure redrawn ones.", f"Bring at least {K_DENSITY + 1}.")
-    return all_of(found.subset(range(len(found))[:limit]))
+    return found.subset(range(len(found))[:limit]).all()
 
 
 def _of_samples(name: str, base: Model, model: Model, examiner: Examiner, samples: int, seed: int) -> Table:
@@ -271,12 +270,11 @@ def _of_samples(name: str, base: Model, model: Model, examiner: Examiner, sample
 
     from ..evaluate import path_length
     from ..evaluate.quality import Table
-    from ..recipes.judge import draw
 
     generator = model.generator
     z_dim = generator.anatomy.z_dim
     codes = torch.randn(samples, z_dim, generator=torch.Generator().manual_seed(seed)).to(generator.w_mean.device)
-    inputs = draw(base.generator, codes)
+    inputs = base.generator.sample_batches(codes)
     smooth = path_length(
         generator.styles,
         generator.synthesis,
@@ -286,7 +284,8 @@ def _of_samples(name: str, base: Model, model: Model, examiner: Examiner, sample
         seed=seed,
         device=codes.device,
     )
-    rows = [examiner.row(name, draw(generator, codes), inputs, {"path_length": smooth}), *examiner.baselines(inputs)]
+    outputs = generator.sample_batches(codes)
+    rows = [examiner.row(name, outputs, inputs, {"path_length": smooth}), *examiner.baselines(inputs)]
     note = f"{samples} random latents (seed {seed}), untruncated; inputs are what the base draws of them."
     return Table(f"{name}: samples", rows, {**examiner.settings, "samples": samples}, (note,))
 
@@ -333,8 +332,6 @@ def _of_photos(
 def _shown_samples(base: Model, model: Model, seed: int) -> dict[str, Tensor]:
     import torch
 
-    from ..recipes.judge import draw
-
     z_dim = base.generator.anatomy.z_dim
     codes = torch.randn(8, z_dim, generator=torch.Generator().manual_seed(seed)).to(base.generator.w_mean.device)
-    return {"inputs": draw(base.generator, codes), "style": draw(model.generator, codes)}
+    return {"inputs": base.generator.sample_batches(codes), "style": model.generator.sample_batches(codes)}

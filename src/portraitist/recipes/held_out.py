@@ -15,8 +15,7 @@ from typing import Any
 from ..data import ImageSet
 from ..evaluate.quality import Reference
 from ..io.model_file import Header
-from .results import all_of
-from .run import LEAST_HELD_OUT
+from ..train.spec import LEAST_HELD_OUT
 
 SPLIT = 0.2
 """Share of exemplars to score on where a style was trained on all of them."""
@@ -35,10 +34,10 @@ def reference_of(header: Header, images: ImageSet, trained: ImageSet | None = No
     if trained is not None:
         shared = _pictures(images) & _pictures(trained)
         warning = f"{len(shared)} exemplars are both scored on and trained on." if shared else ""
-        return Reference(all_of(images), all_of(trained), warning)
+        return Reference(images.all(), trained.all(), warning)
     if images.digest not in _digests(settings):
         return Reference(
-            all_of(images),
+            images.all(),
             None,
             "The file of the style does not tell whether it was trained on these exemplars: only held-out ones say "
             "something about it.",
@@ -46,7 +45,7 @@ def reference_of(header: Header, images: ImageSet, trained: ImageSet | None = No
     share = float(settings.get("held_out") or 0)
     rest, held = images.split(share or SPLIT, int(settings.get("seed", 0)), at_least=LEAST_HELD_OUT)
     warning = "" if share else "The style was trained on all of these exemplars: nothing here is held out."
-    return Reference(all_of(held), all_of(rest), warning)
+    return Reference(held.all(), rest.all(), warning)
 
 
 def _digests(settings: Mapping[str, Any]) -> set[str]:
