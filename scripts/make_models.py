@@ -30,8 +30,8 @@ from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy, channel
 from portraitist.networks.encoder import small
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose, from_scratch
-from portraitist.recipes.encoder import EncoderSettings, train_encoder
-from portraitist.recipes.run import Settings, Source, train
+from portraitist.runs.encoder import EncoderSettings, train_encoder
+from portraitist.runs.finetune import Settings, Source, train
 from portraitist.train.encoder import agilegan
 from portraitist.train.spec import Training
 

@@ -28,9 +28,7 @@ from portraitist.io.model_file import Header, Model, save_pack
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose
-from portraitist.recipes.judge import draw
-from portraitist.recipes.results import all_of
-from portraitist.recipes.run import Settings, Source, train
+from portraitist.runs.finetune import Settings, Source, train
 from portraitist.train.state import TrainState, path_of
 
 SEEDS = (0, 1, 2)
@@ -104,15 +102,15 @@ class Watch:
     def __post_init__(self) -> None:
         assert self.base.discriminator is not None
         self.features = DiscriminatorFeatures(self.base.discriminator)
-        self.rows = [pooled_features(self.features, all_of(part)) for part in self.unseen]
+        self.rows = [pooled_features(self.features, part.all()) for part in self.unseen]
         random = torch.Generator().manual_seed(77)
         self.codes = torch.randn(CODES, self.base.generator.anatomy.z_dim, generator=random)
-        self.faces = draw(self.base.generator, self.codes)
+        self.faces = self.base.generator.sample_batches(self.codes)
 
     def __call__(self, state: TrainState) -> None:
         names = getattr(state.average, "names", ("",))
         generators = [path_of(state.average, k) for k in range(len(names))]
-        pictures = [draw(g, self.codes) for g in generators]
+        pictures = [g.sample_batches(self.codes) for g in generators]
         # A single path is scored against each attribute; of several, each against its own.
         by_set = pictures if len(pictures) > 1 else pictures * len(self.rows)
         scores = [kernel_interval(pooled_features(self.features, p), r) for p, r in zip(by_set, self.rows, strict=True)]

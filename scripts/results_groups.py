@@ -44,14 +44,8 @@ from portraitist.io.translator_files import FILE, StoredTranslator, load_transla
 from portraitist.networks.features import DiscriminatorFeatures, Features
 from portraitist.networks.identity import Identity
 from portraitist.ops.memory import keep_heap
-from portraitist.recipes.results import all_of
-from portraitist.recipes.translator import (
-    PRESETS,
-    TranslatorRecipe,
-    TranslatorSettings,
-    extend_translator,
-    train_translator,
-)
+from portraitist.recipes.translator import PRESETS, TranslatorRecipe
+from portraitist.runs.translator import TranslatorSettings, extend_translator, train_translator
 from portraitist.stylize.translate import PictureTranslator
 
 PAGE = Path("docs/results/groups.md")
@@ -226,7 +220,7 @@ class Lab:
             return found
         size, device = self.options.size, self.options.device
         drawers = self.drawers(method, seed)
-        photos = {g: all_of(self.part("photos", g, seed, held_out=True, resolution=size)) for g in GROUPS}
+        photos = {g: self.part("photos", g, seed, held_out=True, resolution=size).all() for g in GROUPS}
         drawn = {g: drawers[g](photos[g], device) for g in GROUPS}
         first = Drawer(load_translator(self.trained(BASIC, seed, [COMMON])), COMMON)
         found = {look.name: self.figures(look, drawn, seed) for look in self.looks}
@@ -242,7 +236,7 @@ class Lab:
             held = self.part("drawings", group, seed, held_out=True, resolution=self.options.size)
             rows = embed(look, pictures)
             figures[group] = {
-                "distance": kernel_distance(rows, embed(look, all_of(held))),
+                "distance": kernel_distance(rows, embed(look, held.all())),
                 "accuracy": float((judge.predict(rows.numpy()) == GROUPS.index(group)).mean()),
             }
         return figures
@@ -250,8 +244,8 @@ class Lab:
     def ends(self, look: Features, seed: int) -> dict[str, dict[str, dict[str, float]]]:
         """Return the figures of the held-out photos as they are, and of the drawings that were trained on."""
         size = self.options.size
-        photos = {g: all_of(self.part("photos", g, seed, held_out=True, resolution=size)) for g in GROUPS}
-        drawings = {g: all_of(self.part("drawings", g, seed, held_out=False, resolution=size)) for g in GROUPS}
+        photos = {g: self.part("photos", g, seed, held_out=True, resolution=size).all() for g in GROUPS}
+        drawings = {g: self.part("drawings", g, seed, held_out=False, resolution=size).all() for g in GROUPS}
         return {
             PHOTOS_ROW: self.figures(look, photos, seed),
             DRAWINGS_ROW: self.figures(look, drawings, seed),
@@ -270,7 +264,7 @@ class Lab:
     def labelled(self, side: str, look: Features) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Return the features of all pictures of one side, and their groups as numbers."""
         sets = [ImageSet.open(self.pictures / side / g, self.options.size) for g in GROUPS]
-        rows = torch.cat([embed(look, all_of(images)) for images in sets]).numpy()
+        rows = torch.cat([embed(look, images.all()) for images in sets]).numpy()
         return rows, np.repeat(np.arange(len(GROUPS)), [len(images) for images in sets])
 
 

@@ -71,7 +71,6 @@ from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.identity import Identity
 from portraitist.ops.memory import keep_heap
-from portraitist.recipes.results import all_of
 from portraitist.report.inversion import plot_codes
 from portraitist.spaces import WPlus
 from portraitist.stylize import Stylizer
@@ -494,7 +493,7 @@ def style_rows(lab: Lab, found: Mapping[str, Found], options: argparse.Namespace
     scores: Scores = {}
     for style in STYLES:
         model = registry.load(style)
-        exemplars = all_of(ImageSet.open(options.data / f"style_{style}", lab.side))
+        exemplars = ImageSet.open(options.data / f"style_{style}", lab.side).all()
         pictures = {name: lab.drawn(ws, model) for name, ws in codes.items()}
         for look, network in networks.items():
             rows = pooled_features(network, exemplars)

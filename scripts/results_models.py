@@ -44,7 +44,6 @@ from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures, Features
 from portraitist.networks.identity import Identity
 from portraitist.ops.memory import keep_heap
-from portraitist.recipes.results import all_of
 from portraitist.spaces import WPlus, Z, truncate
 from portraitist.stylize import Encoding, Portrait, Portraits, Stylizer, stylize_files
 from portraitist.stylize.batch import Options
@@ -175,7 +174,7 @@ def base_section(lab: Lab, data: Path) -> list[str]:
 
 
 def open_photos(path: Path, side: int) -> Tensor:
-    return all_of(ImageSet.open(path, side))
+    return ImageSet.open(path, side).all()
 
 
 # The styles.

@@ -28,9 +28,9 @@ from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks import Generator
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.ops.memory import keep_heap
-from portraitist.recipes import judge
 from portraitist.recipes.baseline import fine_tune
 from portraitist.recipes.reproduction.cartoon_stylegan import content_at
+from portraitist.runs import early_stopping
 from portraitist.surgery import swap
 from portraitist.train.snapshot import KEY, snapshots
 
@@ -256,7 +256,7 @@ def stop_table(runs: Path) -> str:
             points = [p for p in curve(folder) if p["images"] <= LONG_IMAGES]
             told = {round(s["images"]): s for s in history(folder)}
             story = [told[p["images"]] for p in points]
-            pick = judge.best(stopped(story, patience))
+            pick = early_stopping.best(stopped(story, patience))
             values = [unseen(p) for p in points]
             low = min(range(len(values)), key=values.__getitem__)
             behind = [(v - values[low]) / (values[0] - values[low]) for v in values]
@@ -290,10 +290,10 @@ def row(name: str, behind: Sequence[float]) -> str:
     return f"| {name} | {statistics.fmean(behind):.1%} | {max(behind):.1%} | {within}/{len(behind)} |"
 
 
-def stopped(story: list[judge.Score], patience: int) -> list[judge.Score]:
+def stopped(story: list[early_stopping.Score], patience: int) -> list[early_stopping.Score]:
     """Return the part of a history that the rule would have let happen."""
     for k in range(1, len(story) + 1):
-        if judge.is_over(story[:k], patience):
+        if early_stopping.is_over(story[:k], patience):
             return story[:k]
     return story
 
@@ -315,7 +315,7 @@ def few_table(runs: Path) -> str:
         for seed in SEEDS:
             folder = runs / Task("few", "toon3d", "freeze_fc", seed, 0, exemplars=count).name
             story = history(folder)
-            images = round(story[judge.best(story)]["images"])
+            images = round(story[early_stopping.best(story)]["images"])
             point = next(p for p in curve(folder) if p["images"] == images)
             values.append(unseen(point))
             errors.append(point["content"])
@@ -327,10 +327,10 @@ def few_table(runs: Path) -> str:
     return "\n".join([*lines, "", f"The base itself: {spread(base)}.", ""])
 
 
-def history(folder: Path) -> list[judge.Score]:
+def history(folder: Path) -> list[early_stopping.Score]:
     """Return what the judge of a run said, tick by tick."""
     with safe_open(snapshots(folder / "snapshots")[-1], framework="pt") as file:
-        found: list[judge.Score] = json.loads(file.metadata()[KEY])["counters"]["history"]
+        found: list[early_stopping.Score] = json.loads(file.metadata()[KEY])["counters"]["history"]
     return found
 
 

@@ -25,10 +25,9 @@ from portraitist.files import write_bytes
 from portraitist.invert import portrait
 from portraitist.io import registry
 from portraitist.io.model_file import Model
-from portraitist.losses.perceptual import PerceptualDistance
+from portraitist.losses.perceptual import PerceptualDistance, default_perceptual
 from portraitist.networks import Generator
 from portraitist.ops import keep_heap
-from portraitist.recipes.looks import likeness
 from portraitist.spaces import WPlus, Z, truncate
 from portraitist.stylize import Appearance, Reference, Stylizer, kinship
 from portraitist.stylize.kinship import CODES, FAR
@@ -127,7 +126,7 @@ def pairs(
         people: means over people.
     """
     base = models[0]
-    looks = likeness(base)
+    looks = default_perceptual(base.discriminator)
     rows, names = [], []
     table = {}
     for source in models:

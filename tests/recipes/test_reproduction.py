@@ -18,8 +18,7 @@ from portraitist.recipes.reproduction import PAGE, SCRATCH, Bench, Trial, reprod
 from portraitist.recipes.reproduction.cartoon_stylegan import content_at
 from portraitist.recipes.reproduction.page import verdict
 from portraitist.recipes.reproduction.published import AGILEGAN_TABLE_2, UI2I_ROWS, UI2I_TABLE_1
-from portraitist.recipes.results import all_of
-from portraitist.recipes.run import Exemplars
+from portraitist.runs.finetune import Exemplars
 from portraitist.train.spec import Training
 from tests.conftest import make_model
 from tests.recipes.test_run import draw_exemplars
@@ -95,7 +94,7 @@ def test_the_unseen_exemplars_take_no_part_in_training(images: ImageSet, tmp_pat
     bench.trained(Trial("waves", SCRATCH, 0))
     told = json.loads((tmp_path / "runs" / "waves-scratch-0" / "settings.json").read_text())
     assert told["data"] == {"digest": rest.digest, "count": len(rest)} and told["base"] == ""
-    assert not torch.equal(all_of(bench.split("waves", 1)[1]), all_of(unseen))
+    assert not torch.equal(bench.split("waves", 1)[1].all(), unseen.all())
 
 
 def test_a_measurement_is_remembered_until_what_it_rests_on_changes(images: ImageSet, tmp_path: Path) -> None:
@@ -173,7 +172,7 @@ def test_cartoon_stylegan_finds_that_a_swap_leaves_freeze_sg_as_it_is(images: Im
 
 @pytest.mark.recipe
 def test_agilegan_compares_embeddings_of_photos(images: ImageSet, tmp_path: Path) -> None:
-    photos = all_of(images)[:3]
+    photos = images.all()[:3]
     bench = bench_of(images, tmp_path, photos=photos, steps=2)
     text = reproduce("agilegan", bench).read_text(encoding="utf-8")
     for name in ("optimisation, W", "optimisation, W+", "do nothing", "memoriser", "71.9", "for want of an encoder"):
@@ -198,8 +197,8 @@ def test_what_a_training_held_out_is_found_again_by_its_digest(images: ImageSet)
     settings = {"data": {"digest": images.digest, "count": COUNT}, "held_out": 0.2, "seed": 4}
     header = Header(make_model().generator.anatomy, recipe=settings)
     found = reference_of(header, images)
-    assert torch.equal(found.held_out, all_of(exemplars.held_out[0])) and found.warning == ""
-    assert found.trained is not None and torch.equal(found.trained, all_of(exemplars.train[0]))
+    assert torch.equal(found.held_out, exemplars.held_out[0].all()) and found.warning == ""
+    assert found.trained is not None and torch.equal(found.trained, exemplars.train[0].all())
 
 
 def test_exemplars_that_are_not_held_out_are_said_to_be(images: ImageSet) -> None:

@@ -92,7 +92,7 @@ def inversion(
     from ..data.images import read_image, to_tensor
     from ..evaluate import compare_inversions
     from ..io import registry
-    from ..recipes.looks import likeness
+    from ..losses.perceptual import default_perceptual
     from ..report.inversion import check_inversion_report, write_inversion_report
     from ..stylize import Stylizer
     from ..stylize.pipeline import one_thread, whole
@@ -105,7 +105,10 @@ def inversion(
     model = registry.load(base)
     model.generator.to(where)
     resolution = model.generator.anatomy.resolution
-    looks = likeness(model, options.perceptual(features, lpips))
+    looks = options.perceptual(features, lpips)
+    if looks is None:
+        looks = default_perceptual(model.require_discriminator("to measure likeness with"))
+    looks.to(where)
     ways = _ways(model, looks, method or [], encoder or [], steps, seed)
     persons = options.persons(model, identity, where)
     finder = Stylizer(model, {}, device=where)

@@ -258,12 +258,11 @@ def _perceptual(base: Model, file: Path | None, lpips: Path | None, device: str,
 def _faces(photos: Path, resolution: int, limit: int | None) -> Tensor:
     """Read the photos, as many as a table needs at least."""
     from ..evaluate.quality import K_DENSITY
-    from ..recipes.results import all_of
 
     found = options.pictures(photos, resolution)
     if len(found) <= K_DENSITY:
         raise BadData(f"{len(found)} photos are too few to measure redrawn ones.", f"Bring at least {K_DENSITY + 1}.")
-    return all_of(found.subset(range(len(found))[:limit]))
+    return found.subset(range(len(found))[:limit]).all()
 
 
 def _of_samples(name: str, base: Model, model: Model, scorer: Scorer, samples: int, seed: int) -> Table:
@@ -271,13 +270,12 @@ def _of_samples(name: str, base: Model, model: Model, scorer: Scorer, samples: i
     import torch
 
     from ..evaluate import path_length
-    from ..recipes.judge import draw
     from ..report.quality import Table
 
     generator = model.generator
     z_dim = generator.anatomy.z_dim
     codes = torch.randn(samples, z_dim, generator=torch.Generator().manual_seed(seed)).to(generator.w_mean.device)
-    inputs = draw(base.generator, codes)
+    inputs = base.generator.sample_batches(codes)
     smooth = path_length(
         generator.styles,
         generator.synthesis,
@@ -287,7 +285,8 @@ def _of_samples(name: str, base: Model, model: Model, scorer: Scorer, samples: i
         seed=seed,
         device=codes.device,
     )
-    rows = [scorer.row(name, draw(generator, codes), inputs, {"path_length": smooth}), *scorer.baselines(inputs)]
+    outputs = generator.sample_batches(codes)
+    rows = [scorer.row(name, outputs, inputs, {"path_length": smooth}), *scorer.baselines(inputs)]
     note = f"{samples} random latents (seed {seed}), untruncated; inputs are what the base draws of them."
     return Table(f"{name}: samples", rows, {**scorer.settings, "samples": samples}, (note,))
 
@@ -335,8 +334,6 @@ def _of_photos(
 def _shown_samples(base: Model, model: Model, seed: int) -> dict[str, Tensor]:
     import torch
 
-    from ..recipes.judge import draw
-
     z_dim = base.generator.anatomy.z_dim
     codes = torch.randn(8, z_dim, generator=torch.Generator().manual_seed(seed)).to(base.generator.w_mean.device)
-    return {"inputs": draw(base.generator, codes), "style": draw(model.generator, codes)}
+    return {"inputs": base.generator.sample_batches(codes), "style": model.generator.sample_batches(codes)}

@@ -63,10 +63,10 @@ def command(
     from ..io.feature_files import load_features
     from ..io.model_file import Header, check_header
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
-    from ..recipes import check, compose, from_scratch
-    from ..recipes.run import Settings, Source, train
+    from ..recipes import compose, from_scratch
+    from ..runs.finetune import Settings, Source, train
     from ..train.crew import Precision
-    from ..train.spec import Training
+    from ..train.spec import Training, check
 
     if licence and not name:
         raise UsageError("A licence needs a name for the model that carries it.", "Give --name.")

@@ -130,6 +130,10 @@ class ImageSet:
         pixels[flips] = pixels[flips].flip(-1)
         return pixels.float().div_(127.5).sub_(1)
 
+    def all(self) -> torch.Tensor:
+        """Return every image in order, ``float32 [N, 3, R, R]`` in [-1, 1]."""
+        return self.batch(torch.arange(len(self)), torch.zeros(len(self), dtype=torch.bool))
+
     def order(self, batch: int, seed: int) -> BatchOrder:
         """Return the endless order in which training sees this set."""
         return BatchOrder(len(self), batch, seed, self.mirror)

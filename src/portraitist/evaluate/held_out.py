@@ -12,9 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from ..data import ImageSet
 from ..io.model_file import Header
 from .quality import Reference
@@ -38,10 +35,10 @@ def reference_of(header: Header, images: ImageSet, trained: ImageSet | None = No
     if trained is not None:
         shared = _pictures(images) & _pictures(trained)
         warning = f"{len(shared)} exemplars are both scored on and trained on." if shared else ""
-        return Reference(_all(images), _all(trained), warning)
+        return Reference(images.all(), trained.all(), warning)
     if images.digest not in _digests(settings):
         return Reference(
-            _all(images),
+            images.all(),
             None,
             "The file of the style does not tell whether it was trained on these exemplars: only held-out ones say "
             "something about it.",
@@ -49,18 +46,13 @@ def reference_of(header: Header, images: ImageSet, trained: ImageSet | None = No
     share = float(settings.get("held_out") or 0)
     rest, held = images.split(share or SPLIT, int(settings.get("seed", 0)), at_least=LEAST_HELD_OUT)
     warning = "" if share else "The style was trained on all of these exemplars: nothing here is held out."
-    return Reference(_all(held), _all(rest), warning)
+    return Reference(held.all(), rest.all(), warning)
 
 
 def _digests(settings: Mapping[str, Any]) -> set[str]:
     """Return the digests of the sets that a training split: the whole one, or that of each of its paths."""
     paths: Mapping[str, str] = settings.get("attributes") or {}
     return set(paths.values()) or {str(settings.get("data", {}).get("digest", ""))}
-
-
-def _all(images: ImageSet) -> Tensor:
-    count = len(images)
-    return images.batch(torch.arange(count), torch.zeros(count, dtype=torch.bool))
 
 
 def _pictures(images: ImageSet) -> set[bytes]:

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from ..evaluate.models import model_distance
 from ..io.model_file import Model
-from ..losses.perceptual import PerceptualDistance
+from ..losses.perceptual import PerceptualDistance, default_perceptual
 from ..networks import Generator
-from ..recipes.looks import likeness
 from ..surgery import ancestors
 
 CODES = 16
@@ -77,9 +76,11 @@ def kinship(low: Model, high: Model, perceptual: PerceptualDistance | None = Non
     names = (low.header.name or "low", high.header.name or "high")
     related = bool(ancestors(low) & ancestors(high))
     judge = next((model for model in (low, high) if model.discriminator is not None), low)
-    if perceptual is None and judge.discriminator is None:
-        return Kinship(names, related, None, None, "")
-    looks = likeness(judge, perceptual)
+    if perceptual is None:
+        if judge.discriminator is None:
+            return Kinship(names, related, None, None, "")
+        perceptual = default_perceptual(judge.discriminator)
+    looks = perceptual.to(judge.generator.w_mean.device)
     return Kinship(names, related, *_distances(low.generator, high.generator, looks), looks.name)
 
 

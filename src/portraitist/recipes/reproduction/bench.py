@@ -31,13 +31,11 @@ from ...losses.perceptual import PerceptualDistance
 from ...networks import Generator
 from ...networks.features import DiscriminatorFeatures, Features
 from ...networks.identity import Identity
+from ...runs.finetune import Settings, Source, train
 from ...train.spec import Training
 from ...train.state import TrainState, path_of
-from .. import judge
 from ..baseline import from_scratch
 from ..registry import compose
-from ..results import all_of
-from ..run import Settings, Source, train
 
 log = logging.getLogger("portraitist")
 
@@ -102,11 +100,7 @@ class Bench:
     """Batch and intervals of regularisation of every training; the recipes' own when None."""
 
     def __post_init__(self) -> None:
-        if self.base.discriminator is None:
-            raise UsageError(
-                f"The base '{self.base.header.name}' has no discriminator to train on with.",
-                "Convert it from a checkpoint that holds one.",
-            )
+        self.base.require_discriminator("to train on with")
         if not self.sets or not self.seeds:
             raise UsageError("A reproduction needs a style and a seed at least.", "Name some.")
 
@@ -139,7 +133,7 @@ class Bench:
     @cached_property
     def faces(self) -> Tensor:
         """What the base draws of them."""
-        return judge.draw(self.base.generator, self.codes)
+        return self.base.generator.sample_batches(self.codes)
 
     def latents(self, count: int, seed: int) -> Tensor:
         """Draw latents on the device."""
@@ -153,7 +147,7 @@ class Bench:
     def reference(self, style: str, seed: int) -> Reference:
         """Return the exemplars that a style of a seed is scored on."""
         rest, unseen = self.split(style, seed)
-        return Reference(all_of(unseen).to(self.device), all_of(rest).to(self.device))
+        return Reference(unseen.all().to(self.device), rest.all().to(self.device))
 
     def examined(
         self,
@@ -295,13 +289,13 @@ class _Watch:
 
     def __init__(self, bench: Bench, trial: Trial, unseen: ImageSet) -> None:
         self.bench, self.trial, self.folder = bench, trial, bench.folder(trial)
-        self.rows = embed(bench.own, all_of(unseen).to(bench.device))
+        self.rows = embed(bench.own, unseen.all().to(bench.device))
         self.codes = bench.latents(CODES, 77)
-        self.faces = judge.draw(bench.base.generator, self.codes)
+        self.faces = bench.base.generator.sample_batches(self.codes)
 
     def __call__(self, state: TrainState) -> None:
         generator = path_of(state.average, 0)
-        pictures = judge.draw(generator, self.codes)
+        pictures = generator.sample_batches(self.codes)
         score = kernel_interval(embed(self.bench.own, pictures), self.rows)
         line = {
             "images": state.images,

@@ -11,7 +11,6 @@ import torch
 from ...evaluate import embed, kernel_distance, structure_distance
 from ...evaluate.quality import as_files, baselines
 from ...surgery import swap
-from .. import judge
 from .bench import CODES, Bench, Trial
 from .page import BLANK, cell, listed, prose, table, verdict
 from .published import CARTOON
@@ -96,7 +95,7 @@ def _swapped(bench: Bench, trial: Trial) -> float:
 
 def _baselines(bench: Bench, style: str, seed: int) -> dict[str, dict[str, float]]:
     """Return content error and distance of doing nothing, of a tint and of copies."""
-    inputs = as_files(judge.draw(bench.base.generator, bench.latents(CODES, 77)))
+    inputs = as_files(bench.base.generator.sample_batches(bench.latents(CODES, 77)))
     reference = bench.reference(style, seed)
     rows = embed(bench.own, reference.held_out)
     return {

@@ -16,7 +16,6 @@ from ...evaluate.quality import MEAN_COLOUR, MEMORISER, as_files, baselines
 from ...losses.perceptual import PerceptualDistance
 from ...networks import Generator
 from ...surgery import FeatureSwap, swap
-from .. import judge
 from .bench import SCRATCH, Bench, Trial
 from .page import BLANK, cell, listed, prose, table, verdict
 from .published import UI2I, UI2I_ROWS, UI2I_TABLE_1, UI2I_TABLE_2, UI2I_TRANSITIVITY
@@ -89,7 +88,7 @@ def sets_of(bench: Bench, style: str, seed: int) -> dict[str, Measured]:
 def sheet(bench: Bench, count: int = 8) -> Any:
     """Return the paper's Fig. 8 of the first seed."""
     codes = bench.latents(count, 5)
-    rows = [judge.draw(bench.base.generator, codes)]
+    rows = [bench.base.generator.sample_batches(codes)]
     for style in bench.sets:
         generator = bench.trained(Trial(style, "freeze_fc", bench.seeds[0]))
         after = swap(bench.base.generator, generator, upto=_middle(bench), by="features")

@@ -19,12 +19,12 @@ from ..evaluate import CopyReport, copy_test, pooled_features
 from ..io.model_file import Header, Model
 from ..networks import Generator
 from ..report.card import Card, Moment, Neighbours, write_card
+from ..train.folder import SAMPLES
 from ..train.log import STATS
 from ..train.spec import Training
 from ..train.state import TrainState
-from . import judge
+from . import early_stopping
 
-SAMPLES = "samples"
 SHEET = "style.png"
 COPIES = 500
 SHOWN = 8
@@ -38,7 +38,7 @@ class Findings:
     pictures: Tensor
     """Of :data:`SHOWN` codes and all paths, [N, 3, R, R]."""
     score: Mapping[str, float]
-    """What the judge said of the tick that was kept; empty without a judge."""
+    """What the judge said of the tick that was kept; empty without a early_stopping."""
     copies: CopyReport | None
     """Of the first path's samples; None without held-out exemplars."""
     nearest: Tensor
@@ -53,23 +53,23 @@ class Findings:
         generators: Sequence[Generator],
         train: Sequence[ImageSet],
         held_out: Sequence[ImageSet],
-        umpire: judge.Judge | None,
+        umpire: early_stopping.Judge | None,
     ) -> Findings:
         """Look at what each path draws, and for copies of the exemplars it was trained on."""
         random = torch.Generator().manual_seed(1)
         codes = torch.randn(COPIES // len(generators), base.generator.anatomy.z_dim, generator=random)
-        drawn = [judge.draw(g, codes) for g in generators]
+        drawn = [g.sample_batches(codes) for g in generators]
         shown = torch.cat([d[:SHOWN] for d in drawn])
         if umpire is None:
             return cls(generators, shown, {}, None, shown[:0], "")
-        exemplars = torch.cat([all_of(part) for part in train])
+        exemplars = torch.cat([part.all() for part in train])
         look = umpire.features
         device = umpire.codes.device
         rows, mirrored = (pooled_features(look, x.to(device)) for x in (exemplars, exemplars.flip(3)))
-        kept_out = torch.cat([all_of(part) for part in held_out]).to(device)
+        kept_out = torch.cat([part.all() for part in held_out]).to(device)
         outputs = pooled_features(look, torch.cat(drawn).to(device))
         copies = copy_test(outputs, rows, pooled_features(look, kept_out), mirrored)
-        score = state.history[judge.best(state.history)]
+        score = state.history[early_stopping.best(state.history)]
         per = len(codes)
         first = torch.cat([copies.nearest[k * per : k * per + SHOWN] for k in range(len(generators))])
         return cls(generators, shown, score, copies, exemplars[first], f"{look.name} {look.digest[:12]}")
@@ -98,7 +98,7 @@ def report(
         moments=_moments(out / SAMPLES, found.pictures.shape[-1]),
         stats=[*state.history[:1], *stats],
         chosen=int(found.score["images"]) if found.score else None,
-        why=judge.reason(state.history, training.patience) if state.history else "",
+        why=early_stopping.reason(state.history, training.patience) if state.history else "",
         neighbours=_neighbours(found),
         cost=_cost(stats, state, settings),
         settings=_changed(training),
@@ -107,12 +107,6 @@ def report(
         credit=header.credit,
     )
     write_card(out, card)
-
-
-def all_of(images: ImageSet) -> Tensor:
-    """Return every image of a set, [N, 3, R, R] in [-1, 1]."""
-    count = len(images)
-    return images.batch(torch.arange(count), torch.zeros(count, dtype=torch.bool))
 
 
 def _neighbours(found: Findings) -> Neighbours | None:
@@ -136,7 +130,7 @@ def _warnings(found: Findings, state: TrainState) -> tuple[str, ...]:
     warnings = []
     if found.copies is not None and found.copies.alarm:
         warnings.append(f"Copies of exemplars: {_sentence(found.copies)}")
-    if state.history and judge.best(state.history) == 0:
+    if state.history and early_stopping.best(state.history) == 0:
         warnings.append("No tick came nearer to the held-out exemplars than the base itself: nothing was learned.")
     return tuple(warnings)
 

@@ -14,7 +14,7 @@ from portraitist.errors import BadModel, UsageError
 from portraitist.io.encoder_files import EncoderHeader, load_encoder
 from portraitist.io.model_file import Model, generator_digest
 from portraitist.networks.encoder import EncoderAnatomy
-from portraitist.recipes.encoder import EncoderSettings, train_encoder
+from portraitist.runs.encoder import EncoderSettings, train_encoder
 from portraitist.train.encoder import EncoderTraining
 from portraitist.train.signals import Interrupted
 from tests.conftest import make_model
@@ -109,7 +109,7 @@ def test_a_signal_leaves_a_snapshot(
     import os
     import signal
 
-    from portraitist.recipes import encoder
+    from portraitist.runs import encoder
 
     before = encoder.measured
 

@@ -14,13 +14,8 @@ from portraitist.data import read_image, write_image
 from portraitist.data.groups import Groups
 from portraitist.errors import UsageError
 from portraitist.io.translator_files import load_translator, without_trainers
-from portraitist.recipes.translator import (
-    PRESETS,
-    TranslatorSettings,
-    extend_translator,
-    paper,
-    train_translator,
-)
+from portraitist.recipes.translator import PRESETS, paper
+from portraitist.runs.translator import TranslatorSettings, extend_translator, train_translator
 from portraitist.train.signals import Interrupted
 
 pytestmark = pytest.mark.recipe
@@ -117,7 +112,7 @@ def test_a_signal_leaves_a_snapshot(root: Path, tmp_path: Path, monkeypatch: pyt
     import os
     import signal
 
-    from portraitist.recipes import translator
+    from portraitist.runs import translator
 
     before = translator.pictures_of
 

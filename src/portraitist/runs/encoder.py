@@ -16,21 +16,18 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..data import ImageSet
+from ..data import ImageBatches, ImageSet
 from ..errors import UsageError
 from ..io.encoder_files import EncoderHeader, StoredEncoder, check_encoder_header, save_encoder
-from ..io.model_file import Model, generator_digest
-from ..losses.perceptual import PerceptualDistance
+from ..io.model_file import Model, generator_digest, lineage
+from ..losses.perceptual import PerceptualDistance, default_perceptual
 from ..networks.encoder import Encoder, EncoderAnatomy, new_encoder
 from ..networks.identity import DiscriminatorIdentity, Identity
 from ..train.encoder import EncoderLoss, EncoderState, EncoderTraining, fit_encoder
-from ..train.folder import locked, settle
+from ..train.folder import SAMPLES, SNAPSHOTS, locked, passed, settle
 from ..train.log import RunLog
 from ..train.signals import Interrupted, polite_stop
 from ..train.snapshot import resume, sweep, write_snapshot
-from .looks import likeness
-from .results import SAMPLES, all_of
-from .run import SNAPSHOTS, ImageBatches, lineage, passed
 
 log = logging.getLogger("portraitist")
 
@@ -103,12 +100,13 @@ def train_encoder(
             f"Open the photos at {base.generator.anatomy.resolution}.",
         )
     base = dataclasses.replace(base, generator=copy.deepcopy(base.generator).to(told.device))
-    loss = EncoderLoss(base.generator, training, likeness(base, told.looks), _persons(base, training, told))
+    looks = told.looks or default_perceptual(base.require_discriminator("to measure likeness with"))
+    loss = EncoderLoss(base.generator, training, looks.to(told.device), _persons(base, training, told))
     settings = _settings(photos, base, anatomy, training, loss, told)
     rest, held = photos, None
     if training.held_out:
         rest, held_set = photos.split(training.held_out, training.seed, at_least=LEAST_HELD_OUT)
-        held = all_of(held_set)[:MOST_HELD_OUT].to(told.device)
+        held = held_set.all()[:MOST_HELD_OUT].to(told.device)
     with polite_stop() as asked, locked(out):
         settle(out, settings, may_change=MAY_CHANGE)
         for folder in (out, out / SAMPLES):

@@ -30,7 +30,6 @@ from ..train.state import TrainState, path_of
 
 CODES = 128
 GAIN = 0.01
-BATCH = 32
 
 Score = dict[str, float]
 
@@ -51,7 +50,7 @@ class Judge:
         random = torch.Generator().manual_seed(seed)
         self.codes = torch.randn(CODES, base.anatomy.z_dim, generator=random).to(base.w_mean.device)
         self.held_out = [pooled_features(features, images) for images in held_out]
-        self.base = draw(base, self.codes).cpu()
+        self.base = base.sample_batches(self.codes).cpu()
 
     def score(self, generators: Sequence[Generator]) -> Score:
         """Return ``held_out``, ``held_out_spread`` and ``likeness``, each the mean over paths."""
@@ -61,7 +60,7 @@ class Judge:
         return mean | {"held_out_spread": sum(s["held_out_spread"] ** 2 for s in scores) ** 0.5 / len(scores)}
 
     def _score(self, generator: Generator, held_out: Tensor) -> Score:
-        pictures = draw(generator, self.codes)
+        pictures = generator.sample_batches(self.codes)
         distance: Interval = kernel_interval(pooled_features(self.features, pictures), held_out)
         alike = float(layout_similarity(pictures.cpu(), self.base).mean())
         return {"held_out": distance.value, "held_out_spread": distance.spread, "likeness": alike}
@@ -119,9 +118,3 @@ def kept(state: TrainState) -> Sequence[Generator]:
         average.load_state_dict(state.best)
     names = getattr(average, "names", ("",))
     return [path_of(average, k) for k in range(len(names))]
-
-
-@torch.no_grad()
-def draw(generator: Generator, codes: Tensor) -> Tensor:
-    """Draw latents [N, z_dim] with the stored noise: [N, 3, R, R]."""
-    return torch.cat([generator(part) for part in torch.split(codes, BATCH)])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,36 +15,43 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..data import BatchOrder, ImageSet
+from ..data import ImageBatches, ImageSet
 from ..errors import BadData, PortraitistError, UsageError
 from ..evaluate.held_out import LEAST_HELD_OUT
 from ..io import registry
-from ..io.model_file import Header, Model, check_header, generator_digest, read_header, save_model, save_pack
+from ..io.model_file import (
+    Header,
+    Model,
+    check_header,
+    generator_digest,
+    lineage,
+    read_header,
+    save_model,
+    save_pack,
+)
 from ..losses.perceptual import PerceptualDistance
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..networks.features import DeepestTaps, DiscriminatorFeatures, Features
 from ..spaces import statistics
 from ..surgery import blend, hard
 from ..train.crew import RANK_TIMEOUT, Crew, Precision, check_alike, joined
-from ..train.folder import locked, settle
+from ..train.folder import SAMPLES, SNAPSHOTS, locked, passed, settle
 from ..train.likeness import likeness_terms
 from ..train.log import RunLog
 from ..train.loop import fit
 from ..train.signals import Interrupted, polite_stop
 from ..train.snapshot import resume, sweep, write_snapshot
-from ..train.spec import Training
+from ..train.spec import Training, check
 from ..train.state import TrainState, path_of
 from ..train.terms import Term, standard_terms
-from . import judge, results
-from .registry import check
+from . import early_stopping, findings
 
 log = logging.getLogger("portraitist")
 
 # A run may be told to go on for longer, and to write more or less often; nothing else may change.
 MAY_CHANGE = frozenset({"images", "tick", "snapshot", "patience", "recipe", "version"})
 FEWEST_EXEMPLARS = 20
-SAMPLES = 36
-SNAPSHOTS = "snapshots"
+SHOWN = 36
 
 
 @dataclass(frozen=True)
@@ -57,11 +63,8 @@ class Source:
     discriminator: DiscriminatorAnatomy | None = None
 
     def __post_init__(self) -> None:
-        if self.base is not None and self.base.discriminator is None:
-            raise UsageError(
-                f"The base '{self.base.header.name}' has no discriminator to train on with.",
-                "Convert it from a checkpoint that holds one.",
-            )
+        if self.base is not None:
+            self.base.require_discriminator("to train on with")
 
     @property
     def resolution(self) -> int:
@@ -112,22 +115,6 @@ class Exemplars:
                 )
         splits = [part.split(training.held_out, training.seed, at_least=LEAST_HELD_OUT) for part in sets]
         return cls(tuple(rest for rest, _ in splits), tuple(held for _, held in splits))
-
-
-@dataclass(frozen=True)
-class ImageBatches:
-    """Image sets in the endless order of a seed; a batch holds as many of each."""
-
-    sets: Sequence[ImageSet]
-    batch: int
-    seed: int
-    mirror: bool
-
-    def at(self, images: int) -> Tensor:
-        """Return the batch [N, 3, R, R] in [-1, 1] that follows ``images`` images."""
-        n, each = len(self.sets), self.batch // len(self.sets)
-        orders = [BatchOrder(len(s), each, self.seed, mirror=self.mirror) for s in self.sets]
-        return torch.cat([s.batch(*o.at(images // n)) for s, o in zip(self.sets, orders, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -197,10 +184,10 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, told:
                 if clerk is not None:
                     clerk.step(state, report)
                 asked.number = crew.largest(asked.number or 0) or None
-                over = crew.same(judge.is_over(state.history, training.patience))
+                over = crew.same(early_stopping.is_over(state.history, training.patience))
                 return over or asked.number is not None
 
-            if not crew.same(judge.is_over(state.history, training.patience)):
+            if not crew.same(early_stopping.is_over(state.history, training.patience)):
                 terms = terms_of(source, training, told, crew.device)
                 batches = ImageBatches(exemplars.train, training.batch, training.seed, training.mirror)
                 fit(state, batches, training, terms, on_step, crew)
@@ -227,12 +214,12 @@ class _Clerk:
     def __init__(
         self, out: Path, source: Source, exemplars: Exemplars, training: Training, told: Settings, device: str
     ) -> None:
-        for folder in (out, out / results.SAMPLES):
+        for folder in (out, out / SAMPLES):
             sweep(folder)
         self.out, self.training, self.told = out, training, told
         self.umpire = _judge(source, exemplars, training, device)
         self.watch = told.watch or (lambda state: None)
-        count = max(SAMPLES // max(len(training.paths), 1), 1)
+        count = max(SHOWN // max(len(training.paths), 1), 1)
         random = torch.Generator().manual_seed(training.seed)
         self.codes = torch.randn(count, source.anatomies[0].z_dim, generator=random).to(device)
         self.run: RunLog
@@ -262,7 +249,7 @@ class _Clerk:
     def _samples(self, state: TrainState) -> None:
         """Draw the fixed codes; each path draws the same ones."""
         paths = range(max(len(self.training.paths), 1))
-        self.run.samples(state.images, torch.cat([judge.draw(path_of(state.average, k), self.codes) for k in paths]))
+        self.run.samples(state.images, torch.cat([path_of(state.average, k).sample_batches(self.codes) for k in paths]))
 
 
 @contextmanager
@@ -314,13 +301,13 @@ def _looks(base: Model, training: Training, told: Settings, device: str) -> Perc
     return PerceptualDistance(DeepestTaps(features, training.similarity_taps))
 
 
-def _judge(source: Source, exemplars: Exemplars, training: Training, device: str) -> judge.Judge | None:
+def _judge(source: Source, exemplars: Exemplars, training: Training, device: str) -> early_stopping.Judge | None:
     if source.base is None or not exemplars.held_out:
         return None
     assert source.base.discriminator is not None
     features = DiscriminatorFeatures(source.base.discriminator).to(device)
-    held = [results.all_of(part).to(device) for part in exemplars.held_out]
-    return judge.Judge(_source(source.base, device), held, features, seed=training.seed)
+    held = [part.all().to(device) for part in exemplars.held_out]
+    return early_stopping.Judge(_source(source.base, device), held, features, seed=training.seed)
 
 
 def _write(
@@ -329,21 +316,21 @@ def _write(
     source: Source,
     training: Training,
     exemplars: Exemplars,
-    umpire: judge.Judge | None,
+    umpire: early_stopping.Judge | None,
     settings: dict[str, Any],
     told: Settings,
 ) -> Path:
-    generators = [_finished(g, source, training) for g in judge.kept(state)]
+    generators = [_finished(g, source, training) for g in early_stopping.kept(state)]
     before = [] if source.base is None else source.base.header.lineage
     header = replace(
         told.about or Header(source.anatomies[0]),
         recipe=settings,
         lineage=[*before, lineage(state.images, settings)],
     )
-    findings = None
+    found = None
     if source.base is not None:
-        findings = results.Findings.of(state, source.base, generators, exemplars.train, exemplars.held_out, umpire)
-        header = replace(header, metrics=findings.metrics)
+        found = findings.Findings.of(state, source.base, generators, exemplars.train, exemplars.held_out, umpire)
+        header = replace(header, metrics=found.metrics)
     discriminators = [copy.deepcopy(state.players(k)[1]).cpu().eval() for k in range(len(generators))]
     models = [
         Model(g, d, replace(header, generator=g.anatomy, discriminator=d.anatomy))
@@ -360,8 +347,8 @@ def _write(
             registry.known_base(read_header(pack))
         except PortraitistError:  # its base has no name to be found by
             save_model(out / "base.safetensors", source.base, overwrite=True)
-        assert findings is not None
-        results.report(out, findings, state, training, settings, header)
+        assert found is not None
+        findings.report(out, found, state, training, settings, header)
     return path
 
 
@@ -372,19 +359,6 @@ def _finished(generator: Generator, source: Source, training: Training) -> Gener
     if training.blend_upto and source.base is not None:
         return blend(found, source.base.generator, hard(found.anatomy, training.blend_upto)).eval()
     return found
-
-
-def lineage(images: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the header of a file keeps of a training that has seen ``images`` images."""
-    return {
-        "base": settings["base"],
-        "data": settings["data"],
-        "images_seen": images,
-        "version": __version__,
-        "torch": torch.__version__,
-        "device": settings["device"],
-        "machine": platform.machine(),
-    }
 
 
 def _settings(images: ImageSet, source: Source, training: Training, told: Settings) -> dict[str, Any]:
@@ -403,8 +377,3 @@ def _settings(images: ImageSet, source: Source, training: Training, told: Settin
         "precision": told.precision,
         "version": __version__,
     }
-
-
-def passed(images: int, batch: int, interval: int) -> bool:
-    """Tell whether the step that just ended, at ``images`` images, crossed a multiple of ``interval``."""
-    return images // interval > (images - batch) // interval

@@ -21,7 +21,7 @@ from portraitist.io import registry
 from portraitist.io.model_file import Header, Model, generator_digest, load_model, read_header, save_model
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
 from portraitist.recipes import compose
-from portraitist.recipes.run import Exemplars, ImageBatches, Settings, Source, train
+from portraitist.runs.finetune import Exemplars, ImageBatches, Settings, Source, train
 from portraitist.train.spec import Rests, Training
 from tests.conftest import make_model
 

@@ -20,9 +20,9 @@ from portraitist.evaluate import kernel_distance, pooled_features
 from portraitist.io.model_file import Model, generator_digest, load_model
 from portraitist.networks import Generator
 from portraitist.networks.features import DiscriminatorFeatures
-from portraitist.recipes import judge
-from portraitist.recipes.judge import GAIN, Judge, best, is_over, kept, reason
-from portraitist.recipes.run import Settings, Source, train
+from portraitist.runs import early_stopping
+from portraitist.runs.early_stopping import GAIN, Judge, best, is_over, kept, reason
+from portraitist.runs.finetune import Settings, Source, train
 from portraitist.train.snapshot import KEY, snapshots
 from portraitist.train.spec import Training
 from tests.recipes.tiny_runs import TinyRun, Waves, tiny, tiny_base
@@ -111,7 +111,7 @@ def test_the_base_is_as_like_itself_as_can_be(base: Model) -> None:
     umpire = judge_of(base)
     score = umpire.score([base.generator])
     assert score["likeness"] == pytest.approx(1, abs=1e-5) and score["held_out_spread"] > 0
-    drawn = judge.draw(base.generator, umpire.codes)
+    drawn = base.generator.sample_batches(umpire.codes)
     expected = kernel_distance(
         pooled_features(umpire.features, drawn), pooled_features(umpire.features, Waves(6).at(50))
     )
@@ -153,7 +153,7 @@ class Scripted(Judge):
     def __init__(self, base: Generator, distances: tuple[float, ...], paths: int) -> None:
         self.distances, self.held_out = iter(distances), [torch.zeros(1)] * paths
 
-    def score(self, generators: object) -> judge.Score:
+    def score(self, generators: object) -> early_stopping.Score:
         return {"held_out": next(self.distances), "held_out_spread": 0.01, "likeness": 1.0}
 
 
@@ -197,7 +197,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     return ImageSet.open(folder, 16)
 
 
-def history_of(run: Path) -> list[judge.Score]:
+def history_of(run: Path) -> list[early_stopping.Score]:
     with safe_open(snapshots(run / "snapshots")[-1], framework="pt") as file:
         return list(json.loads(file.metadata()[KEY])["counters"]["history"])
 
