@@ -218,6 +218,13 @@ def generator_digest(model: Model) -> str:
     return tensors_digest({f"G.{k}": v for k, v in model.generator.state_dict().items()})
 
 
+def ancestors(model: Model) -> frozenset[str]:
+    """Return the digests of a model's generator and of all that it was fine-tuned from, as far as its file knows."""
+    header = model.header
+    found = {generator_digest(model), header.base_digest, *(str(step.get("base", "")) for step in header.lineage)}
+    return frozenset(found - {""})
+
+
 def load_model(
     path: Path | str,
     *,

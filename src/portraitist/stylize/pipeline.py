@@ -37,10 +37,9 @@ from ..losses.perceptual import PerceptualDistance, default_perceptual
 from ..networks import Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
 from ..spaces import WPlus, mix
-from ..surgery import By, FeatureSwap, swap
+from ..surgery import By, FeatureSwap, compatibility, swap
 from .appearance import Appearance, Reference, random_codes
 from .inversion import Encoding, encoder_inverter, no_encoder, projector
-from .kinship import kinship
 from .mixture import Mixture, Part, mixed, no_style
 
 log = logging.getLogger("portraitist")
@@ -523,7 +522,7 @@ class Stylizer:
     def _warn(self, name: str, plain: Generator) -> None:
         """Warn of a swap with a style that has moved far from the base."""
         style = Model(plain, None, Header(plain.anatomy, name=name, base_digest=self._digest))
-        if warning := kinship(self.base, style, self._perceptual).warning:
+        if warning := compatibility(self.base, style, self._perceptual).warning:
             log.warning(warning)
 
     def _read(self, name: str, part: Part, attribute: str | None) -> Model:

@@ -4,21 +4,19 @@ Layers swapped between unrelated models give ruins (Huang et al. 2020, arXiv:201
 the same features mean other things in them. Two facts tell: what the files say the models were fine-tuned from, and
 their distance (Eq. 1) on a few codes, in units of the distance between pictures of different codes.
 
-    found = kinship(registry.load("faces"), registry.load("toon3d"))
-    found.warning                       # "" where nothing speaks against it
+    found = compatibility(registry.load("faces"), registry.load("toon3d"))
+    print(found.relative_distance, found.warning)       # no warning where nothing speaks against it
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
+import torch
 
-from ..evaluate.models import model_distance
-from ..io.model_file import Model
+from ..io.model_file import Model, ancestors
 from ..losses.perceptual import PerceptualDistance, default_perceptual
 from ..networks import Generator
-from ..surgery import ancestors
 
 CODES = 16
 FAR = 0.85
@@ -27,7 +25,7 @@ FAR = 0.85
 
 
 @dataclass(frozen=True)
-class Kinship:
+class ModelCompatibility:
     """How near two models are."""
 
     names: tuple[str, str]
@@ -35,28 +33,28 @@ class Kinship:
     """Whether their files name a common base."""
     distance: float | None
     """Mean perceptual distance of their pictures of the same codes; None where nothing can measure it."""
-    apart: float | None
+    baseline_distance: float | None
     """The same of different codes: what unrelated models come to."""
     measure: str
     """What the distance is measured with."""
 
     @property
-    def share(self) -> float | None:
+    def relative_distance(self) -> float | None:
         """The distance in units of that of different codes: 0 for equal models, about 1 for unrelated ones."""
-        return self.distance / self.apart if self.distance is not None and self.apart else None
+        return self.distance / self.baseline_distance if self.distance is not None and self.baseline_distance else None
 
     @property
     def warning(self) -> str:
         """What speaks against joining their layers; empty where nothing does."""
-        far = self.share is not None and self.share > FAR
+        far = self.relative_distance is not None and self.relative_distance > FAR
         if self.related and not far:
             return ""
         reason = "lie far apart" if self.related else "have no common base that their files name"
-        if self.share is None:
+        if (relative := self.relative_distance) is None:
             found = "How far apart they lie cannot be measured without a discriminator."
         else:
             found = (
-                f"Their distance over {CODES} codes is {self.distance:.3g} ({self.measure}), {self.share:.2f} of that "
+                f"Their distance over {CODES} codes is {self.distance:.3g} ({self.measure}), {relative:.2f} of that "
                 f"between different persons; from {FAR} on models count as unrelated."
             )
         return (
@@ -65,7 +63,7 @@ class Kinship:
         )
 
 
-def kinship(low: Model, high: Model, perceptual: PerceptualDistance | None = None) -> Kinship:
+def compatibility(low: Model, high: Model, perceptual: PerceptualDistance | None = None) -> ModelCompatibility:
     """Compare two models of equal sizes, on the device where they are.
 
     Args:
@@ -75,26 +73,19 @@ def kinship(low: Model, high: Model, perceptual: PerceptualDistance | None = Non
     """
     names = (low.header.name or "low", high.header.name or "high")
     related = bool(ancestors(low) & ancestors(high))
-    judge = next((model for model in (low, high) if model.discriminator is not None), low)
+    looking = next((model for model in (low, high) if model.discriminator is not None), low)
     if perceptual is None:
-        if judge.discriminator is None:
-            return Kinship(names, related, None, None, "")
-        perceptual = default_perceptual(judge.discriminator)
-    looks = perceptual.to(judge.generator.w_mean.device)
-    return Kinship(names, related, *_distances(low.generator, high.generator, looks), looks.name)
+        if looking.discriminator is None:
+            return ModelCompatibility(names, related, None, None, "")
+        perceptual = default_perceptual(looking.discriminator)
+    perceptual = perceptual.to(looking.generator.w_mean.device)
+    return ModelCompatibility(names, related, *_distances(low.generator, high.generator, perceptual), perceptual.name)
 
 
+@torch.no_grad()
 def _distances(low: Generator, high: Generator, perceptual: PerceptualDistance) -> tuple[float, float]:
-    """Return the model distance on a few codes, and that of pictures of different codes."""
-
-    def of_another(z: Tensor) -> Tensor:
-        images: Tensor = high(z.roll(1, 0))
-        return images
-
-    both = [
-        model_distance(
-            low, other, perceptual, z_dim=low.anatomy.z_dim, count=CODES, batch=CODES, device=low.w_mean.device
-        ).value
-        for other in (high, of_another)
-    ]
-    return both[0], both[1]
+    """Return the model distance (Eq. 1) on a few codes, and that of pictures of different codes."""
+    z = torch.randn(CODES, low.anatomy.z_dim, generator=torch.Generator().manual_seed(0)).to(low.w_mean.device)
+    target = perceptual.prepare(low(z))
+    same, others = (perceptual.distance(high(codes), target).cpu().double() for codes in (z, z.roll(1, 0)))
+    return float(same.mean()), float(others.mean())
