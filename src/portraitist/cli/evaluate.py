@@ -34,9 +34,9 @@ for command in (
     evaluate_models.distance,
     evaluate_models.quality,
     evaluate_models.report,
-    evaluate_reproduce.reproduce,
 ):
     app.command()(command)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(evaluate_reproduce.reproduce)
 
 
 @app.command()

@@ -1,10 +1,10 @@
-"""Write docs/results/groups.md: the few-shot paper's comparisons as numbers, on the shared photos and drawings.
+r"""Groups from few drawings: the few-shot paper's comparisons as numbers, on the shared photos and drawings.
 
-python scripts/results_groups.py --data ../shared/data --runs runs/groups --features squeezenet.npz \\
-    --preset ugatit --size 64 --images 4500 --few 600 --rate 5e-4 --group-weight 1
+    python -m studies groups --data ../shared/data --runs runs/groups --features squeezenet.npz \
+        --preset ugatit --size 64 --images 4500 --few 600 --rate 5e-4 --group-weight 1
 
 Seven ways to draw three groups of people, each trained from each seed. Every training is a run folder below --runs that
-goes on where it was when the script is started again, and what was measured of it is kept beside it; so the script can
+goes on where it was when the command is called again, and what was measured of it is kept beside it; so the work can
 be stopped at any time, and --page writes the page from what is there. --device cuda takes a GPU.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import statistics
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pages import prose
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -33,6 +31,7 @@ from portraitist.data import BatchOrder, ImageSet
 from portraitist.data.groups import Groups
 from portraitist.data.images import Pixels, read_image, resize, to_array, write_image
 from portraitist.data.sheet import tile
+from portraitist.errors import UsageError
 from portraitist.evaluate.features import embed
 from portraitist.evaluate.kernel import kernel_distance
 from portraitist.faces.background import over, person_cover
@@ -43,13 +42,11 @@ from portraitist.io.identity_files import load_identity
 from portraitist.io.translator_files import FILE, StoredTranslator, load_translator
 from portraitist.networks.features import DiscriminatorFeatures, Features
 from portraitist.networks.identity import Identity
-from portraitist.ops.memory import keep_heap
 from portraitist.recipes.translator import PRESETS, TranslatorRecipe
+from portraitist.report.markdown import BLANK, fill, mean_std, prose, table
 from portraitist.runs.translator import TranslatorSettings, extend_translator, train_translator
 from portraitist.stylize.translate import PictureTranslator
 
-PAGE = Path("docs/results/groups.md")
-SHEET, ATTENTION = PAGE.with_suffix(".png"), PAGE.with_name("groups_attention.png")
 STYLE = "toon3d"
 COMMON, FEW = "women", ("men", "kids")
 GROUPS = (COMMON, *FEW)
@@ -72,8 +69,8 @@ METHODS = (BASIC, MIXED, NAIVE, APART, OURS, OPEN, MORE)
 PHOTOS_ROW, DRAWINGS_ROW = "photos as they are", "drawings trained on"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m studies groups", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--runs", type=Path, default=Path("runs/groups"))
     parser.add_argument("--size", type=int, default=64, help="side of the pictures")
@@ -89,17 +86,14 @@ def main() -> None:
     parser.add_argument("--features", type=Path, help="weights of a feature network to measure with as well")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--page", action="store_true", help="train nothing; write the page from what is there")
-    options = parser.parse_args()
-    keep_heap()
-    if options.device == "cpu":
-        torch.set_num_threads(1)
-    pictures = prepared(options.data, options.runs / "pictures")
-    lab = Lab(options, pictures)
-    for seed in range(options.seeds):
-        for method in METHODS:
-            if not options.page:
-                lab.measured(method, seed)
-    write_page(lab, options)
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheets")
+    options = parser.parse_args(arguments)
+    study = GroupStudy(options, prepared(options.data, options.runs / "pictures"))
+    if not options.page:
+        for seed in range(options.seeds):
+            for method in METHODS:
+                study.measured(method, seed)
+    write_page(study, options.out)
 
 
 @dataclass(frozen=True)
@@ -112,29 +106,27 @@ class Drawer:
     @torch.no_grad()
     def __call__(self, photos: Tensor, device: str) -> Tensor:
         network = self.stored.system.to_drawing.to(device).eval()
-        return torch.cat([network(part.to(device), self.group).image.cpu() for part in photos.split(BATCH)])
+        return torch.cat([network(part.to(device), self.group).image.cpu() for part in torch.split(photos, BATCH)])
 
 
-class Lab:
+class GroupStudy:
     """Pictures, trainings and measures; all that takes long is kept in the folder of runs."""
 
     def __init__(self, options: argparse.Namespace, pictures: Path) -> None:
         self.options, self.pictures = options, pictures
         parts = (options.preset, options.size, options.channels, options.images, options.few, options.group_weight)
-        self.folder = options.runs / "-".join(map(str, parts if options.rate is None else (*parts, options.rate)))
-        base = registry.load("faces")
-        assert base.discriminator is not None
-        self.base = base
-        self.looks: list[Features] = [DiscriminatorFeatures(base.discriminator)]
+        self.folder: Path = options.runs / "-".join(map(str, parts if options.rate is None else (*parts, options.rate)))
+        self.base = registry.load("faces")
+        self.networks: list[Features] = [DiscriminatorFeatures(self.base.require_discriminator("to measure with"))]
         if options.features is not None:
-            self.looks.append(load_features(options.features))
-        self.persons: Identity | None = None
+            self.networks.append(load_features(options.features))
+        self.identity: Identity | None = None
         if options.identity is not None:
-            self.persons = load_identity(options.identity)
-            if isinstance(self.persons, torch.nn.Module):
-                self.persons.to(options.device)
+            self.identity = load_identity(options.identity)
+            if isinstance(self.identity, torch.nn.Module):
+                self.identity.to(options.device)
         self._sets: dict[tuple[str, str, int], ImageSet] = {}
-        self._judges: dict[str, tuple[Pipeline, list[float]]] = {}
+        self._classifiers: dict[str, tuple[Pipeline, list[float]]] = {}
 
     @property
     def recipe(self) -> TranslatorRecipe:
@@ -142,7 +134,7 @@ class Lab:
         training = replace(recipe.training, images=self.options.images, batch=self.options.batch)
         if self.options.rate is not None:
             training = replace(training, learning_rate=self.options.rate)
-        if self.persons is None:
+        if self.identity is None:
             training = replace(training, person_weight=0.0)
         return replace(recipe, training=replace(training, group_weight=self.options.group_weight))
 
@@ -170,7 +162,7 @@ class Lab:
         if (out / FILE).exists():
             return out
         everyone = len(groups) == len(GROUPS)
-        told = TranslatorSettings(persons=self.persons, device=self.options.device)
+        told = TranslatorSettings(persons=self.identity, device=self.options.device)
         training = replace(self.recipe.training, seed=seed, selective=selective)
         if not start:
             if everyone:  # as many in all as are shown to ours in its two stages
@@ -216,28 +208,28 @@ class Lab:
         """Return what is measured of a method: network -> group -> figures; and how far the common group moved."""
         kept = self.kept(method, seed)
         found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-        if {look.name for look in self.looks} <= set(found):
+        if {look.name for look in self.networks} <= set(found):
             return found
         size, device = self.options.size, self.options.device
         drawers = self.drawers(method, seed)
         photos = {g: self.part("photos", g, seed, held_out=True, resolution=size).all() for g in GROUPS}
         drawn = {g: drawers[g](photos[g], device) for g in GROUPS}
         first = Drawer(load_translator(self.trained(BASIC, seed, [COMMON])), COMMON)
-        found = {look.name: self.figures(look, drawn, seed) for look in self.looks}
+        found = {look.name: self.figures(look, drawn, seed) for look in self.networks}
         found["moved"] = float((drawn[COMMON] - first(photos[COMMON], device)).abs().mean())
         write_bytes(kept, json.dumps(found, indent=1).encode(), overwrite=True)
         print(seed, method, json.dumps(found), flush=True)
         return found
 
     def figures(self, look: Features, drawn: Mapping[str, Tensor], seed: int) -> dict[str, dict[str, float]]:
-        judge, _ = self.judge(look)
+        classifier, _ = self.classifier(look)
         figures = {}
         for group, pictures in drawn.items():
             held = self.part("drawings", group, seed, held_out=True, resolution=self.options.size)
             rows = embed(look, pictures)
             figures[group] = {
                 "distance": kernel_distance(rows, embed(look, held.all())),
-                "accuracy": float((judge.predict(rows.numpy()) == GROUPS.index(group)).mean()),
+                "accuracy": float((classifier.predict(rows.numpy()) == GROUPS.index(group)).mean()),
             }
         return figures
 
@@ -251,21 +243,26 @@ class Lab:
             DRAWINGS_ROW: self.figures(look, drawings, seed),
         }
 
-    def judge(self, look: Features) -> tuple[Pipeline, list[float]]:
+    def classifier(self, look: Features) -> tuple[Pipeline, list[float]]:
         """Return what tells the group of a drawing, taught on all that are labelled, and how many of each it knows."""
-        if look.name not in self._judges:
+        if look.name not in self._classifiers:
             rows, labels = self.labelled("drawings", look)
-            judge = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
-            told = cross_val_predict(judge, rows, labels, cv=5)
-            shares = [float((told[labels == k] == k).mean()) for k in range(len(GROUPS))]
-            self._judges[look.name] = judge.fit(rows, labels), shares
-        return self._judges[look.name]
+            classifier = group_classifier()
+            predicted = cross_val_predict(classifier, rows, labels, cv=5)
+            shares = [float((predicted[labels == k] == k).mean()) for k in range(len(GROUPS))]
+            self._classifiers[look.name] = classifier.fit(rows, labels), shares
+        return self._classifiers[look.name]
 
     def labelled(self, side: str, look: Features) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Return the features of all pictures of one side, and their groups as numbers."""
         sets = [ImageSet.open(self.pictures / side / g, self.options.size) for g in GROUPS]
         rows = torch.cat([embed(look, images.all()) for images in sets]).numpy()
         return rows, np.repeat(np.arange(len(GROUPS)), [len(images) for images in sets])
+
+
+def group_classifier() -> Pipeline:
+    """Return what is taught the groups of pictures, from their features."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
 
 
 # Pictures.
@@ -308,33 +305,39 @@ def on_white(picture: Pixels) -> Pixels:
 # The page.
 
 
-def write_page(lab: Lab, options: argparse.Namespace) -> None:
+def write_page(study: GroupStudy, out: Path) -> None:
     """Write tables, verdicts and pictures of all seeds that are measured whole."""
-    seeds = [s for s in range(options.seeds) if all(lab.kept(method, s).exists() for method in METHODS)]
+    seeds = [s for s in range(study.options.seeds) if all(study.kept(method, s).exists() for method in METHODS)]
     if not seeds:
-        raise SystemExit("error: no seed is measured whole yet")
-    found = {method: [lab.measured(method, seed) for seed in seeds] for method in METHODS}
-    lines = ["# Groups from few drawings, measured", "", prose(head(lab, seeds)), ""]
-    lines += [
+        raise UsageError("No seed is measured whole yet.", "Call the command without --page.")
+    found = {method: [study.measured(method, seed) for seed in seeds] for method in METHODS}
+    lines = [
+        "# Groups from few drawings, measured",
+        BLANK,
+        *prose(head(study, seeds)),
         f"![Two samples of the base for each of {', '.join(GROUPS)}; then {', '.join(METHODS)}](groups.png)",
-        "",
+        BLANK,
+        *(line for look in study.networks for line in tables(study, look, found, seeds)),
+        "## What was seen of the paper's claims",
+        BLANK,
+        *verdicts(study, found),
+        BLANK,
+        "## Attention (Fig. 7)",
+        BLANK,
+        *prose(ATTENTION_TEXT),
+        "![Attention maps](groups_attention.png)",
     ]
-    for look in lab.looks:
-        lines += [*tables(lab, look, found, seeds), ""]
-    lines += ["## What was seen of the paper's claims", "", *verdicts(lab, found), ""]
-    lines += ["## Attention (Fig. 7)", "", prose(ATTENTION_TEXT), "", "![Attention maps](groups_attention.png)"]
-    draw_sheets(lab, seeds[0])
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    draw_sheets(study, seeds[0], out)
+    (out / "groups.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def head(lab: Lab, seeds: Sequence[int]) -> str:
-    options, training = lab.options, lab.recipe.training
+def head(study: GroupStudy, seeds: Sequence[int]) -> str:
+    options, training = study.options, study.recipe.training
     sizes = "; ".join(f"{g} {PHOTOS[g][0]}/{DRAWINGS[g][0]}" for g in GROUPS)
     held = "; ".join(f"{g} {PHOTOS[g][1]}/{DRAWINGS[g][1]}" for g in GROUPS)
     face = f"of weight {training.person_weight:g}" if training.person_weight else "off"
     few, total = options.few, options.images + options.few * len(GROUPS)
-    return f"""Written by `scripts/results_groups.py`: recipe `{options.preset}` at {options.size} pixels,
+    return f"""Written by `python -m studies groups`: recipe `{options.preset}` at {options.size} pixels,
     {options.channels} channels, batch {options.batch}, learning rate {training.learning_rate:g}
     {f"that falls after {training.decay_from:.0%} of each training" if training.decay_from < 1 else "throughout"},
     face-ID loss {face}, group loss of weight {training.group_weight:g}; synthetic photos and {STYLE} drawings on
@@ -355,35 +358,36 @@ ATTENTION_TEXT = """Samples of the base, never of a person: the sample, where th
 drawing, where the translator back looks, and the sample again; a row for each group, by *ours*."""
 
 
-def tables(lab: Lab, look: Features, found: Mapping[str, Sequence[Any]], seeds: Sequence[int]) -> Iterator[str]:
-    """Yield the table of one network: per group the distance and the accuracy, and what became of the common group."""
-    _, sure = lab.judge(look)
+def tables(study: GroupStudy, look: Features, found: Mapping[str, Sequence[Any]], seeds: Sequence[int]) -> list[str]:
+    """Return the table of one network: per group the distance and the accuracy, and what became of the common group."""
+    _, sure = study.classifier(look)
     known = ", ".join(f"{share:.0%} of {group}" for share, group in zip(sure, GROUPS, strict=True))
-    ends = [lab.ends(look, seed) for seed in seeds]
+    ends = [study.ends(look, seed) for seed in seeds]
     rows = {row: [end[row] for end in ends] for row in (PHOTOS_ROW, DRAWINGS_ROW)}
     rows |= {method: [f[look.name] for f in found[method]] for method in METHODS}
     columns = [f"{g}: {what}" for what in ("distance ↓", "accuracy ↑") for g in GROUPS]
-    yield f"## By {look.name} ({look.digest[:12]})"
-    yield ""
-    yield prose(
-        f"""Of drawings that it was not taught on (5 folds) the classifier takes {known} for what they are; by
-        chance it would be {1 / len(GROUPS):.0%}. It was taught on those of *{DRAWINGS_ROW}*. *Moved* is the mean
-        change of the drawings of {COMMON} since the basic model, of pixels in [-1, 1]; per-group fine-tuning leaves
-        {COMMON} to the basic model."""
-    )
-    yield ""
-    yield f"| | {' | '.join(columns)} | {COMMON}: distance since basic | moved |"
-    yield "|---|" + "---|" * (len(columns) + 2)
+    body = []
     for name, values in rows.items():
-        cells = [spread([v[g][what] for v in values]) for what in ("distance", "accuracy") for g in GROUPS]
+        cells = [mean_std([v[g][what] for v in values]) for what in ("distance", "accuracy") for g in GROUPS]
         since, moved = "", ""
         if name in METHODS:
-            since = spread(paired(found, look.name, name, BASIC, COMMON, "distance"), sign=True)
-            moved = spread([f["moved"] for f in found[name]])
-        yield f"| {name} | {' | '.join(cells)} | {since} | {moved} |"
+            since = mean_std(paired(found, look.name, name, BASIC, COMMON, "distance"), sign=True)
+            moved = mean_std([f["moved"] for f in found[name]])
+        body.append([name, *cells, since, moved])
+    return [
+        f"## By {look.name} ({look.digest[:12]})",
+        BLANK,
+        *prose(
+            f"""Of drawings that it was not taught on (5 folds) the classifier takes {known} for what they are; by
+            chance it would be {1 / len(GROUPS):.0%}. It was taught on those of *{DRAWINGS_ROW}*. *Moved* is the mean
+            change of the drawings of {COMMON} since the basic model, of pixels in [-1, 1]; per-group fine-tuning leaves
+            {COMMON} to the basic model."""
+        ),
+        *table(["", *columns, f"{COMMON}: distance since basic", "moved"], body),
+    ]
 
 
-def verdicts(lab: Lab, found: Mapping[str, Sequence[Any]]) -> Iterator[str]:
+def verdicts(study: GroupStudy, found: Mapping[str, Sequence[Any]]) -> Iterator[str]:
     """Yield, for each claim of the paper, in how many seeds it holds, by each network."""
     claims: list[tuple[str, str, str, Sequence[str], str, int]] = [
         ("The basic model draws the other groups as women (lower accuracy than ours)", OURS, BASIC, FEW, "accuracy", 1),
@@ -401,60 +405,50 @@ def verdicts(lab: Lab, found: Mapping[str, Sequence[Any]]) -> Iterator[str]:
     ]
     for text, left, right, groups, what, sign in claims:
         parts = []
-        for look in lab.looks:
+        for look in study.networks:
             gains = [paired(found, look.name, left, right, g, what) for g in groups]
             said = ", ".join(
-                f"{g} {sum(x * sign > 0 for x in gain)}/{len(gain)} ({spread(gain, sign=True)})"
+                f"{g} {sum(x * sign > 0 for x in gain)}/{len(gain)} ({mean_std(gain, sign=True)})"
                 for g, gain in zip(groups, gains, strict=True)
             )
             parts.append(f"{look.name}: {said}")
-        yield prose(f"- {text}: {'; '.join(parts)}.", indent="  ")
+        yield fill(f"- {text}: {'; '.join(parts)}.", indent="  ")
 
 
 def paired(found: Mapping[str, Sequence[Any]], look: str, left: str, right: str, group: str, what: str) -> list[float]:
     return [a[look][group][what] - b[look][group][what] for a, b in zip(found[left], found[right], strict=True)]
 
 
-def spread(values: Sequence[float], *, sign: bool = False) -> str:
-    deviation = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):{'+' if sign else ''}.3f}{deviation}"
-
-
-def draw_sheets(lab: Lab, seed: int, each: int = 2, side: int = 96) -> None:
+def draw_sheets(study: GroupStudy, seed: int, out: Path, each: int = 2, side: int = 96) -> None:
     """Draw samples of the base, which are pictures of nobody, by every method, and the attention on some of them."""
-    people = samples(lab, each)
-    size = lab.options.size
-    drawers = {method: lab.drawers(method, seed) for method in METHODS}
+    people = samples(study, each)
+    size = study.options.size
+    drawers = {method: study.drawers(method, seed) for method in METHODS}
     rows: list[Pixels] = []
     for group, pictures in people.items():
         for picture in pictures:
             small = torch.from_numpy(resize(picture, size).astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
-            drawn = [to_array(drawers[method][group](small, lab.options.device)[0]) for method in METHODS]
+            drawn = [to_array(drawers[method][group](small, study.options.device)[0]) for method in METHODS]
             rows += [resize(p, side) for p in (picture, *drawn)]
-    write_image(SHEET, np.ascontiguousarray(tile(rows, 1 + len(METHODS))))
+    write_image(out / "groups.png", np.ascontiguousarray(tile(rows, 1 + len(METHODS))))
     stored = drawers[OURS][COMMON].stored
     stories = []
     for group, pictures in people.items():
-        artist = PictureTranslator(stored, group=group, keep_background=True, device=lab.options.device)
+        artist = PictureTranslator(stored, group=group, keep_background=True, device=study.options.device)
         stories.append(artist.stylize(pictures[0], aligned=True).sheet(128))
-    write_image(ATTENTION, np.concatenate(stories))
+    write_image(out / "groups_attention.png", np.concatenate(stories))
 
 
-def samples(lab: Lab, each: int) -> dict[str, list[Pixels]]:
+def samples(study: GroupStudy, each: int) -> dict[str, list[Pixels]]:
     """Return, for each group, the samples of the base that a classifier of photos is surest of, on white."""
-    look = lab.looks[0]
-    rows, labels = lab.labelled("photos", look)
-    judge = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
-    judge.fit(rows, labels)
+    look = study.networks[0]
+    rows, labels = study.labelled("photos", look)
+    classifier = group_classifier()
+    classifier.fit(rows, labels)
     random = torch.Generator().manual_seed(7)
-    z = torch.randn(200, lab.base.generator.anatomy.z_dim, generator=random)
-    with torch.no_grad():
-        drawn = torch.cat([lab.base.generator(part) for part in z.split(20)]).clamp(-1, 1)
+    z = torch.randn(200, study.base.generator.anatomy.z_dim, generator=random)
+    drawn = study.base.generator.sample_batches(z, 20).clamp(-1, 1)
     white = [on_white(resize(picture, 256)) for picture in to_array(drawn)]
     pictures = torch.stack([torch.from_numpy(p.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1 for p in white])
-    shares = judge.predict_proba(embed(look, pictures).numpy())
+    shares = classifier.predict_proba(embed(look, pictures).numpy())
     return {g: [white[i] for i in np.argsort(-shares[:, k])[:each]] for k, g in enumerate(GROUPS)}
-
-
-if __name__ == "__main__":
-    main()

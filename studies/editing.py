@@ -1,8 +1,9 @@
-"""Find directions on the bundled base, apply them in every style, and measure what they do; writes
-docs/results/editing.md and docs/results/editing.png (UI2I, Fig. 6, and AgileGAN, Fig. 16, on our models).
+r"""One direction in every style: found on the bundled base, applied to the same codes, and measured.
 
-    python scripts/results_editing.py --photos DATA/photos_256.zip --ratings DATA/omi_attribute_means.csv \
-        --features DATA/weights/squeezenet1_1_imagenet_mxnet.npz
+UI2I, Fig. 6, and AgileGAN, Fig. 16, on our models.
+
+    python -m studies editing --photos DATA/photos_256.zip --ratings DATA/omi_attribute_means.csv \\
+        --features squeezenet.npz
 
 The ratings are those of One Million Impressions (Peterson et al. 2022): the stimulus N is the photo omi_NNNN.jpg. The
 people on the sheet do not exist: they are samples of the base.
@@ -20,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pages import prose
 from torch import Tensor
 
 from portraitist import load
@@ -43,12 +43,14 @@ from portraitist.edit.measure import Measure, drawn
 from portraitist.faces import MediaPipeFinder
 from portraitist.io import registry
 from portraitist.io.feature_files import load_features
+from portraitist.io.model_file import Model
 from portraitist.networks import Generator
 from portraitist.networks.features import Features
-from portraitist.ops import keep_heap
-from portraitist.spaces import W, WPlus, Z, truncate
+from portraitist.report.markdown import BLANK, prose, table
+from portraitist.spaces import W, WPlus
 
-ROOT = Path(__file__).resolve().parents[1]
+from .material import samples
+
 STYLES = ("toon3d", "charcoal")
 STRENGTHS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 SHOWN = (0, 3, 5)
@@ -57,8 +59,8 @@ SEED_LEARNED, SEED_MEASURED = 1, 1000
 SIDE = 80
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m studies editing", description=__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="the photos that were rated: folder or zip")
     parser.add_argument("--ratings", type=Path, required=True, help="the ratings, a CSV file with the column stimulus")
     parser.add_argument(
@@ -66,26 +68,26 @@ def main() -> None:
     )
     parser.add_argument("--samples", type=int, default=200, help="samples that pose and light are learned from")
     parser.add_argument("--measured", type=int, default=24, help="other samples that every direction is measured on")
-    options = parser.parse_args()
-    keep_heap()
-    torch.set_num_threads(1)
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheet")
+    given = parser.parse_args(arguments)
     base = load("faces")
     generators = {"base": base.generator, **{name: load(name).generator for name in STYLES}}
-    rated = Rated.read(options.photos, options.ratings, base.generator.anatomy.resolution)
-    reader, said = age_reader(rated, load_features(options.features))
+    rated = Rated.read(given.photos, given.ratings, base.generator.anatomy.resolution)
+    reader, fitted = age_reader(rated, load_features(given.features))
     yaw = on_faces(MediaPipeFinder(), turn)
-    directions = found_directions(base.generator, rated, yaw, options.samples)
+    directions = found_directions(base, rated, yaw, given.samples)
     measures: dict[str, Measure] = {"age": reader, "pose": yaw, "light": light}
-    codes = samples(base.generator, options.measured, SEED_MEASURED)
-    write_image(ROOT / "docs/results/editing.png", sheet(generators, list(directions.values())))
-    results = {}
-    for name, measure in measures.items():
-        for style, generator in generators.items():
-            results[name, style] = measured(generator, codes, directions[name], measure)
-            print(name, style, results[name, style], flush=True)
-    text = document(directions, results, said, options.measured, base.generator)
-    (ROOT / "docs/results/editing.md").write_text(text, encoding="utf-8")
-    print(text)
+    codes = samples(base, given.measured, SEED_MEASURED)
+    write_image(
+        given.out / "editing.png", sheet(generators, samples(base, max(SHOWN) + 1, 0), list(directions.values()))
+    )
+    results = {
+        (name, style): measured(generator, codes, directions[name], measure)
+        for name, measure in measures.items()
+        for style, generator in generators.items()
+    }
+    lines = page(directions, results, fitted, given.measured, base.generator)
+    (given.out / "editing.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -128,11 +130,11 @@ def age_reader(rated: Rated, features: Features) -> tuple[Measure, str]:
     return read, scale.found
 
 
-def found_directions(generator: Generator, rated: Rated, yaw: Measure, count: int) -> dict[str, Direction]:
+def found_directions(base: Model, rated: Rated, yaw: Measure, count: int) -> dict[str, Direction]:
     """Return age from ratings, pose and light from measured samples."""
-    stored = registry.load_encoder_of(load("faces"))
+    stored = registry.load_encoder_of(base)
     assert stored is not None
-    encoder = stored.encoder.eval()
+    encoder, generator = stored.encoder.eval(), base.generator
     with torch.no_grad():
         codes = WPlus(torch.cat([encoder.styles_of(encoder(x).mu, generator) for x in rated.batches()]))
     every, low = rows_of(generator.anatomy), rows_of(generator.anatomy, [4, 8])
@@ -142,12 +144,6 @@ def found_directions(generator: Generator, rated: Rated, yaw: Measure, count: in
         "pose": measured_direction("pose", generator, yaw, rows=low, count=count, seed=SEED_LEARNED),
         "light": measured_direction("light", generator, light, rows=every, count=count, seed=SEED_LEARNED),
     }
-
-
-def samples(generator: Generator, count: int, seed: int) -> WPlus:
-    z = Z.sample(count, generator.anatomy.z_dim, torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        return truncate(generator.map(z), generator.mean, 0.7)
 
 
 @dataclass(frozen=True)
@@ -178,9 +174,8 @@ def readings(generator: Generator, codes: WPlus, measure: Measure) -> list[float
     return list(takewhile(math.isfinite, found))
 
 
-def sheet(generators: Mapping[str, Generator], directions: Sequence[Direction]) -> Pixels:
+def sheet(generators: Mapping[str, Generator], codes: WPlus, directions: Sequence[Direction]) -> Pixels:
     """Draw a block for each direction: three people, a row in each style, a column for each strength."""
-    codes = samples(generators["base"], max(SHOWN) + 1, 0)
     blocks: list[Pixels] = []
     for direction in directions:
         pictures: list[Pixels] = []
@@ -193,62 +188,53 @@ def sheet(generators: Mapping[str, Generator], directions: Sequence[Direction]) 
     return beside(blocks, blocks[0].shape[0], gap=12)
 
 
-def document(
+def page(
     directions: Mapping[str, Direction],
     results: Mapping[tuple[str, str], Measured],
-    said: str,
+    fitted: str,
     count: int,
     generator: Generator,
-) -> str:
-    """Write down what was measured."""
+) -> list[str]:
+    """Return the lines of the page."""
     steps = [f"{s:+g}" for s in STRENGTHS]
-    columns = ["direction", "model", "samples", *steps, "change in deviations", "samples that rise"]
-    lines = [
+    body = []
+    for (name, style), m in results.items():
+        change = f"{(m.means[-1] - m.means[0]) / m.deviation:+.1f}"
+        body.append([name, style, m.count, *(f"{x:+.2f}" for x in m.means), change, f"{100 * m.rising:.0f} %"])
+    return [
         "# One direction in every style",
-        "",
-        prose(
-            """Written by `scripts/results_editing.py` (UI2I, Fig. 6; AgileGAN, Fig. 16). The directions were found on
+        BLANK,
+        *prose(
+            """Written by `python -m studies editing` (UI2I, Fig. 6; AgileGAN, Fig. 16). The directions were found on
             the bundled base; each is applied to the same codes with the same strengths in the base and in two styles
             fine-tuned from it."""
         ),
-        "",
         "![Three people who do not exist, each in three models, moved along three directions](editing.png)",
-        "",
-        prose(
+        BLANK,
+        *prose(
             f"""Three people, each in three rows: base, toon3d, charcoal. Three blocks from left to right: age, pose,
             light. In each block the columns are the strengths {", ".join(steps)}. A unit is one deviation of the codes
             along the direction."""
         ),
-        "",
-        table(["direction", "how it was found", "rows that move", "of SeFa's first 12 most like"]),
-        *(row_of_direction(d, generator) for d in directions.values()),
-        "",
-        prose(
+        *table(
+            ["direction", "how it was found", "rows that move", "of SeFa's first 12 most like"],
+            (row_of_direction(d, generator) for d in directions.values()),
+        ),
+        *prose(
             f"""Measured on {count} other samples (truncation 0.7). *Age* is what a regression on pooled features of
-            SqueezeNet reads, in deviations of what it reads off the rated photos; it was fitted on these ({said})
+            SqueezeNet reads, in deviations of what it reads off the rated photos; it was fitted on these ({fitted})
             and on no drawing, so in styles only its change says something. *Pose* is where MediaPipe sees the nose
             between the eyes, in distances of the eyes (+ to the picture's right); samples in which it finds no face
             at some strength are left out. *Light* is the brightness of the right half of the face less that of the
             left, over their sum. The change from the least strength to the greatest is given in deviations of the
             measure over samples of the same model."""
         ),
-        "",
-        table(columns),
+        *table(["direction", "model", "samples", *steps, "change in deviations", "samples that rise"], body),
+        verdict(results),
     ]
-    for (name, style), m in results.items():
-        means = " | ".join(f"{x:+.2f}" for x in m.means)
-        change = (m.means[-1] - m.means[0]) / m.deviation
-        lines.append(f"| {name} | {style} | {m.count} | {means} | {change:+.1f} | {100 * m.rising:.0f} % |")
-    lines += ["", verdict(results)]
-    return "\n".join(lines) + "\n"
 
 
-def table(columns: Sequence[str]) -> str:
-    """Return the head of a table."""
-    return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
-
-
-def row_of_direction(direction: Direction, generator: Generator) -> str:
+def row_of_direction(direction: Direction, generator: Generator) -> list[str]:
     """Tell how a direction was found, and which of SeFa's first twelve over the same blocks is most like it."""
     rows = direction.rows
     anatomy = generator.anatomy
@@ -257,7 +243,7 @@ def row_of_direction(direction: Direction, generator: Generator) -> str:
     cosine = [abs(float(d.vector @ direction.vector)) for d in sefa]
     best = int(np.argmax(cosine))
     where = f"{rows[0]} to {rows[-1]} ({sides[0]} to {sides[-1]} pixels)"
-    return f"| {direction.name} | {direction.found} | {where} | {sefa[best].name}, cosine {cosine[best]:.2f} |"
+    return [direction.name, direction.found, where, f"{sefa[best].name}, cosine {cosine[best]:.2f}"]
 
 
 def verdict(results: Mapping[tuple[str, str], Measured]) -> str:
@@ -269,7 +255,3 @@ def verdict(results: Mapping[tuple[str, str], Measured]) -> str:
         f"The measured attribute rises with the strength in the base and in every style for {', '.join(same) or 'none'}"
     )
     return f"{text}; not for {', '.join(other)}." if other else f"{text}."
-
-
-if __name__ == "__main__":
-    main()

@@ -13,9 +13,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from ...networks import Generator
-from ...networks.layers import Linear, StyledConv, ToRGB
-from ...networks.synthesis import SynthesisBlock
+from portraitist.networks import Generator
+from portraitist.networks.layers import Linear, StyledConv, ToRGB
+from portraitist.networks.synthesis import SynthesisBlock
 
 
 @torch.no_grad()

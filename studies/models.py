@@ -1,6 +1,6 @@
-"""Measure the bundled models on what they were not trained on; writes docs/results/models.md and its sheets.
+"""The bundled models, measured on what they were not trained on.
 
-    python scripts/results_models.py --data DATA --runs runs/models --sheets out/results
+    python -m studies models --data DATA --runs runs/models --sheets out/results
 
 Photos of `photos_eval_256`, `people_london` and `test_unaligned` are measured, never trained on. Only pictures of faces
 that belong to nobody, and of the public domain, go into the documents; sheets of the others stay in the folder given.
@@ -19,12 +19,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from pages import prose
-from skimage.data import astronaut
 from torch import Tensor
 
 from portraitist.data import ImageSet
-from portraitist.data.images import Pixels, read_image, resize, to_array, to_tensor, write_image
+from portraitist.data.images import Pixels, resize, to_array, to_tensor, write_image
 from portraitist.data.sheet import beside, grid, tile
 from portraitist.errors import PortraitistError
 from portraitist.evaluate import (
@@ -40,82 +38,79 @@ from portraitist.io import registry
 from portraitist.io.feature_files import load_features
 from portraitist.io.identity_files import load_identity
 from portraitist.io.model_file import Model
-from portraitist.losses.perceptual import PerceptualDistance
+from portraitist.losses.perceptual import default_perceptual
 from portraitist.networks.features import DiscriminatorFeatures, Features
 from portraitist.networks.identity import Identity
-from portraitist.ops.memory import keep_heap
-from portraitist.spaces import WPlus, Z, truncate
+from portraitist.report.markdown import BLANK, interval, prose, table
+from portraitist.spaces import WPlus
 from portraitist.stylize import Encoding, Portrait, Portraits, Stylizer, stylize_files
 from portraitist.stylize.batch import Options
 
-ROOT = Path(__file__).resolve().parents[1]
+from .material import drawn_photos, samples, shown_people
+from .verdict import mean_error
+
 SAMPLES, SHOWN, PHOTOS, PEOPLE, CODES, STEPS = 1000, 64, 24, 12, 2000, 20
 HEIGHT = 128
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m studies models", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with photos_eval_256.zip, test_unaligned, ...")
     parser.add_argument("--runs", type=Path, default=Path("runs/models"), help="run folders of make_models.py")
-    parser.add_argument("--sheets", type=Path, default=ROOT / "out/results", help="folder for pictures to look at")
-    options = parser.parse_args()
-    keep_heap()
-    torch.set_num_threads(1)
-    lab = Lab.of(options.data)
-    results = ROOT / "docs/results"
-    write_image(results / "models_samples.png", grid(lab.samples[:SHOWN], columns=16))
-    write_image(ROOT / "docs/models.png", family(lab))
-    write_image(results / "models_people.png", people_sheet(lab, options.data))
-    write_image(results / "models_between.png", between_sheet(lab, options.data))
-    page = [
+    parser.add_argument("--sheets", type=Path, default=Path("out/results"), help="folder for pictures to look at")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheets")
+    given = parser.parse_args(arguments)
+    models = BundledModels.of(given.data)
+    write_image(given.out / "models_samples.png", grid(models.samples[:SHOWN], columns=16))
+    write_image(given.out.parent / "models.png", family(models))
+    write_image(given.out / "models_people.png", people_sheet(models, given.data))
+    write_image(given.out / "models_between.png", between_sheet(models, given.data))
+    lines = [
         "# The bundled models, measured",
-        "",
-        prose(
-            "Written by `scripts/results_models.py`, on one core, with photos that nothing was trained on: "
+        BLANK,
+        *prose(
+            "Written by `python -m studies models`, on one core, with photos that nothing was trained on: "
             "`photos_eval_256` (synthetic people of other makers than those of the training photos), `people_london` "
             "(real people, neutral) and `test_unaligned` (pictures as people have them, 512 to 1024 pixels, not "
             "aligned). ± is a standard error, by jackknife for distances of sets."
         ),
-        "",
-        *base_section(lab, options.data),
-        *style_section(lab, options),
-        *frame_section(lab, options),
-        *training_section(lab, options.runs),
+        *base_section(models, given.data),
+        *style_section(models, given.data, given.sheets),
+        *frame_section(models, given.data, given.sheets),
+        *training_section(given.runs),
     ]
-    (results / "models.md").write_text("\n".join(page) + "\n", encoding="utf-8")
-    print((results / "models.md").read_text(encoding="utf-8"))
+    (given.out / "models.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, eq=False)
-class Lab:
-    """What all measurements share."""
+class BundledModels:
+    """The base and its styles, with the networks that measure them."""
 
     base: Model
     stylizers: Mapping[str, Stylizer]
     """By the words for how codes are found; each holds every style, and every path of one that has paths."""
-    eyes: Mapping[str, Features]
+    features: Mapping[str, Features]
     """What sets are compared with."""
-    persons: Identity
+    identity: Identity
     samples: Tensor
     """Of the base, [N, 3, R, R], not truncated."""
 
     @classmethod
-    def of(cls, data: Path) -> Lab:
+    def of(cls, data: Path) -> BundledModels:
         base = registry.load("faces")
-        assert base.discriminator is not None
-        eyes = {
-            "discriminator": DiscriminatorFeatures(base.discriminator),
+        features = {
+            "discriminator": DiscriminatorFeatures(base.require_discriminator("to measure with")),
             "SqueezeNet": load_features(data / "weights/squeezenet1_1_imagenet_mxnet.npz"),
         }
         z = torch.randn(SAMPLES, base.generator.anatomy.z_dim, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            samples = torch.cat([base.generator(part).clamp(-1, 1) for part in z.split(50)])
+            drawn = torch.cat([base.generator(part).clamp(-1, 1) for part in torch.split(z, 50)])
         ways = {"encoder": Encoding(), f"encoder + {STEPS} steps": Encoding(refine=STEPS)}
         stylizers = {name: Stylizer(base, {}, encoding=way) for name, way in ways.items()}
         for stylizer in stylizers.values():
             for name, attribute in styles():
                 stylizer.add(name, name=label(name, attribute), attribute=attribute)
-        return cls(base, stylizers, eyes, load_identity(data / "weights/mobilefacenet.pt"), samples)
+        return cls(base, stylizers, features, load_identity(data / "weights/mobilefacenet.pt"), drawn)
 
     @property
     def side(self) -> int:
@@ -140,37 +135,36 @@ def label(name: str, attribute: str | None) -> str:
 # The base.
 
 
-def base_section(lab: Lab, data: Path) -> list[str]:
+def base_section(models: BundledModels, data: Path) -> list[str]:
     """Return how near the samples of the base are to photos it has not seen."""
-    seen, held_out = (open_photos(data / f"{name}.zip", lab.side) for name in ("photos_256", "photos_eval_256"))
+    seen, held_out = (open_photos(data / f"{name}.zip", models.side) for name in ("photos_256", "photos_eval_256"))
     sets = {
-        "samples of the base": lab.samples,
+        "samples of the base": models.samples,
         "its training photos": seen,
-        "the mean face": lab.samples.mean(0, keepdim=True).repeat(len(lab.samples), 1, 1, 1),
+        "the mean face": models.samples.mean(0, keepdim=True).repeat(len(models.samples), 1, 1, 1),
     }
     lines = [
         "## The base",
         "",
         f"![{SHOWN} samples of the base, not truncated](models_samples.png)",
         "",
-        prose(
-            f"{len(lab.samples)} samples, not truncated, against the {len(held_out)} photos of `photos_eval_256`, "
+        *prose(
+            f"{len(models.samples)} samples, not truncated, against the {len(held_out)} photos of `photos_eval_256`, "
             "whose people come from other makers; the training photos say what a set of real photos would get. Kernel "
             "distance (Binkowski et al. 2018), and precision, recall (k = 3), density and coverage (k = 5) at equal "
             "numbers, on pooled features of the base's discriminator and of SqueezeNet 1.1 (ImageNet)."
         ),
-        "",
-        "| set | features | kernel distance ↓ | precision ↑ | recall ↑ | density ↑ | coverage ↑ |",
-        "|---|---|---|---|---|---|---|",
     ]
-    for eye, features in lab.eyes.items():
+    body = []
+    for by, features in models.features.items():
         target = pooled_features(features, held_out)
         for name, images in sets.items():
             rows = pooled_features(features, images)
             around = neighbourhoods(target, rows)
             cells = (kernel_interval(rows, target), around.precision, around.recall, around.density, around.coverage)
-            lines.append(row(name, eye, *map(said, cells)))
-    return [*lines, ""]
+            body.append([name, by, *map(interval, cells)])
+    head = ["set", "features", "kernel distance ↓", "precision ↑", "recall ↑", "density ↑", "coverage ↑"]
+    return [*lines, *table(head, body)]
 
 
 def open_photos(path: Path, side: int) -> Tensor:
@@ -195,14 +189,14 @@ class Kept:
         self.wanted.append(wanted)
         self.found.append(points(picture))
 
-    def identity(self, persons: Identity) -> tuple[Interval, Interval]:
-        """Return the cosine of photo and drawing, and that of strangers."""
+    def identity(self, embedder: Identity) -> tuple[Interval, Interval]:
+        """Return the cosine of photo and drawing, and that of impostors."""
         with torch.no_grad():
-            a, b = (persons.embed(torch.stack(x)) for x in (self.photos, self.drawings))
-        return mean((a * b).sum(1)), mean((a.roll(1, 0) * b).sum(1))
+            a, b = (embedder.embed(torch.stack(x)) for x in (self.photos, self.drawings))
+        return mean_error((a * b).sum(1)), mean_error((a.roll(1, 0) * b).sum(1))
 
     def layout(self) -> Interval:
-        return mean(layout_similarity(torch.stack(self.drawings), torch.stack(self.photos)))
+        return mean_error(layout_similarity(torch.stack(self.drawings), torch.stack(self.photos)))
 
     def moved(self) -> tuple[float, int, int]:
         """Return how far eyes and mouth corners have moved, in distances of the eyes; faces lost; faces looked at."""
@@ -213,16 +207,15 @@ class Kept:
         return statistics.median(errors) if errors else float("nan"), len(pairs) - len(errors), len(pairs)
 
 
-def style_section(lab: Lab, options: argparse.Namespace) -> list[str]:
+def style_section(models: BundledModels, data: Path, sheets: Path) -> list[str]:
     """Return what each style keeps of held-out people, and how far it is from the base."""
     lines = [
         "## The styles",
         "",
         "![The same twelve codes of the prior in the base and in each style](../models.png)",
         "",
-        *pack_table(lab),
-        "",
-        prose(
+        *pack_table(models),
+        *prose(
             f"What is kept of {PHOTOS} photos of `photos_eval_256` and of {PHOTOS} people of `people_london`. "
             "*Identity*: cosine of MobileFaceNet (foamliu) between photo and drawing, and, in brackets, between the "
             "next photo and the drawing, which is its zero; it was trained on photos, so that no style can reach what "
@@ -230,56 +223,58 @@ def style_section(lab: Lab, options: argparse.Namespace) -> list[str]:
             "and mouth corners to where they are in the photo, in distances of the eyes; how many drawings no face was "
             "found in."
         ),
-        "",
-        "| photos | codes by | drawing | identity ↑ | layout ↑ | moved ↓ | no face |",
-        "|---|---|---|---|---|---|---|",
     ]
-    for group, photos in held_out_people(options.data).items():
-        for way, stylizer in lab.stylizers.items():
+    body = []
+    for group, photos in held_out_people(data).items():
+        for way, stylizer in models.stylizers.items():
             kept, rows = redrawn(stylizer, photos)
-            write_image(options.sheets / f"{group}-{way.replace(' ', '')}.png", np.concatenate(rows))
+            write_image(sheets / f"{group}-{way.replace(' ', '')}.png", np.concatenate(rows))
             for name, one in kept.items():
-                (same, other), (moved, lost, asked) = one.identity(lab.persons), one.moved()
-                cells = f"{said(same)} ({other.value:.3f})", said(one.layout()), f"{moved:.3f}", f"{lost} of {asked}"
-                lines.append(row(group, way, name, *cells))
-    return [*lines, ""]
+                (same, other), (moved, lost, asked) = one.identity(models.identity), one.moved()
+                cells = (
+                    f"{interval(same)} ({other.value:.3f})",
+                    interval(one.layout()),
+                    f"{moved:.3f}",
+                    f"{lost} of {asked}",
+                )
+                body.append([group, way, name, *cells])
+    head = ["photos", "codes by", "drawing", "identity ↑", "layout ↑", "moved ↓", "no face"]
+    return [*lines, *table(head, body)]
 
 
-def pack_table(lab: Lab) -> list[str]:
+def pack_table(models: BundledModels) -> list[str]:
     """Return what the packs say of themselves, and their distance to the base."""
-    assert lab.base.discriminator is not None
-    distance = PerceptualDistance(DiscriminatorFeatures(lab.base.discriminator))
+    distance = default_perceptual(models.base.require_discriminator("to measure with"))
     lines = [
-        prose(
+        *prose(
             "*Held-out distance*: kernel distance to the fifth of the exemplars that was not trained on, by the base's "
             "discriminator, of the tick that was kept; *likeness*: correlation of its layout with the base's; "
             "*copies*: of 500 samples, how many lie suspiciously near to a training exemplar. *Distance to the base*: "
             f"mean perceptual distance over {CODES} shared codes, by the base's discriminator (UI2I, Eq. 1)."
         ),
-        "",
-        "| style | recipe | images | held-out distance ↓ | likeness ↑ | copies | distance to the base | MB |",
-        "|---|---|---|---|---|---|---|---|",
     ]
+    body = []
     for entry in registry.entries():
         if entry.where != "bundled" or entry.header.kind != "style-pack":
             continue
-        told, header = entry.header.metrics, entry.header
+        metrics, header = entry.header.metrics, entry.header
         apart = [
             model_distance(
-                lab.base.generator,
-                lab.refined.generators[label(entry.name, path)],
+                models.base.generator,
+                models.refined.generators[label(entry.name, path)],
                 distance,
-                z_dim=lab.base.generator.anatomy.z_dim,
+                z_dim=models.base.generator.anatomy.z_dim,
                 count=CODES,
             )
             for path in header.paths or (None,)
         ]
-        copies = f"{told['copies']['below']}, {'ALARM' if told['copies']['alarm'] else 'silent'}"
-        held_out = said(Interval(told["held_out"], told["held_out_spread"]))
-        cells = held_out, f"{told['likeness']:.3f}", copies, ", ".join(map(said, apart))
+        copies = f"{metrics['copies']['below']}, {'ALARM' if metrics['copies']['alarm'] else 'silent'}"
+        held_out = interval(Interval(metrics["held_out"], metrics["held_out_spread"]))
+        cells = held_out, f"{metrics['likeness']:.3f}", copies, ", ".join(map(interval, apart))
         size = f"{entry.path.stat().st_size / 1e6:.1f}"
-        lines.append(row(entry.name, str(header.recipe["recipe"]), f"{told['images']:.0f}", *cells, size))
-    return lines
+        body.append([entry.name, str(header.recipe["recipe"]), f"{metrics['images']:.0f}", *cells, size])
+    head = ["style", "recipe", "images", "held-out distance ↓", "likeness ↑", "copies", "distance to the base", "MB"]
+    return [*lines, *table(head, body)]
 
 
 def held_out_people(data: Path) -> dict[str, list[Pixels]]:
@@ -288,8 +283,7 @@ def held_out_people(data: Path) -> dict[str, list[Pixels]]:
     for name in ("photos_eval_256", "people_london"):
         path = data / f"{name}.zip" if name.startswith("photos") else data / name / "neutral"
         photos = ImageSet.open(path, 256)
-        order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(0))[:PHOTOS]
-        found[name] = [to_array(x) for x in photos.batch(order, torch.zeros(len(order), dtype=torch.bool))]
+        found[name] = [to_array(x) for x in drawn_photos(photos, PHOTOS)]
     return found
 
 
@@ -319,34 +313,34 @@ def points(picture: Pixels) -> npt.NDArray[np.float64] | None:
 # Whole photos.
 
 
-def frame_section(lab: Lab, options: argparse.Namespace) -> list[str]:
+def frame_section(models: BundledModels, data: Path, sheets: Path) -> list[str]:
     """Return what became of photos as people have them, and the sheets of people."""
-    folder = options.data / "test_unaligned"
+    folder = data / "test_unaligned"
     reports = stylize_files(
-        lab.stylizers["encoder"], folder, options.sheets / "files", Options(overwrite=True, paste_back=True)
+        models.stylizers["encoder"], folder, sheets / "files", Options(overwrite=True, paste_back=True)
     )
     frames = []
     for path in sorted(folder.rglob("*.jpg"))[:PHOTOS]:
         try:
-            frames.append(frame_row(lab.refined, lab.refined.stylize(path)))
+            frames.append(frame_row(models.refined, models.refined.stylize(path)))
         except PortraitistError as error:
             print(path, error)
     widest = max(frame.shape[1] for frame in frames)
     padded = [np.pad(f, ((0, 0), (0, widest - f.shape[1]), (0, 0)), constant_values=255) for f in frames]
-    write_image(options.sheets / "frames.png", np.concatenate(padded))
+    write_image(sheets / "frames.png", np.concatenate(padded))
     counts = Counter(report.status for report in reports)
     seconds = [report.seconds / max(report.faces, 1) for report in reports if report.status == "done"]
-    names = ", ".join(lab.refined.generators)
+    names = ", ".join(models.refined.generators)
     return [
         "## Whole photos",
         "",
-        prose(
+        *prose(
             f"`stylize --paste-back` on the {len(reports)} photos of `test_unaligned`: {counts['done']} redrawn "
             f"({sum(report.faces for report in reports)} faces), {counts['failed']} refused with a reason, no crash; "
             f"{statistics.median(seconds):.2f} s a face (median; {max(seconds):.2f} s at most) for reading, finding, "
-            f"aligning, encoding, drawing {len(lab.refined.generators)} styles, pasting, writing PNG files, one core."
+            f"aligning, encoding, drawing {len(models.refined.generators)} styles, pasting, writing PNG files, "
+            "one core."
         ),
-        "",
         f"![From left to right: photo, base, {names}](models_people.png)",
         "",
         "Eileen Collins (NASA, public domain), and faces of nobody (drawn by Stable Diffusion 3, CC0).",
@@ -360,73 +354,50 @@ def frame_row(stylizer: Stylizer, portraits: Portraits) -> Pixels:
     return beside([portraits.photo, *(portraits.pasted(style) for style in stylizer.generators)], HEIGHT)
 
 
-def family(lab: Lab, count: int = 12) -> Pixels:
+def family(models: BundledModels, count: int = 12) -> Pixels:
     """Draw the same codes of the prior with the base and with each style, a row each."""
-    generators = [lab.base.generator, *lab.refined.generators.values()]
-    z = Z.sample(count, lab.base.generator.anatomy.z_dim, torch.Generator().manual_seed(0))
+    generators = [models.base.generator, *models.refined.generators.values()]
+    code = samples(models.base, count, 0)
     with torch.no_grad():
-        code = truncate(lab.base.generator.map(z), lab.base.generator.mean, 0.7)
         return grid(torch.cat([generator.synthesize(code) for generator in generators]), columns=count)
 
 
-def nobody(lab: Lab, data: Path, count: int) -> list[Portraits]:
+def nobody(models: BundledModels, data: Path, count: int) -> list[Portraits]:
     """Redraw photos that may be shown."""
-    files = sorted((data / "test_unaligned").glob("sd3_*.jpg"))
-    chosen = [files[k * len(files) // (count - 1)] for k in range(count - 1)]
-    photos = [np.asarray(astronaut()), *(read_image(file) for file in chosen)]
-    return [lab.refined.stylize(photo, which="largest") for photo in photos]
+    return [models.refined.stylize(photo, which="largest") for photo in shown_people(data / "test_unaligned", count)]
 
 
-def people_sheet(lab: Lab, data: Path) -> Pixels:
-    return np.concatenate([portraits.sheet(HEIGHT) for portraits in nobody(lab, data, PEOPLE)])
+def people_sheet(models: BundledModels, data: Path) -> Pixels:
+    return np.concatenate([portraits.sheet(HEIGHT) for portraits in nobody(models, data, PEOPLE)])
 
 
-def between_sheet(lab: Lab, data: Path, steps: int = 9) -> Pixels:
+def between_sheet(models: BundledModels, data: Path, steps: int = 9) -> Pixels:
     """Go from one person to another along a line in W+, in the base and in two styles."""
-    first, *_, last = (portraits.faces[0].code.data for portraits in nobody(lab, data, 3))
+    first, *_, last = (portraits.faces[0].code.data for portraits in nobody(models, data, 3))
     codes = [WPlus(torch.lerp(first, last, k / (steps - 1))) for k in range(steps)]
-    chosen = [lab.base.generator, *list(lab.refined.generators.values())[:2]]
-    return tile([lab.refined.draw(g, code, HEIGHT) for g in chosen for code in codes], columns=steps)
+    chosen = [models.base.generator, *list(models.refined.generators.values())[:2]]
+    return tile([models.refined.draw(g, code, HEIGHT) for g in chosen for code in codes], columns=steps)
 
 
 # How they were made.
 
 
-def training_section(lab: Lab, runs: Path) -> list[str]:
+def training_section(runs: Path) -> list[str]:
     """Return the cost of every run folder."""
-    lines = [
-        "## How they were made",
-        "",
-        "From the run folders of `make models`; a style that was tried with several recipes has a run for each.",
-        "",
-        "| run | images | settings | device | minutes |",
-        "|---|---|---|---|---|",
-    ]
+    body = []
     for settings in sorted(runs.glob("*/settings.json")):
-        told = json.loads(settings.read_text(encoding="utf-8"))
+        run = json.loads(settings.read_text(encoding="utf-8"))
         stats = [json.loads(line) for line in (settings.parent / "stats.jsonl").read_text().splitlines()]
         minutes = sum(
             (b["images"] - a["images"]) / b["images_per_second"] / 60
             for a, b in zip([{"images": 0.0}, *stats], stats, strict=False)
         )
-        what = f"batch {told['batch']}, rate {told['learning_rate']}, seed {told['seed']}"
-        lines.append(
-            row(settings.parent.name, f"{stats[-1]['images']:.0f}", what, str(told["device"]), f"{minutes:.0f}")
-        )
-    return [*lines, ""]
-
-
-def mean(values: Tensor) -> Interval:
-    return Interval(float(values.mean()), float(values.std()) / len(values) ** 0.5)
-
-
-def said(value: Interval) -> str:
-    return f"{value.value:.3f} ± {value.spread:.3f}"
-
-
-def row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-if __name__ == "__main__":
-    main()
+        what = f"batch {run['batch']}, rate {run['learning_rate']}, seed {run['seed']}"
+        body.append([settings.parent.name, f"{stats[-1]['images']:.0f}", what, str(run["device"]), f"{minutes:.0f}"])
+    return [
+        "## How they were made",
+        BLANK,
+        "From the run folders of `make models`; a style that was tried with several recipes has a run for each.",
+        BLANK,
+        *table(["run", "images", "settings", "device", "minutes"], body),
+    ]

@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 
-from ...evaluate import embed, kernel_distance, structure_distance
-from ...evaluate.quality import as_files, baselines
-from ...surgery import swap
-from .bench import CODES, Bench, Trial
-from .page import BLANK, cell, listed, prose, table, verdict
+from portraitist.evaluate import embed, kernel_distance, structure_distance
+from portraitist.evaluate.quality import as_files, baselines
+from portraitist.report.markdown import BLANK, bullets, mean_std, prose, table
+from portraitist.surgery import swap
+
 from .published import CARTOON
+from .study import CODES, Run, Study
+from .verdict import verdict
 
 PLAIN, FREEZE_SG = "baseline", "FreezeSG"
 METHODS = {
@@ -29,9 +31,9 @@ SWAPPED = 8
 Found = dict[str, Any]
 
 
-def reproduce(bench: Bench) -> list[str]:
+def reproduce(study: Study) -> list[str]:
     """Measure, and return the lines of the page."""
-    found = {(style, seed): _measured(bench, style, seed) for style in bench.sets for seed in bench.seeds}
+    found = {(style, seed): _measured(study, style, seed) for style in study.sets for seed in study.seeds}
     return [
         f"## Cartoon-StyleGAN ({CARTOON})",
         BLANK,
@@ -39,11 +41,11 @@ def reproduce(bench: Bench) -> list[str]:
             f"""The paper shows pictures and prints no numbers; these are ours. *Content error* is the mean squared
             difference of 16 x 16 areas of colour to what the base draws of the same {CODES} latents, where a
             training first reaches the same kernel distance to the unseen exemplars (on the base's discriminator):
-            the lowest that all methods reach within {bench.images} images, between ticks by interpolation. ±
-            deviation over {len(bench.seeds)} seeds."""
+            the lowest that all methods reach within {study.images} images, between ticks by interpolation. ±
+            deviation over {len(study.seeds)} seeds."""
         ),
-        *_kept(bench, found),
-        *_references(bench, found),
+        *_kept(study, found),
+        *_references(study, found),
         *_changed_by_swap(found),
     ]
 
@@ -65,67 +67,75 @@ def content_at(points: Sequence[Mapping[str, Any]], level: float) -> float:
     raise AssertionError("the level is one that the training reaches")
 
 
-def _measured(bench: Bench, style: str, seed: int) -> Found:
-    trials = {name: Trial(style, recipe, seed, weight) for name, (recipe, weight) in METHODS.items()}
-    about = {"models": {name: bench.digest(trial) for name, trial in trials.items()}}
+def _measured(study: Study, style: str, seed: int) -> Found:
+    runs = {name: Run(style, recipe, seed, weight) for name, (recipe, weight) in METHODS.items()}
+    about = {"models": {name: study.digest(run) for name, run in runs.items()}}
 
     def measure() -> Found:
-        curves = {name: bench.curve(trial) for name, trial in trials.items()}
-        level = max(min(point["unseen"][0] for point in curve) for curve in curves.values())
-        swapped = {name: _swapped(bench, trial) for name, trial in trials.items()}
-        return {
-            "level": level,
-            "content": {name: content_at(curve, level) for name, curve in curves.items()},
-            "swapped": swapped,
-            "references": _baselines(bench, style, seed),
-        }
+        return {**structure_kept(study, runs), "references": _baselines(study, style, seed)}
 
-    found: Found = bench.remembered(f"cartoon-{style}-{seed}", about, measure)
+    found: Found = study.cached(f"cartoon-{style}-{seed}", about, measure)
     return found
 
 
-def _swapped(bench: Bench, trial: Trial) -> float:
+def structure_kept(study: Study, runs: Mapping[str, Run]) -> Found:
+    """Compare what trainings keep of the base's structure at the lowest distance that all of them reach.
+
+    Returns:
+        That distance as ``level``, and by the name of each run the ``content`` error there, and by how much a pixel is
+        ``swapped``, which says what taking the low resolutions from the base afterwards changes.
+    """
+    curves = {name: study.curve(run) for name, run in runs.items()}
+    level = max(min(point["unseen"][0] for point in curve) for curve in curves.values())
+    return {
+        "level": level,
+        "content": {name: content_at(curve, level) for name, curve in curves.items()},
+        "swapped": {name: _swapped(study, run) for name, run in runs.items()},
+    }
+
+
+def _swapped(study: Study, run: Run) -> float:
     """Return by how much a value changes at most when the low resolutions are taken from the base."""
-    model = bench.trained(trial)
-    codes = bench.latents(64, 1)
-    low = swap(bench.base.generator, model, upto=min(SWAPPED, bench.side // 2), by="features")
+    model = study.trained(run)
+    codes = study.latents(64, 1)
+    low = swap(study.base.generator, model, upto=min(SWAPPED, study.side // 2), by="features")
     with torch.no_grad():
         return float((low(codes) - model(codes)).abs().max())
 
 
-def _baselines(bench: Bench, style: str, seed: int) -> dict[str, dict[str, float]]:
+def _baselines(study: Study, style: str, seed: int) -> dict[str, dict[str, float]]:
     """Return content error and distance of doing nothing, of a tint and of copies."""
-    inputs = as_files(bench.base.generator.sample_batches(bench.latents(CODES, 77)))
-    reference = bench.reference(style, seed)
-    rows = embed(bench.own, reference.held_out)
+    inputs = as_files(study.base.generator.sample_batches(study.latents(CODES, 77)))
+    reference = study.reference(style, seed)
+    rows = embed(study.own, reference.held_out)
     return {
         name: {
             "content": float(structure_distance(outputs, inputs).mean()),
-            "unseen": kernel_distance(embed(bench.own, as_files(outputs)), rows),
+            "unseen": kernel_distance(embed(study.own, as_files(outputs)), rows),
         }
         for name, outputs in baselines(inputs, reference).items()
     }
 
 
-def _kept(bench: Bench, found: Mapping[tuple[str, int], Found]) -> list[str]:
+def _kept(study: Study, found: Mapping[tuple[str, int], Found]) -> list[str]:
     body = []
-    for style in bench.sets:
-        mine = [found[style, seed] for seed in bench.seeds]
-        cells = [cell([m["content"][name] for m in mine]) for name in METHODS]
-        body.append([style, cell([m["level"] for m in mine]), *cells])
+    for style in study.sets:
+        mine = [found[style, seed] for seed in study.seeds]
+        cells = [mean_std([m["content"][name] for m in mine]) for name in METHODS]
+        body.append([style, mean_std([m["level"] for m in mine]), *cells])
     lines = ["### Structure kept at equal style (Sec. 3)", BLANK, *table(["", "kernel distance", *METHODS], body)]
     content = [f["content"] for f in found.values()]
     names = [name for name in METHODS if name != PLAIN]
-    return lines + listed([verdict(n, PLAIN, [(c[n], c[PLAIN]) for c in content]) for n in names])
+    return lines + bullets([verdict(n, PLAIN, [(c[n], c[PLAIN]) for c in content]) for n in names])
 
 
-def _references(bench: Bench, found: Mapping[tuple[str, int], Found]) -> list[str]:
+def _references(study: Study, found: Mapping[tuple[str, int], Found]) -> list[str]:
     names = list(next(iter(found.values()))["references"])
     body = []
-    for style in bench.sets:
-        mine = [found[style, seed]["references"] for seed in bench.seeds]
+    for style in study.sets:
+        mine = [found[style, seed]["references"] for seed in study.seeds]
         for name in names:
-            body.append([style, name, *(cell([m[name][k] for m in mine]) for k in ("content", "unseen"))])
+            body.append([style, name, *(mean_std([m[name][k] for m in mine]) for k in ("content", "unseen"))])
     lines = prose("What no training gets, as a measure of the numbers above:")
     return lines + table(["", "", "content error", "kernel distance"], body)
 
@@ -138,5 +148,5 @@ def _changed_by_swap(found: Mapping[tuple[str, int], Found]) -> list[str]:
     return [
         "### Low resolutions from the base afterwards",
         BLANK,
-        *listed([sentence, f"The same swap changes a value, of 2, by at most: {others}."]),
+        *bullets([sentence, f"The same swap changes a value, of 2, by at most: {others}."]),
     ]

@@ -1,8 +1,8 @@
-"""Write docs/results/surgery.md and its sheets: swapped layers, appearances, and every pair of models.
+"""Swapped layers, appearances, and every pair of models, on the bundled models.
 
 The people are samples of the bundled base, so that what each model should draw of them is known.
 
-    python scripts/results_surgery.py
+    python -m studies surgery
 """
 
 from __future__ import annotations
@@ -27,36 +27,34 @@ from portraitist.io import registry
 from portraitist.io.model_file import Model
 from portraitist.losses.perceptual import PerceptualDistance, default_perceptual
 from portraitist.networks import Generator
-from portraitist.ops import keep_heap
-from portraitist.spaces import WPlus, Z, truncate
-from portraitist.stylize import Appearance, Reference, Stylizer, kinship
-from portraitist.stylize.kinship import CODES, FAR
+from portraitist.report.markdown import table
+from portraitist.spaces import WPlus
+from portraitist.stylize import Appearance, Reference, Stylizer
 from portraitist.stylize.pipeline import whole
 from portraitist.surgery import By, FeatureSwap, swap
+from portraitist.surgery.compatibility import CODES, FAR, compatibility
 
-ROOT = Path(__file__).resolve().parents[1]
+from .material import samples
+
 SIDE, GAP, LABEL = 96, 2, 14
 WAYS: tuple[By, ...] = ("features", "weights")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs/results", help="folder for the page and its sheets")
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m studies surgery", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheets")
     parser.add_argument("--people", type=int, default=3, help="rows of people in a sheet")
     parser.add_argument("--pairs", type=int, default=4, help="drawings that each model inverts")
     parser.add_argument("--steps", type=int, default=200, help="of each inversion")
-    options = parser.parse_args()
-    keep_heap()
-    torch.set_num_threads(1)
+    given = parser.parse_args(arguments)
     base, *styles = load()
-    people = codes(base.generator, options.people)
-    write_image(options.out / "surgery.png", swaps(base, styles, people))
-    write_image(options.out / "surgery-appearances.png", appearances(base, styles, people, options.steps))
-    sheet, table = pairs([base, *styles], codes(base.generator, options.pairs, first=50), options.steps)
-    write_image(options.out / "surgery-pairs.png", sheet)
-    text = document(kinships([base, *styles]), table, options)
-    write_bytes(options.out / "surgery.md", text.encode(), overwrite=True)
-    print(text)
+    people = codes(base, given.people)
+    write_image(given.out / "surgery.png", swaps(base, styles, people))
+    write_image(given.out / "surgery-appearances.png", appearances(base, styles, people, given.steps))
+    sheet, found = pairs([base, *styles], codes(base, given.pairs, first=50), given.steps)
+    write_image(given.out / "surgery-pairs.png", sheet)
+    lines = page(distances([base, *styles]), found, given.pairs, given.steps)
+    write_bytes(given.out / "surgery.md", "\n".join(lines).encode(), overwrite=True)
 
 
 def load() -> list[Model]:
@@ -64,11 +62,9 @@ def load() -> list[Model]:
     return [registry.load(name) for name in ("faces", "charcoal", "toon3d")]
 
 
-def codes(generator: Generator, count: int, first: int = 0) -> list[WPlus]:
+def codes(base: Model, count: int, first: int = 0) -> list[WPlus]:
     """Draw people, one a seed."""
-    latents = [Z.sample(1, generator.anatomy.z_dim, torch.Generator().manual_seed(first + k)) for k in range(count)]
-    with torch.no_grad():
-        return [truncate(generator.map(z), generator.mean, 0.7) for z in latents]
+    return [samples(base, 1, first + k) for k in range(count)]
 
 
 @torch.no_grad()
@@ -91,7 +87,7 @@ def swaps(base: Model, styles: Sequence[Model], people: Sequence[WPlus]) -> Pixe
 
 def appearances(base: Model, styles: Sequence[Model], people: Sequence[WPlus], steps: int) -> Pixels:
     """Show each person in eight appearances of each style and in those of two references."""
-    others = codes(base.generator, 2, first=900)
+    others = codes(base, 2, first=900)
     rows, names = [], []
     resolution = base.generator.anatomy.resolution
     for style, start in itertools.product(styles, (resolution // 2, resolution)):
@@ -126,9 +122,9 @@ def pairs(
         people: means over people.
     """
     base = models[0]
-    looks = default_perceptual(base.discriminator)
+    distance = default_perceptual(base.require_discriminator("to measure with"))
     rows, names = [], []
-    table = {}
+    cells: dict[tuple[str, str], tuple[float, float]] = {}
     for source in models:
         stylizer = Stylizer(
             base,
@@ -146,29 +142,29 @@ def pairs(
                 found[name].append(drawing)
         for target in models:
             truth = [drawn(target.generator, code) for code in people]
-            table[source.header.name, target.header.name] = nearness(found[target.header.name], truth, looks)
-    return labelled(rows, ["drawing", *(f"to {m.header.name}" for m in models)], names), table
+            cells[source.header.name, target.header.name] = nearness(found[target.header.name], truth, distance)
+    return labelled(rows, ["drawing", *(f"to {m.header.name}" for m in models)], names), cells
 
 
-def nearness(found: Sequence[Pixels], truth: Sequence[Pixels], looks: PerceptualDistance) -> tuple[float, float]:
+def nearness(found: Sequence[Pixels], truth: Sequence[Pixels], distance: PerceptualDistance) -> tuple[float, float]:
     """Return the mean distance of drawings to the true ones, and to those of other people."""
 
     def images(pictures: Sequence[Pixels]) -> Tensor:
         return torch.stack([to_tensor(picture) for picture in pictures])
 
     with torch.no_grad():
-        own = float(looks(images(found), images(truth)).mean())
+        own = float(distance(images(found), images(truth)).mean())
         turns = [images([*truth[k:], *truth[:k]]) for k in range(1, len(truth))]
-        return own, statistics.fmean(float(looks(images(found), turn).mean()) for turn in turns)
+        return own, statistics.fmean(float(distance(images(found), turn).mean()) for turn in turns)
 
 
-def kinships(models: Sequence[Model]) -> dict[tuple[str, str], tuple[float, float]]:
+def distances(models: Sequence[Model]) -> dict[tuple[str, str], tuple[float, float]]:
     """Return (low, high) -> distance, and its share of the distance of different persons."""
     found = {}
     for low, high in itertools.combinations(models, 2):
-        kin = kinship(low, high)
-        assert kin.distance is not None and kin.share is not None and not kin.warning
-        found[low.header.name, high.header.name] = (kin.distance, kin.share)
+        both = compatibility(low, high)
+        assert both.distance is not None and both.relative_distance is not None and not both.warning
+        found[low.header.name, high.header.name] = (both.distance, both.relative_distance)
     return found
 
 
@@ -188,24 +184,26 @@ def labelled(rows: Sequence[Sequence[Pixels]], columns: Sequence[str], names: Se
     return np.asarray(sheet)
 
 
-def document(
-    kin: Mapping[tuple[str, str], tuple[float, float]],
-    table: Mapping[tuple[str, str], tuple[float, float]],
-    options: argparse.Namespace,
-) -> str:
-    names = sorted({source for source, _ in table}, key=[source for source, _ in table].index)
-    worst = max(own / others for (a, b), (own, others) in table.items() if a != b)
+def page(
+    compatible: Mapping[tuple[str, str], tuple[float, float]],
+    found: Mapping[tuple[str, str], tuple[float, float]],
+    count: int,
+    steps: int,
+) -> list[str]:
+    """Return the lines of the page."""
+    names = list(dict.fromkeys(source for source, _ in found))
+    worst = max(own / others for (a, b), (own, others) in found.items() if a != b)
     wrapped = textwrap.fill(
-        f"A cell is the distance of {options.pairs} drawings to what the target draws of the person's true code, and "
+        f"A cell is the distance of {count} drawings to what the target draws of the person's true code, and "
         "in brackets that to what it draws of the other people. The worst of the "
         f"{len(names) * (len(names) - 1)} pairs comes to {worst:.2f} of the latter.",
         118,
     )
-    lines = [
+    return [
         "# Swapped layers, appearances and pairs of models, on the bundled models",
         "",
-        "Written by `scripts/results_surgery.py`. The people are samples of the base, distances those of the features",
-        f"of its discriminator, and inversions have {options.steps} steps.",
+        "Written by `python -m studies surgery`. The people are samples of the base, distances those of the features",
+        f"of its discriminator, and inversions have {steps} steps.",
         "",
         "## Layers swapped at each resolution",
         "",
@@ -216,10 +214,10 @@ def document(
         "",
         f"Model distance over {CODES} codes, and its share of that between persons (`swap` warns from {FAR} on):",
         "",
-        "| low | high | distance | share |",
-        "|---|---|---|---|",
-        *(f"| {a} | {b} | {distance:.2f} | {share:.2f} |" for (a, b), (distance, share) in kin.items()),
-        "",
+        *table(
+            ["low", "high", "distance", "share"],
+            ([a, b, f"{d:.2f}", f"{s:.2f}"] for (a, b), (d, s) in compatible.items()),
+        ),
         "## Appearances",
         "",
         "Eight random ones and two of references, which were inverted in the style.",
@@ -235,13 +233,8 @@ def document(
         "",
         *wrapped.splitlines(),
         "",
-        f"| from | {' | '.join(f'to {name}' for name in names)} |",
-        f"|---|{'---|' * len(names)}",
-        *(f"| {a} | {' | '.join(f'{table[a, b][0]:.2f} ({table[a, b][1]:.2f})' for b in names)} |" for a in names),
-        "",
+        *table(
+            ["from", *(f"to {name}" for name in names)],
+            ([a, *(f"{found[a, b][0]:.2f} ({found[a, b][1]:.2f})" for b in names)] for a in names),
+        ),
     ]
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()
