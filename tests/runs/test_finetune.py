@@ -44,7 +44,7 @@ def exemplars(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def images(exemplars: Path) -> ImageSet:
-    return ImageSet.open(exemplars, 16, mirror=True)
+    return ImageSet.open(exemplars, 16)
 
 
 def test_a_run_leaves_a_model_that_tells_how_it_was_made(images: ImageSet, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_other_settings_data_and_sizes_are_refused_by_name(images: ImageSet, tmp
 
 
 def test_mirroring_is_the_setting_of_the_training(exemplars: Path) -> None:
-    images = ImageSet.open(exemplars, 16, mirror=False)
+    images = ImageSet.open(exemplars, 16)
     plain = {bytes(images[i].numpy()) for i in range(len(images))}
     for mirror in (False, True):
         batches = ImageBatches([images], TRAINING.batch, TRAINING.seed, mirror)
