@@ -164,18 +164,7 @@ def compare_inversions(
         _spread([_energy(codes, known) for codes in chance]),
         _spread([None if (o := _overlap(codes, known)) is None else o.value for codes in chance]),
         known,
-        {
-            "photos": len(done),
-            "resolution": generator.anatomy.resolution,
-            "perceptual": {"name": perceptual.name, "digest": perceptual.features.digest},
-            "identity": {"name": identity.name, "digest": identity.digest},
-            "prior": prior,
-            "prior codes": prior_count,
-            "neighbours": NEIGHBOURS,
-            "seed": seed,
-            "device": str(generator.w_mean.device),
-            "threads": torch.get_num_threads(),
-        },
+        metrics.settings(len(done), prior, prior_count, seed),
         tuple(to_array(measured[0].photo) for measured in list(done.values())[:shown]),
     )
 
@@ -210,6 +199,21 @@ class _MeanFace:
 class _InversionMetrics:
     def __init__(self, generator: Generator, perceptual: PerceptualDistance, identity: Identity) -> None:
         self.generator, self.perceptual, self.identity = generator, perceptual, identity
+
+    def settings(self, photos: int, prior: str, prior_count: int, seed: int) -> dict[str, object]:
+        """Return what the numbers are measured with."""
+        return {
+            "photos": photos,
+            "resolution": self.generator.anatomy.resolution,
+            "perceptual": {"name": self.perceptual.name, "digest": self.perceptual.features.digest},
+            "identity": {"name": self.identity.name, "digest": self.identity.digest},
+            "prior": prior,
+            "prior codes": prior_count,
+            "neighbours": NEIGHBOURS,
+            "seed": seed,
+            "device": str(self.generator.w_mean.device),
+            "threads": torch.get_num_threads(),
+        }
 
     def mean_face(self, photo: Tensor, mean: _MeanFace) -> _Measured:
         return self._measure(photo, mean.drawing, mean.code.data, 0.0, 0)
