@@ -134,7 +134,7 @@ def _table_2(
     if "identity" in next(iter(each[0].values())):
         keys |= {"identity": "identity ↑", "strangers": "of strangers"}
     trained = ", ".join(f"{name} {_images_of(stored)}" for name, stored in study.encoders.items()) or "none"
-    persons = "" if study.identity is None else f"Identity: cosine of {study.identity.name} to the photo. "
+    identity = "" if study.identity is None else f"Identity: cosine of {study.identity.name} to the photo. "
     lines = [f"### Table 2, stylized photos by embedding, by {title}", BLANK]
     lines += prose(
         f"""{len(study.photos)} photos that nothing was trained on, their codes drawn by FC-FT styles of {study.images}
@@ -142,7 +142,7 @@ def _table_2(
         kernel unbiased). Optimisations have {study.steps or STEPS} steps; in-domain has
         {study.steps or in_domain().steps} from the code of
         {PSP if PSP in study.encoders else next(iter(study.encoders), "no encoder")}. *Change*: distance to the
-        photo by {study.distances[0].name}. {persons}Images that trained the encoders: {trained}. ± deviation over
+        photo by {study.distances[0].name}. {identity}Images that trained the encoders: {trained}. ± deviation over
         {len(study.seeds)} seeds. Printed: FID of 2000 photos at 1024 pixels."""
     )
     order = [name for name in sorted(AGILEGAN_TABLE_2, key=AGILEGAN_TABLE_2.__getitem__) if name in each[0]]

@@ -162,20 +162,20 @@ class GroupStudy:
         if (out / FILE).exists():
             return out
         everyone = len(groups) == len(GROUPS)
-        told = TranslatorSettings(persons=self.identity, device=self.options.device)
+        settings = TranslatorSettings(persons=self.identity, device=self.options.device)
         training = replace(self.recipe.training, seed=seed, selective=selective)
         if not start:
             if everyone:  # as many in all as are shown to ours in its two stages
                 training = replace(training, images=training.images + self.options.few * len(groups))
-            train_translator(self.data(groups, seed), out, replace(self.recipe, training=training), told)
+            train_translator(self.data(groups, seed), out, replace(self.recipe, training=training), settings)
             return out
         first = load_translator(self.folder / str(seed) / start)
         training = replace(training, images=self.options.few * len(groups))
         if everyone:
-            extend_translator(self.data(groups, seed), out, first, training, told)
+            extend_translator(self.data(groups, seed), out, first, training, settings)
         else:
             recipe = replace(self.recipe, training=training)
-            train_translator(self.data(groups, seed), out, recipe, told, start=first)
+            train_translator(self.data(groups, seed), out, recipe, settings, start=first)
         return out
 
     def drawers(self, method: str, seed: int) -> dict[str, Drawer]:

@@ -92,14 +92,17 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--photos", type=int, default=48)
     parser.add_argument("--space-photos", type=int, default=36, help="how many of them for the comparison of spaces")
     parser.add_argument(
-        "--looks", choices=("SqueezeNet", "discriminator"), default="SqueezeNet", help="what optimisers measure with"
+        "--perceptual",
+        choices=("SqueezeNet", "discriminator"),
+        default="SqueezeNet",
+        help="what optimisers measure with",
     )
     parser.add_argument("--shorten", type=int, default=1, help="divide all steps from the mean, to try the script")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     given = parser.parse_args(arguments)
     given.runs.mkdir(parents=True, exist_ok=True)
     given.out.mkdir(parents=True, exist_ok=True)
-    study = Inversions.of(given.features, given.identity, given.looks, given.runs)
+    study = Inversions.of(given.features, given.identity, given.perceptual, given.runs)
     photos = drawn_photos(ImageSet.open(given.data / "photos_eval_256.zip", study.side), given.photos)
     people = drawn_people(given.data / "test_unaligned", study.base)
     ways = table_ways(study, given.encoders, given.shorten)

@@ -255,16 +255,16 @@ class Inversions:
         path = self.runs / f"{group}-{name.replace(' ', '_').replace('/', '')}-{self.measured_by}.safetensors"
         if path.exists():
             with safe_open(path, framework="pt") as file:
-                told = file.metadata()
-                if json.loads(told["wanted"]) == wanted:
+                metadata = file.metadata()
+                if json.loads(metadata["wanted"]) == wanted:
                     tensors = file.get_tensor("codes"), file.get_tensor("drawings")
-                    return Found(*tensors, float(told["seconds"]), way.steps)
+                    return Found(*tensors, float(metadata["seconds"]), way.steps)
         begun = time.perf_counter()
         seconds = timed(way, photos[:1]) if group == "photos" else math.nan
         codes, drawings = way.invert(photos)
-        told = {"wanted": json.dumps(wanted), "seconds": repr(seconds)}
+        metadata = {"wanted": json.dumps(wanted), "seconds": repr(seconds)}
         pending = path.with_suffix(".pending")
-        save_file({"codes": codes.contiguous(), "drawings": drawings.contiguous()}, pending, told)
+        save_file({"codes": codes.contiguous(), "drawings": drawings.contiguous()}, pending, metadata)
         pending.replace(path)
         print(f"{group}: {name}: {time.perf_counter() - begun:.1f} s", flush=True)
         return Found(codes, drawings, seconds, way.steps)

@@ -46,10 +46,10 @@ def reproduce(study: Study) -> list[str]:
     picture = study.out / "reproduction-ui2i.png"
     write_image(picture, sheet(study))
     styles = ", ".join(study.sets)
-    told = f"Rows: the base; then, for {styles}: FC-FT, swapped after fine-tuning, swapped directly"
+    rows = f"Rows: the base; then, for {styles}: FC-FT, swapped after fine-tuning, swapped directly"
     caption = """The paper's Fig. 8: layers swapped after fine-tuning, and directly between models that have nothing to
     do with each other."""
-    return [*lines, f"![{told}]({picture.name})", BLANK, *prose(caption)]
+    return [*lines, f"![{rows}]({picture.name})", BLANK, *prose(caption)]
 
 
 def distances_of(study: Study, style: str, seed: int) -> Measured:
@@ -250,17 +250,17 @@ def _table_2(
     lines += table(["", "", *keys.values(), "copy alarms"], body)
     each = [f[digest] for f in found.values()]
 
-    def told(low: str, high: str, key: str) -> str:
+    def verdict_of(low: str, high: str, key: str) -> str:
         name = keys[key].split()[0]
         return f"{name}: {verdict(low, high, [(e[low][key], e[high][key]) for e in each])}"
 
     swapped = [name for name in rows if name in SWAPS.values()]
-    sentences = [told(name, "FC-FT", "change") for name in swapped]
-    sentences += [told("FC-FT", name, "frechet") for name in swapped]
-    sentences += [told("FC-FT", name, "kernel") for name in swapped]
+    sentences = [verdict_of(name, "FC-FT", "change") for name in swapped]
+    sentences += [verdict_of("FC-FT", name, "frechet") for name in swapped]
+    sentences += [verdict_of("FC-FT", name, "kernel") for name in swapped]
     for name in swapped:
         gaps = [abs(e[name]["diversity"] / e["FC-FT"]["diversity"] - 1) for e in each]
         sentences.append(f"diversity: {name} moves it by {max(gaps):.1%} at most; printed: 0.1 %.")
     if swapped:
-        sentences.append(f"Fig. 8: {told(swapped[0], DIRECT, 'kernel')}")
+        sentences.append(f"Fig. 8: {verdict_of(swapped[0], DIRECT, 'kernel')}")
     return lines + bullets(sentences)

@@ -54,18 +54,18 @@ def distance(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Measure how far models draw the same latents apart (UI2I, Eq. 1): a matrix.
+    """Compare models: a matrix of perceptual distances over shared latents (UI2I, Eq. 1).
 
     Each model maps latents with its own mapping network and draws with its stored noise, untruncated. The distance is
     that of the first model's discriminator unless --features names weights; it is LPIPS only with --lpips too.
     """
     if len(models) < 2:
-        raise UsageError("A distance needs two models.", "Name another.")
+        raise UsageError("A distance needs two models.", "Name another model.")
     if len(set(models)) < len(models):
-        raise UsageError("A model is named twice.", "Name each once.")
+        raise UsageError("A model is named twice.", "Name each model once.")
     if out is not None:
         if out.suffix not in (".md", ".json"):
-            raise UsageError(f"{out} is no file for a matrix.", "Name a file .md or .json.")
+            raise UsageError(f"--out takes a .md or .json file, not {out}.")
         refuse_existing(out, overwrite)
 
     from tqdm import tqdm
@@ -80,29 +80,28 @@ def distance(
     sizes = {(g.anatomy.z_dim, g.anatomy.resolution) for g, _ in found.values()}
     if len(sizes) > 1:
         raise UsageError(f"The models have different latents or sizes: {sorted(sizes)}.", "Compare models of one size.")
-    looks = _perceptual(found[models[0]][1], features, lpips, where, "--features")
+    perceptual = _perceptual(found[models[0]][1], features, lpips, where, "--features")
     for generator, _ in found.values():
         generator.to(where)
     with tqdm(total=samples, unit=" codes") as bar:
         matrix = distance_matrix(
             {name: generator for name, (generator, _) in found.items()},
-            looks,
+            perceptual,
             z_dim=next(iter(sizes))[0],
             count=samples,
             seed=seed,
             device=where,
             on_batch=bar.update,
         )
-    title = (
-        f"{looks.name} sha256:{looks.features.digest[:8]}, {samples} latents, seed {seed}; ± half of the 95 % interval"
-    )
+    by = f"{perceptual.name} sha256:{perceptual.features.digest[:8]}"
+    title = f"{by}, {samples} latents, seed {seed}; ± half of the 95 % interval"
     both = matrix | {(b, a): value for (a, b), value in matrix.items()}
     rows = [[a, *(shown(both[a, b]) if a != b else "0" for b in models)] for a in models]
     text = "\n".join([*table(["", *models], rows), title])
     typer.echo(text)
     if out is not None:
         numbers = [{"models": pair, "value": v.value, "spread": v.spread} for pair, v in matrix.items()]
-        about = {"distance": looks.name, "digest": looks.features.digest, "samples": samples, "seed": seed}
+        about = {"distance": perceptual.name, "digest": perceptual.features.digest, "samples": samples, "seed": seed}
         content = text if out.suffix == ".md" else json.dumps({**about, "pairs": numbers}, indent=1)
         write_bytes(out, f"{content}\n".encode(), overwrite=overwrite)
 
@@ -130,7 +129,7 @@ def quality(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Measure one style on exemplars that it has not seen, beside doing nothing, a tint, and copying exemplars.
+    """Score a style on exemplars that it has not seen, beside three baselines: the input, a tint, and copies.
 
     Writes a table (quality.md), all numbers (quality.json) and a sheet (quality.png). Of the very set that the style
     was trained on, recognised by its digest, the exemplars that its training held out are scored on.
@@ -139,7 +138,7 @@ def quality(
     for file in files:
         refuse_existing(file, overwrite)
     if photos is None and (encoder is not None or refine or limit is not None):
-        raise UsageError("--encoder, --refine and --limit are of redrawn photos.", "Give --photos too.")
+        raise UsageError("--encoder, --refine and --limit need redrawn photos.", "Give --photos too.")
 
     from ..data.images import write_image
     from ..evaluate.held_out import reference_of
@@ -191,9 +190,9 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .html or .md.")],
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Put several styles or runs side by side on one page: what their files say, and what was measured of them."""
+    """Compare styles or runs on one page: the metadata of their files, and their measurements."""
     if out.suffix not in (".html", ".md"):
-        raise UsageError(f"{out} is no page.", "Name a file .html or .md.")
+        raise UsageError(f"--out takes a .html or .md file, not {out}.")
     refuse_existing(out, overwrite)
 
     from ..report.side_by_side import html_page, markdown_page, side_by_side
@@ -245,14 +244,9 @@ def _network(base: Model, features: Path | None, device: str) -> Network:
 
 def _perceptual(base: Model, file: Path | None, lpips: Path | None, device: str, flag: str) -> PerceptualDistance:
     """Return what two pictures are compared with, whose weights are given with ``flag``."""
-    import torch
-
     from ..losses.perceptual import PerceptualDistance
 
-    looks = options.perceptual(file, lpips, flag) or PerceptualDistance(_network(base, None, device))
-    if isinstance(looks.features, torch.nn.Module):
-        looks.features.to(device)
-    return looks
+    return (options.perceptual(file, lpips, flag) or PerceptualDistance(_network(base, None, device))).to(device)
 
 
 def _faces(photos: Path, resolution: int, limit: int | None) -> Tensor:

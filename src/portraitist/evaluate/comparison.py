@@ -1,6 +1,6 @@
 """Several ways of inversion over the same photos: what each draws, how near to the prior its codes are, and its cost.
 
-found = compare_inversions(photos, read, {"portrait": projector}, base.generator, looks, identity)
+found = compare_inversions(photos, read, {"portrait": projector}, base.generator, perceptual, identity)
 for name, result in found.results.items():
     print(name, result.mean("ms_ssim"), result.frechet, result.seconds)
 """

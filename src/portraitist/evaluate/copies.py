@@ -68,8 +68,8 @@ def copy_test(outputs: Tensor, train: Tensor, held_out: Tensor, mirrored: Tensor
     """
     if len(train) < 2 or not len(held_out) or not len(outputs):
         raise BadData(
-            f"Copies cannot be told with {len(outputs)} outputs, {len(train)} training and {len(held_out)} held-out "
-            "exemplars.",
+            f"Copies cannot be recognised with {len(outputs)} outputs, {len(train)} training and {len(held_out)} "
+            "held-out exemplars.",
             "Bring at least 1, 2 and 1.",
         )
     exemplars = [train] if mirrored is None else [train, mirrored]

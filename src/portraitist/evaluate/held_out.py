@@ -1,4 +1,4 @@
-"""Which exemplars of a set a style has not seen, told from what its file says about its training.
+"""Which exemplars of a set a style has not seen, as its file says about its training.
 
 A training writes the digest of its whole set, the share that it held out and its seed; whoever has the same set can
 hold the same exemplars out again.
