@@ -23,9 +23,10 @@ demo: setup ## Redraw a photo in every bundled style into out/demo
 test: setup ## Run the unit and recipe tests
 	$(BIN)/python -m pytest
 
-lint: setup ## Check style, types and the direction of imports
+lint: setup ## Check style, spelling, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell *.md docs src tests scripts studies benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -27,7 +27,7 @@ from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.identity import DiscriminatorIdentity
 from portraitist.ops import keep_heap
 from portraitist.recipes import compose
-from portraitist.recipes.run import Settings, Source, terms_of
+from portraitist.runs.finetune import Settings, Source, terms_of
 from portraitist.train.encoder import EncoderLoss, EncoderState, agilegan, fit_encoder
 from portraitist.train.loop import fit
 from portraitist.train.state import TrainState

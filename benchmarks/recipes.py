@@ -18,7 +18,7 @@ from portraitist.io import registry
 from portraitist.io.model_file import Model
 from portraitist.ops import keep_heap
 from portraitist.recipes import RECIPES, compose
-from portraitist.recipes.run import Settings, Source, terms_of
+from portraitist.runs.finetune import Settings, Source, terms_of
 from portraitist.train.loop import fit
 from portraitist.train.state import TrainState
 

@@ -30,8 +30,8 @@ from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy, channel
 from portraitist.networks.encoder import small
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose, from_scratch
-from portraitist.recipes.encoder import EncoderSettings, train_encoder
-from portraitist.recipes.run import Settings, Source, train
+from portraitist.runs.encoder import EncoderSettings, train_encoder
+from portraitist.runs.finetune import Settings, Source, train
 from portraitist.train.encoder import agilegan
 from portraitist.train.spec import Training
 
@@ -118,7 +118,7 @@ def main() -> None:
 
 def make_base(options: argparse.Namespace) -> Model:
     """Train the base of faces and put it in place in half precision."""
-    photos = ImageSet.open(options.data / "photos_256.zip", options.resolution, mirror=True)
+    photos = ImageSet.open(options.data / "photos_256.zip", options.resolution)
     channels = channels_for(options.resolution, base=options.channel_base, cap=options.channel_cap)
     generator = GeneratorAnatomy(options.resolution, channels, z_dim=128, w_dim=128, mapping_layers=4)
     source = Source(generator=generator, discriminator=DiscriminatorAnatomy(options.resolution, channels))
@@ -204,7 +204,7 @@ def make_encoder(base: Model, options: argparse.Namespace) -> None:
 
     Two networks that are not shipped judge it: SqueezeNet how alike pictures look, MobileFaceNet who is who.
     """
-    photos = ImageSet.open(options.data / "photos_256.zip", options.resolution, mirror=True)
+    photos = ImageSet.open(options.data / "photos_256.zip", options.resolution)
     sizes = replace(small(base.generator.anatomy, "hvae"), standardised=True)
     weights = options.data / "weights"
     told = EncoderSettings(

@@ -75,7 +75,7 @@ def test_a_bad_photo_is_listed_and_the_others_are_measured(
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--method", "magic"], 2, "There is no method 'magic'"),
+        (["--method", "magic"], 2, "Unknown method 'magic'"),
         (["--method", "in-domain"], 2, "No encoder of 'tiny' is known"),
         (["--prior", "w"], 2, "There is no prior 'w'"),
         (["--prior-codes", "2"], 3, "2 codes of the prior are too few for 3 photos"),

@@ -139,7 +139,11 @@ def test_a_header_with_strange_metrics_is_no_bug(run: Run, tmp_path: Path, tiny_
     strange = replace(tiny_model, header=replace(tiny_model.header, metrics={"likeness": "high"}))
     save_model(tmp_path / "strange.safetensors", strange)
     code, _, err = run("report", "strange.safetensors", "-o", "page.md")
-    assert code == 3 and "strange.safetensors says of its training" in err and not (tmp_path / "page.md").exists()
+    assert (
+        code == 3
+        and "strange.safetensors has a malformed training record" in err
+        and not (tmp_path / "page.md").exists()
+    )
 
 
 @pytest.mark.recipe
@@ -164,12 +168,12 @@ def test_a_paper_is_reproduced_and_goes_on_where_it_stopped(run: Run, tmp_path: 
         (("distance", "tiny", "tiny"), 2, "named twice"),
         (("distance", "tiny", "tiny+wild@7", "--samples", "4"), 2, "7"),
         (("distance", "tiny", "nobody", "--samples", "4"), 2, "There is no model 'nobody'"),
-        (("distance", "tiny", "wild", "-o", "matrix.txt"), 2, "no file for a matrix"),
+        (("distance", "tiny", "wild", "-o", "matrix.txt"), 2, "takes a .md or .json file"),
         (("quality", "wild", "--exemplars", "nowhere", "-o", "out"), 3, "nowhere"),
         (("quality", "wild", "--exemplars", "few", "-o", "out", "--samples", "16"), 3, "cannot be scored on"),
         (("quality", "wild", "--exemplars", "style_dots", "-o", "out", "--photos", "few"), 3, "4 photos are too few"),
         (("quality", "wild", "--exemplars", "style_dots", "-o", "out", "--refine", "5"), 2, "Give --photos too"),
-        (("report", "tiny", "-o", "page.pdf"), 2, "is no page"),
+        (("report", "tiny", "-o", "page.pdf"), 2, "takes a .html or .md file"),
         (("reproduce", "toonify", "-o", "out", "--data", "."), 2, "There is no paper 'toonify'"),
         (("reproduce", "ui2i", "-o", "out", "--data", ".", "--styles", "x", "--base", "tiny"), 2, "no exemplars of x"),
         (("reproduce", "agilegan", "-o", "out", "--data", ".", "--base", "tiny"), 2, "table is of photos"),

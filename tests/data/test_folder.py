@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from portraitist.data import ImageSet
+from portraitist.data import BatchOrder, ImageSet
 from portraitist.data.images import crop_square, read_image, resize, to_tensor
 from portraitist.errors import BadData
 from tests.data.made_files import encode, noise, scene
@@ -188,10 +188,11 @@ def test_a_split_is_seeded_disjoint_and_whole(tmp_path: Path) -> None:
 
 def test_the_order_fits_the_set(tmp_path: Path, pictures: dict[str, bytes]) -> None:
     folder = write(tmp_path, pictures)
+    images = ImageSet.open(folder, 16)
     for mirror in (False, True):
-        images = ImageSet.open(folder, 16, mirror=mirror)
-        indices, flips = images.order(batch=400, seed=0).at(0)
+        indices, flips = BatchOrder(len(images), 400, 0, mirror).at(0)
         assert sorted(set(indices.tolist())) == [0, 1, 2, 3] and bool(flips.any()) is mirror
+        assert images.batch(indices, flips).shape == (400, 3, 16, 16)
 
 
 def test_real_sets_open_whole(shared: Path) -> None:

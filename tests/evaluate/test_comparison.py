@@ -15,20 +15,18 @@ from portraitist.data.images import read_image
 from portraitist.errors import BadData, BadImage, NonFinite, UsageError
 from portraitist.evaluate import (
     Comparison,
-    check_inversion_report,
     compare_inversions,
     frechet_distance,
     ms_ssim,
     ssim,
-    write_inversion_report,
 )
 from portraitist.evaluate.comparison import MEAN
-from portraitist.evaluate.inversion_report import markdown, sheet
 from portraitist.invert import Inverted, Inverter, Progress
 from portraitist.io.model_file import Model
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.identity import DiscriminatorIdentity
+from portraitist.report.inversion import check_inversion_report, markdown, sheet, write_inversion_report
 from portraitist.spaces import WPlus, Z
 
 NAMES = [f"photo {k}" for k in range(8)]

@@ -16,6 +16,7 @@ from skimage.data import astronaut
 from portraitist.data import write_image
 from portraitist.errors import BadData
 from portraitist.evaluate import exemplars
+from portraitist.evaluate.exemplar_measures import lab_of
 from portraitist.evaluate.exemplars import Checkup, Finding, examine
 from portraitist.faces import FixedPoints, Landmarks, MediaPipeFinder, align
 
@@ -221,4 +222,4 @@ def test_counts_are_of_pictures_and_refused_ones_are_not_usable() -> None:
 def test_lab_is_what_others_compute() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     picture[0, :3] = [[0, 0, 0], [255, 255, 255], [1, 2, 3]]
-    assert np.abs(exemplars._lab(picture) - rgb2lab(picture)).max() < 0.02
+    assert np.abs(lab_of(picture) - rgb2lab(picture)).max() < 0.02

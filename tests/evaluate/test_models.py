@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from portraitist.errors import BadData
-from portraitist.evaluate import likeness, model_distance, structure_distance
+from portraitist.evaluate import layout_similarity, model_distance, structure_distance
 from portraitist.io.model_file import Model
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
@@ -74,7 +74,7 @@ def test_structure_is_blind_to_what_is_finer_than_an_area() -> None:
     board[::2, 1::2] = board[1::2, ::2] = -1
     textured = images + 0.5 * board
     torch.testing.assert_close(structure_distance(images, textured), torch.zeros(3), rtol=0, atol=1e-12)
-    torch.testing.assert_close(likeness(images, textured), torch.ones(3))
+    torch.testing.assert_close(layout_similarity(images, textured), torch.ones(3))
     assert (structure_distance(images, textured, side=64) > 0.2).all()
 
 
@@ -87,21 +87,21 @@ def test_twins_may_differ_in_size() -> None:
 def test_likeness_is_pearsons_correlation_of_luminance() -> None:
     images, others = pictures(0, side=16), pictures(1, side=16)
     weights = torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]
-    for index, found in enumerate(likeness(images, others)):
+    for index, found in enumerate(layout_similarity(images, others)):
         both = torch.stack([(x[index] * weights).sum(0).flatten() for x in (images, others)])
         assert float(found) == pytest.approx(float(torch.corrcoef(both)[0, 1]), abs=1e-6)
 
 
 def test_likeness_does_not_notice_contrast_brightness_or_colour() -> None:
     images = pictures(0)
-    torch.testing.assert_close(likeness(images, 0.3 * images + 0.4), torch.ones(3))
-    torch.testing.assert_close(likeness(images, -images), -torch.ones(3))
+    torch.testing.assert_close(layout_similarity(images, 0.3 * images + 0.4), torch.ones(3))
+    torch.testing.assert_close(layout_similarity(images, -images), -torch.ones(3))
     tint = torch.tensor([0.5, -0.2, 0.1])[:, None, None]
-    torch.testing.assert_close(likeness(images, images + tint), torch.ones(3))
-    assert likeness(images, pictures(1)).abs().max() < 0.5
+    torch.testing.assert_close(layout_similarity(images, images + tint), torch.ones(3))
+    assert layout_similarity(images, pictures(1)).abs().max() < 0.5
 
 
 def test_a_blank_picture_is_like_none() -> None:
     blank = torch.full((3, 3, 64, 64), 0.1)
-    assert torch.equal(likeness(blank, pictures(0)), torch.zeros(3))
-    assert torch.equal(likeness(blank, blank), torch.zeros(3))
+    assert torch.equal(layout_similarity(blank, pictures(0)), torch.zeros(3))
+    assert torch.equal(layout_similarity(blank, blank), torch.zeros(3))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from portraitist.errors import BadData, UsageError
-from portraitist.evaluate import diversity, identity_kept, pair_distance, path_length
+from portraitist.evaluate import diversity, identity_similarity, pair_distance, path_length
 from portraitist.evaluate.pairs import KEPT
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
@@ -108,9 +108,9 @@ def test_the_change_of_doing_nothing_is_0_and_identity_has_its_zero_beside_it() 
     outputs = torch.randn(40, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
     assert pair_distance(Squared(), outputs, outputs).value == 0
     assert pair_distance(Squared(), outputs + 1, outputs).value == pytest.approx(3 * SIDE * SIDE, rel=1e-5)
-    same, strangers = identity_kept(Direction(), outputs, outputs)
+    same, impostors = identity_similarity(Direction(), outputs, outputs)
     assert same.value == pytest.approx(1, abs=1e-6)
-    assert abs(strangers.value) < 4 * strangers.spread
+    assert abs(impostors.value) < 4 * impostors.spread
     with pytest.raises(BadData, match="make no pairs"):
         pair_distance(Squared(), outputs, outputs[:3])
 

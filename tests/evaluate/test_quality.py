@@ -15,17 +15,17 @@ from portraitist.evaluate.quality import (
     MEAN_COLOUR,
     MEASURES,
     MEMORISER,
-    Examiner,
     Reference,
-    Table,
+    Scorer,
     as_files,
     baselines,
-    shown,
 )
 from portraitist.io.model_file import Model
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.identity import DiscriminatorIdentity
+from portraitist.report.markdown import shown
+from portraitist.report.quality import Table
 
 
 def pictures(count: int, seed: int, colour: float = 0.0) -> Tensor:
@@ -42,25 +42,25 @@ def features(tiny_model: Model) -> DiscriminatorFeatures:
 
 
 @pytest.fixture(scope="module")
-def examiner(tiny_model: Model, features: DiscriminatorFeatures) -> Examiner:
+def scorer(tiny_model: Model, features: DiscriminatorFeatures) -> Scorer:
     reference = Reference(pictures(30, 1, 0.3), pictures(60, 2, 0.3))
     assert tiny_model.discriminator is not None
-    persons = DiscriminatorIdentity.of_base(tiny_model.generator, tiny_model.discriminator)
-    return Examiner(reference, features, PerceptualDistance(features), persons, draws=8)
+    identity = DiscriminatorIdentity.of_base(tiny_model.generator, tiny_model.discriminator)
+    return Scorer(reference, features, PerceptualDistance(features), identity, draws=8)
 
 
-def test_a_memoriser_is_caught_and_an_honest_model_is_not(examiner: Examiner) -> None:
+def test_a_memoriser_is_caught_and_an_honest_model_is_not(scorer: Scorer) -> None:
     inputs = pictures(100, 3)
-    honest = examiner.row("honest", pictures(100, 4, 0.3), inputs)
-    nothing, tint, memoriser = examiner.baselines(inputs)
+    honest = scorer.row("honest", pictures(100, 4, 0.3), inputs)
+    nothing, tint, memoriser = scorer.baselines(inputs)
     assert (nothing.name, tint.name, memoriser.name) == (DO_NOTHING, MEAN_COLOUR, MEMORISER)
     assert memoriser.alarm and "alarm" in memoriser.copies
     assert not honest.alarm and not nothing.alarm
     assert memoriser.values["kernel_trained"].value < 0 < nothing.values["kernel_trained"].value
 
 
-def test_doing_nothing_changes_nothing_and_a_tint_comes_nearer(examiner: Examiner) -> None:
-    nothing, tint, _ = examiner.baselines(pictures(60, 5))
+def test_doing_nothing_changes_nothing_and_a_tint_comes_nearer(scorer: Scorer) -> None:
+    nothing, tint, _ = scorer.baselines(pictures(60, 5))
     assert nothing.values["change"] == Interval(0.0, 0.0)
     assert nothing.values["identity"].value == pytest.approx(1, abs=1e-5)
     assert nothing.values["layout"].value == pytest.approx(1, abs=1e-5)
@@ -80,25 +80,25 @@ def test_the_tint_has_the_mean_colour_of_the_exemplars() -> None:
 
 
 def test_without_known_training_exemplars_no_copies_are_looked_for(features: DiscriminatorFeatures) -> None:
-    examiner = Examiner(Reference(pictures(20, 1)), features, PerceptualDistance(features), draws=4)
-    row = examiner.row("mine", pictures(20, 2), pictures(20, 3))
+    scorer = Scorer(Reference(pictures(20, 1)), features, PerceptualDistance(features), draws=4)
+    row = scorer.row("mine", pictures(20, 2), pictures(20, 3))
     assert row.copies == "" and not row.alarm and not {"kernel_trained", "identity"} & set(row.values)
     with pytest.raises(BadData, match="5 exemplars cannot be scored on"):
-        Examiner(Reference(pictures(5, 1)), features, PerceptualDistance(features))
+        Scorer(Reference(pictures(5, 1)), features, PerceptualDistance(features))
 
 
 def test_only_what_is_wanted_is_measured(features: DiscriminatorFeatures) -> None:
     reference = Reference(pictures(20, 1), pictures(20, 2))
-    examiner = Examiner(reference, features, PerceptualDistance(features), wanted=("kernel", "change"))
-    assert list(examiner.row("mine", pictures(10, 3), pictures(10, 4)).values) == ["kernel", "change"]
+    scorer = Scorer(reference, features, PerceptualDistance(features), wanted=("kernel", "change"))
+    assert list(scorer.row("mine", pictures(10, 3), pictures(10, 4)).values) == ["kernel", "change"]
 
 
 def test_a_table_is_read_back_and_says_what_it_was_measured_with(
-    examiner: Examiner, features: DiscriminatorFeatures
+    scorer: Scorer, features: DiscriminatorFeatures
 ) -> None:
-    row = examiner.row("mine", pictures(30, 6), pictures(30, 7), {"path_length": Interval(12.0, 0.5)})
+    row = scorer.row("mine", pictures(30, 6), pictures(30, 7), {"path_length": Interval(12.0, 0.5)})
     assert list(row.values) == [key for key in MEASURES if key in row.values] and "path_length" in row.values
-    settings = {**examiner.settings, "warning": "They were trained on."}
+    settings = {**scorer.settings, "warning": "They were trained on."}
     table = Table("mine: samples", [row], settings, ("A note.",))
     again = Table.from_json(json.loads(json.dumps(table.as_json())))
     assert again == table
@@ -108,7 +108,7 @@ def test_a_table_is_read_back_and_says_what_it_was_measured_with(
     # The measure's own name belongs to its own network.
     assert "FID (" not in text and "KID (" not in text
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
-    with pytest.raises(BadData, match="no numbers"):
+    with pytest.raises(BadData, match="not written by"):
         Table.from_json({"title": "mine"})
 
 

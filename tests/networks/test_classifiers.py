@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from portraitist.errors import BadModel
-from portraitist.evaluate import described, pooled, titled
+from portraitist.evaluate import embed, metric_name, pooled_features
 from portraitist.io.feature_files import FID_FILE, load_features
 from portraitist.networks.classifiers import Describes, Inception, InceptionFeatures, MobileNetFeatures, averaged
 from portraitist.networks.features import DiscriminatorFeatures
@@ -69,12 +69,12 @@ def test_a_state_dict_with_classifiers_and_counters_is_read(inception: dict[str,
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     (last,) = found.taps(images)
     assert last.shape == (2, 2048, 8, 8) and last.min() >= 0
-    rows = described(found, images)
+    rows = embed(found, images)
     assert rows.shape == (2, 2048) and torch.allclose(rows, last.mean((2, 3)))
     # Anybody's weights make a Fréchet distance; only the published file makes an FID.
-    assert titled("Fréchet distance", found) == f"Fréchet distance (Inception-v3 sha256:{found.digest[:8]})"
-    assert titled("Fréchet distance", InceptionFeatures(inception, standard=True)).startswith("FID (Inception-v3 ")
-    assert titled("kernel distance", InceptionFeatures(inception, standard=True)).startswith("KID (Inception-v3 ")
+    assert metric_name("Fréchet distance", found) == f"Fréchet distance (Inception-v3 sha256:{found.digest[:8]})"
+    assert metric_name("Fréchet distance", InceptionFeatures(inception, standard=True)).startswith("FID (Inception-v3 ")
+    assert metric_name("kernel distance", InceptionFeatures(inception, standard=True)).startswith("KID (Inception-v3 ")
     assert len(FID_FILE) == 8
 
 
@@ -139,10 +139,10 @@ def test_mobilenet_reads_its_layout_and_matches_a_plain_form(tmp_path: Path) -> 
 
 def test_real_weights_of_mobilenet_tell_noise_from_faces(shared: Path) -> None:
     found = load_features(shared / "data/weights/mobilenetv2_imagenet_mxnet_features_fp16.npz")
-    assert titled("kernel distance", found).startswith("kernel distance (MobileNetV2 sha256:")
+    assert metric_name("kernel distance", found).startswith("kernel distance (MobileNetV2 sha256:")
     noise = torch.randn(4, 3, 128, 128, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
     flat = torch.zeros(4, 3, 128, 128)
-    rows = described(found, torch.cat([noise, flat]))
+    rows = embed(found, torch.cat([noise, flat]))
     assert rows.shape == (8, 1280)
     within, across = torch.cdist(rows[:4], rows[:4]).max(), torch.cdist(rows[:4], rows[4:]).min()
     assert across > 2 * within
@@ -153,4 +153,4 @@ def test_networks_without_a_customary_row_are_pooled() -> None:
     assert discriminator is not None
     features = DiscriminatorFeatures(discriminator)
     images = torch.rand(3, 3, 16, 16)
-    assert torch.equal(described(features, images), pooled(features, images))
+    assert torch.equal(embed(features, images), pooled_features(features, images))

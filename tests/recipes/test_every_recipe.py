@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from portraitist.errors import UsageError
 from portraitist.networks import DiscriminatorPanel, GeneratorAnatomy, MultiPathGenerator
-from portraitist.recipes import RECIPES, check, compose
+from portraitist.recipes import RECIPES, compose
 from portraitist.recipes.baseline import fine_tune, from_scratch
 from portraitist.train.loop import fit
 from portraitist.train.snapshot import resume, write_snapshot
-from portraitist.train.spec import Rests, Training
+from portraitist.train.spec import Rests, Training, check
 from portraitist.train.state import TrainState, path_of
 from tests.recipes.tiny_runs import BATCH, PRESETS, SIDE, TinyRun, attributes, same, tiny
 

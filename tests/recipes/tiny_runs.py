@@ -13,7 +13,7 @@ from portraitist.io.model_file import Model
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DeepestTaps, DiscriminatorFeatures
 from portraitist.recipes import RECIPES, compose
-from portraitist.recipes.judge import Judge
+from portraitist.runs.early_stopping import Judge
 from portraitist.train.likeness import likeness_terms
 from portraitist.train.loop import fit
 from portraitist.train.spec import Training

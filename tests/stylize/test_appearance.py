@@ -17,9 +17,9 @@ from portraitist.errors import NoFaceFound, UsageError
 from portraitist.invert import Projector, portrait
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
+from portraitist.losses.perceptual import default_perceptual
 from portraitist.networks import GeneratorAnatomy
 from portraitist.networks.anatomy import channels_for
-from portraitist.recipes.looks import likeness
 from portraitist.stylize import Appearance, Encoding, Portrait, Reference, Stylizer, stylize_files
 from portraitist.stylize.appearance import random_codes
 from portraitist.stylize.batch import Options
@@ -102,7 +102,7 @@ def test_a_reference_is_inverted_in_the_styles_own_generator(make: Make, tiny_mo
     target = to_tensor(crop(9))[None]
     codes = {}
     for name, generator in stylizer.generators.items():
-        codes[name] = Projector(generator, likeness(tiny_model), SHORT).invert(target).code  # type: ignore[arg-type]
+        codes[name] = Projector(generator, default_perceptual(tiny_model.discriminator), SHORT).invert(target).code  # type: ignore[arg-type]
         (sample,) = face.samples
         assert sample.name == "sunset"
         assert torch.equal(sample.codes[name].data[:, 1:], codes[name].data[:, 1:])

@@ -16,7 +16,7 @@ from portraitist.errors import UsageError
 from portraitist.invert import Projector, in_domain, portrait, stylegan2
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
-from portraitist.recipes.looks import likeness
+from portraitist.losses.perceptual import default_perceptual
 from portraitist.stylize import Encoding, Portrait, Stylizer, stylize_files
 from portraitist.stylize.batch import Options
 from portraitist.stylize.inversion import encoder_inverter
@@ -55,7 +55,7 @@ def only(stylizer: Stylizer, photo: Pixels | None = None) -> Portrait:
 @pytest.mark.parametrize(("source", "target"), list(itertools.permutations(NAMES, 2)))
 def test_every_pair_of_models_is_served(models: dict[str, Model], source: str, target: str) -> None:
     face = only(load(target, source=source))
-    looks = likeness(models["tiny"])
+    looks = default_perceptual(models["tiny"].discriminator)
     found = Projector(models[source].generator, looks, SHORT).invert(to_tensor(crop())[None])
     assert torch.equal(face.code.data, found.code.data)
     with torch.no_grad():
@@ -69,7 +69,7 @@ def test_a_style_that_inverts_finds_a_drawing_of_its_own_nearer_than_the_base_do
     generator = models["wild"].generator
     with torch.no_grad():
         drawing = to_array(generator(torch.randn(1, 16, generator=torch.Generator().manual_seed(3)))[0])
-    looks, target = likeness(models["tiny"]), to_tensor(drawing)[None]
+    looks, target = default_perceptual(models["tiny"].discriminator), to_tensor(drawing)[None]
     longer = replace(portrait(), steps=40)
     far = {}
     for source in ("wild", "tiny"):
@@ -141,14 +141,18 @@ def test_an_encoder_does_not_invert_drawings(models: dict[str, Model], tiny_mode
 def test_an_optimisation_may_begin_at_the_encoder(models: dict[str, Model], tiny_model: Model) -> None:
     stored, way = make_encoder(tiny_model), replace(in_domain(), steps=1)
     code = only(load("calm", source="wild", projection=way, encoder=stored)).code  # the first that is looked at
-    encode = encoder_inverter(tiny_model, stored, likeness(tiny_model)).encode
+    encode = encoder_inverter(tiny_model, stored, default_perceptual(tiny_model.discriminator)).encode
     assert torch.equal(code.data, encode(to_tensor(crop())[None]).detach())
 
 
 def test_any_way_of_optimisation_can_be_chosen(models: dict[str, Model], tiny_model: Model) -> None:
     way = replace(stylegan2(), steps=2)
     code = only(load("calm", source="wild", projection=way)).code
-    wanted = Projector(models["wild"].generator, likeness(tiny_model), way).invert(to_tensor(crop())[None]).code
+    wanted = (
+        Projector(models["wild"].generator, default_perceptual(tiny_model.discriminator), way)
+        .invert(to_tensor(crop())[None])
+        .code
+    )
     assert torch.equal(code.data, wanted.data)
 
 

@@ -15,7 +15,7 @@ from portraitist.errors import BadModel, NonFinite, UsageError
 from portraitist.invert import EncoderInverter, Projector, image2stylegan, in_domain, medoid, portrait, refine
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
-from portraitist.recipes.looks import likeness
+from portraitist.losses.perceptual import default_perceptual
 from portraitist.stylize import Encoding, Portrait, Stylizer, stylize_files
 from portraitist.stylize.batch import Options
 from tests.conftest import make_model
@@ -96,7 +96,7 @@ def test_the_medoid_is_one_of_the_samples_and_drawn_alone(make: Make, tiny_model
     best = only(make(encoding=Encoding(best="medoid", samples=4), seed=3))
     codes = torch.cat([several.code.data, *(s.codes["wild"].data for s in several.samples)])
     with torch.no_grad():
-        number = medoid(tiny_model.generator.synthesis(codes), likeness(tiny_model))
+        number = medoid(tiny_model.generator.synthesis(codes), default_perceptual(tiny_model.discriminator))
     assert best.samples == () and torch.equal(best.code.data[0], codes[number])
 
 

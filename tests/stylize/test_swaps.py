@@ -17,10 +17,10 @@ from portraitist.invert import portrait
 from portraitist.io import registry
 from portraitist.io.model_file import Header, Model, generator_digest, save_model, save_pack
 from portraitist.networks import Generator
-from portraitist.stylize import Portrait, Stylizer, kinship, stylize_files
+from portraitist.stylize import Portrait, Stylizer, stylize_files
 from portraitist.stylize.batch import Options
-from portraitist.stylize.kinship import CODES, FAR
 from portraitist.surgery import swap, swap_models
+from portraitist.surgery.compatibility import CODES, FAR, compatibility
 from tests.conftest import make_model, restyled
 from tests.stylize.test_batch import Marked, draw, files
 from tests.stylize.test_pipeline import Pixels
@@ -139,13 +139,13 @@ def test_swaps_of_unrelated_models_are_warned_of_with_the_distance(
     tiny_model: Model, tiny_style: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
     stranger = make_model(seed=7, name="stranger")
-    found = kinship(tiny_model, stranger)
-    assert not found.related and found.distance is not None and found.share is not None
+    found = compatibility(tiny_model, stranger)
+    assert not found.related and found.distance is not None and found.relative_distance is not None
     assert "'tiny' and 'stranger' have no common base" in found.warning
-    assert f"{found.distance:.3g}" in found.warning and f"{found.share:.2f}" in found.warning
+    assert f"{found.distance:.3g}" in found.warning and f"{found.relative_distance:.2f}" in found.warning
     assert str(CODES) in found.warning and "discriminator" in found.warning
-    same = kinship(tiny_model, tiny_model)
-    assert same.related and same.distance == 0 and same.share == 0 and same.warning == ""
+    same = compatibility(tiny_model, tiny_model)
+    assert same.related and same.distance == 0 and same.relative_distance == 0 and same.warning == ""
 
 
 def test_a_style_that_has_left_its_base_is_warned_of_too(
@@ -156,8 +156,13 @@ def test_a_style_that_has_left_its_base_is_warned_of_too(
         None,
         Header(tiny_model.generator.anatomy, base_digest=generator_digest(tiny_model)),
     )
-    found = kinship(tiny_model, far)
-    assert found.related and found.share is not None and found.share > FAR and "lie far apart" in found.warning
+    found = compatibility(tiny_model, far)
+    assert (
+        found.related
+        and found.relative_distance is not None
+        and found.relative_distance > FAR
+        and "lie far apart" in found.warning
+    )
     lost = Model(make_model(seed=7).generator, None, tiny_model.header)
     with caplog.at_level(logging.WARNING, "portraitist"):
         Stylizer(tiny_model, {"near": tiny_model}, swap=8)
@@ -171,9 +176,9 @@ def test_a_style_that_has_left_its_base_is_warned_of_too(
 
 def test_without_a_discriminator_lineage_alone_decides(tiny_model: Model) -> None:
     blind = Model(tiny_model.generator, None, tiny_model.header)
-    assert kinship(blind, blind).warning == ""
+    assert compatibility(blind, blind).warning == ""
     stranger = Model(make_model(seed=7).generator, None, tiny_model.header)
-    assert "cannot be measured without a discriminator" in kinship(blind, stranger).warning
+    assert "cannot be measured without a discriminator" in compatibility(blind, stranger).warning
 
 
 class Shuffled(Generator):

@@ -10,10 +10,19 @@ import torch
 from torch import Tensor
 
 from portraitist.errors import BadModel, UsageError
-from portraitist.io.model_file import Header, Model, generator_digest, load_model, read_header, save_model, save_pack
+from portraitist.io.model_file import (
+    Header,
+    Model,
+    ancestors,
+    generator_digest,
+    load_model,
+    read_header,
+    save_model,
+    save_pack,
+)
 from portraitist.networks.generator import with_low_rows
 from portraitist.spaces import WPlus
-from portraitist.surgery import FeatureSwap, Joined, ancestors, blend_models, hard, swap, swap_models
+from portraitist.surgery import FeatureSwap, Joined, blend_models, hard, swap, swap_models
 from tests.conftest import make_model, restyled
 
 CODES = torch.randn(2, 6, 16, generator=torch.Generator().manual_seed(0))

@@ -133,7 +133,7 @@ def train(
     from ..io import registry
     from ..io.encoder_files import EncoderHeader, check_encoder_header, load_encoder
     from ..io.identity_files import load_identity
-    from ..recipes.encoder import EncoderSettings, train_encoder
+    from ..runs.encoder import EncoderSettings, train_encoder
     from ..train.encoder import PRESETS, Preset
 
     model = _base(base)

@@ -34,9 +34,9 @@ for command in (
     evaluate_models.distance,
     evaluate_models.quality,
     evaluate_models.report,
-    evaluate_reproduce.reproduce,
 ):
     app.command()(command)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(evaluate_reproduce.reproduce)
 
 
 @app.command()
@@ -79,9 +79,9 @@ def inversion(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Measure how like the photos the base draws their codes, and how like the prior the codes are.
+    """Compare inversion methods: reconstruction quality and distance of the codes to the prior.
 
-    Of each photo the largest face counts. Writes a table (inversion.md), all numbers (inversion.json), a sheet of
+    The largest face of each photo is used. Writes a table (inversion.md), all numbers (inversion.json), a sheet of
     photos and drawings (inversion.png) and, with --tsne, a plot of the codes (codes.png). Photos that cannot be used
     are listed with the reason, and the exit code is then 3.
     """
@@ -90,9 +90,10 @@ def inversion(
     from tqdm import tqdm
 
     from ..data.images import read_image, to_tensor
-    from ..evaluate import check_inversion_report, compare_inversions, write_inversion_report
+    from ..evaluate import compare_inversions
     from ..io import registry
-    from ..recipes.looks import likeness
+    from ..losses.perceptual import default_perceptual
+    from ..report.inversion import check_inversion_report, write_inversion_report
     from ..stylize import Stylizer
     from ..stylize.pipeline import one_thread, whole
 
@@ -104,9 +105,12 @@ def inversion(
     model = registry.load(base)
     model.generator.to(where)
     resolution = model.generator.anatomy.resolution
-    looks = likeness(model, options.perceptual(features, lpips))
-    ways = _ways(model, looks, method or [], encoder or [], steps, seed)
-    persons = options.persons(model, identity, where)
+    perceptual = options.perceptual(features, lpips)
+    if perceptual is None:
+        perceptual = default_perceptual(model.require_discriminator("to measure likeness with"))
+    perceptual.to(where)
+    ways = _ways(model, perceptual, method or [], encoder or [], steps, seed)
+    embedder = options.persons(model, identity, where)
     finder = Stylizer(model, {}, device=where)
 
     def read(name: str) -> Tensor:
@@ -126,8 +130,8 @@ def inversion(
             read,
             {name: way for name, (way, _) in ways.items()},
             model.generator,
-            looks,
-            persons,
+            perceptual,
+            embedder,
             prior=kind,
             prior_count=prior_codes,
             seed=seed,
@@ -152,13 +156,13 @@ def _check(methods: list[str], encoders: list[str]) -> None:
 
     for name in methods:
         if name not in METHODS and not _ENCODER.fullmatch(name):
-            raise UsageError(f"There is no method '{name}'.", f"Use {' or '.join(METHODS)} or encoder or encoder+20.")
+            raise UsageError(f"Unknown method '{name}'.", f"Use {' or '.join(METHODS)} or encoder or encoder+20.")
     if encoders and methods and not any(_ENCODER.fullmatch(m) or METHODS[m]().needs_encoder for m in methods):
         raise UsageError(f"--encoder has no part in {' and '.join(methods)}.", "Leave it out, or add -m encoder.")
 
 
 def _ways(
-    model: Model, looks: PerceptualDistance, methods: list[str], names: list[str], steps: int | None, seed: int
+    model: Model, perceptual: PerceptualDistance, methods: list[str], names: list[str], steps: int | None, seed: int
 ) -> dict[str, tuple[Inverter, dict[str, object]]]:
     """Return what each method is called -> what inverts, and its settings."""
     from dataclasses import asdict
@@ -172,7 +176,7 @@ def _ways(
         refined = _ENCODER.fullmatch(method)
         settings = None if refined else options.projection(method, steps=steps, seed=seed)
         if settings is not None and not settings.needs_encoder:
-            found[method] = projector(model, settings, looks), asdict(settings)
+            found[method] = projector(model, settings, perceptual), asdict(settings)
             continue
         if not encoders:
             raise no_encoder(model)
@@ -180,11 +184,11 @@ def _ways(
             about: dict[str, object] = {"encoder": stored.header.name, "encoder_digest": stored.digest}
             if settings is not None:
                 label = f"{method} {name}" if len(encoders) > 1 else method
-                found[label] = projector(model, settings, looks, stored), asdict(settings) | about
+                found[label] = projector(model, settings, perceptual, stored), asdict(settings) | about
             else:
                 count = int(refined[1] or 0) if refined else 0
                 label = method.replace("encoder", name or "encoder", 1)
-                inverter = encoder_inverter(model, stored, looks, Encoding(refine=count))
+                inverter = encoder_inverter(model, stored, perceptual, Encoding(refine=count))
                 found[label] = inverter, about | (asdict(refine(count)) if count else {})
     return found
 

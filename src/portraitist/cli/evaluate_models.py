@@ -16,12 +16,13 @@ from . import options
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..evaluate.quality import Examiner, Table
+    from ..evaluate.quality import Scorer
     from ..invert import Inverter
     from ..io.model_file import Header, Model
     from ..losses.perceptual import PerceptualDistance
     from ..networks import Generator
     from ..networks.features import Features as Network
+    from ..report.quality import Table
     from ..surgery import FeatureSwap
 
 _SWAP = re.compile(r"(?P<low>.+)\+(?P<high>.+)@(?P<upto>\d+)")
@@ -53,25 +54,25 @@ def distance(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Measure how far models draw the same latents apart (UI2I, Eq. 1): a matrix.
+    """Compare models: a matrix of perceptual distances over shared latents (UI2I, Eq. 1).
 
     Each model maps latents with its own mapping network and draws with its stored noise, untruncated. The distance is
     that of the first model's discriminator unless --features names weights; it is LPIPS only with --lpips too.
     """
     if len(models) < 2:
-        raise UsageError("A distance needs two models.", "Name another.")
+        raise UsageError("A distance needs two models.", "Name another model.")
     if len(set(models)) < len(models):
-        raise UsageError("A model is named twice.", "Name each once.")
+        raise UsageError("A model is named twice.", "Name each model once.")
     if out is not None:
         if out.suffix not in (".md", ".json"):
-            raise UsageError(f"{out} is no file for a matrix.", "Name a file .md or .json.")
+            raise UsageError(f"--out takes a .md or .json file, not {out}.")
         refuse_existing(out, overwrite)
 
     from tqdm import tqdm
 
     from ..evaluate import distance_matrix
-    from ..evaluate.quality import shown
     from ..ops.memory import keep_heap
+    from ..report.markdown import shown, table
 
     keep_heap()
     where = options.device(device)
@@ -79,30 +80,28 @@ def distance(
     sizes = {(g.anatomy.z_dim, g.anatomy.resolution) for g, _ in found.values()}
     if len(sizes) > 1:
         raise UsageError(f"The models have different latents or sizes: {sorted(sizes)}.", "Compare models of one size.")
-    looks = _perceptual(found[models[0]][1], features, lpips, where, "--features")
+    perceptual = _perceptual(found[models[0]][1], features, lpips, where, "--features")
     for generator, _ in found.values():
         generator.to(where)
     with tqdm(total=samples, unit=" codes") as bar:
         matrix = distance_matrix(
             {name: generator for name, (generator, _) in found.items()},
-            looks,
+            perceptual,
             z_dim=next(iter(sizes))[0],
             count=samples,
             seed=seed,
             device=where,
             on_batch=bar.update,
         )
-    title = (
-        f"{looks.name} sha256:{looks.features.digest[:8]}, {samples} latents, seed {seed}; ± half of the 95 % interval"
-    )
+    by = f"{perceptual.name} sha256:{perceptual.features.digest[:8]}"
+    title = f"{by}, {samples} latents, seed {seed}; ± half of the 95 % interval"
     both = matrix | {(b, a): value for (a, b), value in matrix.items()}
-    lines = ["| | " + " | ".join(models) + " |", "|---|" + "---|" * len(models)]
-    lines += [f"| {a} | " + " | ".join(shown(both[a, b]) if a != b else "0" for b in models) + " |" for a in models]
-    text = "\n".join([*lines, "", title])
+    rows = [[a, *(shown(both[a, b]) if a != b else "0" for b in models)] for a in models]
+    text = "\n".join([*table(["", *models], rows), title])
     typer.echo(text)
     if out is not None:
         numbers = [{"models": pair, "value": v.value, "spread": v.spread} for pair, v in matrix.items()]
-        about = {"distance": looks.name, "digest": looks.features.digest, "samples": samples, "seed": seed}
+        about = {"distance": perceptual.name, "digest": perceptual.features.digest, "samples": samples, "seed": seed}
         content = text if out.suffix == ".md" else json.dumps({**about, "pairs": numbers}, indent=1)
         write_bytes(out, f"{content}\n".encode(), overwrite=overwrite)
 
@@ -130,7 +129,7 @@ def quality(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Measure one style on exemplars that it has not seen, beside doing nothing, a tint, and copying exemplars.
+    """Score a style on exemplars that it has not seen, beside three baselines: the input, a tint, and copies.
 
     Writes a table (quality.md), all numbers (quality.json) and a sheet (quality.png). Of the very set that the style
     was trained on, recognised by its digest, the exemplars that its training held out are scored on.
@@ -139,13 +138,14 @@ def quality(
     for file in files:
         refuse_existing(file, overwrite)
     if photos is None and (encoder is not None or refine or limit is not None):
-        raise UsageError("--encoder, --refine and --limit are of redrawn photos.", "Give --photos too.")
+        raise UsageError("--encoder, --refine and --limit need redrawn photos.", "Give --photos too.")
 
     from ..data.images import write_image
-    from ..evaluate.quality import Examiner, Table, sheet
+    from ..evaluate.held_out import reference_of
+    from ..evaluate.quality import Scorer
     from ..io import registry
     from ..ops.memory import keep_heap
-    from ..recipes.held_out import reference_of
+    from ..report.quality import Table, sheet
 
     keep_heap()
     where = options.device(device)
@@ -159,7 +159,7 @@ def quality(
         typer.echo(f"warning: {reference.warning}", err=True)
     for part in (model, base):
         part.generator.to(where)
-    examiner = Examiner(
+    scorer = Scorer(
         reference.to(where),
         _network(base, features, where),
         _perceptual(base, perceptual, lpips, where, "--perceptual"),
@@ -167,11 +167,11 @@ def quality(
         seed=seed,
     )
     name = model.header.name or registry.name_of(registry.find(style))
-    about = {**examiner.settings, "style": name, "style_digest": model.digest, "base": base.header.name}
-    tables = [_of_samples(name, base, model, examiner, samples, seed)]
+    about = {**scorer.settings, "style": name, "style_digest": model.digest, "base": base.header.name}
+    tables = [_of_samples(name, base, model, scorer, samples, seed)]
     drawn = _shown_samples(base, model, seed)
     if faces is not None:
-        found, drawn = _of_photos(name, base, model, examiner, faces.to(where), (encoder, refine, seed))
+        found, drawn = _of_photos(name, base, model, scorer, faces.to(where), (encoder, refine, seed))
         tables.append(found)
     tables = [Table(t.title, t.rows, {**about, **t.settings}, t.notes) for t in tables]
     write_bytes(files[0], "\n".join(t.markdown() for t in tables).encode(), overwrite=True)
@@ -190,12 +190,12 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .html or .md.")],
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Put several styles or runs side by side on one page: what their files say, and what was measured of them."""
+    """Compare styles or runs on one page: the metadata of their files, and their measurements."""
     if out.suffix not in (".html", ".md"):
-        raise UsageError(f"{out} is no page.", "Name a file .html or .md.")
+        raise UsageError(f"--out takes a .html or .md file, not {out}.")
     refuse_existing(out, overwrite)
 
-    from ..evaluate.side_by_side import html_page, markdown_page, side_by_side
+    from ..report.side_by_side import html_page, markdown_page, side_by_side
 
     sections = side_by_side(runs)
     text = html_page(sections) if out.suffix == ".html" else markdown_page(sections)
@@ -244,66 +244,61 @@ def _network(base: Model, features: Path | None, device: str) -> Network:
 
 def _perceptual(base: Model, file: Path | None, lpips: Path | None, device: str, flag: str) -> PerceptualDistance:
     """Return what two pictures are compared with, whose weights are given with ``flag``."""
-    import torch
-
     from ..losses.perceptual import PerceptualDistance
 
-    looks = options.perceptual(file, lpips, flag) or PerceptualDistance(_network(base, None, device))
-    if isinstance(looks.features, torch.nn.Module):
-        looks.features.to(device)
-    return looks
+    return (options.perceptual(file, lpips, flag) or PerceptualDistance(_network(base, None, device))).to(device)
 
 
 def _faces(photos: Path, resolution: int, limit: int | None) -> Tensor:
     """Read the photos, as many as a table needs at least."""
     from ..evaluate.quality import K_DENSITY
-    from ..recipes.results import all_of
 
     found = options.pictures(photos, resolution)
     if len(found) <= K_DENSITY:
         raise BadData(f"{len(found)} photos are too few to measure redrawn ones.", f"Bring at least {K_DENSITY + 1}.")
-    return all_of(found.subset(range(len(found))[:limit]))
+    return found.subset(range(len(found))[:limit]).all()
 
 
-def _of_samples(name: str, base: Model, model: Model, examiner: Examiner, samples: int, seed: int) -> Table:
+def _of_samples(name: str, base: Model, model: Model, scorer: Scorer, samples: int, seed: int) -> Table:
     """Measure what the style draws of random latents, beside the base's pictures of the same."""
     import torch
 
     from ..evaluate import path_length
-    from ..evaluate.quality import Table
-    from ..recipes.judge import draw
+    from ..report.quality import Table
 
     generator = model.generator
     z_dim = generator.anatomy.z_dim
     codes = torch.randn(samples, z_dim, generator=torch.Generator().manual_seed(seed)).to(generator.w_mean.device)
-    inputs = draw(base.generator, codes)
+    inputs = base.generator.sample_batches(codes)
     smooth = path_length(
         generator.styles,
         generator.synthesis,
-        examiner.distance,
+        scorer.distance,
         z_dim=z_dim,
         count=samples,
         seed=seed,
         device=codes.device,
     )
-    rows = [examiner.row(name, draw(generator, codes), inputs, {"path_length": smooth}), *examiner.baselines(inputs)]
+    outputs = generator.sample_batches(codes)
+    rows = [scorer.row(name, outputs, inputs, {"path_length": smooth}), *scorer.baselines(inputs)]
     note = f"{samples} random latents (seed {seed}), untruncated; inputs are what the base draws of them."
-    return Table(f"{name}: samples", rows, {**examiner.settings, "samples": samples}, (note,))
+    return Table(f"{name}: samples", rows, {**scorer.settings, "samples": samples}, (note,))
 
 
 def _of_photos(
     name: str,
     base: Model,
     model: Model,
-    examiner: Examiner,
+    scorer: Scorer,
     inputs: Tensor,
     how: tuple[str | None, int, int],
 ) -> tuple[Table, dict[str, Tensor]]:
     """Measure redrawn photos; return the pictures too."""
     import torch
 
-    from ..evaluate.quality import DO_NOTHING, Table, baselines
+    from ..evaluate.quality import DO_NOTHING, baselines
     from ..io import registry
+    from ..report.quality import Table
     from ..spaces import WPlus
     from ..stylize.inversion import Encoding, encoder_inverter, no_encoder, projector
 
@@ -313,19 +308,19 @@ def _of_photos(
     if stored is None:
         if refine:
             raise no_encoder(base)
-        inverter, way = projector(base, options.projection("portrait", seed=seed), examiner.distance), "portrait"
+        inverter, way = projector(base, options.projection("portrait", seed=seed), scorer.distance), "portrait"
     else:
         stored.encoder.to(inputs.device)
-        inverter = encoder_inverter(base, stored, examiner.distance, Encoding(refine), seed=seed)
+        inverter = encoder_inverter(base, stored, scorer.distance, Encoding(refine), seed=seed)
         way = f"the encoder {stored.header.name}" + (f" and {refine} steps" if refine else "")
     codes = torch.cat([inverter.invert(photo).code.data for photo in torch.split(inputs, 1)])
     with torch.no_grad():
         outputs = torch.cat([model.generator.synthesize(WPlus(part)) for part in torch.split(codes, 16)])
         faces_drawn = torch.cat([base.generator.synthesize(WPlus(part)) for part in torch.split(codes, 16)])
-    rows = [examiner.row(name, outputs, inputs), examiner.row("the base", faces_drawn, inputs)]
+    rows = [scorer.row(name, outputs, inputs), scorer.row("the base", faces_drawn, inputs)]
     note = f"{len(inputs)} photos, by {way}; *the base* draws the same codes without a style."
-    table = Table(f"{name}: photos", [*rows, *examiner.baselines(inputs)], {**examiner.settings, "way": way}, (note,))
-    others = baselines(inputs, examiner.reference, examiner.seed)
+    table = Table(f"{name}: photos", [*rows, *scorer.baselines(inputs)], {**scorer.settings, "way": way}, (note,))
+    others = baselines(inputs, scorer.reference, scorer.seed)
     shown = {name: pictures for name, pictures in others.items() if name != DO_NOTHING}
     return table, {"inputs": inputs, name: outputs, **shown}
 
@@ -333,8 +328,6 @@ def _of_photos(
 def _shown_samples(base: Model, model: Model, seed: int) -> dict[str, Tensor]:
     import torch
 
-    from ..recipes.judge import draw
-
     z_dim = base.generator.anatomy.z_dim
     codes = torch.randn(8, z_dim, generator=torch.Generator().manual_seed(seed)).to(base.generator.w_mean.device)
-    return {"inputs": draw(base.generator, codes), "style": draw(model.generator, codes)}
+    return {"inputs": base.generator.sample_batches(codes), "style": model.generator.sample_batches(codes)}

@@ -137,9 +137,9 @@ class _Sides:
 
     def write(self, joined: Joined, out: Path, overwrite: bool) -> None:
         """Write what became of them, with a warning where they are not near enough."""
-        from ..stylize import kinship
+        from ..surgery import compatibility
 
-        if warning := kinship(self.low, self.high).warning:
+        if warning := compatibility(self.low, self.high).warning:
             log.warning(warning)
         if joined.base is None:
             log.info("%s is a whole model: its sides have no base in common that is known.", out)

@@ -74,10 +74,10 @@ def command(
     from ..io.feature_files import load_features
     from ..io.model_file import Header, check_header
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
-    from ..recipes import check, compose, from_scratch, grow
-    from ..recipes.run import Settings, Source, grown, train
+    from ..recipes import compose, from_scratch, grow
+    from ..runs.finetune import Settings, Source, grown, train
     from ..train.crew import Precision
-    from ..train.spec import Training
+    from ..train.spec import Training, check
 
     if licence and not name:
         raise UsageError("A licence needs a name for the model that carries it.", "Give --name.")

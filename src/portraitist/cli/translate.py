@@ -14,7 +14,8 @@ from .stylize import conclude, folder_for, redraw, which_face
 
 if TYPE_CHECKING:
     from ..data.groups import Groups
-    from ..recipes.translator import TranslatorRecipe, TranslatorSettings
+    from ..recipes.translator import TranslatorRecipe
+    from ..runs.translator import TranslatorSettings
     from ..train.translator import TranslatorTraining
 
 app = typer.Typer(
@@ -114,7 +115,7 @@ def train(
     from dataclasses import replace
 
     from ..io.translator_files import load_translator
-    from ..recipes.translator import train_translator
+    from ..runs.translator import train_translator
 
     recipe = _recipe(preset, size, channels, full, own)
     first = None if start is None else load_translator(start)
@@ -154,7 +155,7 @@ def extend(
     """
     from ..data.groups import SIDES, folders
     from ..io.translator_files import load_translator
-    from ..recipes.translator import extend_translator
+    from ..runs.translator import extend_translator
 
     basic = load_translator(translator)
     known = basic.system.groups
@@ -334,7 +335,7 @@ def _told(
     name: str, licence: str, credit: str, identity: Path | None, device: str, training: TranslatorTraining
 ) -> TranslatorSettings:
     from ..io import registry
-    from ..recipes.translator import TranslatorSettings
+    from ..runs.translator import TranslatorSettings
 
     where = options.device(device)
     persons = options.persons(registry.load("faces"), identity, where) if training.person_weight else None

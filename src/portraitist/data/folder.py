@@ -5,7 +5,7 @@ Example::
     images = ImageSet.open("drawings/", resolution=64)
     for name, kind, reason in images.left_out:
         print(f"left out {name}: {reason}")
-    indices, flips = images.order(batch=8, seed=0).at(images_seen=0)
+    indices, flips = BatchOrder(len(images), batch=8, seed=0).at(images_seen=0)
     batch = images.batch(indices, flips)  # float32 [8, 3, 64, 64] in [-1, 1]
 """
 
@@ -51,8 +51,6 @@ class ImageSet:
     """Column -> value per image: ``folder``, ``label`` (``dataset.json``), each column of a label file."""
     vectors: torch.Tensor | None
     """``float32 [N, k]`` where ``dataset.json`` labels images with vectors."""
-    mirror: bool
-    """Whether ``order`` mirrors half of the images."""
     _digests: tuple[bytes, ...] = field(repr=False)
     _pixels: torch.Tensor | None = field(repr=False)
     _rows: torch.Tensor = field(repr=False)
@@ -64,7 +62,6 @@ class ImageSet:
         path: Path | str,
         resolution: int,
         *,
-        mirror: bool = False,
         labels: Path | str | None = None,
         fit: Literal["crop", "refuse"] = "crop",
         method: Literal["lanczos", "area"] = "lanczos",
@@ -80,7 +77,6 @@ class ImageSet:
         Args:
             path: The source.
             resolution: Side R of the images, pixels.
-            mirror: Whether ``order`` mirrors half of the images.
             labels: A CSV file with a ``file`` column (a name, or its last part) and one column per attribute.
             fit: What happens to pictures that are not square: cut the centre, or leave them out (kind
                 ``not-square``).
@@ -105,7 +101,6 @@ class ImageSet:
             left_out=tuple(left_out),
             attributes=attributes,
             vectors=vectors,
-            mirror=mirror,
             _digests=tuple(digests),
             _pixels=pixels,
             _rows=torch.arange(len(names)),
@@ -130,9 +125,9 @@ class ImageSet:
         pixels[flips] = pixels[flips].flip(-1)
         return pixels.float().div_(127.5).sub_(1)
 
-    def order(self, batch: int, seed: int) -> BatchOrder:
-        """Return the endless order in which training sees this set."""
-        return BatchOrder(len(self), batch, seed, self.mirror)
+    def all(self) -> torch.Tensor:
+        """Return every image in order, ``float32 [N, 3, R, R]`` in [-1, 1]."""
+        return self.batch(torch.arange(len(self)), torch.zeros(len(self), dtype=torch.bool))
 
     @property
     def digest(self) -> str:

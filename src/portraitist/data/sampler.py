@@ -12,8 +12,10 @@ Example::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +54,32 @@ class BatchOrder:
             indices[here] = _permutation(self.n, self.seed, int(epoch))[places[here]]
         flips = _hash(self.seed, _MIRROR, positions.astype(np.uint64)) >> np.uint64(63) == 1
         return torch.from_numpy(indices), torch.from_numpy(flips & self.mirror)
+
+
+class Images(Protocol):
+    """Images by index."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def batch(self, indices: torch.Tensor, flips: torch.Tensor) -> torch.Tensor:
+        """Return [N, 3, R, R] in [-1, 1] of the images at ``indices``, mirrored where ``flips``."""
+
+
+@dataclass(frozen=True)
+class ImageBatches:
+    """Image sets in the endless order of a seed; a batch holds as many of each."""
+
+    sets: Sequence[Images]
+    batch: int
+    seed: int
+    mirror: bool
+
+    def at(self, images: int) -> torch.Tensor:
+        """Return the batch [N, 3, R, R] in [-1, 1] that follows ``images`` images."""
+        n, each = len(self.sets), self.batch // len(self.sets)
+        orders = [BatchOrder(len(s), each, self.seed, mirror=self.mirror) for s in self.sets]
+        return torch.cat([s.batch(*o.at(images // n)) for s, o in zip(self.sets, orders, strict=True)])
 
 
 @lru_cache(maxsize=4)

@@ -7,7 +7,7 @@ are decoded.
 
 Example::
 
-    source = open_source(Path("drawings.zip"))
+    source = open_source(Path("drawings.zip"), resolution=64)
     data = source.read(source.names[0])
 """
 

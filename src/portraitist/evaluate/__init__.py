@@ -13,7 +13,7 @@ from .distribution import (
     kernel_subsets,
     neighbourhoods,
 )
-from .features import described, pooled, titled
+from .features import embed, metric_name, pooled_features
 from .inversion import (
     Overlap,
     ms_ssim,
@@ -23,10 +23,9 @@ from .inversion import (
     ssim,
     tsne,
 )
-from .inversion_report import check_inversion_report, write_inversion_report
 from .kernel import Interval, kernel_distance, kernel_interval
-from .models import distance_matrix, likeness, model_distance, structure_distance
-from .pairs import diversity, identity_kept, pair_distance, path_length
+from .models import distance_matrix, layout_similarity, model_distance, structure_distance
+from .pairs import diversity, identity_similarity, pair_distance, path_length
 
 __all__ = [
     "Comparison",
@@ -35,20 +34,20 @@ __all__ = [
     "Neighbourhoods",
     "Overlap",
     "Result",
-    "check_inversion_report",
     "compare_inversions",
     "copy_test",
-    "described",
     "distance_matrix",
     "diversity",
+    "embed",
     "energy_distance",
     "frechet_distance",
     "frechet_interval",
-    "identity_kept",
+    "identity_similarity",
     "kernel_distance",
     "kernel_interval",
     "kernel_subsets",
-    "likeness",
+    "layout_similarity",
+    "metric_name",
     "model_distance",
     "ms_ssim",
     "ms_ssim_scales",
@@ -56,11 +55,9 @@ __all__ = [
     "overlap",
     "pair_distance",
     "path_length",
-    "pooled",
+    "pooled_features",
     "prior_codes",
     "ssim",
     "structure_distance",
-    "titled",
     "tsne",
-    "write_inversion_report",
 ]

@@ -1,6 +1,6 @@
 """Several ways of inversion over the same photos: what each draws, how near to the prior its codes are, and its cost.
 
-found = compare_inversions(photos, read, {"portrait": projector}, base.generator, looks, identity)
+found = compare_inversions(photos, read, {"portrait": projector}, base.generator, perceptual, identity)
 for name, result in found.results.items():
     print(name, result.mean("ms_ssim"), result.frechet, result.seconds)
 """
@@ -119,7 +119,7 @@ def compare_inversions(
         ways: What inverts, by name.
         generator: What they invert.
         perceptual: Measures likeness, on the device of the generator.
-        identity: Tells persons apart, on the same device.
+        identity: Embeds faces, on the same device.
         prior: Of :func:`portraitist.evaluate.prior_codes`.
         prior_count: Codes of the prior, M.
         shown: Pictures kept for a sheet.
@@ -135,17 +135,20 @@ def compare_inversions(
     mean = _MeanFace(generator)
     # Before the long work: what the prior cannot give it will not give afterwards.
     known = prior_codes(generator, prior_count, prior=prior, seed=seed)
-    judge = _Judge(generator, perceptual, identity)
-    done: dict[str, list[_Trial]] = {}
+    metrics = _InversionMetrics(generator, perceptual, identity)
+    done: dict[str, list[_Measured]] = {}
     failures: dict[str, str] = {}
     for name in photos:
         try:
             photo = resized(read(name)[None].to(generator.w_mean.device), generator.anatomy.resolution)
-            trials = [judge.mean_face(photo, mean), *(judge.trial(photo, way, progress) for way in ways.values())]
+            measured = [
+                metrics.mean_face(photo, mean),
+                *(metrics.of_way(photo, way, progress) for way in ways.values()),
+            ]
         except Exception as error:
             failures[name] = _reason(name, error)
         else:
-            done[name] = trials
+            done[name] = measured
         on_photo(name, failures.get(name, ""))
     if not done:
         reason = next(iter(failures.values()), "there is none")
@@ -161,24 +164,13 @@ def compare_inversions(
         _spread([_energy(codes, known) for codes in chance]),
         _spread([None if (o := _overlap(codes, known)) is None else o.value for codes in chance]),
         known,
-        {
-            "photos": len(done),
-            "resolution": generator.anatomy.resolution,
-            "perceptual": {"name": perceptual.name, "digest": perceptual.features.digest},
-            "identity": {"name": identity.name, "digest": identity.digest},
-            "prior": prior,
-            "prior codes": prior_count,
-            "neighbours": NEIGHBOURS,
-            "seed": seed,
-            "device": str(generator.w_mean.device),
-            "threads": torch.get_num_threads(),
-        },
-        tuple(to_array(trials[0].photo) for trials in list(done.values())[:shown]),
+        metrics.settings(len(done), prior, prior_count, seed),
+        tuple(to_array(measured[0].photo) for measured in list(done.values())[:shown]),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Trial:
+class _Measured:
     """One photo in one way; tensors on the CPU."""
 
     photo: Tensor
@@ -204,23 +196,38 @@ class _MeanFace:
             self.drawing = generator.synthesize(self.code)
 
 
-class _Judge:
+class _InversionMetrics:
     def __init__(self, generator: Generator, perceptual: PerceptualDistance, identity: Identity) -> None:
         self.generator, self.perceptual, self.identity = generator, perceptual, identity
 
-    def mean_face(self, photo: Tensor, mean: _MeanFace) -> _Trial:
-        return self._measured(photo, mean.drawing, mean.code.data, 0.0, 0)
+    def settings(self, photos: int, prior: str, prior_count: int, seed: int) -> dict[str, object]:
+        """Return what the numbers are measured with."""
+        return {
+            "photos": photos,
+            "resolution": self.generator.anatomy.resolution,
+            "perceptual": {"name": self.perceptual.name, "digest": self.perceptual.features.digest},
+            "identity": {"name": self.identity.name, "digest": self.identity.digest},
+            "prior": prior,
+            "prior codes": prior_count,
+            "neighbours": NEIGHBOURS,
+            "seed": seed,
+            "device": str(self.generator.w_mean.device),
+            "threads": torch.get_num_threads(),
+        }
 
-    def trial(self, photo: Tensor, way: Inverter, progress: Progress | None) -> _Trial:
+    def mean_face(self, photo: Tensor, mean: _MeanFace) -> _Measured:
+        return self._measure(photo, mean.drawing, mean.code.data, 0.0, 0)
+
+    def of_way(self, photo: Tensor, way: Inverter, progress: Progress | None) -> _Measured:
         found = way.invert(photo, progress=progress)
         drawing = found.image
         if found.noise is not None:
             with torch.no_grad():
                 drawing = self.generator.synthesize(found.code)
-        return self._measured(photo, drawing, found.code.data, found.seconds, found.steps)
+        return self._measure(photo, drawing, found.code.data, found.seconds, found.steps)
 
     @torch.no_grad()
-    def _measured(self, photo: Tensor, drawing: Tensor, code: Tensor, seconds: float, steps: int) -> _Trial:
+    def _measure(self, photo: Tensor, drawing: Tensor, code: Tensor, seconds: float, steps: int) -> _Measured:
         drawing = drawing.clamp(-1, 1)
         seen, drawn = self.identity.embed(photo), self.identity.embed(drawing)
         measures = {
@@ -231,7 +238,7 @@ class _Judge:
         }
         if not all(math.isfinite(value) for value in measures.values()):
             raise NonFinite("Its measures are not finite numbers.")
-        return _Trial(
+        return _Measured(
             photo[0].cpu(),
             drawing[0].cpu(),
             code[0].cpu(),
@@ -243,20 +250,20 @@ class _Judge:
         )
 
 
-def _result(trials: list[_Trial], prior: Tensor, shown: int) -> Result:
-    measures = {key: tuple(trial.measures[key] for trial in trials) for key in trials[0].measures}
-    codes = torch.stack([trial.code for trial in trials])
-    others = [*trials[1:], trials[0]] if len(trials) > 1 else []
+def _result(measured: list[_Measured], prior: Tensor, shown: int) -> Result:
+    measures = {key: tuple(one.measures[key] for one in measured) for key in measured[0].measures}
+    codes = torch.stack([one.code for one in measured])
+    others = [*measured[1:], measured[0]] if len(measured) > 1 else []
     return Result(
         **measures,
-        stranger=tuple(float((t.drawn * other.seen).sum()) for t, other in zip(trials, others, strict=False)),
-        seconds=tuple(trial.seconds for trial in trials),
-        steps=trials[0].steps,
+        stranger=tuple(float((t.drawn * other.seen).sum()) for t, other in zip(measured, others, strict=False)),
+        seconds=tuple(one.seconds for one in measured),
+        steps=measured[0].steps,
         codes=codes,
         frechet=_frechet(codes, prior),
         energy=_energy(codes, prior),
         overlap=_overlap(codes, prior),
-        drawings=tuple(to_array(trial.drawing) for trial in trials[:shown]),
+        drawings=tuple(to_array(one.drawing) for one in measured[:shown]),
     )
 
 

@@ -3,7 +3,8 @@
 A copy lies nearer to an exemplar than pictures of the style ever lie to each other. Only the tail shows it: the bulk of
 the distances hardly moves when one output in twenty is a copy.
 
-    report = copy_test(pooled(features, samples), pooled(features, train), pooled(features, held_out))
+    rows = [pooled_features(features, images) for images in (samples, train, held_out)]
+    report = copy_test(*rows)
     if report.alarm:
         print(f"{report.count} samples copy exemplars, such as {int(report.nearest[report.distance.argmin()])}")
 """
@@ -67,8 +68,8 @@ def copy_test(outputs: Tensor, train: Tensor, held_out: Tensor, mirrored: Tensor
     """
     if len(train) < 2 or not len(held_out) or not len(outputs):
         raise BadData(
-            f"Copies cannot be told with {len(outputs)} outputs, {len(train)} training and {len(held_out)} held-out "
-            "exemplars.",
+            f"Copies cannot be recognised with {len(outputs)} outputs, {len(train)} training and {len(held_out)} "
+            "held-out exemplars.",
             "Bring at least 1, 2 and 1.",
         )
     exemplars = [train] if mirrored is None else [train, mirrored]

@@ -4,7 +4,7 @@ All take rows [N, F], as :func:`portraitist.evaluate.described` gives them, and 
 exemplars that the model has not seen: a model that copies its training exemplars has the best Fréchet distance of all
 to them (Fréchet distances of a hundred exemplars are mostly bias), and a kernel distance clearly below 0.
 
-    outputs, held_out = described(features, pictures), described(features, exemplars)
+    outputs, held_out = embed(features, pictures), embed(features, exemplars)
     print(frechet_interval(outputs, held_out).value, kernel_interval(outputs, held_out).value)
     print(neighbourhoods(held_out, outputs).recall.value)
 """

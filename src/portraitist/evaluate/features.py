@@ -1,9 +1,9 @@
 """One row of numbers per picture: what a feature network sees, pooled over places.
 
 features = DiscriminatorFeatures(base.discriminator)
-held_out = described(features, exemplars)       # [N, F]
-score = kernel_distance(described(features, samples), held_out)
-print(f"{titled('kernel distance', features)}: {score:.4f}")
+held_out = embed(features, exemplars)       # [N, F]
+score = kernel_distance(embed(features, samples), held_out)
+print(f"{metric_name('kernel distance', features)}: {score:.4f}")
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STANDARD = {"Fréchet distance": "FID", "kernel distance": "KID"}
 """What the measures are called on the very network that they were published with."""
 
 
-def titled(measure: str, features: Features) -> str:
+def metric_name(measure: str, features: Features) -> str:
     """Return what to call a measure, with the network and the beginning of its digest: numbers of two never compare.
 
     Only on Inception-v3 with the published weights is a Fréchet distance an FID and a kernel distance a KID.
@@ -32,16 +32,16 @@ def titled(measure: str, features: Features) -> str:
     return f"{name} ({features.name} sha256:{features.digest[:8]})"
 
 
-def described(features: Features, images: Tensor | Iterable[Tensor], batch: int = 32) -> Tensor:
+def embed(features: Features, images: Tensor | Iterable[Tensor], batch: int = 32) -> Tensor:
     """Return the row of numbers by which a network describes each picture: [N, F].
 
     Networks that have a customary row (Inception-v3 and MobileNetV2: the mean of the last map) give that; of others it
-    is :func:`pooled`, whose arguments and errors these are.
+    is :func:`pooled_features`, whose arguments and errors these are.
     """
     return _gathered(features.describe if isinstance(features, Describes) else partial(_rows, features), images, batch)
 
 
-def pooled(features: Features, images: Tensor | Iterable[Tensor], batch: int = 32) -> Tensor:
+def pooled_features(features: Features, images: Tensor | Iterable[Tensor], batch: int = 32) -> Tensor:
     """Return the mean and the standard deviation over places of every channel, tap after tap: [N, F].
 
     The vector of channels at each place is first scaled to length sqrt(C). A row then has the squared length F / 2

@@ -4,7 +4,7 @@ The kernel distance is unbiased at any number of pictures, where the Fréchet di
 and smallest for a model that copies them. Held-out exemplars must be scored, never those that were trained on: there
 a distance clearly below 0 is a sign of copying.
 
-    score = kernel_interval(pooled(features, samples), pooled(features, held_out))
+    score = kernel_interval(pooled_features(features, samples), pooled_features(features, held_out))
     print(f"{score.value:.4f} ± {score.spread:.4f}")
 """
 

@@ -111,7 +111,7 @@ def structure_distance(images: Tensor, others: Tensor, side: int = 16) -> Tensor
     return (_areas(images, side) - _areas(others, side)).square().mean((1, 2, 3))
 
 
-def likeness(images: Tensor, others: Tensor, side: int = 16) -> Tensor:
+def layout_similarity(images: Tensor, others: Tensor, side: int = 16) -> Tensor:
     """Return Pearson's correlation of luminance averaged over ``side`` x ``side`` areas: [N] in [-1, 1].
 
     1 means the same layout of light and dark, whatever colours and contrast a style has. A blank picture has no layout

@@ -2,7 +2,7 @@
 
 varied = diversity(distance, outputs)                       # LPIPS_d, where the distance is LPIPS
 kept = pair_distance(distance, outputs, inputs)             # LPIPS_s: smallest for doing nothing
-same, strangers = identity_kept(persons, outputs, inputs)   # and the zero beside it
+same, impostors = identity_similarity(embedder, outputs, inputs)   # and the zero beside it
 smooth = path_length(g.styles, g.synthesis, distance, z_dim=512)        # PPL
 """
 
@@ -60,12 +60,12 @@ def diversity(distance: PerceptualDistance, outputs: Tensor, *, pairs: int = 200
     return interval(_distances(distance, outputs, outputs, first, second))
 
 
-def identity_kept(persons: Identity, outputs: Tensor, inputs: Tensor) -> tuple[Interval, Interval]:
+def identity_similarity(embedder: Identity, outputs: Tensor, inputs: Tensor) -> tuple[Interval, Interval]:
     """Return the mean cosine of embeddings of outputs with their own inputs, and with the next one's: the zero.
 
     Args:
-        persons: Embeds faces. Those trained on photos see less of a person in a drawing; what they see of a stranger in
-            it, which is the second value, rises too.
+        embedder: Embeds faces. Those trained on photos see less of a person in a drawing, and more of an impostor,
+            which is the second value.
         outputs: Pictures, [N, 3, H, W].
         inputs: Their inputs.
 
@@ -73,7 +73,7 @@ def identity_kept(persons: Identity, outputs: Tensor, inputs: Tensor) -> tuple[I
         BadData: There are fewer than 2 pairs, or inputs without outputs.
     """
     _check_pairs(outputs, inputs)
-    mine, theirs = (_embedded(persons, x) for x in (outputs, inputs))
+    mine, theirs = (_embedded(embedder, x) for x in (outputs, inputs))
     return interval((mine * theirs).sum(1)), interval((mine * theirs.roll(1, 0)).sum(1))
 
 
@@ -161,8 +161,8 @@ def _distances(
 
 
 @torch.no_grad()
-def _embedded(persons: Identity, images: Tensor) -> Tensor:
-    return torch.cat([persons.embed(part).cpu() for part in torch.split(images, BATCH)])
+def _embedded(embedder: Identity, images: Tensor) -> Tensor:
+    return torch.cat([embedder.embed(part).cpu() for part in torch.split(images, BATCH)])
 
 
 def _check_pairs(outputs: Tensor, inputs: Tensor) -> None:

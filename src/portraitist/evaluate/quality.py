@@ -1,36 +1,32 @@
 """What one style is worth in numbers, beside three baselines that no table goes without.
 
-Outputs are scored on exemplars that the style has not seen. *Do nothing* hands on the inputs, *mean colour* tints them
-as the exemplars are on average, and the *memoriser* draws copies of the exemplars: it shows which columns a copying
-model would win. Outputs are rounded to 256 levels first, as a file would hold them.
+Outputs are scored on exemplars that the style has not seen. *Do nothing* (the identity map) hands on the inputs, *mean
+colour* tints them as the exemplars are on average, and the *memoriser* (memorization) draws copies of the exemplars: it
+shows which columns a copying model would win. Outputs are rounded to 256 levels first, as a file would hold them.
 
-    examiner = Examiner(Reference(held_out, trained), features, distance, persons)
-    rows = [examiner.row("mine", outputs, inputs), *examiner.baselines(inputs)]
-    print(Table("mine", rows, examiner.settings).markdown())
+    scorer = Scorer(Reference(held_out, trained), features, distance, identity)
+    rows = [scorer.row("mine", outputs, inputs), *scorer.baselines(inputs)]
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..data.images import to_array
-from ..data.sheet import tile
 from ..errors import BadData
 from ..losses.perceptual import PerceptualDistance
 from ..networks.features import Features
 from ..networks.identity import Identity
 from .copies import copy_test
 from .distribution import DRAWS, frechet_interval, kernel_subsets, neighbourhoods
-from .features import described, titled
+from .features import embed, metric_name
 from .kernel import Interval, kernel_interval
-from .models import likeness
-from .pairs import diversity, identity_kept, interval, pair_distance
+from .models import layout_similarity
+from .pairs import diversity, identity_similarity, interval, pair_distance
 
 K, K_DENSITY = 3, 5
 """Neighbours for precision and recall, and for density and coverage, as their papers have them."""
@@ -86,7 +82,7 @@ class Row:
     alarm: bool = False
 
 
-class Examiner:
+class Scorer:
     """Measures sets of outputs on the same exemplars."""
 
     def __init__(
@@ -94,7 +90,7 @@ class Examiner:
         reference: Reference,
         features: Features,
         distance: PerceptualDistance,
-        persons: Identity | None = None,
+        identity: Identity | None = None,
         *,
         wanted: Collection[str] = (),
         draws: int = DRAWS,
@@ -106,7 +102,7 @@ class Examiner:
             reference: The exemplars, on the device of the networks.
             features: What sets are compared with.
             distance: What two pictures are compared with.
-            persons: Tells persons apart; the columns of identity are missing when None.
+            identity: Embeds faces; the columns of identity are missing when None.
             wanted: Which of ``MEASURES``; all when empty.
             draws: Bootstrap draws.
             seed: Of all draws.
@@ -118,17 +114,17 @@ class Examiner:
             raise BadData(
                 f"{len(reference.held_out)} exemplars cannot be scored on.", f"Bring at least {K_DENSITY + 1}."
             )
-        self.reference, self.features, self.distance, self.persons = reference, features, distance, persons
+        self.reference, self.features, self.distance, self.identity = reference, features, distance, identity
         self.wanted, self.draws, self.seed = frozenset(wanted), draws, seed
-        self.rows = described(features, reference.held_out)
+        self.rows = embed(features, reference.held_out)
         trained = reference.trained
-        self.trained = None if trained is None else described(features, trained)
-        self.mirrored = None if trained is None else described(features, trained.flip(3))
+        self.trained = None if trained is None else embed(features, trained)
+        self.mirrored = None if trained is None else embed(features, trained.flip(3))
 
     def row(self, name: str, outputs: Tensor, inputs: Tensor, extra: Mapping[str, Interval] | None = None) -> Row:
         """Measure outputs [N, 3, R, R] in about [-1, 1], each beside its input; ``extra`` joins the values."""
         outputs, inputs = as_files(outputs), as_files(inputs)
-        rows = described(self.features, outputs)
+        rows = embed(self.features, outputs)
         found = {**self._of_sets(rows), **self._of_pairs(outputs, inputs), **(extra or {})}
         copies, alarm = self._copies(rows)
         return Row(name, {key: found[key] for key in MEASURES if key in found}, copies, alarm)
@@ -161,10 +157,10 @@ class Examiner:
             found["diversity"] = diversity(self.distance, outputs, pairs=PAIRS, seed=self.seed)
         if self._asks("change"):
             found["change"] = pair_distance(self.distance, outputs, inputs)
-        if self._asks("identity", "strangers") and self.persons is not None:
-            found["identity"], found["strangers"] = identity_kept(self.persons, outputs, inputs)
+        if self._asks("identity", "strangers") and self.identity is not None:
+            found["identity"], found["strangers"] = identity_similarity(self.identity, outputs, inputs)
         if self._asks("layout"):
-            found["layout"] = interval(likeness(outputs, inputs))
+            found["layout"] = interval(layout_similarity(outputs, inputs))
         return found
 
     def _copies(self, rows: Tensor) -> tuple[str, bool]:
@@ -184,14 +180,14 @@ class Examiner:
             "exemplars scored on": len(self.reference.held_out),
             "exemplars trained on": None if trained is None else len(trained),
             "warning": self.reference.warning,
-            "Fréchet": titled("Fréchet distance", self.features),
-            "kernel": titled("kernel distance", self.features),
+            "Fréchet": metric_name("Fréchet distance", self.features),
+            "kernel": metric_name("kernel distance", self.features),
             "distance": f"{self.distance.name} sha256:{self.distance.features.digest[:8]}",
-            "persons": None if self.persons is None else f"{self.persons.name} sha256:{self.persons.digest[:8]}",
+            "persons": None if self.identity is None else f"{self.identity.name} sha256:{self.identity.digest[:8]}",
             "digests": {
                 "features": self.features.digest,
                 "distance": self.distance.features.digest,
-                "persons": None if self.persons is None else self.persons.digest,
+                "persons": None if self.identity is None else self.identity.digest,
             },
             "draws": self.draws,
             "pairs": PAIRS,
@@ -218,108 +214,3 @@ def baselines(inputs: Tensor, reference: Reference, seed: int = 0) -> dict[str, 
 def as_files(images: Tensor) -> Tensor:
     """Round images in about [-1, 1] to what an 8-bit file holds of them."""
     return ((images.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under one title, and what they were measured with."""
-
-    title: str
-    rows: Sequence[Row]
-    settings: Mapping[str, Any]
-    notes: Sequence[str] = field(default=())
-
-    def markdown(self) -> str:
-        """Return the table, with what its numbers mean below."""
-        keys = [key for key in MEASURES if any(key in row.values for row in self.rows)]
-        copies = any(row.copies for row in self.rows)
-        head = ["", *(MEASURES[key] for key in keys), *["copies"] * copies]
-        lines = [_line(head), "|---|" + "---|" * (len(head) - 1)]
-        for row in self.rows:
-            cells = [shown(row.values.get(key)) for key in keys] + [row.copies] * copies
-            lines.append(_line([row.name, *cells]))
-        warning = [f"**{self.settings['warning']}**", ""] if self.settings.get("warning") else []
-        notes = [f"- {note}" for note in (*self.notes, *explained(self.settings, keys))]
-        return "\n".join([f"# {self.title}", "", *warning, *lines, "", *notes]) + "\n"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-        rows = [
-            {
-                "name": row.name,
-                "copies": row.copies,
-                "alarm": row.alarm,
-                "values": {key: {"value": v.value, "spread": v.spread} for key, v in row.values.items()},
-            }
-            for row in self.rows
-        ]
-        return {"title": self.title, "settings": dict(self.settings), "notes": list(self.notes), "rows": rows}
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Table:
-        """Read what :meth:`as_json` gave.
-
-        Raises:
-            BadData: It is something else.
-        """
-        try:
-            rows = [
-                Row(
-                    str(row["name"]),
-                    {k: Interval(float(v["value"]), float(v["spread"])) for k, v in row["values"].items()},
-                    str(row["copies"]),
-                    bool(row["alarm"]),
-                )
-                for row in found["rows"]
-            ]
-            return cls(str(found["title"]), rows, dict(found["settings"]), tuple(map(str, found["notes"])))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BadData(
-                f"These are no numbers of `portraitist evaluate quality` ({error}).", "Run it again."
-            ) from error
-
-
-def explained(settings: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
-    """Say what each measure is, and with what it was measured."""
-    k, k_density = settings["k"]
-    told = {
-        "frechet": f"Fréchet: {settings['Fréchet']}, squared, bootstrap of {settings['draws']} draws. At so few "
-        "exemplars it is mostly bias: compare within one table only.",
-        "kernel": f"Kernel: {settings['kernel']}, unbiased, jackknife; not clipped: clearly below 0 is a copy alarm.",
-        "kernel_subsets": "Kernel, subsets: the same over 100 subsets of at most 1000, as KID is given; ± over them.",
-        "kernel_trained": "Kernel to trained: to the exemplars trained on; below 0 for copies, the more so the fewer "
-        "they are.",
-        "precision": f"Precision, recall: k = {k}; density, coverage: k = {k_density}; at equal numbers of both sets.",
-        "diversity": f"Diversity: {settings['distance']} over {settings['pairs']} random pairs of outputs.",
-        "change": "Change: the same of outputs and their inputs; 0 for doing nothing, so never read it alone.",
-        "identity": f"Identity: cosine of {settings['persons']}, beside that of the next input: its zero.",
-        "layout": "Layout: correlation of luminance over 16 x 16 areas of outputs and inputs; needs no network.",
-        "path_length": "Path length: PPL with that distance, in W at the ends of paths, steps of 1e-4, uncropped, 1st "
-        "to 99th percentile.",
-    }
-    lines = [told[key] for key in keys if key in told]
-    trained = settings.get("exemplars trained on")
-    known = "those trained on are not known" if trained is None else f"trained on {trained} others"
-    lines.insert(0, f"Scored on {settings['exemplars scored on']} exemplars; {known}. ± half of the 95 % interval.")
-    return lines
-
-
-def shown(value: Interval | None) -> str:
-    """Return a number with half of its 95 % interval, to as many digits as that leaves."""
-    if value is None or math.isnan(value.value):
-        return ""
-    if not math.isfinite(value.spread):
-        return f"{value.value:.3g}"
-    half = value.half_width
-    digits = 3 if half < 1e-6 else min(max(1 - math.floor(math.log10(half)), 0), 5)
-    return f"{value.value:.{digits}f} ± {half:.{digits}f}"
-
-
-def sheet(inputs: Tensor, rows: Mapping[str, Tensor], count: int = 8) -> Any:
-    """Return a picture with a row per set of outputs, under the inputs."""
-    columns = min(count, len(inputs))
-    return tile([p for images in (inputs, *rows.values()) for p in to_array(images[:columns])], columns)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -18,6 +18,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import platform
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -30,6 +31,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from .. import __version__
 from ..errors import BadModel, UsageError
 from ..files import refuse_existing, write_bytes
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
@@ -101,12 +103,43 @@ class Model:
         """SHA-256 over the names and values of all tensors; two models draw the same when theirs are equal."""
         return tensors_digest(self.tensors())
 
+    def require_discriminator(self, purpose: str) -> Discriminator:
+        """Return the discriminator; ``purpose`` says in the error what it is needed for, as in "to train on with".
+
+        Raises:
+            UsageError: The model has none.
+        """
+        if self.discriminator is None:
+            raise UsageError(
+                f"The base '{self.header.name}' has no discriminator {purpose}.",
+                "Convert it from a checkpoint that holds one, or give feature weights with --features.",
+            )
+        return self.discriminator
+
     def tensors(self) -> dict[str, Tensor]:
         """Return all stored tensors under their names in the file."""
         found = {f"G.{k}": v for k, v in self.generator.state_dict().items()}
         if self.discriminator is not None:
             found |= {f"D.{k}": v for k, v in self.discriminator.state_dict().items()}
         return found
+
+
+def lineage(images: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the header of a file keeps of a training that has seen ``images`` images.
+
+    Args:
+        images: Images seen.
+        settings: Of the training; ``base``, ``data`` and ``device`` are read.
+    """
+    return {
+        "base": settings["base"],
+        "data": settings["data"],
+        "images_seen": images,
+        "version": __version__,
+        "torch": torch.__version__,
+        "device": settings["device"],
+        "machine": platform.machine(),
+    }
 
 
 def save_model(path: Path | str, model: Model, *, half: bool = False, overwrite: bool = False) -> Path:
@@ -183,6 +216,13 @@ def save_pack(
 def generator_digest(model: Model) -> str:
     """Return the digest of the generator alone, by which a style pack knows its base."""
     return tensors_digest({f"G.{k}": v for k, v in model.generator.state_dict().items()})
+
+
+def ancestors(model: Model) -> frozenset[str]:
+    """Return the digests of a model's generator and of all that it was fine-tuned from, as far as its file knows."""
+    header = model.header
+    found = {generator_digest(model), header.base_digest, *(str(step.get("base", "")) for step in header.lineage)}
+    return frozenset(found - {""})
 
 
 def load_model(

@@ -8,12 +8,14 @@ loss = looks.distance(images, target).sum()     # in each step
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..networks.features import Features
+from ..networks import Discriminator
+from ..networks.features import DiscriminatorFeatures, Features
 
 EPSILON = 1e-10
 
@@ -43,6 +45,12 @@ class PerceptualDistance:
         """Return the distance [N] of images [N, 3, H, W] in [-1, 1] to others."""
         return self.distance(images, self.prepare(others))
 
+    def to(self, device: torch.device | str) -> Self:
+        """Move the network to a device, and return this distance."""
+        if isinstance(self.features, torch.nn.Module):
+            self.features.to(device)
+        return self
+
     def prepare(self, images: Tensor) -> Prepared:
         """Return what :meth:`distance` needs of images [N, 3, H, W]; differentiable."""
         return tuple(unit_channels(x) for x in self.features.taps(images))
@@ -56,6 +64,11 @@ class PerceptualDistance:
                 square = square * self.weights[k].to(square)
             total = total + square.sum(1).mean((1, 2))
         return total
+
+
+def default_perceptual(discriminator: Discriminator) -> PerceptualDistance:
+    """Return the distance on the features of a base's discriminator, which needs no download."""
+    return PerceptualDistance(DiscriminatorFeatures(discriminator))
 
 
 class FeatureError(PerceptualDistance):

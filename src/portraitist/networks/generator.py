@@ -52,6 +52,11 @@ class Generator(nn.Module):
         low = self.anatomy.low_rows
         return torch.cat([self._mapped(self.low_mapping, z)[:, :low], ws[:, low:]], 1)
 
+    @torch.no_grad()
+    def sample_batches(self, z: Tensor, batch: int = 32) -> Tensor:
+        """Draw latents [N, z_dim] with the stored noise, ``batch`` at a time and without gradients: [N, 3, R, R]."""
+        return torch.cat([self(part) for part in torch.split(z, batch)])
+
     def map(self, z: Z | ZPlus) -> WPlus:
         """Send codes of the prior through the mapping network; each row of Z+ on its own."""
         return WPlus(self.styles(z.data))

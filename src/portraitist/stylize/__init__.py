@@ -3,7 +3,6 @@
 from .appearance import Appearance, Reference
 from .batch import FileReport, stylize_files
 from .inversion import Encoding
-from .kinship import Kinship, kinship
 from .pipeline import Portrait, Portraits, Sample, Stylizer
 from .translate import PictureTranslator
 
@@ -11,13 +10,11 @@ __all__ = [
     "Appearance",
     "Encoding",
     "FileReport",
-    "Kinship",
     "PictureTranslator",
     "Portrait",
     "Portraits",
     "Reference",
     "Sample",
     "Stylizer",
-    "kinship",
     "stylize_files",
 ]

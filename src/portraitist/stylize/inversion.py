@@ -2,7 +2,7 @@
 
 encode = Encoding(refine=20)                      # the encoder's code, and 20 steps from there
 encode = Encoding(samples=4)                      # the mean of the posterior, and four codes like it
-inverter = encoder_inverter(base, stored, likeness(base), encode)
+inverter = encoder_inverter(base, stored, default_perceptual(base.discriminator), encode)
 """
 
 from __future__ import annotations

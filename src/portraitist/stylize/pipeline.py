@@ -33,15 +33,13 @@ from ..invert import EncoderInverter, Inverter, Progress, Projection, portrait
 from ..io import registry
 from ..io.encoder_files import StoredEncoder, check_encoder_base
 from ..io.model_file import Header, Model, generator_digest, load_model
-from ..losses.perceptual import PerceptualDistance
+from ..losses.perceptual import PerceptualDistance, default_perceptual
 from ..networks import Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
-from ..recipes.looks import likeness
 from ..spaces import WPlus, mix
-from ..surgery import By, FeatureSwap, swap
+from ..surgery import By, FeatureSwap, compatibility, swap
 from .appearance import Appearance, Reference, random_codes
 from .inversion import Encoding, encoder_inverter, no_encoder, projector
-from .kinship import kinship
 from .mixture import Mixture, Part, mixed, no_style
 
 log = logging.getLogger("portraitist")
@@ -370,7 +368,7 @@ class Stylizer:
             return self._inverter
         if self._source is not None:
             return self._inverter_of(self._source)
-        perceptual = likeness(self.base, self._perceptual)
+        perceptual = self._measure()
         if self._projection is None and self.encoder is not None:
             return encoder_inverter(self.base, self.encoder, perceptual, self._encoding, seed=self.seed)
         return projector(self.base, self._optimisation, perceptual, self.encoder)
@@ -417,14 +415,20 @@ class Stylizer:
             return _finite(self.inverter.variants(target, self._samples))
         return [self.inverter.invert(target, progress=self.progress).code]
 
+    def _measure(self) -> PerceptualDistance:
+        """Return what likeness is measured with, on the device of the base."""
+        perceptual = self._perceptual
+        if perceptual is None:
+            perceptual = default_perceptual(self.base.require_discriminator("to measure likeness with"))
+        return perceptual.to(self.base.generator.w_mean.device)
+
     def _inverter_of(self, generator: Generator) -> Inverter:
         """Return what inverts drawings of a style: an optimisation.
 
         It begins at the encoder's code only where the settings say so: encoders know photos, and from their codes of
         drawings it ends farther from the drawing than from the mean code.
         """
-        perceptual, settings = likeness(self.base, self._perceptual), self._optimisation
-        return projector(self.base, settings, perceptual, self.encoder, generator=generator)
+        return projector(self.base, self._optimisation, self._measure(), self.encoder, generator=generator)
 
     def _dressed(self, content: WPlus) -> dict[str, dict[str, WPlus]]:
         """Return, for each appearance, the code that each style draws."""
@@ -518,7 +522,7 @@ class Stylizer:
     def _warn(self, name: str, plain: Generator) -> None:
         """Warn of a swap with a style that has moved far from the base."""
         style = Model(plain, None, Header(plain.anatomy, name=name, base_digest=self._digest))
-        if warning := kinship(self.base, style, self._perceptual).warning:
+        if warning := compatibility(self.base, style, self._perceptual).warning:
             log.warning(warning)
 
     def _read(self, name: str, part: Part, attribute: str | None) -> Model:

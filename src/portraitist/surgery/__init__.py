@@ -5,17 +5,19 @@ ones (texture, colour, line).
 """
 
 from .blend import Side, blend, hard, smooth
-from .join import Joined, ancestors, blend_models, swap_models
+from .compatibility import ModelCompatibility, compatibility
+from .join import Joined, blend_models, swap_models
 from .swap import By, FeatureSwap, released_upto, swap
 
 __all__ = [
     "By",
     "FeatureSwap",
     "Joined",
+    "ModelCompatibility",
     "Side",
-    "ancestors",
     "blend",
     "blend_models",
+    "compatibility",
     "hard",
     "released_upto",
     "smooth",

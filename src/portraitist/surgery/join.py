@@ -106,13 +106,6 @@ def blend_models(
     )
 
 
-def ancestors(model: Model) -> frozenset[str]:
-    """Return the digests of a model's generator and of all that it was fine-tuned from, as far as its file knows."""
-    header = model.header
-    found = {generator_digest(model), header.base_digest, *(str(step.get("base", "")) for step in header.lineage)}
-    return frozenset(found - {""})
-
-
 def _joined(
     low: Model,
     high: Model,

@@ -16,6 +16,8 @@ from ..files import write_bytes
 
 LOCK = "lock.json"
 SETTINGS = "settings.json"
+SNAPSHOTS = "snapshots"
+SAMPLES = "samples"
 
 
 @contextmanager
@@ -66,6 +68,11 @@ def settle(folder: Path, settings: Mapping[str, Any], *, may_change: frozenset[s
                 "Give the same ones, or train into a new folder.",
             )
     write_bytes(path, json.dumps(wanted, indent=1, sort_keys=True).encode(), overwrite=True)
+
+
+def passed(images: int, batch: int, interval: int) -> bool:
+    """Tell whether the step that just ended, at ``images`` images, crossed a multiple of ``interval``."""
+    return images // interval > (images - batch) // interval
 
 
 def _read(path: Path) -> dict[str, Any]:

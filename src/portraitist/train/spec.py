@@ -11,10 +11,10 @@ from typing import Literal, get_args
 from ..errors import UsageError
 from ..losses import Game, Tap
 from ..networks import DiscriminatorAnatomy, GeneratorAnatomy
+from ..networks.anatomy import SMALLEST
 
 Augmentation = Literal["none", "ada", "diffaugment"]
 Latents = Literal["z", "z+"]
-
 
 NOT_NEGATIVE = (
     "r1_gamma",
@@ -171,3 +171,50 @@ class Training:
                 f"A batch of {self.batch} cannot be shared by {paths} paths in {self.accumulate} parts.",
                 f"Make the batch a multiple of {paths * self.accumulate}.",
             )
+
+
+def check(training: Training, anatomy: GeneratorAnatomy) -> None:
+    """Refuse a training in which one setting makes another void, or that does not fit the generator.
+
+    Raises:
+        UsageError: It is one, and why.
+    """
+    rests = training.rests
+    _check_blocks(training, anatomy)
+    if training.patience and not training.held_out:
+        raise UsageError("Stopping by itself needs exemplars that are held out.", "Set held_out, or patience=0.")
+    if rests.generator_upto >= anatomy.resolution and (rests.mapping or rests.styles_upto >= anatomy.resolution):
+        raise UsageError("The whole generator rests.", "Set rests.generator_upto lower.")
+    if 0 < rests.discriminator_from <= SMALLEST:
+        raise UsageError("The whole discriminator rests.", "Set rests.discriminator_from higher.")
+    codes_rest = rests.mapping or rests.styles_upto >= training.structure_upto
+    if training.structure_weight and codes_rest and rests.generator_upto >= training.structure_upto:
+        raise UsageError(
+            f"The structure loss looks at blocks up to {training.structure_upto} pixels, all of which rest.",
+            "Set structure_upto higher, or rests.generator_upto lower.",
+        )
+    if training.paths and rests.generator_upto >= training.split_upto:
+        raise UsageError(
+            f"Paths have blocks of their own up to {training.split_upto} pixels, all of which rest.",
+            "Set split_upto higher, or rests.generator_upto lower.",
+        )
+    if rests.styles_upto and rests.mapping:
+        raise UsageError(
+            "The upper rows come from a mapping network that trains (rests.styles_upto), but it rests.",
+            "Set rests.mapping=false, or rests.styles_upto=0.",
+        )
+
+
+def _check_blocks(training: Training, anatomy: GeneratorAnatomy) -> None:
+    named = {"blend_upto": training.blend_upto, "rests.styles_upto": training.rests.styles_upto}
+    if training.paths:
+        named |= {"split_from": training.split_from, "split_upto": training.split_upto}
+    for name, value in named.items():
+        if value not in (0, *anatomy.resolutions):
+            raise UsageError(
+                f"The setting {name} is {value}, but there is no such block.",
+                f"Blocks have {', '.join(map(str, anatomy.resolutions))} pixels.",
+            )
+    compared = [r for r in anatomy.resolutions if training.structure_from <= r <= training.structure_upto]
+    if (training.paths and training.split_from > training.split_upto) or (training.structure_weight and not compared):
+        raise UsageError("A first resolution lies above the last.", "Set split_from or structure_from lower.")

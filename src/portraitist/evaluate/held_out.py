@@ -1,0 +1,60 @@
+"""Which exemplars of a set a style has not seen, as its file says about its training.
+
+A training writes the digest of its whole set, the share that it held out and its seed; whoever has the same set can
+hold the same exemplars out again.
+
+    reference = reference_of(style.header, ImageSet.open("my-drawings", 64))
+    print(len(reference.held_out), reference.warning)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..data import ImageSet
+from ..io.model_file import Header
+from .quality import Reference
+
+LEAST_HELD_OUT = 5
+"""Exemplars that a training holds out at least: fewer say nothing."""
+SPLIT = 0.2
+"""Share of exemplars to score on where a style was trained on all of them."""
+
+
+def reference_of(header: Header, images: ImageSet, trained: ImageSet | None = None) -> Reference:
+    """Return the exemplars to score a style on, those it was trained on, and a warning where they are not apart.
+
+    Args:
+        header: Of the style.
+        images: The exemplars that the user has.
+        trained: Those that the style was trained on, where the user keeps them apart; ``images`` are then scored on
+            whole.
+    """
+    settings = header.recipe
+    if trained is not None:
+        shared = _pictures(images) & _pictures(trained)
+        warning = f"{len(shared)} exemplars are both scored on and trained on." if shared else ""
+        return Reference(images.all(), trained.all(), warning)
+    if images.digest not in _digests(settings):
+        return Reference(
+            images.all(),
+            None,
+            "The file of the style does not tell whether it was trained on these exemplars: only held-out ones say "
+            "something about it.",
+        )
+    share = float(settings.get("held_out") or 0)
+    rest, held = images.split(share or SPLIT, int(settings.get("seed", 0)), at_least=LEAST_HELD_OUT)
+    warning = "" if share else "The style was trained on all of these exemplars: nothing here is held out."
+    return Reference(held.all(), rest.all(), warning)
+
+
+def _digests(settings: Mapping[str, Any]) -> set[str]:
+    """Return the digests of the sets that a training split: the whole one, or that of each of its paths."""
+    paths: Mapping[str, str] = settings.get("attributes") or {}
+    return set(paths.values()) or {str(settings.get("data", {}).get("digest", ""))}
+
+
+def _pictures(images: ImageSet) -> set[bytes]:
+    """Return what tells pictures apart, whatever they are called."""
+    return {image.numpy().tobytes() for image in (images[k] for k in range(len(images)))}

@@ -1,0 +1,1 @@
+"""Training runs: where recipes, files and the training loop meet."""

@@ -1,0 +1,170 @@
+"""What a fine-tuning tells when it ends: figures for the model's header, a sheet of samples and the report card."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data import ImageSet, to_tensor
+from ..data.images import read_image, write_image
+from ..data.sheet import grid, ungrid
+from ..evaluate import CopyReport, copy_test, pooled_features
+from ..io.model_file import Header, Model
+from ..networks import Generator
+from ..report.card import Card, Moment, Neighbours, write_card
+from ..train.folder import SAMPLES
+from ..train.log import STATS
+from ..train.spec import Training
+from ..train.state import TrainState
+from . import early_stopping
+
+SHEET = "style.png"
+COPIES = 500
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found of the generators that are kept."""
+
+    generators: Sequence[Generator]
+    pictures: Tensor
+    """Of :data:`SHOWN` codes and all paths, [N, 3, R, R]."""
+    score: Mapping[str, float]
+    """What the judge said of the tick that was kept; empty without a early_stopping."""
+    copies: CopyReport | None
+    """Of the first path's samples; None without held-out exemplars."""
+    nearest: Tensor
+    """The exemplars nearest to the pictures, [N, 3, R, R]."""
+    features: str
+
+    @classmethod
+    def of(
+        cls,
+        state: TrainState,
+        base: Model,
+        generators: Sequence[Generator],
+        train: Sequence[ImageSet],
+        held_out: Sequence[ImageSet],
+        umpire: early_stopping.Judge | None,
+    ) -> Findings:
+        """Look at what each path draws, and for copies of the exemplars it was trained on."""
+        random = torch.Generator().manual_seed(1)
+        codes = torch.randn(COPIES // len(generators), base.generator.anatomy.z_dim, generator=random)
+        drawn = [g.sample_batches(codes) for g in generators]
+        shown = torch.cat([d[:SHOWN] for d in drawn])
+        if umpire is None:
+            return cls(generators, shown, {}, None, shown[:0], "")
+        exemplars = torch.cat([part.all() for part in train])
+        look = umpire.features
+        device = umpire.codes.device
+        rows, mirrored = (pooled_features(look, x.to(device)) for x in (exemplars, exemplars.flip(3)))
+        kept_out = torch.cat([part.all() for part in held_out]).to(device)
+        outputs = pooled_features(look, torch.cat(drawn).to(device))
+        copies = copy_test(outputs, rows, pooled_features(look, kept_out), mirrored)
+        score = state.history[early_stopping.best(state.history)]
+        per = len(codes)
+        first = torch.cat([copies.nearest[k * per : k * per + SHOWN] for k in range(len(generators))])
+        return cls(generators, shown, score, copies, exemplars[first], f"{look.name} {look.digest[:12]}")
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Figures for the model's header."""
+        if self.copies is None:
+            return {}
+        return {
+            **self.score,
+            "features": self.features,
+            "copies": {"below": self.copies.count, "threshold": self.copies.threshold, "alarm": self.copies.alarm},
+        }
+
+
+def report(
+    out: Path, found: Findings, state: TrainState, training: Training, settings: Mapping[str, Any], header: Header
+) -> None:
+    """Write the sheet of samples and the report card into a run folder."""
+    write_image(out / SHEET, grid(found.pictures, columns=SHOWN))
+    stats = _stats(out)
+    card = Card(
+        name=header.name or out.name,
+        recipe=str(settings["recipe"]),
+        moments=_moments(out / SAMPLES, found.pictures.shape[-1]),
+        stats=[*state.history[:1], *stats],
+        chosen=int(found.score["images"]) if found.score else None,
+        why=early_stopping.reason(state.history, training.patience) if state.history else "",
+        neighbours=_neighbours(found),
+        cost=_cost(stats, state, settings),
+        settings=_changed(training),
+        warnings=_warnings(found, state),
+        licence=header.licence,
+        credit=header.credit,
+    )
+    write_card(out, card)
+
+
+def _neighbours(found: Findings) -> Neighbours | None:
+    copies = found.copies
+    if copies is None:
+        return None
+    per = len(copies.distance) // len(found.generators)
+    shown = [k * per + i for k in range(len(found.generators)) for i in range(min(SHOWN, per))]
+    distances = tuple(float(copies.distance[k]) for k in shown)
+    return Neighbours(found.pictures, found.nearest, distances, copies.threshold, copies.alarm, _sentence(copies))
+
+
+def _sentence(copies: CopyReport) -> str:
+    return (
+        f"{copies.count} of {len(copies.distance)} samples lie nearer to a training exemplar than "
+        f"{copies.threshold:.3f}; by chance {copies.expected:.1f} may (p = {copies.p_value:.2g})."
+    )
+
+
+def _warnings(found: Findings, state: TrainState) -> tuple[str, ...]:
+    warnings = []
+    if found.copies is not None and found.copies.alarm:
+        warnings.append(f"Copies of exemplars: {_sentence(found.copies)}")
+    if state.history and early_stopping.best(state.history) == 0:
+        warnings.append("No tick came nearer to the held-out exemplars than the base itself: nothing was learned.")
+    return tuple(warnings)
+
+
+def _cost(stats: Sequence[Mapping[str, float]], state: TrainState, settings: Mapping[str, Any]) -> dict[str, str]:
+    before, seconds = 0.0, 0.0
+    for line in stats:
+        seconds += (line["images"] - before) / max(line["images_per_second"], 1e-9)
+        before = line["images"]
+    trained = sum(p.numel() for p in state.generator.parameters() if p.requires_grad)
+    resting = sum(p.numel() for p in state.generator.parameters()) - trained
+    return {
+        "wall time": f"{seconds / 60:.1f} minutes",
+        "images seen": f"{state.images}",
+        "speed": f"{before / seconds:.1f} images/s" if seconds else "",
+        "device": str(settings["device"]),
+        "generator": f"{trained / 1e6:.2f} M parameters trained, {resting / 1e6:.2f} M at rest",
+    }
+
+
+def _changed(training: Training) -> dict[str, object]:
+    mine, plain = (dataclasses.asdict(t) for t in (training, Training()))
+    changed = {k: v for k, v in mine.items() if v != plain[k] and k != "rests"}
+    return changed | {f"rests.{k}": v for k, v in mine["rests"].items() if v != plain["rests"][k]}
+
+
+def _stats(out: Path) -> list[dict[str, float]]:
+    path = out / STATS
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def _moments(folder: Path, side: int) -> tuple[Moment, ...]:
+    found = []
+    for path in sorted(folder.glob("images-*.png")):
+        tiles = ungrid(read_image(path), side)[:SHOWN]
+        found.append(Moment(int(path.stem.removeprefix("images-")), torch.stack([to_tensor(t) for t in tiles])))
+    return tuple(found)

@@ -1,0 +1,66 @@
+"""The part of a run in which a grown discriminator's new layers are fitted, and what the header keeps of it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from pathlib import Path
+from typing import Any
+
+from ..data import ImageBatches
+from ..io.model_file import Model
+from ..networks import Discriminator
+from ..train.crew import Crew, check_alike
+from ..train.folder import passed
+from ..train.growth import EntranceRegression
+from ..train.growth import fit_entrance as fit
+from ..train.signals import Asked, Interrupted
+from ..train.snapshot import counters_of, resume, snapshots, write_snapshot
+from ..train.spec import Training
+
+log = logging.getLogger("portraitist")
+
+FOLDER = "growth"
+"""Folder of the snapshots of the regression, within the run folder."""
+
+
+def fit_entrance(
+    out: Path, base: Model, grown: Discriminator, batches: ImageBatches, training: Training, crew: Crew, asked: Asked
+) -> None:
+    """Fit the new layers of a grown discriminator in place, or continue from the snapshots of the run folder.
+
+    Raises:
+        Interrupted: A signal came; a snapshot was written.
+    """
+    old = copy.deepcopy(base.require_discriminator("to grow")).to(crew.device).eval().requires_grad_(False)
+    regression = EntranceRegression(old, grown.requires_grad_(True), training)
+    used = resume(out / FOLDER, regression)
+    check_alike(crew, "run folder", regression.images)
+    if used is not None:
+        log.info("continuing from %s", used.name)
+
+    def on_step(regression: EntranceRegression, left: float) -> bool:
+        asked.number = crew.largest(asked.number or 0) or None
+        if crew.rank == 0 and (asked.number or passed(regression.images, training.batch, training.tick)):
+            write_snapshot(out / FOLDER, regression)
+        return asked.number is not None
+
+    fit(regression, batches, training, on_step)
+    if asked.number is not None:
+        raise Interrupted(asked.number)
+    if crew.rank == 0:
+        write_snapshot(out / FOLDER, regression)
+        log.info("new layers of the discriminator: %.1f %% of the variance is left", 100 * regression.error)
+
+
+def told_of(out: Path, base: Model) -> dict[str, Any]:
+    """Return what the lineage keeps of a growth: the sizes before it, and what the regression left."""
+    generator = base.generator.anatomy
+    found: dict[str, Any] = {
+        "resolution": generator.resolution,
+        "generator_channels": list(generator.channels),
+        "discriminator_channels": list(base.require_discriminator("to grow").anatomy.channels),
+    }
+    if (out / FOLDER).is_dir() and (newest := snapshots(out / FOLDER)):
+        found |= {f"entrance_{name}": value for name, value in counters_of(newest[-1]).items()}
+    return {"grown_from": found}

@@ -1,0 +1,164 @@
+"""Song et al. 2021, "AgileGAN": which embedding of a photo a style draws best, Table 2."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from portraitist.errors import UsageError
+from portraitist.evaluate import metric_name
+from portraitist.evaluate.quality import as_files
+from portraitist.invert import EncoderInverter, Inverter, Projection, Projector, image2stylegan, in_domain, stylegan2
+from portraitist.io.encoder_files import StoredEncoder
+from portraitist.report.markdown import BLANK, bullets, mean_std, prose, table
+from portraitist.spaces import WPlus
+
+from .published import AGILEGAN, AGILEGAN_TABLE_2
+from .study import Run, Study
+from .verdict import verdict
+
+PSP = "pSp"
+OF_SETS, OF_PAIRS = ("frechet", "kernel"), ("change", "identity", "strangers")
+LEAST_PHOTOS = 3
+BATCH = 16
+STEPS = 500
+"""Of an optimisation from the mean face, unless the study says something else."""
+
+Measured = dict[str, dict[str, float]]
+
+
+def reproduce(study: Study) -> list[str]:
+    """Measure, and return the lines of the page."""
+    if study.photos is None or len(study.photos) < LEAST_PHOTOS:
+        raise UsageError("AgileGAN's table is of photos.", f"Give {LEAST_PHOTOS} aligned faces at least with --photos.")
+    codes = {name: _codes(study, name, *way) for name, way in _ways(study).items()}
+    found = {(s, seed): _measured(study, s, seed, codes) for s in study.sets for seed in study.seeds}
+    lines = [f"## AgileGAN ({AGILEGAN})", BLANK]
+    for network in study.networks:
+        lines += _table_2(study, network.digest, metric_name("Fréchet distance", network), found)
+    missing = [name for name in AGILEGAN_TABLE_2 if name not in codes]
+    if missing:
+        lines += prose(f"Not measured, for want of an encoder: {', '.join(missing)}.")
+    return lines
+
+
+def _ways(study: Study) -> dict[str, tuple[Callable[[], Inverter], Mapping[str, Any]]]:
+    """Return what inverts, made when it is needed, and what its codes depend on, by the paper's names."""
+    steps = study.steps or STEPS
+    settings = {
+        # Noise planes would take over what the code should say, and styles are drawn from codes.
+        "optimisation, W": replace(stylegan2(), steps=steps, optimise_noise=False),
+        "optimisation, W+": replace(image2stylegan(), steps=steps),
+    }
+    ways: dict[str, tuple[Callable[[], Inverter], Mapping[str, Any]]] = {}
+    for name, stored in study.encoders.items():
+        ways[name] = (_encoding(study, stored), {"encoder": stored.digest})
+    for name, projection in settings.items():
+        ways[name] = (_optimising(study, projection), asdict(projection))
+    domain = study.encoders.get(PSP) or next(iter(study.encoders.values()), None)
+    if domain is not None:
+        projection = replace(in_domain(), steps=study.steps or in_domain().steps)
+        about = {**asdict(projection), "encoder": domain.digest}
+        ways["in-domain"] = (_optimising(study, projection, domain), about)
+    return ways
+
+
+def _images_of(stored: StoredEncoder) -> str:
+    """Return how many images an encoder has seen, as its file says."""
+    return str(sum(step.get("images_seen", 0) for step in stored.header.lineage) or "(not told)")
+
+
+def _encoding(study: Study, stored: StoredEncoder) -> Callable[[], EncoderInverter]:
+    return lambda: EncoderInverter(stored.encoder.to(study.device), study.base.generator, study.distances[0])
+
+
+def _optimising(study: Study, settings: Projection, stored: StoredEncoder | None = None) -> Callable[[], Projector]:
+    def made() -> Projector:
+        encode = None if stored is None else _encoding(study, stored)().encode
+        return Projector(study.base.generator, study.distances[0], settings, encoder=encode)
+
+    return made
+
+
+def _codes(study: Study, name: str, way: Callable[[], Inverter], about: Mapping[str, Any]) -> Tensor:
+    """Return the codes [N, rows, w_dim] of all photos, each remembered by itself."""
+    assert study.photos is not None
+    inverter: list[Inverter] = []
+    found = []
+    for photo in study.photos:
+        mark = hashlib.sha256(photo.cpu().numpy().tobytes()).hexdigest()
+
+        def measure(photo: Tensor = photo) -> Any:
+            if not inverter:
+                inverter.append(way())
+            return inverter[0].invert(photo[None].to(study.device)).code.data[0].tolist()
+
+        wanted = {"way": dict(about), "photo": mark, "look": study.distances[0].features.digest}
+        file = f"codes/{name.replace(' ', '-').replace(',', '')}/{mark[:16]}"
+        found.append(torch.tensor(study.cached(file, wanted, measure)))
+    return torch.stack(found).to(study.device)
+
+
+def _measured(study: Study, style: str, seed: int, codes: Mapping[str, Tensor]) -> dict[str, Measured]:
+    """Return digest of the features -> embedding -> measure -> value, of one style and seed."""
+    run = Run(style, "freeze_fc", seed)
+    marks = {n: hashlib.sha256(c.cpu().numpy().tobytes()).hexdigest() for n, c in codes.items()}
+    about = {"model": study.digest(run), "codes": marks, **study.measured_by}
+
+    def measure() -> dict[str, Measured]:
+        assert study.photos is not None
+        generator, inputs = study.trained(run), as_files(study.photos.to(study.device))
+        with torch.no_grad():
+            outputs = {
+                name: torch.cat([generator.synthesize(WPlus(part)) for part in torch.split(ws, BATCH)])
+                for name, ws in codes.items()
+            }
+        return study.scored(style, seed, outputs, inputs, OF_SETS, OF_PAIRS)
+
+    measured: dict[str, Measured] = study.cached(f"agilegan-{style}-{seed}", about, measure)
+    return measured
+
+
+def _table_2(
+    study: Study, digest: str, title: str, found: Mapping[tuple[str, int], Mapping[str, Measured]]
+) -> list[str]:
+    assert study.photos is not None
+    each = [f[digest] for f in found.values()]
+    keys = {"frechet": "Fréchet ↓", "kernel": "kernel ↓", "change": "change ↓"}
+    if "identity" in next(iter(each[0].values())):
+        keys |= {"identity": "identity ↑", "strangers": "of strangers"}
+    trained = ", ".join(f"{name} {_images_of(stored)}" for name, stored in study.encoders.items()) or "none"
+    identity = "" if study.identity is None else f"Identity: cosine of {study.identity.name} to the photo. "
+    lines = [f"### Table 2, stylized photos by embedding, by {title}", BLANK]
+    lines += prose(
+        f"""{len(study.photos)} photos that nothing was trained on, their codes drawn by FC-FT styles of {study.images}
+        images; sets are compared with the exemplars that nobody saw (Fréchet squared, biased by their small number;
+        kernel unbiased). Optimisations have {study.steps or STEPS} steps; in-domain has
+        {study.steps or in_domain().steps} from the code of
+        {PSP if PSP in study.encoders else next(iter(study.encoders), "no encoder")}. *Change*: distance to the
+        photo by {study.distances[0].name}. {identity}Images that trained the encoders: {trained}. ± deviation over
+        {len(study.seeds)} seeds. Printed: FID of 2000 photos at 1024 pixels."""
+    )
+    order = [name for name in sorted(AGILEGAN_TABLE_2, key=AGILEGAN_TABLE_2.__getitem__) if name in each[0]]
+    body = []
+    for style in study.sets:
+        for name in (*order, *(name for name in each[0] if name not in order)):
+            values = [found[style, s][digest][name] for s in study.seeds]
+            printed = AGILEGAN_TABLE_2.get(name)
+            cells = [mean_std([v[k] for v in values]) for k in keys]
+            body.append([style, name, *cells, "" if printed is None else f"{printed:.1f}"])
+    lines += table(["", "embedding", *keys.values(), "printed FID"], body)
+    pairs = [*pairwise(order), *((order[0], name) for name in order[2:])]
+    return lines + bullets(
+        [
+            f"{keys[key].split()[0]}: {verdict(a, b, [(e[a][key], e[b][key]) for e in each])}"
+            for key in ("frechet", "kernel")
+            for a, b in pairs
+        ]
+    )

@@ -1,0 +1,141 @@
+"""Translators in run folders, in two stages: what a run leaves, that it continues, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from portraitist.data import read_image, write_image
+from portraitist.data.groups import Groups
+from portraitist.errors import UsageError
+from portraitist.io.translator_files import load_translator, without_trainers
+from portraitist.recipes.translator import PRESETS, paper
+from portraitist.runs.translator import TranslatorSettings, extend_translator, train_translator
+from portraitist.train.signals import Interrupted
+
+pytestmark = pytest.mark.recipe
+QUIET = TranslatorSettings(quiet=True)
+RECIPE = PRESETS["ugatit"](16, 4)
+RECIPE = replace(
+    RECIPE,
+    translator=replace(RECIPE.translator, blocks=1, light=True),
+    panel=replace(RECIPE.panel, layers=(3,)),
+    training=replace(RECIPE.training, images=8, batch=2, tick=4, snapshot=4, decay_from=1.0, group_weight=100.0),
+)
+SIDE = RECIPE.training.loaded(16)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, random = tmp_path_factory.mktemp("groups"), np.random.default_rng(0)
+    for group, photos, drawings in (("women", 12, 8), ("men", 5, 4)):
+        for side, count in (("photos", photos), ("drawings", drawings)):
+            (folder / side / group).mkdir(parents=True)
+            for k in range(count):
+                coarse = random.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+                write_image(folder / side / group / f"{k}.png", coarse.repeat(5, 0).repeat(5, 1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def basic(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "basic"
+    told = replace(QUIET, name="mine", licence="CC0-1.0", credit="Nobody")
+    train_translator(Groups.open(root, SIDE, ["women"]), out, RECIPE, told)
+    return out
+
+
+def stats(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+
+
+def test_what_a_run_leaves(basic: Path, root: Path) -> None:
+    stored = load_translator(basic)
+    header = stored.header
+    assert (header.name, header.licence, header.credit, header.groups) == ("mine", "CC0-1.0", "Nobody", ("women",))
+    assert header.training["stage"] == "basic" and header.training["data"]["groups"] == {"women": [12, 8]}
+    assert [step["images_seen"] for step in header.lineage] == [8]
+    assert [line["images"] for line in stats(basic)] == [4, 8] and "group_d" not in stats(basic)[0]
+    assert sorted(p.name for p in (basic / "samples").iterdir()) == ["images-000000004.png", "images-000000008.png"]
+    assert read_image(basic / "samples" / "images-000000008.png").shape == (3 * 18 - 2, 6 * 18 - 2, 3)
+
+
+def test_it_goes_on_where_it_was(basic: Path, root: Path, tmp_path: Path) -> None:
+    data, half = Groups.open(root, SIDE, ["women"]), replace(RECIPE, training=replace(RECIPE.training, images=4))
+    train_translator(data, tmp_path / "b", half, QUIET)
+    path = train_translator(data, tmp_path / "b", RECIPE, QUIET)
+    assert load_translator(path).digest == load_translator(basic).digest
+    falling = replace(RECIPE, training=replace(RECIPE.training, decay_from=0.5))
+    train_translator(data, tmp_path / "c", falling, QUIET)
+    longer = replace(falling, training=replace(falling.training, images=16))
+    with pytest.raises(UsageError, match="images: 8 -> 16"):
+        train_translator(data, tmp_path / "c", longer, QUIET)
+
+
+def test_groups_are_added_and_the_file_extends_again(basic: Path, root: Path, tmp_path: Path) -> None:
+    stored, training = load_translator(basic), replace(RECIPE.training, images=12, learning_rate=1e-2)
+    data = Groups.open(root, SIDE, ["women", "men"])
+    found = load_translator(extend_translator(data, tmp_path / "e", stored, training, QUIET))
+    assert found.header.groups == ("women", "men") and found.header.training["stage"] == "extended"
+    assert found.header.training["base"] == stored.digest and len(found.header.lineage) == 2
+    assert found.header.licence == ""  # of other pictures, so it must be said again
+    assert [line["images"] for line in stats(tmp_path / "e")] == [4, 8, 12] and stats(tmp_path / "e")[0]["group_d"] > 0
+    x = torch.zeros(1, 3, 16, 16)
+    women, men = (found.system.to_drawing(x, group).image for group in found.system.groups)
+    assert not torch.equal(women, men)
+    with pytest.raises(UsageError, match="of a new group"):
+        extend_translator(data, tmp_path / "f", found, training, QUIET)
+    with pytest.raises(UsageError, match="common group is 'women'"):
+        extend_translator(Groups.open(root, SIDE, ["men", "women"]), tmp_path / "f", stored, training, QUIET)
+    with pytest.raises(UsageError, match="only be run"):
+        extend_translator(data, tmp_path / "f", without_trainers(stored), training, QUIET)
+
+
+def test_the_baselines_of_the_paper(basic: Path, root: Path, tmp_path: Path) -> None:
+    data, stored = Groups.open(root, SIDE, ["women", "men"]), load_translator(basic)
+    mixed = load_translator(train_translator(data, tmp_path / "m", RECIPE, QUIET))
+    assert mixed.header.groups == ("women-men",) and mixed.header.training["data"]["groups"] == {"women-men": [17, 12]}
+    few = Groups.open(root, SIDE, ["men"])
+    still = replace(RECIPE, training=replace(RECIPE.training, images=2, learning_rate=1e-9))
+    tuned = load_translator(train_translator(few, tmp_path / "t", still, QUIET, start=stored))
+    x = torch.zeros(1, 3, 16, 16)
+    torch.testing.assert_close(tuned.system.to_drawing(x, "men").image, stored.system.to_drawing(x, "women").image)
+    assert [step["images_seen"] for step in tuned.header.lineage] == [8, 2]
+
+
+def test_a_signal_leaves_a_snapshot(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    import signal
+
+    from portraitist.runs import translator
+
+    before = translator.pictures_of
+
+    def kill(*arguments: object) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return before(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(translator, "pictures_of", kill)
+    data = Groups.open(root, SIDE, ["women"])
+    with pytest.raises(Interrupted):
+        train_translator(data, tmp_path / "e", RECIPE, QUIET)
+    assert [p.name for p in (tmp_path / "e" / "snapshots").iterdir()] == ["snapshot-000000004.safetensors"]
+    monkeypatch.setattr(translator, "pictures_of", before)
+    assert train_translator(data, tmp_path / "e", RECIPE, QUIET).exists()
+
+
+def test_presets_say_what_the_papers_say() -> None:
+    ours, photo2cartoon, ugatit, cyclegan = (PRESETS[p]() for p in ("paper", "photo2cartoon", "ugatit", "cyclegan"))
+    assert ours == paper()
+    weights = ("adversarial", "cycle", "identity", "attention", "person", "group")
+    assert [getattr(ours.training, f"{w}_weight") for w in weights] == [1, 10, 10, 1000, 1, 100]
+    assert photo2cartoon.training.cycle_weight == 50 and photo2cartoon.translator == ours.translator
+    assert ugatit.training.cycle_weight == 10 and ugatit.training.person_weight == 0 and not ugatit.translator.light
+    assert (cyclegan.training.pool, cyclegan.training.learning_rate, cyclegan.training.identity_weight) == (50, 2e-4, 5)
+    assert ours.training.rate(150_000) == 1e-4 and ugatit.training.rate(750_000) == pytest.approx(5e-5)
+    assert {r.training.loaded(256) for r in (ours, photo2cartoon, ugatit, cyclegan)} == {286}

@@ -1,0 +1,85 @@
+"""The examples hold: the Python of README and docs runs, and module docstrings call what there is, as it is."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import astronaut
+
+import portraitist
+from portraitist.data import write_image
+from portraitist.io import registry
+from portraitist.io.translator_files import FILE, save_translator
+from portraitist.networks.features import DiscriminatorFeatures
+from tests.conftest import REPOSITORY
+from tests.stylize.test_translate import stored
+
+INDENTED = re.compile(r"^( {4}from portraitist.*?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TEXTS = {p.name: p.read_text("utf-8") for p in (REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md"))}
+BLOCKS = {name: [*FENCED.findall(text), *map(textwrap.dedent, INDENTED.findall(text))] for name, text in TEXTS.items()}
+
+
+@pytest.mark.recipe
+@pytest.mark.parametrize("name", sorted(name for name, found in BLOCKS.items() if found))
+def test_the_python_of_a_document_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mediapipe")
+    monkeypatch.chdir(tmp_path)
+    for picture in ("me.jpg", "sunset.png"):
+        write_image(tmp_path / picture, np.asarray(astronaut()))
+    save_translator(tmp_path / "runs" / "all" / FILE, stored(("women", "men")))
+    pictures = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    features = DiscriminatorFeatures(registry.load("faces").require_discriminator("to look with"))
+    names: dict[str, Any] = {"features": features, "pictures": pictures, "exemplars": pictures.flip(0) * 0.5}
+    for block in BLOCKS[name]:
+        exec(compile(block, name, "exec"), names)
+
+
+MODULES = [m.name for m in pkgutil.walk_packages(portraitist.__path__, "portraitist.") if "__main__" not in m.name]
+EXAMPLES = {name: found for name in MODULES if (found := importlib.import_module(name).__doc__) and "\n    " in found}
+
+
+def calls(docstring: str) -> Iterator[ast.Call]:
+    """Yield the calls of the indented blocks that are Python; others are tables."""
+    for part in re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", docstring + "\n", re.MULTILINE):
+        try:
+            tree = ast.parse(textwrap.dedent(part))
+        except SyntaxError:
+            continue
+        yield from (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def called(call: ast.Call, module: Any) -> Any:
+    """Return the function or class of a call, where it belongs to a module or to what that imports; else None."""
+    found = module
+    for part in ast.unparse(call.func).split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_of_a_module_calls_functions_as_they_are(name: str) -> None:
+    module = importlib.import_module(name)
+    for call in calls(EXAMPLES[name]):
+        function = called(call, module)
+        ours = (getattr(function, "__module__", None) or "").startswith("portraitist")
+        if not ours or any(isinstance(x, ast.Starred) for x in call.args) or any(k.arg is None for k in call.keywords):
+            continue
+        inspect.signature(function).bind(*call.args, **{k.arg: k.value for k in call.keywords if k.arg})
+
+
+def test_examples_are_found() -> None:
+    assert len(BLOCKS["README.md"]) >= 1 and len(EXAMPLES) > 50
+    checked = [c for name, text in EXAMPLES.items() for c in calls(text) if called(c, importlib.import_module(name))]
+    assert len(checked) > 60

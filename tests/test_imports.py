@@ -1,0 +1,18 @@
+"""Drawing a portrait loads what draws: neither trainings nor statistics nor reports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+DRAWING = {"data", "edit", "errors", "faces", "files", "invert", "io", "losses", "networks", "ops", "spaces"}
+DRAWING |= {"stylize", "surgery"}
+
+
+def test_a_stylizer_loads_only_what_draws() -> None:
+    program = "import sys; from portraitist import Stylizer; assert Stylizer; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    loaded = [name for name in done.stdout.split() if name.startswith("portraitist.")]
+    assert {name.split(".")[1] for name in loaded} <= DRAWING
+    assert len(loaded) < 90
+    assert not {"matplotlib", "sklearn", "tensorboard"} & set(done.stdout.split())
