@@ -28,7 +28,8 @@ from portraitist.io.model_file import Header, Model, save_pack
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose
-from portraitist.runs.finetune import Settings, Source, train
+from portraitist.runs.finetune import Source, TrainOptions, train
+from portraitist.train.source_losses import Structure
 from portraitist.train.state import TrainState, path_of
 
 SEEDS = (0, 1, 2)
@@ -154,11 +155,11 @@ def run(task: Task, data: Path, runs: Path, base: Model) -> None:
     training = compose(task.recipe, side, paths=task.paths)
     training = replace(training, seed=task.seed, images=task.images, patience=0)
     if task.weight:
-        training = replace(training, structure_weight=task.weight)
+        training = training.with_term(Structure(weight=task.weight))
     parts = [unseen.select(v, by=task.by) for v in ("female", "male")] if task.by else [unseen]
     folder.mkdir(parents=True, exist_ok=True)
     watch = Watch(folder, base, parts, SHORT_IMAGES)
-    told = Settings(task.recipe, task.by, quiet=True, watch=watch)
+    told = TrainOptions(recipe=task.recipe, attribute=task.by, quiet=True, watch=watch)
     train(rest, folder, Source(base=base), training, told)
     (folder / "done").touch()
 

@@ -45,7 +45,7 @@ from portraitist.networks.features import DiscriminatorFeatures, Features
 from portraitist.networks.identity import Identity
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes.translator import PRESETS, TranslatorRecipe
-from portraitist.runs.translator import TranslatorSettings, extend_translator, train_translator
+from portraitist.runs.translator import TranslatorOptions, extend_translator, train_translator
 from portraitist.stylize.translate import PictureTranslator
 
 PAGE = Path("docs/results/groups.md")
@@ -170,7 +170,7 @@ class Lab:
         if (out / FILE).exists():
             return out
         everyone = len(groups) == len(GROUPS)
-        told = TranslatorSettings(persons=self.persons, device=self.options.device)
+        told = TranslatorOptions(identity=self.persons, device=self.options.device)
         training = replace(self.recipe.training, seed=seed, selective=selective)
         if not start:
             if everyone:  # as many in all as are shown to ours in its two stages

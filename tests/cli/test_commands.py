@@ -507,7 +507,7 @@ def test_settings_reach_into_settings() -> None:
     value = options.with_settings(
         compose("baseline", 16), ["batch=2", "rests.mapping=false", "augment=none", "r1_gamma=1e-1", "mirror=no"]
     )
-    assert (value.batch, value.rests.mapping, value.augment, value.r1_gamma, value.mirror) == (
+    assert (value.batch, value.frozen.mapping, value.augment, value.r1_gamma, value.mirror) == (
         2,
         False,
         "none",

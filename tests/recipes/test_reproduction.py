@@ -21,8 +21,8 @@ from portraitist.recipes.reproduction.published import AGILEGAN_TABLE_2, UI2I_RO
 from portraitist.runs.finetune import Exemplars
 from portraitist.train.spec import Training
 from tests.conftest import make_model
-from tests.recipes.test_run import draw_exemplars
 from tests.recipes.tiny_runs import tiny_base
+from tests.runs.test_finetune import draw_exemplars
 
 COUNT = 60
 

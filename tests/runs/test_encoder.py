@@ -14,14 +14,14 @@ from portraitist.errors import BadModel, UsageError
 from portraitist.io.encoder_files import EncoderHeader, load_encoder
 from portraitist.io.model_file import Model, generator_digest
 from portraitist.networks.encoder import EncoderAnatomy
-from portraitist.runs.encoder import EncoderSettings, train_encoder
+from portraitist.runs.encoder import EncoderOptions, train_encoder
 from portraitist.train.encoder import EncoderTraining
 from portraitist.train.signals import Interrupted
 from tests.conftest import make_model
 from tests.recipes.tiny_runs import Waves
 
 TRAINING = EncoderTraining(images=32, batch=4, seed=2, samples=0.25, held_out=0.4, tick=8, snapshot=16)
-QUIET = EncoderSettings(quiet=True)
+QUIET = EncoderOptions(quiet=True)
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,8 @@ class Spectral(nn.Module):
 
     def normed(self) -> Tensor:
         """Return the weight that is used."""
-        return self.weight / torch.dot(self.weight_u, self.weight.flatten(1) @ self.weight_v)
+        with torch.autocast(self.weight.device.type, enabled=False):  # the norm needs full precision
+            return self.weight / torch.dot(self.weight_u, self.weight.flatten(1) @ self.weight_v)
 
     @torch.no_grad()
     def iterate(self, count: int = 1) -> None:

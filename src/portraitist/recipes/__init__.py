@@ -1,6 +1,6 @@
 """Recipes: trainings as values, each derived from another."""
 
 from .baseline import from_scratch
-from .registry import RECIPES, Preset, Recipe, compose
+from .registry import RECIPES, Preset, Recipe, compose, known_terms
 
-__all__ = ["RECIPES", "Preset", "Recipe", "compose", "from_scratch"]
+__all__ = ["RECIPES", "Preset", "Recipe", "compose", "from_scratch", "known_terms"]

@@ -31,7 +31,8 @@ from ...losses.perceptual import PerceptualDistance
 from ...networks import Generator
 from ...networks.features import DiscriminatorFeatures, Features
 from ...networks.identity import Identity
-from ...runs.finetune import Settings, Source, train
+from ...runs.finetune import Source, TrainOptions, train
+from ...train.source_losses import Structure
 from ...train.spec import Training
 from ...train.state import TrainState, path_of
 from ..baseline import from_scratch
@@ -252,7 +253,9 @@ class Bench:
         if trial.recipe == SCRATCH:
             generator, discriminator = source.anatomies
             source = Source(generator=generator, discriminator=discriminator)
-        told = Settings(trial.recipe, device=self.device, quiet=self.quiet, watch=_Watch(self, trial, unseen))
+        told = TrainOptions(
+            recipe=trial.recipe, device=self.device, quiet=self.quiet, watch=_Watch(self, trial, unseen)
+        )
         train(rest, folder, source, self._training(trial), told)
 
     def _training(self, trial: Trial) -> Training:
@@ -262,7 +265,7 @@ class Bench:
             training = compose(trial.recipe, self.side, start=self.start)
         tick = max(self.images // TICKS, 1)
         training = replace(training, seed=trial.seed, images=self.images, patience=0, tick=tick)
-        return replace(training, structure_weight=trial.weight) if trial.weight else training
+        return training.with_term(Structure(weight=trial.weight)) if trial.weight else training
 
     def _check(self, trial: Trial) -> None:
         """Refuse a run folder that holds another training under this name."""
