@@ -1,6 +1,6 @@
 """Several processes, several parts and mixed precision: the same training; and what happens when one is lost.
 
-Run by torchrun, this file is the process that the tests launch: ``test_crew.py SCENARIO FOLDER``.
+Run by torchrun, this file is the process that the tests launch: ``test_distributed.py SCENARIO FOLDER``.
 """
 
 from __future__ import annotations

@@ -73,13 +73,13 @@ def reproduce(
     from ..networks.features import DiscriminatorFeatures
     from ..ops.memory import keep_heap
     from ..recipes import reproduction
-    from ..train.spec import Training
+    from ..train.spec import Training, current
 
     options.choice(paper, reproduction.Paper, "paper")
     keep_heap()
     where = options.device(device)
     chosen = options.seeds(seeds)
-    start = options.with_settings(Training(), set_) if set_ else None
+    start = options.with_settings(Training(), [current(pair) for pair in set_]) if set_ else None
     model = registry.load(base)
     model.generator.to(where)
     side = model.generator.anatomy.resolution

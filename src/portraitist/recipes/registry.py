@@ -99,7 +99,7 @@ RECIPES: Mapping[str, Recipe] = {
             "correspondence",
             "Ojha et al. 2021, arXiv:2104.06820, Sec. 3.1",
             "Few exemplars: pictures stay as different from each other as the base's are.",
-            "1.2",
+            "1.1",
             correspondence.correspondence,
         ),
         Recipe(
