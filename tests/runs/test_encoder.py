@@ -103,6 +103,19 @@ def test_it_goes_on_from_another(
     assert moved.header.base_digest == generator_digest(other) and moved.encoder.anatomy.standardised
 
 
+def test_it_stops_by_itself_keeps_the_best_and_stays_ended(
+    base: Model, photos: ImageSet, sizes: EncoderAnatomy, tmp_path: Path
+) -> None:
+    # An average that does not move never gains on the first tick.
+    still = replace(TRAINING, learning_rate=1e-30, ema_images=1e12, ema_ramp=0.0, patience=2)
+    path = train_encoder(photos, tmp_path / "e", base, sizes, still, QUIET)
+    first = load_encoder(path)
+    assert first.header.lineage[-1]["images_seen"] == 16  # two ticks without a gain
+    told = (tmp_path / "e" / "stats.jsonl").read_text()
+    again = load_encoder(train_encoder(photos, tmp_path / "e", base, sizes, replace(still, images=400), QUIET))
+    assert (tmp_path / "e" / "stats.jsonl").read_text() == told and again.digest == first.digest
+
+
 def test_a_signal_leaves_a_snapshot(
     base: Model, photos: ImageSet, sizes: EncoderAnatomy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,6 +223,7 @@ def test_nan_ends_it_before_a_weight_is_touched(base: Model) -> None:
         {"samples": 1.0},
         {"held_out": -0.1},
         {"identity_part": 0.0},
+        {"patience": 1, "held_out": 0.0},
     ],
 )
 def test_settings_that_cannot_be(wrong: dict[str, float]) -> None:
