@@ -27,8 +27,8 @@ from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.identity import DiscriminatorIdentity
 from portraitist.ops import keep_heap
 from portraitist.recipes import compose
-from portraitist.runs.finetune import Settings, Source, terms_of
-from portraitist.train.encoder import EncoderLoss, EncoderState, agilegan, fit_encoder
+from portraitist.runs.finetune import Source, objective_of
+from portraitist.train.encoder import EncoderLoss, EncoderState, Encoding, agilegan
 from portraitist.train.loop import fit
 from portraitist.train.state import TrainState
 
@@ -110,8 +110,9 @@ def encoder_training(side: int, size: Callable[..., object]) -> float:
     looks = PerceptualDistance(DiscriminatorFeatures(model.discriminator))
     persons = DiscriminatorIdentity.of_base(model.generator, model.discriminator)
     loss = EncoderLoss(model.generator, training, looks, persons)
-    state = EncoderState.start(encoder, training)
-    return spent(lambda: fit_encoder(state, Noise(side, BATCH), training, loss, lambda *_: True)) / BATCH
+    state = EncoderState(encoder, training)
+    objective = Encoding(training, Noise(side, BATCH), loss)
+    return spent(lambda: fit(state, objective, lambda *_: True)) / BATCH
 
 
 def fine_tuning(side: int) -> float:
@@ -119,11 +120,11 @@ def fine_tuning(side: int) -> float:
     training = replace(compose("freeze_fc", side), batch=BATCH, images=10**9)
     source = Source(base=base(side))
     state = TrainState.start(*source.networks(0), training)
-    terms = terms_of(source, training, Settings(), "cpu")
+    objective = objective_of(source, training, Noise(side, BATCH))
 
     def step() -> float:
         until = state.step + 1
-        return spent(lambda: fit(state, Noise(side, BATCH), training, terms, lambda s, _: s.step == until))
+        return spent(lambda: fit(state, objective, lambda s, _: s.step == until))
 
     lazy, plain = step(), step()
     share = 1 / min(training.r1_every or 16, training.path_every or 16)

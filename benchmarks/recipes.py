@@ -18,7 +18,7 @@ from portraitist.io import registry
 from portraitist.io.model_file import Model
 from portraitist.ops import keep_heap
 from portraitist.recipes import RECIPES, compose
-from portraitist.runs.finetune import Settings, Source, terms_of
+from portraitist.runs.finetune import Source, objective_of
 from portraitist.train.loop import fit
 from portraitist.train.state import TrainState
 
@@ -66,16 +66,17 @@ def steps(name: str, base: Model) -> Callable[[], object]:
     source = Source(base=base)
     state = TrainState.start(*source.networks(0), training)
     state.ada.p = 0.1 if training.augment == "ada" else 0.0
-    terms = terms_of(source, training, Settings(), "cpu")
 
     class Noise:
         def at(self, images: int) -> Tensor:
             random = torch.Generator().manual_seed(images)
             return torch.randn(training.batch, 3, side, side, generator=random).clamp(-1, 1)
 
+    objective = objective_of(source, training, Noise())
+
     def run() -> None:
         until = state.step + STEPS
-        fit(state, Noise(), training, terms, lambda state, report: state.step == until)
+        fit(state, objective, lambda state, report: state.step == until)
 
     return run
 

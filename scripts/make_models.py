@@ -30,8 +30,8 @@ from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy, channel
 from portraitist.networks.encoder import small
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose, from_scratch
-from portraitist.runs.encoder import EncoderSettings, train_encoder
-from portraitist.runs.finetune import Settings, Source, train
+from portraitist.runs.encoder import EncoderOptions, train_encoder
+from portraitist.runs.finetune import Source, TrainOptions, train
 from portraitist.train.encoder import agilegan
 from portraitist.train.spec import Training
 
@@ -131,7 +131,7 @@ def make_base(options: argparse.Namespace) -> Model:
     )
     # About twice the rule: there are few photos for a base.
     plain = replace(from_scratch(options.resolution), r1_gamma=0.2 * (options.resolution / 64) ** 2)
-    told = Settings(about=about, device=options.device, quiet=options.quiet)
+    told = TrainOptions(about=about, device=options.device, quiet=options.quiet)
     # The augmentation slows the first steps, when the discriminator cannot overfit yet. Each later stage begins from
     # the averaged generator of the one before.
     first = replace(plain, augment="none", images=options.warm_up, seed=1)
@@ -179,7 +179,7 @@ def train_style(style: Style, name: str, base: Model, options: argparse.Namespac
         licence=LICENCE,
         credit=f"{ARTFLOW}. Fine-tuned from faces: {PHOTOS}",
     )
-    told = Settings(
+    told = TrainOptions(
         recipe=name, attribute="gender" if style.paths else "", about=about, device=options.device, quiet=options.quiet
     )
     run = options.runs / f"{style.name}-{re.sub('[^a-z0-9]+', '_', name)}"
@@ -207,7 +207,7 @@ def make_encoder(base: Model, options: argparse.Namespace) -> None:
     photos = ImageSet.open(options.data / "photos_256.zip", options.resolution)
     sizes = replace(small(base.generator.anatomy, "hvae"), standardised=True)
     weights = options.data / "weights"
-    told = EncoderSettings(
+    told = EncoderOptions(
         about=EncoderHeader(
             sizes,
             name="faces-hvae",
@@ -215,8 +215,8 @@ def make_encoder(base: Model, options: argparse.Namespace) -> None:
             licence=LICENCE,
             credit=PHOTOS,
         ),
-        looks=PerceptualDistance(load_features(weights / "squeezenet1_1_imagenet_mxnet.npz")),
-        persons=load_identity(weights / "mobilefacenet.pt"),
+        perceptual=PerceptualDistance(load_features(weights / "squeezenet1_1_imagenet_mxnet.npz")),
+        identity=load_identity(weights / "mobilefacenet.pt"),
         start=None if options.encoder_from is None else load_encoder(options.encoder_from),
         device=options.device,
         quiet=options.quiet,

@@ -44,7 +44,7 @@ from portraitist.networks.features import DiscriminatorFeatures, Features
 from portraitist.networks.identity import Identity
 from portraitist.recipes.translator import PRESETS, TranslatorRecipe
 from portraitist.report.markdown import BLANK, fill, mean_std, prose, table
-from portraitist.runs.translator import TranslatorSettings, extend_translator, train_translator
+from portraitist.runs.translator import TranslatorOptions, extend_translator, train_translator
 from portraitist.stylize.translate import PictureTranslator
 
 STYLE = "toon3d"
@@ -162,7 +162,7 @@ class GroupStudy:
         if (out / FILE).exists():
             return out
         everyone = len(groups) == len(GROUPS)
-        settings = TranslatorSettings(persons=self.identity, device=self.options.device)
+        settings = TranslatorOptions(identity=self.identity, device=self.options.device)
         training = replace(self.recipe.training, seed=seed, selective=selective)
         if not start:
             if everyone:  # as many in all as are shown to ours in its two stages

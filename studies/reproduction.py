@@ -26,7 +26,7 @@ from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.ops import keep_heap
 from portraitist.report.markdown import BLANK, prose
-from portraitist.train.spec import Training
+from portraitist.train.spec import Training, current
 
 from . import agilegan, cartoon_stylegan, ui2i
 from .material import drawn_photos
@@ -142,7 +142,7 @@ def main(paper: str, arguments: Sequence[str]) -> None:
         steps=given.steps,
         scratch=given.scratch,
         device=device,
-        start=options.with_settings(Training(), given.set) if given.set else None,
+        start=options.with_settings(Training(), [current(pair) for pair in given.set]) if given.set else None,
     )
     print(reproduce(paper, study))
 

@@ -33,8 +33,9 @@ from portraitist.networks import Generator
 from portraitist.networks.features import DiscriminatorFeatures, Features
 from portraitist.networks.identity import Identity
 from portraitist.recipes import compose, from_scratch
-from portraitist.runs.finetune import Settings, Source, train
+from portraitist.runs.finetune import Source, TrainOptions, train
 from portraitist.surgery import FeatureSwap
+from portraitist.train.source_losses import Structure
 from portraitist.train.spec import Training
 from portraitist.train.state import TrainState, path_of
 
@@ -220,8 +221,8 @@ class Study:
             generator, discriminator = source.anatomies
             source = Source(generator=generator, discriminator=discriminator)
         watch = _Watcher(self, run, unseen)
-        settings = Settings(run.recipe, run.by, device=self.device, quiet=self.quiet, watch=watch)
-        train(rest, folder, source, self._training(run), settings)
+        options = TrainOptions(recipe=run.recipe, attribute=run.by, device=self.device, quiet=self.quiet, watch=watch)
+        train(rest, folder, source, self._training(run), options)
 
     @cached_property
     def cpu_base(self) -> Model:
@@ -243,7 +244,7 @@ class Study:
             training = compose(run.recipe, self.side, paths=run.paths, start=self.start)
         tick = max(self.images // TICKS, 1)
         training = replace(training, seed=run.seed, images=run.images or self.images, patience=0, tick=tick)
-        return replace(training, structure_weight=run.weight) if run.weight else training
+        return training.with_term(Structure(weight=run.weight)) if run.weight else training
 
     def _check(self, run: Run) -> None:
         """Refuse a run folder that holds another training under this name."""

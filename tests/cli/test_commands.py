@@ -505,9 +505,9 @@ def test_prepare_checks_exemplars_and_writes_nothing_else(program: Program, exem
 
 def test_settings_reach_into_settings() -> None:
     value = options.with_settings(
-        compose("baseline", 16), ["batch=2", "rests.mapping=false", "augment=none", "r1_gamma=1e-1", "mirror=no"]
+        compose("baseline", 16), ["batch=2", "frozen.mapping=false", "augment=none", "r1_gamma=1e-1", "mirror=no"]
     )
-    assert (value.batch, value.rests.mapping, value.augment, value.r1_gamma, value.mirror) == (
+    assert (value.batch, value.frozen.mapping, value.augment, value.r1_gamma, value.mirror) == (
         2,
         False,
         "none",
@@ -518,7 +518,7 @@ def test_settings_reach_into_settings() -> None:
         ("batch", "key=value"),
         ("batch=x", "batch=x: "),
         ("batch.x=1", "no setting 'x'"),
-        ("rests.x=1", "no setting 'x'.*mapping"),
+        ("frozen.x=1", "no setting 'x'.*mapping"),
         ("augment=some", "augment=some: "),
         ("batch=0", "at least 1"),
     ):

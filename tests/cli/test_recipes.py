@@ -76,8 +76,8 @@ def test_recipes_as_json_holds_every_setting_of_both_presets(run: Run) -> None:
     code, out, _ = run("recipes", "--json", "--resolution", 256)
     found = {entry["name"]: entry for entry in json.loads(out)}
     assert code == 0 and list(found) == list(RECIPES)
-    assert found["freeze_sg"]["settings"]["paper"]["rests"]["styles_upto"] == 8
-    assert found["freeze_sg"]["settings"]["released"]["rests"]["generator_upto"] == 16
+    assert found["freeze_sg"]["settings"]["paper"]["frozen"]["styles_upto"] == 8
+    assert found["freeze_sg"]["settings"]["released"]["frozen"]["generator_upto"] == 16
     assert found["multipath"]["settings"]["paper"]["split_upto"] == 64
     assert "freeze_d" in found["baseline"]["refuses"]
     for name, recipe in RECIPES.items():
@@ -106,10 +106,13 @@ def test_attributes_come_from_sub_folders_or_a_label_file(dry: Callable[..., dic
         (["--by", "folder"], "Add multipath to --recipe"),
         (
             ["--recipe", "freeze_g+freeze_sg"],
-            "freeze_g and freeze_sg contradict each other: freeze_g rests the mapping",
+            "freeze_g and freeze_sg contradict each other: freeze_g freezes the mapping",
         ),
-        (["--recipe", "agilegan+freeze_g", "--set", "rests.generator_upto=32"], "whole generator rests"),
-        (["--set", "held_out=0"], "Stopping by itself needs exemplars"),
+        (["--recipe", "agilegan+freeze_g", "--set", "frozen.generator_upto=32"], "Every generator layer is frozen"),
+        (["--set", "held_out=0"], "Early stopping (patience) needs held-out exemplars"),
+        (["--set", "structure=1"], "losses are set one by one"),
+        (["--set", "structure.heavy=1"], "no setting 'heavy'"),
+        (["--set", "structure.last=8"], "there is no loss 'structure' to set"),
         (["--set", "blend_upto=12"], "blend_upto is 12"),
         (["--recipe", "cartoon"], "no recipe 'cartoon'"),
         (["--preset", "authors"], "no preset 'authors'"),
@@ -130,6 +133,20 @@ def test_settings_may_be_given_in_any_order(dry: Callable[..., dict[str, Any]]) 
         assert (found["held_out"], found["patience"]) == (0, 0)
     assert dry("--set", "patience=3")["patience"] == 3
     assert dry("--set", "accumulate=3", "--set", "batch=9")["accumulate"] == 3
-    # What one recipe rests, a setting may wake: rules look at the whole only.
-    found = dry("--recipe", "freeze_g+multipath", "--set", "rests.generator_upto=4")
-    assert found["rests"]["generator_upto"] == 4 and found["split_upto"] == 8
+    # What one recipe freezes, a setting may unfreeze: rules look at the whole only.
+    found = dry("--recipe", "freeze_g+multipath", "--set", "frozen.generator_upto=4")
+    assert found["frozen"]["generator_upto"] == 4 and found["split_upto"] == 8
+
+
+def test_a_loss_is_set_and_added_by_its_name(dry: Callable[..., dict[str, Any]]) -> None:
+    found = dry("--recipe", "structure", "--set", "structure.weight=100", "--set", "correspondence.weight=5")
+    assert found["terms"] == ["correspondence", "structure"]
+    assert (found["structure"]["weight"], found["correspondence"]["weight"]) == (100, 5)
+    assert dry("--recipe", "structure", "--set", "structure.weight=0")["terms"] == []
+
+
+def test_old_names_of_settings_are_still_taken(dry: Callable[..., dict[str, Any]]) -> None:
+    pairs = ("rests.mapping=true", "game=hinge", "structure_upto=8", "structure_weight=2")
+    found = dry(*(word for pair in pairs for word in ("--set", pair)))
+    assert found["frozen"]["mapping"] and found["gan_loss"] == "hinge"
+    assert (found["structure"]["weight"], found["structure"]["last"]) == (2, 8)

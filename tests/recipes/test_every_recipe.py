@@ -19,21 +19,22 @@ from portraitist.errors import UsageError
 from portraitist.networks import DiscriminatorPanel, GeneratorAnatomy, MultiPathGenerator
 from portraitist.recipes import RECIPES, compose
 from portraitist.recipes.baseline import fine_tune, from_scratch
+from portraitist.train.gan import Gan
 from portraitist.train.loop import fit
 from portraitist.train.snapshot import resume, write_snapshot
-from portraitist.train.spec import Rests, Training, check
+from portraitist.train.source_losses import Similarity, Structure
+from portraitist.train.spec import Freeze, Training, check
 from portraitist.train.state import TrainState, path_of
 from tests.recipes.tiny_runs import BATCH, PRESETS, SIDE, TinyRun, attributes, same, tiny
 
-PAPER = [(name, "paper") for name in RECIPES]
 NAMES = tuple(RECIPES)
 
 REFUSED = {
     ("baseline", "freeze_d"): "baseline is freeze_d with augmentation",
-    ("baseline", "agilegan"): "another game, without augmentation",
-    ("freeze_g", "freeze_sg"): "freeze_g rests the mapping network",
-    ("freeze_sg", "freeze_fc"): "freeze_fc rests the mapping network",
-    ("agilegan", "freeze_sg"): "agilegan rests the mapping network",
+    ("baseline", "agilegan"): "another adversarial loss, without augmentation",
+    ("freeze_g", "freeze_sg"): "freeze_g freezes the mapping network",
+    ("freeze_sg", "freeze_fc"): "freeze_fc freezes the mapping network",
+    ("agilegan", "freeze_sg"): "agilegan freezes the mapping network",
     ("freeze_g", "toonify"): "which freeze_g holds to the base's",
     ("freeze_sg", "toonify"): "which freeze_sg holds to the base's",
     ("structure", "toonify"): "which structure holds to the base's",
@@ -51,6 +52,7 @@ PINNED: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {
     ("freeze_sg", "released"): ((1.33946, 0.37854), (1.58213, 0.37232)),
     ("structure", "paper"): ((1.33946, 0.37904, 0.0), (1.58327, 0.36926, 0.00488)),
     ("structure", "released"): ((1.33946, 0.37854, 0.0), (1.58563, 0.36883, 0.00107)),
+    ("correspondence", "paper"): ((1.33946, 0.37904, 0.0), (1.58006, 0.37493, 0.05804)),
     ("freeze_fc", "paper"): ((1.33946, 0.37904), (1.58494, 0.36914)),
     ("freeze_fc", "released"): ((1.33946, 0.37854), (1.58432, 0.36946)),
     ("toonify", "paper"): ((1.33946, 0.37904), (1.58495, 0.36914)),
@@ -72,7 +74,7 @@ def plain_name(network: nn.Module, parameter: str) -> str:
 
 def resting(run: TinyRun) -> tuple[dict[str, bool], dict[str, bool]]:
     """Tell by name which parameters of the generator and of the discriminator should rest."""
-    rests, generator, discriminator = run.training.rests, run.state.generator, run.state.discriminator
+    rests, generator, discriminator = run.training.frozen, run.state.generator, run.state.discriminator
     return (
         {n: rests.generator(generator.anatomy, plain_name(generator, n)) for n, _ in generator.named_parameters()},
         {
@@ -124,7 +126,7 @@ def test_the_base_never_changes(names: str, preset: str) -> None:
     fresh = TinyRun(run.training)
     assert run.base.digest == fresh.base.digest
     assert same(before, fresh.state)  # nor does what a training begins with depend on anything
-    assert run.judge.features.digest == fresh.judge.features.digest
+    assert run.monitor.features.digest == fresh.monitor.features.digest
 
 
 @pytest.mark.parametrize(("names", "preset"), PRESETS)
@@ -147,7 +149,7 @@ def test_the_average_follows_with_the_half_life_it_says(names: str, preset: str)
 @pytest.mark.parametrize(("names", "preset"), PRESETS)
 def test_every_recipes_tiny_run_is_pinned(names: str, preset: str) -> None:
     _, run = done(names, preset)
-    words = ("loss_d", "loss_g", "structure", "similarity")
+    words = ("loss_d", "loss_g", "structure", "similarity", "correspondence")
     found = tuple(tuple(round(r[w], 5) for w in words if w in r) for r in (run.reports[0], run.reports[-1]))
     # A change that moves these numbers changes every training: say so, and why, in the changelog.
     assert torch.allclose(torch.tensor(found), torch.tensor(PINNED[names, preset]), atol=1e-3), found
@@ -217,8 +219,8 @@ def test_what_one_recipe_asks_for_holds_beside_the_other() -> None:
     assert replace(both, paths=(), split_from=alone.split_from, split_upto=alone.split_upto) == alone
     assert (both.split_from, both.split_upto) == (8, 16)
     both = compose("freeze_fc+structure", 64)
-    assert both.rests == compose("freeze_fc", 64).rests and both.augment == "ada"
-    assert (both.structure_weight, both.structure_upto, both.structure_tap) == (1.0, 16, "rgb")
+    assert both.frozen == compose("freeze_fc", 64).frozen and both.augment == "ada"
+    assert both.terms == (Structure(weight=1.0, last=16, tap="rgb"),)
 
 
 @pytest.mark.parametrize("name", [r.name for r in RECIPES.values() if r.released])
@@ -226,11 +228,12 @@ def test_presets_differ_where_a_recipe_says_so(name: str) -> None:
     paper, released = (compose(name, 256, preset=preset) for preset in ("paper", "released"))
     assert paper != released
     differs = {
-        "agilegan": (released.similarity_taps, released.augment, released.rests.discriminator_from) == (99, "ada", 64),
-        "freeze_sg": released.rests == Rests(True, 16, 64, 0) and paper.rests == Rests(False, 8, 128, 8),
-        "structure": (released.structure_from, released.structure_tap) == (8, "feature")
-        and (paper.structure_from, paper.structure_tap) == (4, "rgb"),
-        "freeze_fc": (released.rests.mapping, released.path_every) == (False, 4) and paper.rests.mapping,
+        "agilegan": (released.terms, released.augment, released.frozen.discriminator_from)
+        == ((Similarity(taps=99),), "ada", 64),
+        "freeze_sg": released.frozen == Freeze(True, 16, 64, 0) and paper.frozen == Freeze(False, 8, 128, 8),
+        "structure": (released.terms, paper.terms)
+        == ((Structure(first=8, tap="feature"),), (Structure(first=4, tap="rgb"),)),
+        "freeze_fc": (released.frozen.mapping, released.path_every) == (False, 4) and paper.frozen.mapping,
     }
     assert differs[name]
     if name != "agilegan":  # rosinality's r1 = 10, and its decay an iteration of 0.5 ** (32 / 10000)
@@ -294,24 +297,27 @@ def test_what_does_not_exist_is_refused_by_name(names: str, preset: str, message
 
 
 ANATOMY = GeneratorAnatomy(64, (8,) * 5, 16, 16, 2)
-STRUCTURE = Training(structure_weight=1.0, structure_upto=16)
+STRUCTURE = Training(terms=(Structure(weight=1.0, last=16),))
 
 
 @pytest.mark.parametrize(
     ("training", "message"),
     [
-        (replace(STRUCTURE, rests=Rests(mapping=True, generator_upto=16)), "structure loss looks at blocks up to 16"),
-        (replace(STRUCTURE, rests=Rests(styles_upto=16, generator_upto=16)), "structure loss looks at blocks up to 16"),
-        (Training(paths=("a", "b"), split_upto=16, rests=Rests(generator_upto=16)), "Paths have blocks of their own"),
-        (Training(rests=Rests(mapping=True, styles_upto=8)), "mapping network that trains"),
-        (Training(patience=1), "Stopping by itself needs exemplars"),
-        (Training(rests=Rests(mapping=True, generator_upto=64)), "whole generator rests"),
-        (Training(rests=Rests(discriminator_from=4)), "whole discriminator rests"),
+        (replace(STRUCTURE, frozen=Freeze(mapping=True, generator_upto=16)), "structure loss looks at blocks up to 16"),
+        (
+            replace(STRUCTURE, frozen=Freeze(styles_upto=16, generator_upto=16)),
+            "structure loss looks at blocks up to 16",
+        ),
+        (Training(paths=("a", "b"), split_upto=16, frozen=Freeze(generator_upto=16)), "Paths have blocks of their own"),
+        (Training(frozen=Freeze(mapping=True, styles_upto=8)), "mapping network that trains"),
+        (Training(patience=1), "Early stopping .patience. needs held-out"),
+        (Training(frozen=Freeze(mapping=True, generator_upto=64)), "Every generator layer is frozen"),
+        (Training(frozen=Freeze(discriminator_from=4)), "Every discriminator layer is frozen"),
         (Training(blend_upto=24), "blend_upto is 24"),
-        (Training(rests=Rests(styles_upto=128)), "styles_upto is 128"),
+        (Training(frozen=Freeze(styles_upto=128)), "styles_upto is 128"),
         (Training(paths=("a",), split_upto=128), "split_upto is 128"),
         (Training(paths=("a",), split_from=32, split_upto=16), "first resolution lies above the last"),
-        (replace(STRUCTURE, structure_from=5, structure_upto=7), "first resolution lies above the last"),
+        (Training(terms=(Structure(first=5, last=7),)), "first resolution lies above the last"),
     ],
 )
 def test_a_setting_that_makes_another_void_is_refused(training: Training, message: str) -> None:
@@ -324,10 +330,10 @@ def test_a_setting_that_makes_another_void_is_refused(training: Training, messag
     "training",
     [
         STRUCTURE,
-        replace(STRUCTURE, rests=Rests(mapping=True, generator_upto=8)),
-        replace(STRUCTURE, rests=Rests(generator_upto=16)),  # what the mapping gives still moves
-        replace(STRUCTURE, rests=Rests(styles_upto=8, generator_upto=16)),
-        Training(paths=("a", "b"), split_upto=16, rests=Rests(generator_upto=8)),
+        replace(STRUCTURE, frozen=Freeze(mapping=True, generator_upto=8)),
+        replace(STRUCTURE, frozen=Freeze(generator_upto=16)),  # what the mapping gives still moves
+        replace(STRUCTURE, frozen=Freeze(styles_upto=8, generator_upto=16)),
+        Training(paths=("a", "b"), split_upto=16, frozen=Freeze(generator_upto=8)),
         Training(held_out=0.2, patience=1),
     ],
 )
@@ -352,7 +358,7 @@ def test_the_low_rows_of_freeze_sg_are_the_sources_of_the_same_z(names: str) -> 
     k = run.base.generator.anatomy.rows_upto(8)
     for z in (latents(run), latents(run)[:, 0], torch.randn(1, run.base.generator.anatomy.z_dim)):
         with torch.no_grad():
-            theirs, mine = run.base.generator.styles(z), run.state.players()[0].styles(z)
+            theirs, mine = run.base.generator.styles(z), run.state.pair()[0].styles(z)
         assert k == 4 < theirs.shape[1] and torch.equal(theirs, mine)
     run.go()
     for path in range(max(len(training.paths), 1)):
@@ -366,10 +372,10 @@ def test_the_low_rows_of_freeze_sg_are_the_sources_of_the_same_z(names: str) -> 
 
 def test_a_low_row_carries_no_gradient_of_the_game() -> None:
     run = TinyRun(tiny("freeze_sg", steps=1))
-    assert run.state.players()[0].low_mapping is not None
-    fit(run.state, _Fixed(), run.training, run.terms, lambda state, report: True)
+    assert run.state.pair()[0].low_mapping is not None
+    fit(run.state, Gan(run.training, _Fixed(), source=run.objective.source), lambda state, report: True)
     trained = {id(p) for p in run.state.optimiser_g.state}
-    low = run.state.players()[0].low_mapping
+    low = run.state.pair()[0].low_mapping
     assert low is not None and not any(id(p) in trained for p in low.parameters())
 
 

@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 
 from portraitist.io.model_file import Model
-from portraitist.losses.perceptual import PerceptualDistance
-from portraitist.networks.features import DeepestTaps, DiscriminatorFeatures
+from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.recipes import RECIPES, compose
-from portraitist.runs.early_stopping import Judge
-from portraitist.train.likeness import likeness_terms
+from portraitist.runs.early_stopping import HeldOutMonitor
+from portraitist.train.gan import Gan
 from portraitist.train.loop import fit
 from portraitist.train.spec import Training
 from portraitist.train.state import TrainState
-from portraitist.train.terms import standard_terms
+from portraitist.train.terms import SourceModel
 from tests.conftest import make_model
 
 SIDE = 16
@@ -47,7 +46,7 @@ def tiny(names: str, preset: str = "paper", steps: int = 4) -> Training:
     """Return the training of composed recipes, cut short."""
     start = Training(batch=BATCH, seed=3)
     training = compose(names, SIDE, preset=preset, paths=attributes(names), start=start)
-    if training.paths and training.rests.generator_upto >= 8:  # of sixteen pixels, the only block that paths have
+    if training.paths and training.frozen.generator_upto >= 8:  # of sixteen pixels, the only block that paths have
         training = replace(training, split_from=16, split_upto=16)
     return replace(
         training,
@@ -76,13 +75,12 @@ class TinyRun:
 
     def __post_init__(self) -> None:
         assert self.base.discriminator is not None
-        players = copy.deepcopy(self.base.generator).train(), copy.deepcopy(self.base.discriminator).train()
-        self.state = TrainState.start(*players, self.training)
+        networks = copy.deepcopy(self.base.generator).train(), copy.deepcopy(self.base.discriminator).train()
+        self.state = TrainState.start(*networks, self.training)
         features = DiscriminatorFeatures(self.base.discriminator)
-        looks = PerceptualDistance(DeepestTaps(features, self.training.similarity_taps))
-        self.terms = (*standard_terms(self.training), *likeness_terms(self.training, self.base.generator, looks))
+        self.objective = Gan(self.training, Waves(), source=SourceModel(self.base.generator, features))
         held_out = [Waves(5).at(100 * (k + 1)) for k in range(max(len(self.training.paths), 1))]
-        self.judge = Judge(self.base.generator, held_out, features)
+        self.monitor = HeldOutMonitor(self.base.generator, held_out, features)
         self.reports: list[dict[str, float]] = []
 
     def go(
@@ -92,10 +90,10 @@ class TinyRun:
             self.reports.append({k: float(v) for k, v in report.items()})
             each(state)
             if judged:
-                self.judge.tell(state)
+                self.monitor.update(state)
             return state.images == stop_at
 
-        fit(self.state, Waves(), self.training, self.terms, on_step)
+        fit(self.state, self.objective, on_step)
         return self
 
 

@@ -21,8 +21,8 @@ from portraitist.io.model_file import Model, generator_digest, load_model
 from portraitist.networks import Generator
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.runs import early_stopping
-from portraitist.runs.early_stopping import GAIN, Judge, best, is_over, kept, reason
-from portraitist.runs.finetune import Settings, Source, train
+from portraitist.runs.early_stopping import GAIN, HeldOutMonitor, best, is_over, kept, reason
+from portraitist.runs.finetune import Source, TrainOptions, train
 from portraitist.train.snapshot import KEY, snapshots
 from portraitist.train.spec import Training
 from tests.recipes.tiny_runs import TinyRun, Waves, tiny, tiny_base
@@ -101,22 +101,22 @@ def base() -> Model:
     return tiny_base()
 
 
-def judge_of(base: Model, sets: int = 1) -> Judge:
+def monitor_of(base: Model, sets: int = 1) -> HeldOutMonitor:
     assert base.discriminator is not None
     held_out = [Waves(6).at(50 * (k + 1)) for k in range(sets)]
-    return Judge(base.generator, held_out, DiscriminatorFeatures(base.discriminator), seed=2)
+    return HeldOutMonitor(base.generator, held_out, DiscriminatorFeatures(base.discriminator), seed=2)
 
 
 def test_the_base_is_as_like_itself_as_can_be(base: Model) -> None:
-    umpire = judge_of(base)
-    score = umpire.score([base.generator])
+    monitor = monitor_of(base)
+    score = monitor.score([base.generator])
     assert score["likeness"] == pytest.approx(1, abs=1e-5) and score["held_out_spread"] > 0
-    drawn = base.generator.sample_batches(umpire.codes)
+    drawn = base.generator.sample_batches(monitor.codes)
     expected = kernel_distance(
-        pooled_features(umpire.features, drawn), pooled_features(umpire.features, Waves(6).at(50))
+        pooled_features(monitor.features, drawn), pooled_features(monitor.features, Waves(6).at(50))
     )
     assert score["held_out"] == pytest.approx(expected)
-    assert umpire.score([base.generator]) == score == judge_of(base).score([copy.deepcopy(base.generator)])
+    assert monitor.score([base.generator]) == score == monitor_of(base).score([copy.deepcopy(base.generator)])
 
 
 def blurred(base: Generator, amount: float) -> Generator:
@@ -129,25 +129,25 @@ def blurred(base: Generator, amount: float) -> Generator:
 
 
 def test_likeness_falls_as_a_model_moves_away(base: Model) -> None:
-    umpire = judge_of(base)
-    scores = [umpire.score([blurred(base.generator, a)])["likeness"] for a in (0.0, 0.02, 0.2, 1.0)]
+    monitor = monitor_of(base)
+    scores = [monitor.score([blurred(base.generator, a)])["likeness"] for a in (0.0, 0.02, 0.2, 1.0)]
     assert scores == sorted(scores, reverse=True) and scores[-1] < 0.7
 
 
 def test_of_several_paths_the_score_is_the_mean(base: Model) -> None:
-    umpire = judge_of(base, sets=2)
+    monitor = monitor_of(base, sets=2)
     a, b = base.generator, blurred(base.generator, 0.1)
-    both = umpire.score([a, b])
-    alone = [umpire._score(g, rows) for g, rows in zip((a, b), umpire.held_out, strict=True)]
+    both = monitor.score([a, b])
+    alone = [monitor._score(g, rows) for g, rows in zip((a, b), monitor.held_out, strict=True)]
     for name in ("held_out", "likeness"):
         assert both[name] == pytest.approx((alone[0][name] + alone[1][name]) / 2)
     spreads = [s["held_out_spread"] for s in alone]
     assert both["held_out_spread"] == pytest.approx(np.hypot(*spreads) / 2)
     with pytest.raises(ValueError, match=r"zip\(\)"):
-        umpire.score([a])
+        monitor.score([a])
 
 
-class Scripted(Judge):
+class Scripted(HeldOutMonitor):
     """Gives the distances of a list, whatever is drawn."""
 
     def __init__(self, base: Generator, distances: tuple[float, ...], paths: int) -> None:
@@ -161,7 +161,7 @@ class Scripted(Judge):
 def test_the_best_states_weights_are_kept(names: str) -> None:
     run = TinyRun(tiny(names, steps=4))
     averages: list[dict[str, torch.Tensor]] = []
-    run.judge = Scripted(run.base.generator, (1.0, 0.5, 0.498, 0.9), max(len(run.training.paths), 1))
+    run.monitor = Scripted(run.base.generator, (1.0, 0.5, 0.498, 0.9), max(len(run.training.paths), 1))
     run.go(judged=True, each=lambda state: averages.append(copy.deepcopy(state.average.state_dict())))
     assert best(run.state.history) == 1 and [s["images"] for s in run.state.history] == [4, 8, 12, 16]
     assert all(torch.equal(v, averages[1][k]) for k, v in run.state.best.items())
@@ -206,7 +206,7 @@ def test_a_run_stops_by_itself_keeps_its_best_tick_and_stays_ended(
     images: ImageSet, tmp_path: Path, base: Model
 ) -> None:
     def go(name: str, training: Training) -> Model:
-        train(images, tmp_path / name, Source(base=base), training, Settings(quiet=True))
+        train(images, tmp_path / name, Source(base=base), training, TrainOptions(quiet=True))
         return load_model(tmp_path / name / "model.safetensors")
 
     model = go("run", TRAINING)
@@ -229,7 +229,7 @@ def test_a_run_stops_by_itself_keeps_its_best_tick_and_stays_ended(
 
 def test_a_run_that_learns_nothing_keeps_the_base(images: ImageSet, tmp_path: Path, base: Model) -> None:
     still = replace(TRAINING, learning_rate=1e-30, patience=2)
-    train(images, tmp_path / "run", Source(base=base), still, Settings(quiet=True))
+    train(images, tmp_path / "run", Source(base=base), still, TrainOptions(quiet=True))
     history = history_of(tmp_path / "run")
     assert best(history) == 0 and len(history) == 3
     found = load_model(tmp_path / "run" / "model.safetensors").generator

@@ -14,14 +14,14 @@ from portraitist.errors import BadModel, UsageError
 from portraitist.io.encoder_files import EncoderHeader, load_encoder
 from portraitist.io.model_file import Model, generator_digest
 from portraitist.networks.encoder import EncoderAnatomy
-from portraitist.runs.encoder import EncoderSettings, train_encoder
+from portraitist.runs.encoder import EncoderOptions, train_encoder
 from portraitist.train.encoder import EncoderTraining
 from portraitist.train.signals import Interrupted
 from tests.conftest import make_model
 from tests.recipes.tiny_runs import Waves
 
 TRAINING = EncoderTraining(images=32, batch=4, seed=2, samples=0.25, held_out=0.4, tick=8, snapshot=16)
-QUIET = EncoderSettings(quiet=True)
+QUIET = EncoderOptions(quiet=True)
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +101,19 @@ def test_it_goes_on_from_another(
     moved = load_encoder(train_encoder(photos, tmp_path / "g", other, standard, short, told))
     torch.testing.assert_close(moved.encoder.fc_mu.weight, first.encoder.fc_mu.weight)
     assert moved.header.base_digest == generator_digest(other) and moved.encoder.anatomy.standardised
+
+
+def test_it_stops_by_itself_keeps_the_best_and_stays_ended(
+    base: Model, photos: ImageSet, sizes: EncoderAnatomy, tmp_path: Path
+) -> None:
+    # An average that does not move never gains on the first tick.
+    still = replace(TRAINING, learning_rate=1e-30, ema_images=1e12, ema_ramp=0.0, patience=2)
+    path = train_encoder(photos, tmp_path / "e", base, sizes, still, QUIET)
+    first = load_encoder(path)
+    assert first.header.lineage[-1]["images_seen"] == 16  # two ticks without a gain
+    told = (tmp_path / "e" / "stats.jsonl").read_text()
+    again = load_encoder(train_encoder(photos, tmp_path / "e", base, sizes, replace(still, images=400), QUIET))
+    assert (tmp_path / "e" / "stats.jsonl").read_text() == told and again.digest == first.digest
 
 
 def test_a_signal_leaves_a_snapshot(

@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 import torch
 
-from portraitist.data import ImageSet, read_image, write_image
+from portraitist.data import ImageBatches, ImageSet, read_image, write_image
 from portraitist.errors import BadData, BadModel, PortraitistError, UsageError
 from portraitist.io import registry
 from portraitist.io.model_file import Header, Model, generator_digest, load_model, read_header, save_model
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
 from portraitist.recipes import compose
-from portraitist.runs.finetune import Exemplars, ImageBatches, Settings, Source, train
-from portraitist.train.spec import Rests, Training
+from portraitist.runs.finetune import Exemplars, Source, TrainOptions, train
+from portraitist.train.source_losses import Structure
+from portraitist.train.spec import Freeze, Training
 from tests.conftest import make_model
 
 CHANNELS = (8, 8, 8)
@@ -50,7 +51,7 @@ def images(exemplars: Path) -> ImageSet:
 def test_a_run_leaves_a_model_that_tells_how_it_was_made(images: ImageSet, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "Zoë 1"
     about = Header(SCRATCH.generator, name="drawn", licence="CC0-1.0", credit="Zoë")  # type: ignore[arg-type]
-    path = train(images, out, SCRATCH, TRAINING, Settings(about=about, quiet=True))
+    path = train(images, out, SCRATCH, TRAINING, TrainOptions(about=about, quiet=True))
     model = load_model(path)
     header = model.header
     assert (header.kind, header.name, header.licence, header.credit) == ("model", "drawn", "CC0-1.0", "Zoë")
@@ -76,9 +77,9 @@ def test_fine_tuning_leaves_a_style_and_what_it_needs(
     images: ImageSet, tmp_path: Path, models_folder: Path, tiny_model: Model
 ) -> None:
     before = tiny_model.digest
-    training = replace(TRAINING, images=8, rests=Rests(mapping=True, discriminator_from=16))
+    training = replace(TRAINING, images=8, frozen=Freeze(mapping=True, discriminator_from=16))
     about = Header(tiny_model.generator.anatomy, name="drawn", licence="CC0-1.0")
-    train(images, tmp_path / "run", Source(base=tiny_model), training, Settings(about=about, quiet=True))
+    train(images, tmp_path / "run", Source(base=tiny_model), training, TrainOptions(about=about, quiet=True))
     pack = read_header(tmp_path / "run" / "style.safetensors")
     assert (pack.kind, pack.name, pack.base_name) == ("style-pack", "drawn", "tiny")
     assert pack.base_digest == generator_digest(tiny_model) == pack.lineage[-1]["base"]
@@ -91,29 +92,31 @@ def test_fine_tuning_leaves_a_style_and_what_it_needs(
     assert tiny_model.digest == before
     assert load_model(tmp_path / "run" / "base.safetensors").digest == before  # it has no name to be found by
     registry.add(save_model(tmp_path / "tiny.safetensors", tiny_model))
-    train(images, tmp_path / "known", Source(base=tiny_model), training, Settings(about=about, quiet=True))
+    train(images, tmp_path / "known", Source(base=tiny_model), training, TrainOptions(about=about, quiet=True))
     assert not (tmp_path / "known" / "base.safetensors").exists()
     assert generator_digest(registry.load(tmp_path / "known")) == generator_digest(whole)
 
 
 def test_the_lineage_grows(images: ImageSet, tmp_path: Path, models_folder: Path) -> None:
-    first = load_model(train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=4), Settings(quiet=True)))
+    first = load_model(train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=4), TrainOptions(quiet=True)))
     second = load_model(
-        train(images, tmp_path / "b", Source(base=first), replace(TRAINING, images=8), Settings(quiet=True))
+        train(images, tmp_path / "b", Source(base=first), replace(TRAINING, images=8), TrainOptions(quiet=True))
     )
     assert [x["images_seen"] for x in second.header.lineage] == [4, 8]
     assert second.header.lineage[1]["base"] == generator_digest(first)
 
 
 def test_a_finished_run_gives_the_same_model_again_and_can_be_prolonged(images: ImageSet, tmp_path: Path) -> None:
-    short = train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=12), Settings(quiet=True))
+    short = train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=12), TrainOptions(quiet=True))
     before = load_model(short).digest
     assert (
-        load_model(train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=12), Settings(quiet=True))).digest
+        load_model(
+            train(images, tmp_path / "a", SCRATCH, replace(TRAINING, images=12), TrainOptions(quiet=True))
+        ).digest
         == before
     )
-    longer = load_model(train(images, tmp_path / "a", SCRATCH, TRAINING, Settings(quiet=True)))
-    at_once = load_model(train(images, tmp_path / "b", SCRATCH, TRAINING, Settings(quiet=True)))
+    longer = load_model(train(images, tmp_path / "a", SCRATCH, TRAINING, TrainOptions(quiet=True)))
+    at_once = load_model(train(images, tmp_path / "b", SCRATCH, TRAINING, TrainOptions(quiet=True)))
     assert longer.digest == at_once.digest != before
     ticks = [json.loads(text)["images"] for text in (tmp_path / "a" / "stats.jsonl").read_text().splitlines()]
     assert ticks == [8, 16, 24]
@@ -121,13 +124,13 @@ def test_a_finished_run_gives_the_same_model_again_and_can_be_prolonged(images: 
 
 def test_other_settings_data_and_sizes_are_refused_by_name(images: ImageSet, tmp_path: Path, exemplars: Path) -> None:
     def go(pictures: ImageSet = images, source: Source = SCRATCH, training: Training = TRAINING) -> None:
-        train(pictures, tmp_path / "run", source, replace(training, images=4), Settings(quiet=True))
+        train(pictures, tmp_path / "run", source, replace(training, images=4), TrainOptions(quiet=True))
 
     go()
     with pytest.raises(UsageError, match="batch: 4 -> 2"):
         go(training=replace(TRAINING, batch=2))
-    with pytest.raises(UsageError, match=r"rests.mapping: False -> True"):
-        go(training=replace(TRAINING, rests=Rests(mapping=True)))
+    with pytest.raises(UsageError, match=r"frozen.mapping: False -> True"):
+        go(training=replace(TRAINING, frozen=Freeze(mapping=True)))
     with pytest.raises(UsageError, match=r"data.count: 10 -> 9.*data.digest"):
         go(images.subset(range(9)))
     wide = replace(SCRATCH, generator=GeneratorAnatomy(16, (8, 8, 9), 8, 8, 2))
@@ -152,7 +155,9 @@ def test_what_cannot_end_well_is_refused_before_the_first_step(images: ImageSet,
     with pytest.raises(UsageError, match="no discriminator"):
         Source(base=Model(base.generator, None, base.header))
     with pytest.raises(BadModel, match="cannot be a model's name"):
-        train(images, tmp_path / "run", SCRATCH, TRAINING, Settings(about=Header(base.generator.anatomy, name="a b")))
+        train(
+            images, tmp_path / "run", SCRATCH, TRAINING, TrainOptions(about=Header(base.generator.anatomy, name="a b"))
+        )
     anatomies = GeneratorAnatomy(32, (*CHANNELS, 8), 8, 8, 2), DiscriminatorAnatomy(32, (*CHANNELS, 8))
     with pytest.raises(UsageError, match="images have 16 pixels and the networks 32"):
         train(images, tmp_path / "run", Source(generator=anatomies[0], discriminator=anatomies[1]), TRAINING)
@@ -162,13 +167,13 @@ def test_what_cannot_end_well_is_refused_before_the_first_step(images: ImageSet,
 def test_logs_and_samples_never_end_a_training(
     images: ImageSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reference = train(images, tmp_path / "whole", SCRATCH, TRAINING, Settings(quiet=True))
+    reference = train(images, tmp_path / "whole", SCRATCH, TRAINING, TrainOptions(quiet=True))
     run = tmp_path / "run"
     run.mkdir()
     (run / "stats.jsonl").mkdir()  # whatever is written there fails
     (run / "samples").write_text("in the way")
     (run / "tensorboard").write_text("in the way")
-    path = train(images, run, SCRATCH, TRAINING, Settings(quiet=True))
+    path = train(images, run, SCRATCH, TRAINING, TrainOptions(quiet=True))
     assert load_model(path).digest == load_model(reference).digest
     for words in ("log of an earlier run", "statistics of 8 images", "samples of 12 images"):
         assert words in caplog.text
@@ -179,7 +184,7 @@ def test_leftovers_of_a_killed_writer_are_swept(images: ImageSet, tmp_path: Path
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
-    train(images, tmp_path / "run", SCRATCH, replace(TRAINING, images=4), Settings(quiet=True))
+    train(images, tmp_path / "run", SCRATCH, replace(TRAINING, images=4), TrainOptions(quiet=True))
     assert not any(path.exists() for path in left)
 
 
@@ -236,7 +241,7 @@ def test_held_out_exemplars_are_never_trained_on(folders: Path) -> None:
 def multipath_run(folders: Path, tmp_path_factory: pytest.TempPathFactory, tiny_model: Model) -> Path:
     out = tmp_path_factory.mktemp("multipath") / "run"
     about = Header(tiny_model.generator.anatomy, name="colours", licence="CC0-1.0", credit="Zoë")
-    told = Settings("multipath (paper)", about=about, quiet=True)
+    told = TrainOptions(recipe="multipath (paper)", about=about, quiet=True)
     training = short("multipath", COLOURS, learning_rate=0.01)
     path = train(ImageSet.open(folders, 16), out, Source(base=tiny_model), training, told)
     assert path == out / "style.safetensors" and not (out / "model.safetensors").exists()
@@ -284,7 +289,7 @@ def test_toonify_gives_the_high_resolutions_back_to_the_base(images: ImageSet, t
     base = make_model(seed=5, name="tiny")
     training = short("toonify", held_out=0.0, patience=0)
     assert training.blend_upto == 8
-    train(images, tmp_path / "run", Source(base=base), training, Settings(quiet=True))
+    train(images, tmp_path / "run", Source(base=base), training, TrainOptions(quiet=True))
     model = load_model(tmp_path / "run" / "model.safetensors")
     start = base.generator.state_dict()
     for name, value in model.generator.state_dict().items():
@@ -300,7 +305,7 @@ def test_few_exemplars_are_told(images: ImageSet, tmp_path: Path, caplog: pytest
     base = make_model(seed=5, name="tiny")
     out = tmp_path / "run"
     with pytest.raises(BadData, match="10 exemplars are too few to hold 5 out") as refused:
-        train(images, out, Source(base=base), short("baseline"), Settings(quiet=True))
+        train(images, out, Source(base=base), short("baseline"), TrainOptions(quiet=True))
     assert "--set held_out=0" in refused.value.cure and "10 exemplars are few; from 20 on" in caplog.text
     assert refused.value.exit_code == 3 and not out.exists()
 
@@ -309,9 +314,9 @@ def test_few_exemplars_are_told(images: ImageSet, tmp_path: Path, caplog: pytest
     ("paths", "changes", "message"),
     [
         ((), {"blend_upto": 24}, "blend_upto is 24"),
-        ((), {"structure_weight": 1.0, "structure_from": 32, "structure_upto": 64}, "first resolution"),
-        ((), {"rests": Rests(mapping=True, generator_upto=16)}, "whole generator rests"),
-        ((), {"rests": Rests(discriminator_from=4)}, "whole discriminator rests"),
+        ((), {"terms": (Structure(first=32, last=64),)}, "first resolution"),
+        ((), {"frozen": Freeze(mapping=True, generator_upto=16)}, "Every generator layer"),
+        ((), {"frozen": Freeze(discriminator_from=4)}, "Every discriminator layer"),
         (COLOURS, {"split_upto": 64}, "split_upto is 64"),
         (("red", "dark green"), {}, "'dark green' cannot be a path"),
         (("red", "blue"), {}, "'blue' is no attribute of these images"),
@@ -323,7 +328,7 @@ def test_a_fine_tuning_that_cannot_end_well_is_refused_before_the_first_step(
     source = Source(base=make_model(seed=5, name="tiny"))
     training = short("multipath" if paths else "baseline", paths, **changes)
     with pytest.raises(PortraitistError, match=message):
-        train(ImageSet.open(folders, 16), tmp_path / "run", source, training, Settings(quiet=True))
+        train(ImageSet.open(folders, 16), tmp_path / "run", source, training, TrainOptions(quiet=True))
     assert not (tmp_path / "run").exists()
 
 
@@ -337,7 +342,7 @@ def test_other_labels_are_other_exemplars(folders: Path, tmp_path: Path) -> None
         rows = [(f"{c}/{i:02d}.png", "ab"[(c == "green") ^ (swapped and i == 0)]) for c in COLOURS for i in range(12)]
         labels.write_text("file,kind\n" + "".join(f"{name},{value}\n" for name, value in rows))
         pictures = ImageSet.open(folders, 16, labels=labels)
-        train(pictures, tmp_path / "run", source, training, Settings(attribute="kind", quiet=True))
+        train(pictures, tmp_path / "run", source, training, TrainOptions(attribute="kind", quiet=True))
 
     go(swapped=False)
     with pytest.raises(UsageError, match=r"attributes\.a"):
@@ -349,7 +354,7 @@ def test_a_log_in_the_way_does_not_cost_the_report(images: ImageSet, tmp_path: P
     (run / "stats.jsonl").mkdir(parents=True)
     (run / "samples").write_text("in the way")
     training = short("baseline", held_out=0.0, patience=0, images=8)
-    train(images, run, Source(base=make_model(seed=5, name="tiny")), training, Settings(quiet=True))
+    train(images, run, Source(base=make_model(seed=5, name="tiny")), training, TrainOptions(quiet=True))
     assert (run / "report.html").exists() and (run / "style.safetensors").exists()
 
 

@@ -19,14 +19,15 @@ from portraitist.io.model_file import Header, Model, load_model, save_pack
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
 from portraitist.ops import taps, upsample
 from portraitist.recipes import grow
-from portraitist.runs.finetune import Settings, Source, grown, train
+from portraitist.runs.finetune import Source, TrainOptions, grown, train
 from portraitist.train.growth import EntranceRegression
 from portraitist.train.signals import Interrupted
-from portraitist.train.spec import Rests, Training
+from portraitist.train.source_losses import Structure
+from portraitist.train.spec import Freeze, Training
 from tests.conftest import make_model
 
 SCRATCH = Source(generator=GeneratorAnatomy(32, (8,) * 4, 8, 8, 2), discriminator=DiscriminatorAnatomy(32, (8,) * 4))
-QUIET = Settings(quiet=True)
+QUIET = TrainOptions(quiet=True)
 TRAINING = replace(
     grow(32, Training(batch=4, seed=3)), images=12, tick=4, snapshot=8, r1_every=2, entrance_images=12, ada_every=1
 )
@@ -148,8 +149,8 @@ def test_a_style_of_the_small_base_is_refused_on_the_grown_one(
 
 def test_what_compares_with_the_base_waits_until_it_has_grown(source: Source, photos: ImageSet, tmp_path: Path) -> None:
     for asked in (
-        replace(TRAINING, structure_weight=1.0),
-        replace(TRAINING, rests=Rests(styles_upto=8)),
+        replace(TRAINING, terms=(Structure(weight=1.0),)),
+        replace(TRAINING, frozen=Freeze(styles_upto=8)),
         replace(TRAINING, held_out=0.2),
     ):
         with pytest.raises(UsageError, match="base of the same size"):

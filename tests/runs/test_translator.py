@@ -15,11 +15,11 @@ from portraitist.data.groups import Groups
 from portraitist.errors import UsageError
 from portraitist.io.translator_files import load_translator, without_trainers
 from portraitist.recipes.translator import PRESETS, paper
-from portraitist.runs.translator import TranslatorSettings, extend_translator, train_translator
+from portraitist.runs.translator import TranslatorOptions, extend_translator, train_translator
 from portraitist.train.signals import Interrupted
 
 pytestmark = pytest.mark.recipe
-QUIET = TranslatorSettings(quiet=True)
+QUIET = TranslatorOptions(quiet=True)
 RECIPE = PRESETS["ugatit"](16, 4)
 RECIPE = replace(
     RECIPE,

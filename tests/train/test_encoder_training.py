@@ -21,10 +21,11 @@ from portraitist.train.encoder import (
     EncoderLoss,
     EncoderState,
     EncoderTraining,
+    Encoding,
     agilegan,
-    fit_encoder,
     psp,
 )
+from portraitist.train.loop import fit
 from tests.conftest import make_model
 
 KINDS: tuple[EncoderKind, ...] = ("hvae", "vae", "z+", "w+")
@@ -57,7 +58,7 @@ class Photos:
 
 def start(base: Model, kind: EncoderKind, training: EncoderTraining = TINY) -> EncoderState:
     torch.manual_seed(1)
-    return EncoderState.start(new_encoder(anatomy(base, kind), base.generator), training)
+    return EncoderState(new_encoder(anatomy(base, kind), base.generator), training)
 
 
 def loss_of(base: Model, training: EncoderTraining = TINY) -> EncoderLoss:
@@ -74,7 +75,7 @@ def go(state: EncoderState, base: Model, training: EncoderTraining = TINY, steps
         told.append(report)
         return state.step == until
 
-    fit_encoder(state, Photos(base, training.photos), training, loss_of(base, training), on_step)
+    fit(state, Encoding(training, Photos(base, training.photos), loss_of(base, training)), on_step)
     return told
 
 
@@ -94,11 +95,11 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(base: Model) -> None:
         encoded = encoder(photos)
         z = encoded.sample(torch.Generator().manual_seed(0))[0]
         drawn = base.generator(z)
-    assert loss.persons is not None
+    assert loss.identity is not None
     assert terms["pixels"] == pytest.approx(float((drawn - photos).square().mean()))
-    taps = len(loss.looks.prepare(photos))
-    assert terms["perceptual"] == pytest.approx(float(loss.looks(drawn, photos).mean()) / taps)
-    mine, theirs = loss.persons.embed(drawn), loss.persons.embed(photos)
+    taps = len(loss.perceptual.prepare(photos))
+    assert terms["perceptual"] == pytest.approx(float(loss.perceptual(drawn, photos).mean()) / taps)
+    mine, theirs = loss.identity.embed(drawn), loss.identity.embed(photos)
     assert terms["identity"] == pytest.approx(float(identity_distance(mine, theirs).mean()), abs=1e-6)
     assert terms["kl"] == pytest.approx(float(kl_divergence(encoded.mu, encoded.logvar)))
     expected = sum(w * float(terms[k]) for k, w in (("pixels", 2), ("perceptual", 3), ("identity", 5), ("kl", 7)))
@@ -107,11 +108,11 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(base: Model) -> None:
 
 def test_weight_0_leaves_a_term_out(base: Model) -> None:
     training = replace(TINY, perceptual_weight=0, identity_weight=0, kl_weight=0)
-    loss = EncoderLoss(base.generator, training, loss_of(base).looks, None)
+    loss = EncoderLoss(base.generator, training, loss_of(base).perceptual, None)
     found = loss(start(base, "hvae").encoder.eval(), Photos(base, 4).at(0), None)
     assert set(found) == {"loss", "pixels"} and found["loss"] == found["pixels"]
-    with pytest.raises(UsageError, match="persons"):
-        EncoderLoss(base.generator, TINY, loss_of(base).looks, None)
+    with pytest.raises(UsageError, match="face embedder"):
+        EncoderLoss(base.generator, TINY, loss_of(base).perceptual, None)
     with pytest.raises(UsageError, match="compared"):
         replace(training, pixel_weight=0)
 
@@ -167,7 +168,7 @@ def test_a_training_that_was_cut_is_the_same_training(base: Model, kind: Encoder
     go(whole, base)
     go(part, base, steps=3)
     kept, counters = {k: v.clone() for k, v in part.tensors().items()}, copy.deepcopy(part.counters())
-    again = EncoderState.start(new_encoder(anatomy(base, kind), base.generator), TINY)
+    again = EncoderState(new_encoder(anatomy(base, kind), base.generator), TINY)
     again.restore(kept, counters)
     go(again, base)
     mine, theirs = again.tensors(), whole.tensors()
@@ -207,7 +208,7 @@ def test_nan_ends_it_before_a_weight_is_touched(base: Model) -> None:
         return False
 
     with pytest.raises(NonFinite, match="after 4 images"):
-        fit_encoder(state, Broken(base, TINY.photos), TINY, loss_of(base), on_step)
+        fit(state, Encoding(TINY, Broken(base, TINY.photos), loss_of(base)), on_step)
     assert len(weights) == 1
     assert all(torch.equal(p, weights[0][k]) for k, p in state.encoder.named_parameters())
 
@@ -222,6 +223,7 @@ def test_nan_ends_it_before_a_weight_is_touched(base: Model) -> None:
         {"samples": 1.0},
         {"held_out": -0.1},
         {"identity_part": 0.0},
+        {"patience": 1, "held_out": 0.0},
     ],
 )
 def test_settings_that_cannot_be(wrong: dict[str, float]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -12,11 +13,12 @@ from torch import Tensor
 
 from portraitist.errors import BadModel, NonFinite, UsageError
 from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
-from portraitist.train.loop import fit, phases
+from portraitist.train.gan import Gan
+from portraitist.train.loop import fit
 from portraitist.train.snapshot import KEPT, resume, snapshots, write_snapshot
-from portraitist.train.spec import Rests, Training
+from portraitist.train.spec import Freeze, Role, Term, Training
 from portraitist.train.state import TrainState, adam
-from portraitist.train.terms import Player, Turn, standard_terms
+from portraitist.train.terms import StepContext
 
 TRAINING = Training(
     images=48, batch=4, r1_gamma=1.0, r1_every=4, path_every=2, ada_images=64, ada_every=2, ada_target=-1.0, seed=3
@@ -52,7 +54,7 @@ def run(state: TrainState, training: Training = TRAINING, stop_at: int | None = 
         reports.append({k: float(v) for k, v in report.items()})
         return state.images == stop_at
 
-    fit(state, Waves(), training, standard_terms(training), on_step)
+    fit(state, Gan(training, Waves()), on_step)
     return reports
 
 
@@ -62,8 +64,8 @@ def same(a: TrainState, b: TrainState) -> bool:
 
 
 def test_phases_play_d_then_its_regulariser_then_g() -> None:
-    plan = [(p.player, p.every, [t.name for t in p.terms]) for p in phases(standard_terms(TRAINING))]
-    assert plan == [("D", 1, ["loss_d"]), ("D", 4, ["r1"]), ("G", 1, ["loss_g"]), ("G", 2, ["path"])]
+    plan = [(p.role, p.every, p.losses) for p in Gan(TRAINING, Waves()).phases]
+    assert plan == [("D", 1, ("loss_d",)), ("D", 4, ("r1",)), ("G", 1, ("loss_g",)), ("G", 2, ("path",))]
 
 
 def test_every_parameter_moves_and_the_average_follows() -> None:
@@ -79,19 +81,19 @@ def test_every_parameter_moves_and_the_average_follows() -> None:
 
 
 def test_what_rests_is_bitwise_unchanged_and_all_else_moves() -> None:
-    rests = Rests(mapping=True, generator_upto=8, discriminator_from=16)
-    training = replace(TRAINING, rests=rests)
+    frozen = Freeze(mapping=True, generator_upto=8, discriminator_from=16)
+    training = replace(TRAINING, frozen=frozen)
     state = start(training)
     before = copy.deepcopy(state)
     run(state, training)
     for old, new, resting in (
-        (before.generator, state.generator, lambda n: rests.generator(state.generator.anatomy, n)),
-        (before.discriminator, state.discriminator, lambda n: rests.discriminator(state.discriminator.anatomy, n)),
+        (before.generator, state.generator, lambda n: frozen.generator(state.generator.anatomy, n)),
+        (before.discriminator, state.discriminator, lambda n: frozen.discriminator(state.discriminator.anatomy, n)),
     ):
         olds, news = dict(old.named_parameters()), dict(new.named_parameters())
         for name, value in news.items():
             assert torch.equal(olds[name], value) == resting(name), name
-    assert any(rests.generator(state.generator.anatomy, n) for n, _ in state.generator.named_parameters())
+    assert any(frozen.generator(state.generator.anatomy, n) for n, _ in state.generator.named_parameters())
 
 
 @pytest.mark.parametrize("augment", ["none", "ada", "diffaugment"])
@@ -169,32 +171,31 @@ def test_nan_stops_the_training_before_the_update() -> None:
 
 
 @dataclass(frozen=True)
-class RootOfNothing:
+class RootOfNothing(Term):
     """A loss of 0 whose gradient is NaN."""
 
-    name: str = "root"
-    player: Player = "G"
-    every: int = 1
+    name: ClassVar[str] = "root"
+    role: ClassVar[Role] = "G"
 
-    def __call__(self, turn: Turn) -> Tensor:
-        return (turn.state.generator.synthesis.const * 0).square().sum().sqrt()
+    def __call__(self, context: StepContext) -> Tensor:
+        return (context.state.generator.synthesis.const * 0).square().sum().sqrt()
 
 
 def test_a_gradient_of_nan_under_a_finite_loss_touches_no_weight() -> None:
     state = start()
     before = copy.deepcopy(state)
     with pytest.raises(NonFinite, match="gradient of root"):
-        fit(state, Waves(), TRAINING, [RootOfNothing()], lambda state, report: False)
+        fit(state, Gan(TRAINING, Waves(), [RootOfNothing()]), lambda state, report: False)
     assert same(state, before)
 
 
 def test_adam_is_rescaled_for_lazy_regularisation() -> None:
-    player = torch.nn.Linear(1, 1)
-    group = adam(player, 0.002, 16).param_groups[0]
+    network = torch.nn.Linear(1, 1)
+    group = adam(network, 0.002, 16).param_groups[0]
     assert group["lr"] == pytest.approx(0.002 * 16 / 17)
     assert group["betas"] == (0.0, pytest.approx(0.99 ** (16 / 17)))
     for every in (0, 1):  # left out, or part of every step: no steps of its own
-        assert adam(player, 0.002, every).param_groups[0]["lr"] == 0.002
+        assert adam(network, 0.002, every).param_groups[0]["lr"] == 0.002
 
 
 def test_adam_is_not_rescaled_for_a_regulariser_of_no_weight() -> None:

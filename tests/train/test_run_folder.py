@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portraitist.errors import BadData, StorageError, UsageError
-from portraitist.train.folder import LOCK, SETTINGS, locked, settle
+from portraitist.train.folder import LOCK, SETTINGS, check_config, locked
 
 
 def test_a_folder_is_made_held_and_let_go(tmp_path: Path) -> None:
@@ -86,28 +86,28 @@ def test_a_folder_that_cannot_be_is_a_storage_error(tmp_path: Path) -> None:
 
 def test_the_same_settings_go_on_and_others_are_refused_by_name(tmp_path: Path) -> None:
     settings = {"images": 100, "batch": 4, "rests": {"mapping": True, "upto": 8}, "channels": (8, 8), "gamma": 0.1}
-    settle(tmp_path, settings, may_change=frozenset({"images"}))
-    settle(tmp_path, settings | {"images": 200}, may_change=frozenset({"images"}))
+    check_config(tmp_path, settings, may_change=frozenset({"images"}))
+    check_config(tmp_path, settings | {"images": 200}, may_change=frozenset({"images"}))
     assert json.loads((tmp_path / SETTINGS).read_text())["images"] == 200
     changed = settings | {"batch": 8, "rests": {"mapping": True, "upto": 16}, "images": 1}
     with pytest.raises(UsageError) as caught:
-        settle(tmp_path, changed, may_change=frozenset({"images"}))
+        check_config(tmp_path, changed, may_change=frozenset({"images"}))
     assert "batch: 4 -> 8" in str(caught.value) and "rests.upto: 8 -> 16" in str(caught.value)
     assert "images" not in str(caught.value) and "mapping" not in str(caught.value)
     assert json.loads((tmp_path / SETTINGS).read_text())["batch"] == 4
     with pytest.raises(UsageError, match=r"gamma: 0.1 -> None"):
-        settle(tmp_path, {k: v for k, v in settings.items() if k != "gamma"})
+        check_config(tmp_path, {k: v for k, v in settings.items() if k != "gamma"})
 
 
 def test_a_setting_that_a_later_version_brings_is_added(tmp_path: Path) -> None:
-    settle(tmp_path, {"batch": 4})
-    settle(tmp_path, {"batch": 4, "clever": True})
+    check_config(tmp_path, {"batch": 4})
+    check_config(tmp_path, {"batch": 4, "clever": True})
     with pytest.raises(UsageError, match="clever: True -> False"):
-        settle(tmp_path, {"batch": 4, "clever": False})
+        check_config(tmp_path, {"batch": 4, "clever": False})
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]"])
 def test_a_damaged_record_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / SETTINGS).write_text(text)
     with pytest.raises(BadData, match="settings"):
-        settle(tmp_path, {"batch": 4})
+        check_config(tmp_path, {"batch": 4})

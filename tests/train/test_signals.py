@@ -8,13 +8,13 @@ import threading
 
 import pytest
 
-from portraitist.train.signals import Interrupted, polite_stop
+from portraitist.train.signals import Interrupted, graceful_shutdown
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_noted_and_the_old_handlers_return(number: signal.Signals) -> None:
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-    with polite_stop() as asked:
+    with graceful_shutdown() as asked:
         assert asked.number is None
         os.kill(os.getpid(), number)
         assert asked.number == number
@@ -23,7 +23,7 @@ def test_a_signal_is_noted_and_the_old_handlers_return(number: signal.Signals) -
 
 def test_the_handlers_return_after_an_error_too() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(ZeroDivisionError), polite_stop():
+    with pytest.raises(ZeroDivisionError), graceful_shutdown():
         raise ZeroDivisionError
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -31,8 +31,8 @@ def test_the_handlers_return_after_an_error_too() -> None:
 def test_a_second_signal_ends_the_process_at_once() -> None:
     code = """
 import os, signal
-from portraitist.train.signals import polite_stop
-with polite_stop():
+from portraitist.train.signals import graceful_shutdown
+with graceful_shutdown():
     os.kill(os.getpid(), signal.SIGTERM)
     print("still here", flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -46,7 +46,7 @@ def test_other_threads_hear_no_signals() -> None:
     seen: list[int | None] = []
 
     def work() -> None:
-        with polite_stop() as asked:
+        with graceful_shutdown() as asked:
             seen.append(asked.number)
 
     thread = threading.Thread(target=work)

@@ -16,14 +16,15 @@ from portraitist.networks.branches import TranslatorSystem
 from portraitist.networks.patch_discriminator import PanelAnatomy
 from portraitist.networks.translator import TranslatorAnatomy, cyclegan, photo2cartoon, ugatit
 from portraitist.networks.translator_layers import LIN, AdaLIN, SoftAdaLIN
+from portraitist.train.loop import WHOLE, fit
 from portraitist.train.translator import (
     GroupBatches,
     Sample,
+    Shown,
+    Translation,
     TranslationLoss,
     TranslatorState,
     TranslatorTraining,
-    fit_translator,
-    translator_gradients,
 )
 
 GROUPS = ("women", "men", "kids")
@@ -77,15 +78,20 @@ class Colours:
 def gradients(
     players: TranslatorSystem, batch: Mapping[str, Sample], selective: bool, persons: Colours | None = None
 ) -> dict[str, Tensor | None]:
-    training = replace(TINY, person_weight=0.0 if persons is None else 1.0)
-    loss = TranslationLoss(players, training, persons)
+    training = replace(TINY, person_weight=0.0 if persons is None else 1.0, selective=selective)
+    objective = Translation(training, Shapes(), players, persons)
+    state = TranslatorState(players, training)
     named = [
         (f"{way}.{name}", p)
-        for way, translator in (("there", loss.to_drawing), ("back", loss.to_photo))
-        for name, p in translator.named_parameters()
+        for way, translator in (("there", players.to_drawing), ("back", players.to_photo))
+        for name, p in translator.named_parameters()  # type: ignore[union-attr]
     ]
-    found, _ = translator_gradients(loss, batch, [p for _, p in named], selective)
-    return dict(zip([name for name, _ in named], found, strict=True))
+    total: list[Tensor | None] = [None] * len(named)
+    for k, (group, sample) in enumerate(batch.items()):
+        loss, _ = objective.phases[1].loss(state, Shown(group, sample, None), k, WHOLE)
+        found = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True)
+        total = [b if a is None else a if b is None else a + b for a, b in zip(total, found, strict=True)]
+    return dict(zip([name for name, _ in named], total, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +128,7 @@ def test_gradients_reach_the_encoder_of_every_group(anatomy: TranslatorAnatomy) 
 def run(
     players: TranslatorSystem, training: TranslatorTraining = TINY, side: int = 16, stop_at: int = 0
 ) -> tuple[TranslatorState, list[dict[str, float]]]:
-    state, reports = TranslatorState.start(players, training), []
+    state, reports = TranslatorState(players, training), []
 
     def on_step(state: TranslatorState, report: dict[str, Tensor]) -> bool:
         reports.append({k: float(v) for k, v in report.items()})
@@ -134,7 +140,7 @@ def run(
         return state.images == stop_at
 
     persons = Colours() if training.person_weight else None
-    fit_translator(state, Shapes(side, players.groups), training, persons, on_step)
+    fit(state, Translation(training, Shapes(side, players.groups), players, persons), on_step)
     return state, reports
 
 
@@ -186,7 +192,7 @@ def test_a_training_goes_on_bit_for_bit(pool: int) -> None:
     whole, told = run(system(), training)
     half, first = run(system(), training, stop_at=6)
     saved = {k: v.clone() for k, v in half.tensors().items()}
-    other = TranslatorState.start(system(), training)
+    other = TranslatorState(system(), training)
     other.restore(saved, copy.deepcopy(half.counters()))
     rest: list[dict[str, float]] = []
 
@@ -194,7 +200,7 @@ def test_a_training_goes_on_bit_for_bit(pool: int) -> None:
         rest.append({k: float(v) for k, v in report.items()})
         return False
 
-    fit_translator(other, Shapes(), training, None, on_step)
+    fit(other, Translation(training, Shapes(), other.system, None), on_step)
     assert [*first, *rest] == told
     mine, theirs = other.tensors(), whole.tensors()
     assert mine.keys() == theirs.keys() and all(torch.equal(mine[k], theirs[k]) for k in mine)
@@ -239,7 +245,7 @@ def test_impossible_settings_are_refused() -> None:
     for setting in wrong:
         with pytest.raises(UsageError):
             replace(TINY, **setting)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="persons apart"):
+    with pytest.raises(UsageError, match="face embedder"):
         TranslationLoss(system(), replace(TINY, person_weight=1.0))
 
 
@@ -248,8 +254,8 @@ def test_a_loss_that_is_no_number_touches_no_weight() -> None:
     players = system(groups=("women",))
     with torch.no_grad():
         players.of_photos.members[0].mix.bias.fill_(float("nan"))
-    state = TranslatorState.start(players, TINY)
+    state = TranslatorState(players, TINY)
     before = {k: v.clone() for k, v in players.to_drawing.state_dict().items()}
     with pytest.raises(NonFinite, match="discriminators is nan"):
-        fit_translator(state, Shapes(groups=("women",)), TINY, None, lambda *_: False)
+        fit(state, Translation(TINY, Shapes(groups=("women",)), players, None), lambda *_: False)
     assert all(torch.equal(v, before[k]) for k, v in players.to_drawing.state_dict().items())

@@ -133,7 +133,7 @@ def train(
     from ..io import registry
     from ..io.encoder_files import EncoderHeader, check_encoder_header, load_encoder
     from ..io.identity_files import load_identity
-    from ..runs.encoder import EncoderSettings, train_encoder
+    from ..runs.encoder import EncoderOptions, train_encoder
     from ..train.encoder import PRESETS, Preset
 
     model = _base(base)
@@ -150,14 +150,14 @@ def train(
         typer.echo(json.dumps({"encoder": asdict(anatomy), **asdict(training)}, indent=1))
         typer.echo(f"{len(pictures)} images, {len(pictures.left_out)} left out")
         return
-    told = EncoderSettings(
-        about,
-        options.perceptual(features, lpips),
-        None if identity is None else load_identity(identity),
-        first,
-        options.device(device),
+    how = EncoderOptions(
+        device=options.device(device),
+        about=about,
+        perceptual=options.perceptual(features, lpips),
+        identity=None if identity is None else load_identity(identity),
+        start=first,
     )
-    typer.echo(train_encoder(pictures, out, model, anatomy, training, told))
+    typer.echo(train_encoder(pictures, out, model, anatomy, training, how))
 
 
 def _sizes(base: Model, kind: str, size: str, widths: str, units: str, equal_rows: bool) -> EncoderAnatomy:

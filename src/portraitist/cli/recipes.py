@@ -13,8 +13,6 @@ def command(
     resolution: Annotated[int, typer.Option(help="Side of the base in pixels, for the settings in --json.")] = 64,
 ) -> None:
     """List the recipes for teaching a base a style: what each is good for, what it costs, which paper it is from."""
-    import dataclasses
-
     from ..recipes import RECIPES, compose
 
     if as_json:
@@ -22,7 +20,7 @@ def command(
         for recipe in RECIPES.values():
             paths = ("first", "second") if recipe.name == "multipath" else ()
             settings = {
-                preset: dataclasses.asdict(compose(recipe.name, resolution, preset=preset, paths=paths))
+                preset: compose(recipe.name, resolution, preset=preset, paths=paths).record()
                 for preset in ("paper", "released")
             }
             found.append(

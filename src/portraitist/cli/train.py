@@ -13,6 +13,7 @@ from . import options
 
 if TYPE_CHECKING:
     from ..data import ImageSet
+    from ..train.spec import Training
 
 
 def command(
@@ -74,10 +75,10 @@ def command(
     from ..io.feature_files import load_features
     from ..io.model_file import Header, check_header
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
-    from ..recipes import compose, from_scratch, grow
-    from ..runs.finetune import Settings, Source, grown, train
-    from ..train.crew import Precision
-    from ..train.spec import Training, check
+    from ..recipes import compose, from_scratch, grow, known_terms
+    from ..runs.finetune import Source, TrainOptions, grown, train
+    from ..train.distributed import Precision
+    from ..train.spec import Training, check, current
 
     if licence and not name:
         raise UsageError("A licence needs a name for the model that carries it.", "Give --name.")
@@ -101,7 +102,9 @@ def command(
     anatomy = source.anatomies[0]
     # Rules look at the batch, so it comes first.
     asked = sorted(set_ or [], key=lambda pair: not pair.startswith("batch="))
-    options.with_settings(Training(), asked)  # refuse a misspelt one before the exemplars are read
+    asked = [current(pair) for pair in asked]
+    every = Training(terms=tuple(known_terms(anatomy.resolution).values()))
+    _with_settings(every, asked, anatomy.resolution)  # refuse a misspelt one before the exemplars are read
     if (by or paths) and "multipath" not in recipe.split("+"):
         raise UsageError("--by and --paths name the paths of the recipe multipath.", "Add multipath to --recipe.")
     about = Header(anatomy, name=name, licence=licence, credit=credit)
@@ -117,25 +120,44 @@ def command(
         chosen = _paths(pictures, by, paths) if "multipath" in recipe.split("+") else ()
         training = compose(recipe, anatomy.resolution, preset=preset, paths=chosen, start=start)
     rest = [s for s in asked if not (s.startswith("batch=") and training.paths)]
-    training = options.with_settings(dataclasses.replace(training, images=images or training.images), rest)
+    training = dataclasses.replace(training, images=images or training.images)
+    training = _with_settings(training, rest, anatomy.resolution)
     check(training, anatomy)
     if dry_run:
-        typer.echo(json.dumps(dataclasses.asdict(training), indent=1))
+        typer.echo(json.dumps(training.record(), indent=1))
         typer.echo(f"{len(pictures)} images, {len(pictures.left_out)} left out")
         return
-    looks = None if features is None else load_features(features, largest=256)
-    told = Settings(
-        f"{recipe} ({preset})",
-        by,
-        about,
-        looks,
-        options.device(device),
-        options.choice(precision, Precision, "precision"),
-        rank_timeout,
+    how = TrainOptions(
+        device=options.device(device),
+        precision=options.choice(precision, Precision, "precision"),
+        rank_timeout=rank_timeout,
+        recipe=f"{recipe} ({preset})",
+        attribute=by,
+        about=about,
+        features=None if features is None else load_features(features, largest=256),
     )
-    path = train(pictures, out, source, training, told)
+    path = train(pictures, out, source, training, how)
     if int(os.environ.get("RANK", 0)) == 0:
         typer.echo(path)
+
+
+def _with_settings(training: Training, pairs: list[str], resolution: int) -> Training:
+    """Replace settings, those of a loss by its name: ``structure.weight=2`` adds the loss where it is absent."""
+    from ..recipes import known_terms
+
+    known = known_terms(resolution)
+    for pair in sorted(pairs, key=lambda pair: ".weight=" not in pair):  # weights add losses, so they come first
+        name, dot, rest = pair.partition("=")[0].partition(".")
+        if name == "terms" or (name in known and not dot):
+            raise UsageError(f"--set {pair}: losses are set one by one.", f"Use {next(iter(known))}.weight=1.")
+        if name in known:
+            term = next((t for t in training.terms if t.name == name), known[name] if rest == "weight" else None)
+            if term is None:
+                raise UsageError(f"--set {pair}: there is no loss '{name}' to set.", f"Add it with {name}.weight=1.")
+            training = training.with_term(options.with_settings(term, [f"{rest}={pair.partition('=')[2]}"]))
+        else:
+            training = options.with_settings(training, [pair])
+    return training
 
 
 def _paths(pictures: ImageSet, by: str, wanted: str) -> tuple[str, ...]:

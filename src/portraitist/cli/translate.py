@@ -15,7 +15,7 @@ from .stylize import conclude, folder_for, redraw, which_face
 if TYPE_CHECKING:
     from ..data.groups import Groups
     from ..recipes.translator import TranslatorRecipe
-    from ..runs.translator import TranslatorSettings
+    from ..runs.translator import TranslatorOptions
     from ..train.translator import TranslatorTraining
 
 app = typer.Typer(
@@ -333,13 +333,13 @@ def _pictures(data: Path, side: int, groups: list[str]) -> Groups:
 
 def _told(
     name: str, licence: str, credit: str, identity: Path | None, device: str, training: TranslatorTraining
-) -> TranslatorSettings:
+) -> TranslatorOptions:
     from ..io import registry
-    from ..runs.translator import TranslatorSettings
+    from ..runs.translator import TranslatorOptions
 
     where = options.device(device)
     persons = options.persons(registry.load("faces"), identity, where) if training.person_weight else None
-    return TranslatorSettings(name, licence, credit, persons, where)
+    return TranslatorOptions(where, name=name, licence=licence, credit=credit, identity=persons)
 
 
 def _show(pictures: Groups, settings: TranslatorRecipe | TranslatorTraining) -> None:

@@ -1,4 +1,4 @@
-"""The games of generator and discriminator.
+"""The adversarial losses of generator and discriminator.
 
 ``logistic`` is the non-saturating one (Goodfellow et al. 2014) as StyleGAN2 plays it. ``hinge`` is that of AgileGAN
 (Song et al. 2021, Eq. 9, for the discriminator); its generator minimises -D(G(z)), because the printed form has no
@@ -12,19 +12,19 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-Game = Literal["logistic", "hinge"]
+GanLoss = Literal["logistic", "hinge"]
 
 
-def generator_loss(fake: Tensor, game: Game = "logistic") -> Tensor:
-    """Return the mean over scores [N] of generated images: of softplus(-D(G(z))), or of -D(G(z)) in the hinge game."""
-    return -fake.mean() if game == "hinge" else F.softplus(-fake).mean()
+def generator_loss(fake: Tensor, gan_loss: GanLoss = "logistic") -> Tensor:
+    """Return the mean over scores [N] of generated images: of softplus(-D(G(z))), or of -D(G(z)) for the hinge."""
+    return -fake.mean() if gan_loss == "hinge" else F.softplus(-fake).mean()
 
 
-def discriminator_loss(real: Tensor, fake: Tensor, game: Game = "logistic") -> Tensor:
+def discriminator_loss(real: Tensor, fake: Tensor, gan_loss: GanLoss = "logistic") -> Tensor:
     """Return the mean of softplus(-D(x)) plus that of softplus(D(G(z))) over scores [N].
 
-    In the hinge game: max(0, 1 - D(x)) and max(0, 1 + D(G(z))).
+    For the hinge: max(0, 1 - D(x)) and max(0, 1 + D(G(z))).
     """
-    if game == "hinge":
+    if gan_loss == "hinge":
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
     return F.softplus(-real).mean() + F.softplus(fake).mean()

@@ -18,5 +18,5 @@ def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
         mu: Means [N, rows, dim].
         logvar: Logarithms of variances, of the same shape.
     """
-    # expm1 keeps small logarithms exact, so that rounding makes no negative divergence.
+    # Eq. 2 with its sign turned, s = logvar: 1/2 sum (mu^2 + e^s - 1 - s); expm1 keeps it from rounding below 0.
     return 0.5 * (mu.square() + logvar.expm1() - logvar).sum((1, 2)).mean()

@@ -18,7 +18,7 @@ def r1(scores: Tensor, images: Tensor) -> Tensor:
     Returns:
         [N], differentiable.
     """
-    (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)  # [N, 3, R, R]
     return gradient.square().sum((1, 2, 3))
 
 
@@ -34,5 +34,6 @@ def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
         [N], differentiable: the root of the squared gradient summed over w and averaged over rows.
     """
     pixels = math.sqrt(images.shape[2] * images.shape[3])
-    (gradient,) = torch.autograd.grad((images * noise / pixels).sum(), ws, create_graph=True)
+    # Eq. 4: J_w^T y is the gradient of G(w) y by w
+    (gradient,) = torch.autograd.grad((images * noise / pixels).sum(), ws, create_graph=True)  # [N, rows, w_dim]
     return gradient.square().sum(2).mean(1).sqrt()

@@ -1,8 +1,8 @@
 """How alike two pictures look: the distance of their features in the form of LPIPS, and plain pixels beside it.
 
-looks = PerceptualDistance(DiscriminatorFeatures(discriminator))
-target = looks.prepare(photos)                  # once
-loss = looks.distance(images, target).sum()     # in each step
+perceptual = PerceptualDistance(DiscriminatorFeatures(discriminator))
+target = perceptual.prepare(photos)                  # once
+loss = perceptual.distance(images, target).sum()     # in each step
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PerceptualDistance:
         """Choose the features.
 
         Args:
-            features: The network that looks.
+            features: The network whose maps are compared.
             weights: Weight of each channel, [C] per tap; 1 everywhere when None.
             name: What to call the distance in reports; that of the network by default.
         """
@@ -59,7 +59,7 @@ class PerceptualDistance:
         """Return the distance [N] of images to prepared ones, summed over taps; 0 where they are equal."""
         total = images.new_zeros(())
         for k, (mine, theirs) in enumerate(zip(self.prepare(images), prepared, strict=True)):
-            square = (mine - theirs).square()
+            square = (mine - theirs).square()  # [N, C, h, w], Eq. 1
             if self.weights is not None:
                 square = square * self.weights[k].to(square)
             total = total + square.sum(1).mean((1, 2))

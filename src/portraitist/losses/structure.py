@@ -27,7 +27,7 @@ def structure(source: Iterable[Seen], target: Iterable[Seen], tap: Tap = "rgb") 
     """Return the mean squared difference of what two generators have drawn, summed over the blocks given.
 
     Args:
-        source: Blocks of the generator that rests; no gradient reaches them.
+        source: Blocks of the frozen generator; no gradient reaches them.
         target: The same blocks of the one that trains, from the same codes and noise.
         tap: ``rgb`` compares what each block alone adds to the image, ``rgb_sum`` the image up to each block,
             ``feature`` the features after its last convolution.

@@ -2,7 +2,7 @@
 
 "Few-shot Fine-grained Cartoon Face Generation", Sec. 3.4, after U-GAT-IT (Kim et al. 2020, arXiv:1907.10830,
 Sec. 2.2) and CycleGAN (Zhu et al. 2017, arXiv:1703.10593, Sec. 3). Where the printed equations and the program they
-build on part, it is the program that is followed: real is 1 and drawn is 0 in the game (least squares, Mao et al. 2017,
+build on part, it is the program that is followed: real is 1 and drawn is 0 (least squares, Mao et al. 2017,
 arXiv:1611.04076), and the second term of the attention's loss is of the translator's own classifier on pictures that
 are in the target domain already. All are averaged over the batch.
 
@@ -29,7 +29,7 @@ from .identity import identity_distance
 
 def drawn_well(fake: Sequence[Tensor]) -> Tensor:
     """Return the generator's loss: the mean of (1 - D(T(x)))^2, summed over maps of scores of any shape."""
-    return torch.stack([(score - 1).square().mean() for score in fake]).sum()
+    return torch.stack([(score - 1).square().mean() for score in fake]).sum()  # E (1 - D(T(x)))^2, a scalar
 
 
 def told_apart(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
@@ -48,11 +48,11 @@ def attention_loss(source: Tensor, target: Tensor) -> Tensor:
     return one + F.binary_cross_entropy_with_logits(target, torch.zeros_like(target))
 
 
-def person_loss(persons: Identity, pictures: Tensor, translated: Tensor) -> Tensor:
+def person_loss(identity: Identity, pictures: Tensor, translated: Tensor) -> Tensor:
     """Return the mean of 1 minus the cosine of the embeddings of pictures [N, 3, R, R] and of what became of them."""
     with torch.no_grad():  # a picture is given; only what is made of it can change
-        wanted = persons.embed(pictures)
-    return identity_distance(persons.embed(translated), wanted).mean()
+        wanted = identity.embed(pictures)  # [N, d]
+    return identity_distance(identity.embed(translated), wanted).mean()
 
 
 def group_loss(logits: Tensor, group: int) -> Tensor:

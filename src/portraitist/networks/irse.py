@@ -9,6 +9,7 @@ parameters are named as in their files: ``input_layer.*`` and ``body.{i}.*``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -32,12 +33,31 @@ class BatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width)) if affine else None
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
+        self.mean_of_all: Callable[[Tensor], Tensor] | None = None
+        """Averages a statistic, differentiably, over the processes that train together; None where there is one."""
+        self.processes = 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise by the batch in training, which moves the running statistics; by these otherwise."""
+        if self.training and self.mean_of_all is not None:
+            return self._synchronised(x.float(), self.mean_of_all).to(x)
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum
         )
+
+    def _synchronised(self, x: Tensor, mean_of_all: Callable[[Tensor], Tensor]) -> Tensor:
+        """Normalise by the pictures of all processes, of which each has as many."""
+        dims = [0, *range(2, x.ndim)]
+        shape = (1, -1, *(1 for _ in dims[1:]))
+        mean = mean_of_all(x.mean(dims))  # [C]
+        centred = x - mean.view(shape)
+        variance = mean_of_all(centred.square().mean(dims))
+        count = x.numel() // x.shape[1] * self.processes
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / max(count - 1, 1), self.momentum)
+        y = centred * torch.rsqrt(variance + 1e-5).view(shape)
+        return y if self.weight is None or self.bias is None else y * self.weight.view(shape) + self.bias.view(shape)
 
 
 class Excitation(nn.Module):

@@ -85,7 +85,8 @@ class Spectral(nn.Module):
 
     def normed(self) -> Tensor:
         """Return the weight that is used."""
-        return self.weight / torch.dot(self.weight_u, self.weight.flatten(1) @ self.weight_v)
+        product = (self.weight.flatten(1) @ self.weight_v).to(self.weight_u)  # of lower precision under autocast
+        return self.weight / torch.dot(self.weight_u, product)
 
     @torch.no_grad()
     def iterate(self, count: int = 1) -> None:

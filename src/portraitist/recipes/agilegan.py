@@ -4,12 +4,12 @@ Song, Luo, Liu, Ma, Lai, Zheng and Cham 2021, "AgileGAN: Stylizing Portraits by 
 Learning", ACM TOG 40(4), Sec. 3.3.
 
     here                 in the paper                                   released (MMGEN-FaceStylor)
-    game                 Eq. 9, hinge                                   hinge
-    similarity_weight    Eq. 10-12, w_sim = 0.5, on the deepest taps    0.5, on all taps
+    gan_loss             Eq. 9, hinge                                   hinge
+    similarity           Eq. 10-12, w_sim = 0.5, on the deepest taps    0.5, on all taps
     r1_gamma             gamma = 10, gamma / 2 = 5 once                 as rosinality
     path_weight          w_path = 2                                     2
     latents              Z+                                             Z+, through the mapping of the base
-    rests.mapping        inference uses the mapping of the base         rests
+    frozen.mapping       inference uses the mapping of the base         frozen
     augment              mirrored images only                           ADA, FreezeD
     split                "lower layers"; 8 to 64 of 1024 pixels          a single path
 """
@@ -18,31 +18,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..train.source_losses import Similarity
 from ..train.spec import Training
 
 
 def agilegan(training: Training, resolution: int) -> Training:
-    """Play for the hinge with the similarity loss, from codes of Z+ (Eq. 9-12)."""
+    """Use the hinge loss and the similarity loss, with latents of Z+ (Eq. 9-12)."""
     return replace(
         training,
-        game="hinge",
+        gan_loss="hinge",
         latents="z+",
         learning_rate=0.002,
         augment="none",
         r1_gamma=10.0,
         path_weight=2.0,
         path_every=4,
-        similarity_weight=0.5,
-        similarity_taps=3,
-        rests=replace(training.rests, mapping=True),
-    )
+        frozen=replace(training.frozen, mapping=True),
+    ).with_term(Similarity(weight=0.5, taps=3))
 
 
 def agilegan_released(training: Training, resolution: int) -> Training:
     """As MMGEN-FaceStylor, the only full training code: all taps, ADA, FreezeD with five blocks that train."""
     mine = agilegan(training, resolution)
-    rests = replace(mine.rests, discriminator_from=max(resolution // 4, 8))
-    return replace(mine, similarity_taps=99, augment="ada", ada_images=100_000, rests=rests)
+    frozen = replace(mine.frozen, discriminator_from=max(resolution // 4, 8))
+    released = replace(mine, augment="ada", ada_images=100_000, frozen=frozen)
+    return released.with_term(Similarity(weight=0.5, taps=99))
 
 
 def multipath(training: Training, resolution: int) -> Training:

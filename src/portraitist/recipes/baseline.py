@@ -33,7 +33,7 @@ def grow(resolution: int, start: Training | None = None) -> Training:
 
 
 def fine_tune(resolution: int, start: Training | None = None) -> Training:
-    """Fine-tune a base plainly, until held-out exemplars tell to stop; ``start`` as in :func:`from_scratch`."""
+    """Fine-tune a base plainly, with early stopping on held-out exemplars; ``start`` as in :func:`from_scratch`."""
     training = replace(
         start or Training(),
         images=20_000,
@@ -51,13 +51,13 @@ def fine_tune(resolution: int, start: Training | None = None) -> Training:
 
 
 def baseline(training: Training, resolution: int) -> Training:
-    """Use ADA, and let the layers of the discriminator nearest the pixels rest."""
+    """Use ADA, and freeze the layers of the discriminator nearest the pixels."""
     return replace(freeze_d(training, resolution), augment="ada")
 
 
 def freeze_d(training: Training, resolution: int) -> Training:
-    """Let the layers of the discriminator nearest the pixels rest (Mo et al., Sec. 3)."""
-    return replace(training, rests=replace(training.rests, discriminator_from=max(resolution // 2, 8)))
+    """Freeze the layers of the discriminator nearest the pixels (Mo et al., Sec. 3)."""
+    return replace(training, frozen=replace(training.frozen, discriminator_from=max(resolution // 2, 8)))
 
 
 def with_gamma(training: Training, resolution: int) -> Training:

@@ -3,11 +3,11 @@
 Back 2021, "Fine-Tuning StyleGAN2 For Cartoon Face Generation", arXiv:2106.12445.
 
     here                   in the paper                                  in the authors' code (``released``)
-    rests.generator_upto   Sec. 3.1, initial blocks of the generator:    freezeG=4 at 256 rests 4, 8, 16
+    frozen.generator_upto   Sec. 3.1, initial blocks of the generator:    freezeG=4 at 256 freezes 4, 8, 16
                            4 and 8
-    rests.styles_upto      Sec. 3.1, initial style vectors, how many     freezeStyle=2: a no-op but for mixing, because
-                           is not said: rows that feed those blocks      freezeG rests the mapping too
-    structure_*            Sec. 3.2, Eq. 2: RGB outputs of 4, 8, 16      features of 8, 16; the source is not loaded
+    frozen.styles_upto      Sec. 3.1, initial style vectors, how many     freezeStyle=2: a no-op but for mixing, because
+                           is not said: rows that feed those blocks      freezeG freezes the mapping too
+    structure              Sec. 3.2, Eq. 2: RGB outputs of 4, 8, 16      features of 8, 16; the source is not loaded
 
 Both stand on the paper's baseline, ADA with FreezeD. The claim as a number: docs/results/recipes.md.
 """
@@ -16,34 +16,34 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..train.source_losses import Structure
 from ..train.spec import Training
 
 
 def freeze_sg(training: Training, resolution: int) -> Training:
     """Freeze initial blocks, and take the style vectors that feed them from the source (Sec. 3.1)."""
-    return replace(training, rests=replace(training.rests, generator_upto=8, styles_upto=8))
+    return replace(training, frozen=replace(training.frozen, generator_upto=8, styles_upto=8))
 
 
 def freeze_sg_released(training: Training, resolution: int) -> Training:
     """As the README's ``--freezeStyle=2 --freezeG=4 --freezeD=3`` does."""
-    rests = replace(
-        training.rests,
+    frozen = replace(
+        training.frozen,
         mapping=True,
         generator_upto=max(resolution // 16, 4),
         discriminator_from=max(resolution // 4, 8),
     )
-    return replace(as_rosinality(training), rests=rests)
+    return replace(as_rosinality(training), frozen=frozen)
 
 
 def structure(training: Training, resolution: int) -> Training:
     """Hold the RGB outputs of the first three blocks to those of the source (Sec. 3.2)."""
-    return replace(training, structure_weight=1.0, structure_from=4, structure_upto=16, structure_tap="rgb")
+    return training.with_term(Structure(weight=1.0, first=4, last=16, tap="rgb"))
 
 
 def structure_released(training: Training, resolution: int) -> Training:
     """As the README's ``--structure_loss=2`` does."""
-    weighed = replace(training, structure_weight=1.0, structure_from=8, structure_upto=16, structure_tap="feature")
-    return as_rosinality(weighed)
+    return as_rosinality(training).with_term(Structure(weight=1.0, first=8, last=16, tap="feature"))
 
 
 def as_rosinality(training: Training) -> Training:

@@ -1,7 +1,7 @@
-"""FreezeG: the blocks of the generator at low resolutions, and its mapping network, rest.
+"""FreezeG: the blocks of the generator at low resolutions, and its mapping network, are frozen.
 
 After bryandlee's FreezeG (2020, a repository without a paper), which counts the blocks that train; here the last
-resolution that rests is named. Its author trained the top 2 blocks (from 128 pixels at 256) for small changes.
+frozen resolution is named. Its author trained the top 2 blocks (from 128 pixels at 256) for small changes.
 """
 
 from __future__ import annotations
@@ -13,5 +13,5 @@ from ..train.spec import Training
 
 def freeze_g(training: Training, resolution: int) -> Training:
     """Train the generator's top two blocks only."""
-    rests = replace(training.rests, mapping=True, generator_upto=max(resolution // 4, 4))
-    return replace(training, rests=rests, path_every=0)
+    frozen = replace(training.frozen, mapping=True, generator_upto=max(resolution // 4, 4))
+    return replace(training, frozen=frozen, path_every=0)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from ..errors import UsageError
-from ..train.spec import Training
-from . import agilegan, baseline, cartoon_stylegan, freeze_g, toonify, ui2i
+from ..train.spec import Term, Training
+from . import agilegan, baseline, cartoon_stylegan, correspondence, freeze_g, toonify, ui2i
 
 Derive = Callable[[Training, int], Training]
 Preset = Literal["paper", "released"]
@@ -49,7 +49,7 @@ RECIPES: Mapping[str, Recipe] = {
             baseline.baseline,
             refuses={
                 "freeze_d": "baseline is freeze_d with augmentation",
-                "agilegan": "agilegan plays another game, without augmentation",
+                "agilegan": "agilegan has another adversarial loss, without augmentation",
             },
         ),
         Recipe(
@@ -73,7 +73,7 @@ RECIPES: Mapping[str, Recipe] = {
             "Only texture and colour change; shapes stay those of photos.",
             "0.9",
             freeze_g.freeze_g,
-            refuses={"freeze_sg": "freeze_g rests the mapping network, part of which freeze_sg trains"},
+            refuses={"freeze_sg": "freeze_g freezes the mapping network, part of which freeze_sg trains"},
         ),
         Recipe(
             "freeze_sg",
@@ -83,8 +83,8 @@ RECIPES: Mapping[str, Recipe] = {
             cartoon_stylegan.freeze_sg,
             cartoon_stylegan.freeze_sg_released,
             refuses={
-                "freeze_fc": "freeze_fc rests the mapping network, part of which freeze_sg trains",
-                "agilegan": "agilegan rests the mapping network, part of which freeze_sg trains",
+                "freeze_fc": "freeze_fc freezes the mapping network, part of which freeze_sg trains",
+                "agilegan": "agilegan freezes the mapping network, part of which freeze_sg trains",
             },
         ),
         Recipe(
@@ -94,6 +94,13 @@ RECIPES: Mapping[str, Recipe] = {
             "1.0",
             cartoon_stylegan.structure,
             cartoon_stylegan.structure_released,
+        ),
+        Recipe(
+            "correspondence",
+            "Ojha et al. 2021, arXiv:2104.06820, Sec. 3.1",
+            "Few exemplars: pictures stay as different from each other as the base's are.",
+            "1.1",
+            correspondence.correspondence,
         ),
         Recipe(
             "freeze_fc",
@@ -120,6 +127,11 @@ RECIPES: Mapping[str, Recipe] = {
         ),
     )
 }
+
+
+def known_terms(resolution: int) -> Mapping[str, Term]:
+    """Return the losses that recipes bring along, by name, with the settings of the recipe."""
+    return {t.name: t for r in RECIPES.values() for t in r.derive(Training(), resolution).terms}
 
 
 def compose(

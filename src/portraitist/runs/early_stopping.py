@@ -1,8 +1,8 @@
-"""When to stop: a judge that scores a training on exemplars it has not seen.
+"""When to stop: a monitor that scores a training on exemplars it has not seen.
 
 Every tick the averaged generator draws fixed codes. Its *held-out distance* is the kernel distance of these pictures to
 the held-out exemplars on the features of the base's own discriminator; its *likeness* tells how much of the layout of
-the base's faces is left. The rule (nobody looks, and no training exemplar takes part):
+the base's faces is left. The rule (no person and no training exemplar takes part):
 
     the level of a tick is the mean of its held-out distance and the one before (that of the base, and of the first tick
     after it, are their own);
@@ -21,12 +21,12 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..evaluate import Interval, kernel_interval, layout_similarity, pooled_features
 from ..networks import Generator
 from ..networks.features import Features
-from ..train.state import TrainState, path_of
+from ..train.state import State, TrainState, path_of
 
 CODES = 128
 GAIN = 0.01
@@ -34,7 +34,7 @@ GAIN = 0.01
 Score = dict[str, float]
 
 
-class Judge:
+class HeldOutMonitor:
     """Scores generators against held-out exemplars, one set of them per path."""
 
     def __init__(self, base: Generator, held_out: Sequence[Tensor], features: Features, *, seed: int = 0) -> None:
@@ -65,14 +65,19 @@ class Judge:
         alike = float(layout_similarity(pictures.cpu(), self.base).mean())
         return {"held_out": distance.value, "held_out_spread": distance.spread, "likeness": alike}
 
-    def tell(self, state: TrainState) -> Score:
+    def update(self, state: TrainState) -> Score:
         """Score the averaged generator of a training, and keep it where it is the best so far."""
         paths = range(len(self.held_out))
         score = {"images": float(state.images), **self.score([path_of(state.average, k) for k in paths])}
-        state.history.append(score)
-        if best(state.history) == len(state.history) - 1:
-            state.best = {k: v.detach().clone() for k, v in state.average.state_dict().items()}
+        note(state, score, state.average)
         return score
+
+
+def note(state: State, score: Score, average: nn.Module) -> None:
+    """Add a score to the history of a training, and keep the averaged network where it is the best so far."""
+    state.history.append(score)
+    if best(state.history) == len(state.history) - 1:
+        state.kept["best"] = {k: v.detach().clone() for k, v in average.state_dict().items()}
 
 
 def best(history: Sequence[Score]) -> int:

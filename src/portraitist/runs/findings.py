@@ -1,8 +1,7 @@
-"""What a fine-tuning tells when it ends: figures for the model's header, a sheet of samples and the report card."""
+"""What a fine-tuning leaves when it ends: figures for the model's header, a sheet of samples and the report card."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ class Findings:
     pictures: Tensor
     """Of :data:`SHOWN` codes and all paths, [N, 3, R, R]."""
     score: Mapping[str, float]
-    """What the judge said of the tick that was kept; empty without a early_stopping."""
+    """Of the tick that was kept; empty without held-out exemplars."""
     copies: CopyReport | None
     """Of the first path's samples; None without held-out exemplars."""
     nearest: Tensor
@@ -53,26 +52,26 @@ class Findings:
         generators: Sequence[Generator],
         train: Sequence[ImageSet],
         held_out: Sequence[ImageSet],
-        umpire: early_stopping.Judge | None,
+        monitor: early_stopping.HeldOutMonitor | None,
     ) -> Findings:
         """Look at what each path draws, and for copies of the exemplars it was trained on."""
         random = torch.Generator().manual_seed(1)
         codes = torch.randn(COPIES // len(generators), base.generator.anatomy.z_dim, generator=random)
         drawn = [g.sample_batches(codes) for g in generators]
         shown = torch.cat([d[:SHOWN] for d in drawn])
-        if umpire is None:
+        if monitor is None:
             return cls(generators, shown, {}, None, shown[:0], "")
         exemplars = torch.cat([part.all() for part in train])
-        look = umpire.features
-        device = umpire.codes.device
-        rows, mirrored = (pooled_features(look, x.to(device)) for x in (exemplars, exemplars.flip(3)))
+        features = monitor.features
+        device = monitor.codes.device
+        rows, mirrored = (pooled_features(features, x.to(device)) for x in (exemplars, exemplars.flip(3)))
         kept_out = torch.cat([part.all() for part in held_out]).to(device)
-        outputs = pooled_features(look, torch.cat(drawn).to(device))
-        copies = copy_test(outputs, rows, pooled_features(look, kept_out), mirrored)
+        outputs = pooled_features(features, torch.cat(drawn).to(device))
+        copies = copy_test(outputs, rows, pooled_features(features, kept_out), mirrored)
         score = state.history[early_stopping.best(state.history)]
         per = len(codes)
         first = torch.cat([copies.nearest[k * per : k * per + SHOWN] for k in range(len(generators))])
-        return cls(generators, shown, score, copies, exemplars[first], f"{look.name} {look.digest[:12]}")
+        return cls(generators, shown, score, copies, exemplars[first], f"{features.name} {features.digest[:12]}")
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -141,20 +140,21 @@ def _cost(stats: Sequence[Mapping[str, float]], state: TrainState, settings: Map
         seconds += (line["images"] - before) / max(line["images_per_second"], 1e-9)
         before = line["images"]
     trained = sum(p.numel() for p in state.generator.parameters() if p.requires_grad)
-    resting = sum(p.numel() for p in state.generator.parameters()) - trained
+    frozen = sum(p.numel() for p in state.generator.parameters()) - trained
     return {
         "wall time": f"{seconds / 60:.1f} minutes",
         "images seen": f"{state.images}",
         "speed": f"{before / seconds:.1f} images/s" if seconds else "",
         "device": str(settings["device"]),
-        "generator": f"{trained / 1e6:.2f} M parameters trained, {resting / 1e6:.2f} M at rest",
+        "generator": f"{trained / 1e6:.2f} M parameters trained, {frozen / 1e6:.2f} M frozen",
     }
 
 
 def _changed(training: Training) -> dict[str, object]:
-    mine, plain = (dataclasses.asdict(t) for t in (training, Training()))
-    changed = {k: v for k, v in mine.items() if v != plain[k] and k != "rests"}
-    return changed | {f"rests.{k}": v for k, v in mine["rests"].items() if v != plain["rests"][k]}
+    mine, plain = training.record(), Training().record()
+    changed = {k: v for k, v in mine.items() if k in plain and v != plain[k] and k not in ("frozen", "terms")}
+    changed |= {f"frozen.{k}": v for k, v in mine["frozen"].items() if v != plain["frozen"][k]}
+    return changed | {f"{term}.{k}": v for term in mine["terms"] for k, v in mine[term].items()}
 
 
 def _stats(out: Path) -> list[dict[str, float]]:

@@ -1,23 +1,20 @@
-"""From settings to a trained model: the one place where files, data and the loop meet."""
+"""From settings to a trained generator: fine-tuning a base, or training one from scratch."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from .. import __version__
 from ..data import ImageBatches, ImageSet
 from ..errors import BadData, PortraitistError, UsageError
-from ..evaluate.held_out import LEAST_HELD_OUT
 from ..io import registry
 from ..io.model_file import (
     Header,
@@ -29,28 +26,24 @@ from ..io.model_file import (
     save_model,
     save_pack,
 )
-from ..losses.perceptual import PerceptualDistance
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
-from ..networks.features import DeepestTaps, DiscriminatorFeatures, Features
+from ..networks.features import DiscriminatorFeatures, Features
 from ..networks.growth import grow_discriminator, grow_generator, grown_discriminator, grown_generator
 from ..spaces import statistics
 from ..surgery import blend, hard
-from ..train.crew import RANK_TIMEOUT, Crew, Precision, check_alike, joined
-from ..train.folder import SAMPLES, SNAPSHOTS, locked, passed, settle
-from ..train.likeness import likeness_terms
+from ..train.distributed import ProcessGroup
+from ..train.gan import Gan
 from ..train.log import RunLog
-from ..train.loop import fit
-from ..train.signals import Interrupted, polite_stop
-from ..train.snapshot import resume, sweep, write_snapshot
-from ..train.spec import Training, check
+from ..train.loop import Batches
+from ..train.session import Run, RunOptions
+from ..train.signals import Asked
+from ..train.spec import LEAST_HELD_OUT, Training, check, upgraded
 from ..train.state import TrainState, path_of
-from ..train.terms import Term, standard_terms
+from ..train.terms import SourceModel
 from . import early_stopping, findings, growth
 
 log = logging.getLogger("portraitist")
 
-# A run may be told to go on for longer, and to write more or less often; nothing else may change.
-MAY_CHANGE = frozenset({"images", "tick", "snapshot", "patience", "recipe", "version"})
 FEWEST_EXEMPLARS = 20
 SHOWN = 36
 
@@ -73,7 +66,7 @@ class Source:
         return self.base is not None and self.generator is not None
 
     @property
-    def teaches(self) -> Model | None:
+    def fine_tuned(self) -> Model | None:
         """The base of a fine-tuning, which a style is compared with; None where a base is trained."""
         return None if self.grows else self.base
 
@@ -85,23 +78,20 @@ class Source:
     @property
     def anatomies(self) -> tuple[GeneratorAnatomy, DiscriminatorAnatomy]:
         """The sizes of both networks."""
-        if self.teaches is not None and self.teaches.discriminator is not None:
-            return self.teaches.generator.anatomy, self.teaches.discriminator.anatomy
+        if (base := self.fine_tuned) is not None and base.discriminator is not None:
+            return base.generator.anatomy, base.discriminator.anatomy
         assert self.generator is not None and self.discriminator is not None
         return self.generator, self.discriminator
 
     def networks(self, seed: int) -> tuple[Generator, Discriminator]:
         """Copy the base, grow it, or make new networks from a seed."""
-        if self.base is not None and self.generator is not None and self.discriminator is not None:
-            assert self.base.discriminator is not None
-            return (
-                grow_generator(self.base.generator, self.generator, seed).train(),
-                grow_discriminator(self.base.discriminator, self.discriminator, seed).train(),
-            )
-        if self.base is not None:
-            assert self.base.discriminator is not None
-            return copy.deepcopy(self.base.generator).train(), copy.deepcopy(self.base.discriminator).train()
         generator, discriminator = self.anatomies
+        if self.base is not None:
+            old = self.base.generator, self.base.require_discriminator("to train on with")
+            if not self.grows:
+                return copy.deepcopy(old[0]).train(), copy.deepcopy(old[1]).train()
+            grown = grow_generator(old[0], generator, seed), grow_discriminator(old[1], discriminator, seed)
+            return grown[0].train(), grown[1].train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return Generator(generator), Discriminator(discriminator)
@@ -121,14 +111,12 @@ def grown(
     Raises:
         UsageError: The sizes cannot hold the base.
     """
-    source = Source(base)
-    assert base.discriminator is not None
-    before = (base.generator.anatomy, base.discriminator.anatomy)
+    before = base.generator.anatomy, base.require_discriminator("to grow").anatomy
     side = resolution or before[0].resolution
-    if (side, *(channels or narrower)) == (before[0].resolution,):
-        return source
-    sizes = (grown_generator(before[0], side, channels), grown_discriminator(before[1], side, narrower or channels))
-    return source if sizes == before else Source(base, *sizes)
+    if side == before[0].resolution and not channels and not narrower:
+        return Source(base)
+    sizes = grown_generator(before[0], side, channels), grown_discriminator(before[1], side, narrower or channels)
+    return Source(base) if sizes == before else Source(base, *sizes)
 
 
 @dataclass(frozen=True)
@@ -159,8 +147,8 @@ class Exemplars:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a run is told beside its training."""
+class TrainOptions(RunOptions):
+    """Options of a run, beside its training."""
 
     recipe: str = ""
     """Names of the recipes that made the training, as typed; for the record."""
@@ -168,20 +156,13 @@ class Settings:
     """Column of the images' attributes that the paths are chosen by."""
     about: Header | None = None
     """Name, licence and credit that the model's header will carry."""
-    looks: Features | None = None
-    """What the similarity loss looks with; the base's discriminator when None."""
-    device: str = "cpu"
-    precision: Precision = "fp32"
-    """``bf16`` runs the networks in mixed precision."""
-    rank_timeout: float = RANK_TIMEOUT
-    """Seconds that the processes of a crew wait for each other."""
-    quiet: bool = False
-    """Show no progress bar."""
+    features: Features | None = None
+    """What the similarity loss compares; the base's discriminator when None."""
     watch: Callable[[TrainState], None] | None = None
     """Called at every tick, and before the first step; may look, but not touch."""
 
 
-def train(images: ImageSet, out: Path, source: Source, training: Training, told: Settings | None = None) -> Path:
+def train(images: ImageSet, out: Path, source: Source, training: Training, options: TrainOptions | None = None) -> Path:
     """Train in a run folder, or continue what was begun there, and write the model.
 
     Args:
@@ -189,7 +170,7 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, told:
         out: The run folder.
         source: Where to begin; ignored but for its sizes when the folder holds snapshots.
         training: Settings.
-        told: What else there is to say.
+        options: How to carry it out.
 
     Returns:
         The model file ``model.safetensors`` in the run folder. Fine-tuning writes a style pack ``style.safetensors``
@@ -198,110 +179,165 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, told:
 
     Raises:
         Interrupted: A signal came; a snapshot was written.
-        BadModel: The model could not carry what ``told.about`` says.
-        PortraitistError: As its kinds tell.
+        BadModel: The model could not carry what ``options.about`` says.
+        PortraitistError: See its subclasses.
     """
-    told = told or Settings()
-    if told.about is not None:
-        check_header(told.about)
+    options = options or TrainOptions()
+    if options.about is not None:
+        check_header(options.about)
     _check(images, source, training)
-    exemplars = Exemplars.of(images, training, told.attribute)
-    settings = _settings(images, source, training, told)
-    with joined(told.device, told.precision, told.rank_timeout) as crew, polite_stop() as asked, _held(out, crew):
-        if crew.rank == 0:
-            settle(out, settings, may_change=MAY_CHANGE)
-        crew.barrier()
-        check_alike(crew, "set of exemplars", images.digest)
-        generator, discriminator = source.networks(training.seed)
-        state = TrainState.start(generator.to(crew.device), discriminator.to(crew.device), training)
-        used = resume(out / SNAPSHOTS, state)
-        batches = ImageBatches(exemplars.train, training.batch, training.seed, training.mirror)
-        if used is None and training.entrance_images:
-            assert source.base is not None
-            growth.fit_entrance(out, source.base, discriminator, batches, training, crew, asked)
-            state = TrainState.start(generator, discriminator, training)
-        check_alike(crew, "run folder", state.images)
-        if used is not None:
-            log.info("continuing from %s", used.name)
-        clerk = _Clerk(out, source, exemplars, training, told, crew.device) if crew.rank == 0 else None
-        with nullcontext() if clerk is None else clerk.at_work(state):
-
-            def on_step(state: TrainState, report: dict[str, Tensor]) -> bool:
-                if clerk is not None:
-                    clerk.step(state, report)
-                asked.number = crew.largest(asked.number or 0) or None
-                over = crew.same(early_stopping.is_over(state.history, training.patience))
-                return over or asked.number is not None
-
-            if not crew.same(early_stopping.is_over(state.history, training.patience)):
-                terms = terms_of(source, training, told, crew.device)
-                fit(state, batches, training, terms, on_step, crew)
-        if clerk is None:
-            return out / ("style.safetensors" if training.paths else "model.safetensors")
-        write_snapshot(out / SNAPSHOTS, state)
-        if asked.number is not None:
-            raise Interrupted(asked.number)
-        return _write(out, state, source, training, exemplars, clerk.umpire, settings, told)
+    return Finetuning(images, out, source, training, options).go()
 
 
-def terms_of(source: Source, training: Training, told: Settings, device: str) -> tuple[Term, ...]:
-    """Return all terms of a training; of a fine-tuning also those that compare with the base."""
-    terms = standard_terms(training)
-    if source.teaches is None:
-        return terms
-    looks = _looks(source.teaches, training, told, device)
-    return (*terms, *likeness_terms(training, _source(source.teaches, device), looks))
+def objective_of(
+    source: Source, training: Training, batches: Batches, options: TrainOptions | None = None, device: str = "cpu"
+) -> Gan:
+    """Return what a training minimises; that of a fine-tuning may compare with the base."""
+    if (base := source.fine_tuned) is None:
+        return Gan(training, batches)
+    options = options or TrainOptions()
+    features = options.features or DiscriminatorFeatures(base.require_discriminator("to train on with"))
+    if isinstance(features, torch.nn.Module):
+        features.to(device)
+    return Gan(training, batches, source=SourceModel(_frozen(base, device), features))
 
 
-class _Clerk:
-    """What one process does beside training: it scores, logs, draws samples and writes snapshots."""
+class Finetuning(Run[TrainState]):
+    """A generator in a run folder, fine-tuned from a base or from scratch."""
 
-    def __init__(
-        self, out: Path, source: Source, exemplars: Exemplars, training: Training, told: Settings, device: str
-    ) -> None:
-        for folder in (out, out / SAMPLES):
-            sweep(folder)
-        self.out, self.training, self.told = out, training, told
-        self.umpire = _judge(source, exemplars, training, device)
-        self.watch = told.watch or (lambda state: None)
-        count = max(SHOWN // max(len(training.paths), 1), 1)
+    may_change = Run.may_change | {"patience", "recipe"}
+    training: Training
+    options: TrainOptions
+
+    def __init__(self, images: ImageSet, out: Path, source: Source, training: Training, options: TrainOptions) -> None:
+        super().__init__(out, training, images.digest, options)
+        self.images, self.source = images, source
+        self.exemplars = Exemplars.of(images, training, options.attribute)
+        self.monitor: early_stopping.HeldOutMonitor | None = None
+        self.device = options.device
+        self.watch = options.watch or (lambda state: None)
+        self.paths = range(max(len(training.paths), 1))
         random = torch.Generator().manual_seed(training.seed)
-        self.codes = torch.randn(count, source.anatomies[0].z_dim, generator=random).to(device)
-        self.run: RunLog
+        self.codes = torch.randn(max(SHOWN // len(self.paths), 1), source.anatomies[0].z_dim, generator=random)
 
-    @contextmanager
-    def at_work(self, state: TrainState) -> Iterator[None]:
-        """Keep the log open; show and score where training begins."""
-        with RunLog(self.out, self.training.images, state.images, quiet=self.told.quiet) as self.run:
-            if not state.images:
-                self._samples(state)
-                if self.umpire is not None:
-                    self.umpire.tell(state)
-                self.watch(state)
-            yield
+    def config(self) -> dict[str, Any]:
+        """Return the settings, and what the training begins with and sees."""
+        options, source = self.options, self.source
+        generator, discriminator = source.anatomies
+        return {
+            **self.training.record(),
+            "recipe": options.recipe,
+            "attribute": options.attribute,
+            "looks": "" if options.features is None else options.features.digest,
+            "data": {"digest": self.images.digest, "count": len(self.images)},
+            # Labels are not in the images' digest.
+            "attributes": {p: self.images.select(p, by=options.attribute).digest for p in self.training.paths},
+            "base": "" if source.base is None else generator_digest(source.base),
+            "networks": {
+                "generator": dataclasses.asdict(generator),
+                "discriminator": dataclasses.asdict(discriminator),
+            },
+            "device": options.device,
+            "precision": options.precision,
+            "version": __version__,
+        }
 
-    def step(self, state: TrainState, report: dict[str, Tensor]) -> None:
-        """Count one step, and do what is due after it."""
-        self.run.add(self.training.batch, report)
-        if passed(state.images, self.training.batch, self.training.tick):
-            score = {} if self.umpire is None else self.umpire.tell(state)
-            self.run.tick(state.images, {"ada_p": state.ada.p, "path_mean": float(state.path_mean), **score})
-            self.watch(state)
-        if passed(state.images, self.training.batch, self.training.snapshot):
-            write_snapshot(self.out / SNAPSHOTS, state)
-            self._samples(state)
+    def upgraded(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Return a config of version 0.1 under today's names."""
+        return upgraded(config)
 
-    def _samples(self, state: TrainState) -> None:
+    def start(self, device: str) -> TrainState:
+        """Copy the base, or make new networks."""
+        self.device = device
+        generator, discriminator = self.source.networks(self.training.seed)
+        return TrainState.start(generator.to(device), discriminator.to(device), self.training)
+
+    @property
+    def batches(self) -> ImageBatches:
+        """The exemplars that are trained on."""
+        t = self.training
+        return ImageBatches(self.exemplars.train, t.batch, t.seed, t.mirror)
+
+    def prepare(self, state: TrainState, group: ProcessGroup, asked: Asked) -> None:
+        """Fit the new layers of a grown discriminator."""
+        if self.source.base is not None and self.training.entrance_images:
+            _, discriminator = state.pair()
+            growth.fit_entrance(self.out, self.source.base, discriminator, self.batches, self.training, group, asked)
+
+    def objective(self, state: TrainState) -> Gan:
+        """Return the losses, on the exemplars that are trained on."""
+        return objective_of(self.source, self.training, self.batches, self.options, self.device)
+
+    def begin(self, state: TrainState, run: RunLog) -> None:
+        """Show and score the base."""
+        self.samples(state, run)
+        self._score(state)
+        self.watch(state)
+
+    def tick(self, state: TrainState) -> dict[str, float]:
+        """Score the averaged generator on held-out exemplars."""
+        score = self._score(state)
+        self.watch(state)
+        return {"ada_p": state.ada.p, "path_mean": float(state.path_mean), **score}
+
+    def samples(self, state: TrainState, run: RunLog) -> None:
         """Draw the fixed codes; each path draws the same ones."""
-        paths = range(max(len(self.training.paths), 1))
-        self.run.samples(state.images, torch.cat([path_of(state.average, k).sample_batches(self.codes) for k in paths]))
+        codes = self.codes.to(self.device)
+        run.samples(state.images, torch.cat([path_of(state.average, k).sample_batches(codes) for k in self.paths]))
 
+    def is_over(self, state: TrainState) -> bool:
+        """Apply the rule of early stopping."""
+        return early_stopping.is_over(state.history, self.training.patience)
 
-@contextmanager
-def _held(out: Path, crew: Crew) -> Iterator[None]:
-    """Lock the run folder for all processes of a crew."""
-    with locked(out) if crew.rank == 0 else nullcontext():
-        yield
+    @property
+    def path(self) -> Path:
+        """The model; of several paths, the style pack."""
+        return self.out / ("style.safetensors" if self.training.paths else "model.safetensors")
+
+    def finish(self, state: TrainState) -> Path:
+        """Write models, style pack, sheet and report card."""
+        source, training = self.source, self.training
+        generators = [_finished(g, source, training) for g in early_stopping.kept(state)]
+        before = [] if source.base is None else source.base.header.lineage
+        step = lineage(state.images, self.settings)
+        about = self.options.about or Header(source.anatomies[0])
+        if source.grows and source.base is not None:
+            step |= growth.record(self.out, source.base)
+            about = growth.licensed(about, source.base.header)
+        header = replace(about, recipe=self.settings, lineage=[*before, step])
+        if (base := source.fine_tuned) is None:
+            (model,) = _models(state, generators, header)
+            return save_model(self.path, model, overwrite=True)
+        self._watched(state)
+        held_out = self.exemplars.held_out
+        found = findings.Findings.of(state, base, generators, self.exemplars.train, held_out, self.monitor)
+        header = replace(header, metrics=found.metrics)
+        models = _models(state, generators, header)
+        if not training.paths:
+            save_model(self.path, models[0], overwrite=True)
+        named = dict(zip(training.paths, models, strict=True)) if training.paths else models[0]
+        pack = save_pack(self.out / "style.safetensors", named, base, overwrite=True)
+        try:
+            registry.known_base(read_header(pack))
+        except PortraitistError:  # its base has no name to be found by
+            save_model(self.out / "base.safetensors", base, overwrite=True)
+        findings.report(self.out, found, state, training, self.settings, header)
+        return self.path
+
+    def _watched(self, state: TrainState) -> early_stopping.HeldOutMonitor | None:
+        """Return what scores the training; None where nothing is held out."""
+        base = self.source.fine_tuned
+        if self.monitor is None and base is not None and self.exemplars.held_out:
+            features = DiscriminatorFeatures(base.require_discriminator("to train on with")).to(self.device)
+            held = [part.all().to(self.device) for part in self.exemplars.held_out]
+            self.monitor = early_stopping.HeldOutMonitor(
+                _frozen(base, self.device), held, features, seed=self.training.seed
+            )
+        return self.monitor
+
+    def _score(self, state: TrainState) -> dict[str, float]:
+        monitor = self._watched(state)
+        return {} if monitor is None else monitor.update(state)
 
 
 def _check(images: ImageSet, source: Source, training: Training) -> None:
@@ -313,17 +349,15 @@ def _check(images: ImageSet, source: Source, training: Training) -> None:
     check(training, source.anatomies[0])
     # What the paths are called will be in the style pack.
     check_header(Header(source.anatomies[0], kind="style-pack", paths=training.paths))
-    rests = training.rests
     needs_base = {
-        "structure_weight": training.structure_weight,
-        "similarity_weight": training.similarity_weight,
-        "rests.styles_upto": rests.styles_upto,
+        **{f"{term.name}.weight": term.needs_source for term in training.terms},
+        "frozen.styles_upto": training.frozen.styles_upto,
         "blend_upto": training.blend_upto,
         "paths": training.paths,
         "held_out": training.held_out,
     }
-    if source.teaches is None and (asked := [name for name, value in needs_base.items() if value]):
-        cure = "Grow the base first, then fine-tune what comes of it." if source.grows else "Name one with --from."
+    if source.fine_tuned is None and (asked := [name for name, value in needs_base.items() if value]):
+        cure = "Grow the base first, then fine-tune the result." if source.grows else "Name one with --from."
         raise UsageError(f"The setting {asked[0]} needs a base of the same size to compare with.", cure)
     if training.entrance_images and not source.grows:
         raise UsageError("The setting entrance_images is for bases that grow.", "Give --resolution, or leave it at 0.")
@@ -332,78 +366,23 @@ def _check(images: ImageSet, source: Source, training: Training) -> None:
             f"'{source.base.header.name}' is a FreezeSG style, which cannot be fine-tuned again.",
             "Start from the base that its header names.",
         )
-    if source.teaches is not None and len(images) < FEWEST_EXEMPLARS:
+    if source.fine_tuned is not None and len(images) < FEWEST_EXEMPLARS:
         log.warning("%d exemplars are few; from %d on a style can be learned.", len(images), FEWEST_EXEMPLARS)
 
 
-def _source(base: Model, device: str) -> Generator:
+def _frozen(base: Model, device: str) -> Generator:
     """Return the base as something to compare with: on the device, and never trained."""
     return copy.deepcopy(base.generator).to(device).eval().requires_grad_(False)
 
 
-def _looks(base: Model, training: Training, told: Settings, device: str) -> PerceptualDistance:
-    assert base.discriminator is not None
-    features = told.looks or DiscriminatorFeatures(base.discriminator)
-    if isinstance(features, torch.nn.Module):
-        features.to(device)
-    return PerceptualDistance(DeepestTaps(features, training.similarity_taps))
-
-
-def _judge(source: Source, exemplars: Exemplars, training: Training, device: str) -> early_stopping.Judge | None:
-    if source.teaches is None or not exemplars.held_out:
-        return None
-    assert source.teaches.discriminator is not None
-    features = DiscriminatorFeatures(source.teaches.discriminator).to(device)
-    held = [part.all().to(device) for part in exemplars.held_out]
-    return early_stopping.Judge(_source(source.teaches, device), held, features, seed=training.seed)
-
-
-def _write(
-    out: Path,
-    state: TrainState,
-    source: Source,
-    training: Training,
-    exemplars: Exemplars,
-    umpire: early_stopping.Judge | None,
-    settings: dict[str, Any],
-    told: Settings,
-) -> Path:
-    generators = [_finished(g, source, training) for g in early_stopping.kept(state)]
-    before = [] if source.base is None else source.base.header.lineage
-    grown_from = growth.told_of(out, source.base) if source.grows and source.base is not None else {}
-    about = told.about or Header(source.anatomies[0])
-    if source.grows and source.base is not None and not about.licence:
-        # A grown base is made from the one before it, so the terms of that one hold.
-        credit = "; ".join(dict.fromkeys(filter(None, (source.base.header.credit, about.credit))))
-        about = replace(about, licence=source.base.header.licence, credit=credit)
-    header = replace(
-        about,
-        recipe=settings,
-        lineage=[*before, {**lineage(state.images, settings), **grown_from}],
-    )
-    found = None
-    if source.teaches is not None:
-        found = findings.Findings.of(state, source.teaches, generators, exemplars.train, exemplars.held_out, umpire)
-        header = replace(header, metrics=found.metrics)
-    discriminators = [copy.deepcopy(state.players(k)[1]).cpu().eval() for k in range(len(generators))]
-    models = [
-        Model(g, d, replace(header, generator=g.anatomy, discriminator=d.anatomy))
-        for g, d in zip(generators, discriminators, strict=True)
-    ]
-    path = out / "model.safetensors"
-    if not training.paths:
-        save_model(path, models[0], overwrite=True)
-    if source.teaches is not None:
-        named = dict(zip(training.paths, models, strict=True)) if training.paths else models[0]
-        pack = save_pack(out / "style.safetensors", named, source.teaches, overwrite=True)
-        path = pack if training.paths else path
-        try:
-            registry.known_base(read_header(pack))
-        except PortraitistError:  # its base has no name to be found by
-            save_model(out / "base.safetensors", source.teaches, overwrite=True)
-        assert found is not None
-        findings.report(out, found, state, training, settings, header)
-    return path
+def _models(state: TrainState, generators: list[Generator], header: Header) -> list[Model]:
+    """Return each path's generator with its discriminator."""
+    models = []
+    for k, generator in enumerate(generators):
+        discriminator = copy.deepcopy(state.pair(k)[1]).cpu().eval()
+        full = replace(header, generator=generator.anatomy, discriminator=discriminator.anatomy)
+        models.append(Model(generator, discriminator, full))
+    return models
 
 
 def _finished(generator: Generator, source: Source, training: Training) -> Generator:
@@ -413,21 +392,3 @@ def _finished(generator: Generator, source: Source, training: Training) -> Gener
     if training.blend_upto and source.base is not None:
         return blend(found, source.base.generator, hard(found.anatomy, training.blend_upto)).eval()
     return found
-
-
-def _settings(images: ImageSet, source: Source, training: Training, told: Settings) -> dict[str, Any]:
-    generator, discriminator = source.anatomies
-    return {
-        **dataclasses.asdict(training),
-        "recipe": told.recipe,
-        "attribute": told.attribute,
-        "looks": "" if told.looks is None else told.looks.digest,
-        "data": {"digest": images.digest, "count": len(images)},
-        # Labels are no part of the images' digest.
-        "attributes": {path: images.select(path, by=told.attribute).digest for path in training.paths},
-        "base": "" if source.base is None else generator_digest(source.base),
-        "networks": {"generator": dataclasses.asdict(generator), "discriminator": dataclasses.asdict(discriminator)},
-        "device": told.device,
-        "precision": told.precision,
-        "version": __version__,
-    }

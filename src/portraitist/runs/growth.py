@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..data import ImageBatches
-from ..io.model_file import Model
+from ..io.model_file import Header, Model
 from ..networks import Discriminator
-from ..train.crew import Crew, check_alike
+from ..train.distributed import ProcessGroup, check_identical
 from ..train.folder import passed
 from ..train.growth import EntranceRegression
 from ..train.growth import fit_entrance as fit
@@ -25,35 +26,44 @@ FOLDER = "growth"
 
 
 def fit_entrance(
-    out: Path, base: Model, grown: Discriminator, batches: ImageBatches, training: Training, crew: Crew, asked: Asked
+    out: Path,
+    base: Model,
+    grown: Discriminator,
+    batches: ImageBatches,
+    training: Training,
+    group: ProcessGroup,
+    asked: Asked,
 ) -> None:
     """Fit the new layers of a grown discriminator in place, or continue from the snapshots of the run folder.
 
     Raises:
         Interrupted: A signal came; a snapshot was written.
     """
-    old = copy.deepcopy(base.require_discriminator("to grow")).to(crew.device).eval().requires_grad_(False)
+    old = copy.deepcopy(base.require_discriminator("to grow")).to(group.device).eval().requires_grad_(False)
+    frozen = [p for p in grown.parameters() if not p.requires_grad]
     regression = EntranceRegression(old, grown.requires_grad_(True), training)
     used = resume(out / FOLDER, regression)
-    check_alike(crew, "run folder", regression.images)
+    check_identical(group, "run folder", regression.images)
     if used is not None:
         log.info("continuing from %s", used.name)
 
     def on_step(regression: EntranceRegression, left: float) -> bool:
-        asked.number = crew.largest(asked.number or 0) or None
-        if crew.rank == 0 and (asked.number or passed(regression.images, training.batch, training.tick)):
+        asked.number = group.all_reduce_max(asked.number or 0) or None
+        if group.rank == 0 and (asked.number or passed(regression.images, training.batch, training.tick)):
             write_snapshot(out / FOLDER, regression)
         return asked.number is not None
 
     fit(regression, batches, training, on_step)
+    for p in frozen:
+        p.requires_grad_(False)
     if asked.number is not None:
         raise Interrupted(asked.number)
-    if crew.rank == 0:
+    if group.rank == 0:
         write_snapshot(out / FOLDER, regression)
         log.info("new layers of the discriminator: %.1f %% of the variance is left", 100 * regression.error)
 
 
-def told_of(out: Path, base: Model) -> dict[str, Any]:
+def record(out: Path, base: Model) -> dict[str, Any]:
     """Return what the lineage keeps of a growth: the sizes before it, and what the regression left."""
     generator = base.generator.anatomy
     found: dict[str, Any] = {
@@ -64,3 +74,11 @@ def told_of(out: Path, base: Model) -> dict[str, Any]:
     if (out / FOLDER).is_dir() and (newest := snapshots(out / FOLDER)):
         found |= {f"entrance_{name}": value for name, value in counters_of(newest[-1]).items()}
     return {"grown_from": found}
+
+
+def licensed(about: Header, before: Header) -> Header:
+    """Return the header of a grown base under the terms of the one before it, unless it names its own."""
+    if about.licence:
+        return about
+    credit = "; ".join(dict.fromkeys(filter(None, (before.credit, about.credit))))
+    return replace(about, licence=before.licence, credit=credit)

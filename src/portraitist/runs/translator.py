@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from ..io.model_file import lineage
 from ..io.translator_files import (
     FILE,
     StoredTranslator,
-    TranslatorHeader,
     check_translator_header,
     described,
     save_translator,
@@ -35,42 +33,32 @@ from ..networks.branches import TranslatorSystem
 from ..networks.identity import Identity
 from ..networks.translator import initialise
 from ..recipes.translator import TranslatorRecipe
-from ..train.folder import SAMPLES, SNAPSHOTS, locked, passed, settle
 from ..train.log import RunLog
-from ..train.signals import Interrupted, polite_stop
-from ..train.snapshot import resume, sweep, write_snapshot
+from ..train.session import Run, RunOptions
 from ..train.state import random_of
-from ..train.translator import GroupBatches, Sample, TranslatorState, TranslatorTraining, fit_translator
+from ..train.translator import GroupBatches, Sample, Translation, TranslatorState, TranslatorTraining
 
-log = logging.getLogger("portraitist")
-
-# A run may be told to write more or less often, and to go on for longer where its learning rate does not fall towards
-# the end; nothing else may change.
-MAY_CHANGE = frozenset({"tick", "snapshot", "version"})
 SHOWN = 3
 """Pictures of each group in the sheets of a run."""
 
 
 @dataclass(frozen=True)
-class TranslatorSettings:
-    """What a training is told beside its settings."""
+class TranslatorOptions(RunOptions):
+    """Options of a run, beside its settings."""
 
     name: str = ""
     """Of the translator, as its file will have it."""
     licence: str = ""
     credit: str = ""
-    persons: Identity | None = None
-    """Tells persons apart; needed unless its weight is 0."""
-    device: str = "cpu"
-    quiet: bool = False
-    """Show no progress bar."""
+    identity: Identity | None = None
+    """The face embedder; needed unless its weight is 0."""
 
 
 def train_translator(
     data: Groups,
     out: Path,
     recipe: TranslatorRecipe,
-    told: TranslatorSettings | None = None,
+    options: TranslatorOptions | None = None,
     *,
     start: StoredTranslator | None = None,
 ) -> Path:
@@ -78,10 +66,10 @@ def train_translator(
 
     Args:
         data: Pictures at ``recipe.training.loaded(recipe.translator.resolution)`` pixels. Of several groups, whose
-            samples are then not told apart, the model bears the names together.
+            samples are then mixed, the model bears the joined names.
         out: The run folder.
         recipe: Networks and settings.
-        told: What else there is to say.
+        options: How to carry it out.
         start: A basic model to go on from, whose networks are taken in place of the recipe's.
 
     Returns:
@@ -89,14 +77,15 @@ def train_translator(
 
     Raises:
         Interrupted: A signal came; a snapshot was written.
-        UsageError: The start has groups, or nothing can tell persons apart.
-        PortraitistError: As its kinds tell.
+        UsageError: The start has groups, or a face embedder is missing.
+        PortraitistError: See its subclasses.
     """
     name = "-".join(data.names)[:64]
     data = data.mixed(name)
     if start is not None and len(start.system.groups) > 1:
         raise UsageError("A translator with branches cannot go on as a basic model.", "Extend it instead.")
-    return _run(data, out, lambda: _first(recipe, name, start), recipe.training, told, start, "basic")
+    system = _first(recipe, name, start)
+    return TranslatorRun(data, out, system, recipe.training, options, start, "basic").go()
 
 
 def extend_translator(
@@ -104,7 +93,7 @@ def extend_translator(
     out: Path,
     basic: StoredTranslator,
     training: TranslatorTraining,
-    told: TranslatorSettings | None = None,
+    options: TranslatorOptions | None = None,
 ) -> Path:
     """Add groups to a translator in a run folder, or continue what was begun there.
 
@@ -114,10 +103,10 @@ def extend_translator(
         out: The run folder.
         basic: What to extend; it does not change.
         training: Settings.
-        told: What else there is to say.
+        options: How to carry it out.
 
     Raises:
-        UsageError: The common group is not the first, there is nothing to add, or players are missing.
+        UsageError: The common group is not the first, there is nothing to add, or networks are missing.
     """
     common, new = basic.system.groups[0], [name for name in data.names if name not in basic.system.groups]
     if data.names[0] != common or not new:
@@ -125,7 +114,7 @@ def extend_translator(
             f"The translator's common group is '{common}'; new groups are learned beside its samples.",
             f"Give pictures of '{common}' and of a new group at least.",
         )
-    return _run(data, out, lambda: basic.system.extended(new), training, told, basic, "extended")
+    return TranslatorRun(data, out, basic.system.extended(new), training, options, basic, "extended").go()
 
 
 def _first(recipe: TranslatorRecipe, group: str, start: StoredTranslator | None) -> TranslatorSystem:
@@ -141,53 +130,89 @@ def _first(recipe: TranslatorRecipe, group: str, start: StoredTranslator | None)
     return system
 
 
-def _run(
-    data: Groups,
-    out: Path,
-    make: Callable[[], TranslatorSystem],
-    training: TranslatorTraining,
-    told: TranslatorSettings | None,
-    start: StoredTranslator | None,
-    stage: str,
-) -> Path:
-    told = told or TranslatorSettings()
-    system = make().to(told.device)
-    header = replace(
-        described(system, None if start is None else start.header),
-        name=told.name,
-        licence=told.licence,
-        credit=told.credit,
-    )
-    check_translator_header(header)
-    settings = _settings(data, system, training, told, start, stage)
-    batches = GroupBatches(data, training, system.anatomy.resolution)
-    shown = _shown(batches, told.device)
-    with polite_stop() as asked, locked(out):
-        settle(out, settings, may_change=MAY_CHANGE | ({"images"} if training.decay_from == 1 else frozenset()))
-        for folder in (out, out / SAMPLES):
-            sweep(folder)
-        state = TranslatorState.start(system, training)
-        if (used := resume(out / SNAPSHOTS, state)) is not None:
-            log.info("continuing from %s", used.name)
-        with RunLog(out, training.images, state.images, quiet=told.quiet) as run:
-            each = training.batch * len(data.names)
+class TranslatorRun(Run[TranslatorState]):
+    """Translators in a run folder, of either stage."""
 
-            def on_step(state: TranslatorState, report: dict[str, Tensor]) -> bool:
-                run.add(each, report)
-                if passed(state.images, each, training.tick):
-                    run.tick(state.images, {"learning_rate": training.rate(state.images)})
-                if passed(state.images, each, training.snapshot):
-                    write_snapshot(out / SNAPSHOTS, state)
-                    run.samples(state.images, pictures_of(state.system, shown), columns=6)
-                return asked.number is not None
+    training: TranslatorTraining
 
-            fit_translator(state, batches, training, told.persons, on_step)
-        write_snapshot(out / SNAPSHOTS, state)
-        if asked.number is not None:
-            raise Interrupted(asked.number)
-        header = _finished(header, state.images, settings, [] if start is None else start.header.lineage)
+    def __init__(
+        self,
+        data: Groups,
+        out: Path,
+        system: TranslatorSystem,
+        training: TranslatorTraining,
+        options: TranslatorOptions | None,
+        basic: StoredTranslator | None,
+        stage: str,
+    ) -> None:
+        options = options or TranslatorOptions()
+        super().__init__(out, training, data.digest, options)
+        self.groups, self.system, self.basic, self.stage = data, system, basic, stage
+        if training.decay_from < 1:  # the learning rate falls towards the last image
+            self.may_change = Run.may_change - {"images"}
+        self.identity = options.identity if training.person_weight else None
+        self.header = replace(
+            described(system, None if basic is None else basic.header),
+            name=options.name,
+            licence=options.licence,
+            credit=options.credit,
+        )
+        check_translator_header(self.header)
+        self.batches = GroupBatches(data, training, system.anatomy.resolution)
+        # The sheets show the first pictures that the training sees.
+        self.shown = replace(self.batches, training=replace(training, batch=SHOWN)).at(0)
+
+    def config(self) -> dict[str, Any]:
+        """Return the settings, and what the training begins with and sees."""
+        data, identity = self.groups, self.identity
+        counts = {name: [len(data.photos[name]), len(data.drawings[name])] for name in data.names}
+        _, _, panel, _ = self.system.players()
+        return {
+            **dataclasses.asdict(self.training),
+            "stage": self.stage,
+            "translator": dataclasses.asdict(self.system.anatomy),
+            "panel": dataclasses.asdict(panel.anatomy),
+            "groups": list(self.system.groups),
+            "base": "" if self.basic is None else self.basic.digest,
+            "data": {"digest": data.digest, "count": sum(map(sum, counts.values())), "groups": counts},
+            "persons": None if identity is None else {"name": identity.name, "digest": identity.digest},
+            "device": self.options.device,
+            "version": __version__,
+        }
+
+    def start(self, device: str) -> TranslatorState:
+        """Bring the networks, the face embedder and the pictures of the sheets to the device."""
+        if isinstance(self.identity, torch.nn.Module):
+            self.identity.to(device)
+        self.shown = {
+            group: (photos.to(device), drawings.to(device)) for group, (photos, drawings) in self.shown.items()
+        }
+        return TranslatorState(self.system.to(device), self.training)
+
+    def objective(self, state: TranslatorState) -> Translation:
+        """Return the losses of discriminators and translators."""
+        return Translation(self.training, self.batches, state.system, self.identity)
+
+    def tick(self, state: TranslatorState) -> dict[str, float]:
+        """Return the learning rate; there is no held-out score that is known to follow the quality of drawings."""
+        return {"learning_rate": self.training.rate(state.images)}
+
+    def samples(self, state: TranslatorState, run: RunLog) -> None:
+        """Show pictures of each group, what they become, and that translated back."""
+        run.samples(state.images, pictures_of(state.system, self.shown), columns=6)
+
+    @property
+    def path(self) -> Path:
+        """The translator's file."""
+        return self.out / FILE
+
+    def finish(self, state: TranslatorState) -> Path:
+        """Write translators and discriminators."""
+        before = [] if self.basic is None else self.basic.header.lineage
+        history = [*before, lineage(state.images, self.settings)]
+        header = replace(self.header, training=self.settings, lineage=history)
         stored = StoredTranslator(copy.deepcopy(state.system).cpu().eval(), header)
-        return save_translator(out / FILE, stored, overwrite=True)
+        return save_translator(self.path, stored, overwrite=True)
 
 
 @torch.no_grad()
@@ -200,40 +225,3 @@ def pictures_of(system: TranslatorSystem, shown: Mapping[str, Sample]) -> Tensor
         back, again = to_photo(drawn, group).image, to_drawing(lifelike, group).image
         rows.append(torch.stack([photos, drawn, back, drawings, lifelike, again], 1).flatten(0, 1))
     return torch.cat(rows).cpu()
-
-
-def _shown(batches: GroupBatches, device: str) -> dict[str, Sample]:
-    """Return the pictures of the sheets: the first that the training sees."""
-    several = replace(batches, training=replace(batches.training, batch=SHOWN)).at(0)
-    return {group: (photos.to(device), drawings.to(device)) for group, (photos, drawings) in several.items()}
-
-
-def _finished(
-    header: TranslatorHeader, images: int, settings: dict[str, Any], before: list[dict[str, Any]]
-) -> TranslatorHeader:
-    return replace(header, training=settings, lineage=[*before, lineage(images, settings)])
-
-
-def _settings(
-    data: Groups,
-    system: TranslatorSystem,
-    training: TranslatorTraining,
-    told: TranslatorSettings,
-    start: StoredTranslator | None,
-    stage: str,
-) -> dict[str, Any]:
-    persons = told.persons if training.person_weight else None
-    counts = {name: [len(data.photos[name]), len(data.drawings[name])] for name in data.names}
-    _, _, panel, _ = system.players()
-    return {
-        **dataclasses.asdict(training),
-        "stage": stage,
-        "translator": dataclasses.asdict(system.anatomy),
-        "panel": dataclasses.asdict(panel.anatomy),
-        "groups": list(system.groups),
-        "base": "" if start is None else start.digest,
-        "data": {"digest": data.digest, "count": sum(map(sum, counts.values())), "groups": counts},
-        "persons": None if persons is None else {"name": persons.name, "digest": persons.digest},
-        "device": told.device,
-        "version": __version__,
-    }

@@ -1,1 +1,1 @@
-"""Training generators: settings, the state, the terms of the game, and the one loop."""
+"""Training of generators, encoders and translators: settings, states, losses and the one loop."""

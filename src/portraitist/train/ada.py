@@ -104,8 +104,8 @@ class AdaController:
                 raise NonFinite(
                     "The discriminator's scores became NaN.", "Lower the learning rate or raise R1's gamma."
                 )
-            difference = self.mean_sign - self.settings.target
-            step = self.images / (self.settings.kimg * 1000)
+            difference = self.mean_sign - self.settings.target  # r_t - target (Sec. 3.1, Eq. 1)
+            step = self.images / (self.settings.kimg * 1000)  # p moves by 1 in ``kimg`` thousand images (Sec. 3.1)
             self.p = max(0.0, self.p + math.copysign(step, difference) * (difference != 0))
         self.sign_sum, self.count, self.images, self.minibatches = 0.0, 0, 0, 0
 

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,20 @@ def locked(folder: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def settle(folder: Path, settings: Mapping[str, Any], *, may_change: frozenset[str] = frozenset()) -> None:
+def check_config(
+    folder: Path,
+    settings: Mapping[str, Any],
+    *,
+    may_change: frozenset[str] = frozenset(),
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> None:
     """Record the settings of a run, or compare them with those it began with.
 
     Args:
         folder: The run folder.
         settings: JSON values.
         may_change: Settings that may differ when a run is continued.
+        upgrade: Gives a record that an earlier version wrote the names of today.
 
     Raises:
         UsageError: A setting differs; the message names each.
@@ -57,7 +64,7 @@ def settle(folder: Path, settings: Mapping[str, Any], *, may_change: frozenset[s
     # What JSON gives back: tuples become lists, so both sides compare alike.
     wanted = json.loads(json.dumps(settings))
     if path.exists():
-        before = _flat(_read(path))
+        before = _flat(upgrade(_read(path)))
         now = _flat(wanted)
         # A setting that the record does not know came with a later version of the program, which keeps its meaning.
         changed = [k for k in before if before[k] != now.get(k)]
@@ -71,7 +78,7 @@ def settle(folder: Path, settings: Mapping[str, Any], *, may_change: frozenset[s
 
 
 def passed(images: int, batch: int, interval: int) -> bool:
-    """Tell whether the step that just ended, at ``images`` images, crossed a multiple of ``interval``."""
+    """Return whether the step that just ended, at ``images`` images, crossed a multiple of ``interval``."""
     return images // interval > (images - batch) // interval
 
 
@@ -81,7 +88,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadData(f"The record of settings {path} cannot be read ({error}).", "Train into a new folder.") from error
     if not isinstance(found, dict):
-        raise BadData(f"{path} is no record of settings.", "Train into a new folder.")
+        raise BadData(f"{path} is not a record of settings.", "Train into a new folder.")
     return found
 
 
@@ -112,7 +119,7 @@ def _take(path: Path, mine: Mapping[str, Any]) -> None:
 
 
 def _alive(path: Path) -> bool:
-    """Tell whether the process that holds the lock still runs; one on another host is taken to."""
+    """Tell whether the process that holds the lock still runs; one on another host counts as running."""
     try:
         holder = json.loads(_written(path))
         if holder["host"] != socket.gethostname() or os.name == "nt":  # where os.kill would end it
@@ -136,7 +143,7 @@ def _written(path: Path) -> str:
 
 
 def _start_of(pid: int) -> str:
-    """Return when a process was started, in the system's own count; empty where the system does not tell."""
+    """Return when a process was started, in the system's own count; empty where the system does not report it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
     except (OSError, IndexError):

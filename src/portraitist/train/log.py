@@ -1,4 +1,4 @@
-"""What a run tells while it runs: a progress bar, ``stats.jsonl``, TensorBoard and sample grids.
+"""What a run reports while it runs: a progress bar, ``stats.jsonl``, TensorBoard and sample grids.
 
 None of this can end a training: a full disk costs log lines, not the run.
 """
@@ -44,7 +44,7 @@ class RunLog:
 
         start = self.since[1]
         try:
-            # What was told after the snapshot that the run continues from will be told again.
+            # Lines after the snapshot that the run continues from will be written again.
             _trim(self.folder / STATS, start)
             self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=start + 1 if start else None)
         except (OSError, StorageError) as error:
@@ -87,7 +87,7 @@ class RunLog:
         return line
 
     def samples(self, images: int, drawn: Tensor, columns: int | None = None) -> None:
-        """Write a grid of drawn images [N, 3, R, R], about square unless told how many lie in a row."""
+        """Write a grid of drawn images [N, 3, R, R], ``columns`` in a row, or about square."""
         try:
             write_image(self.folder / "samples" / f"images-{images:09d}.png", grid(drawn, columns))
         except StorageError as error:

@@ -1,4 +1,4 @@
-"""Stop politely: finish the step, write a snapshot, then go."""
+"""Shut down gracefully: finish the step, write a snapshot, then go."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Asked:
 
 
 @contextmanager
-def polite_stop() -> Iterator[Asked]:
+def graceful_shutdown() -> Iterator[Asked]:
     """Note SIGINT and SIGTERM instead of dying; a second signal ends the process at once.
 
     Only the main thread hears signals; in others nothing is noted.

@@ -35,7 +35,7 @@ class State(Protocol):
         """Return every tensor of the state under one flat name each."""
 
     def counters(self) -> dict[str, Any]:
-        """Return what is no tensor, as JSON holds it."""
+        """Return what is not a tensor, as JSON holds it."""
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Become the state that both describe.
@@ -94,7 +94,7 @@ def resume(folder: Path, state: State) -> Path | None:
     Raises:
         BadModel: There are snapshots and all are damaged, or they belong to other networks.
     """
-    sweep(folder)
+    clean_partial(folder)
     found = snapshots(folder)
     for path in reversed(found):
         try:
@@ -109,7 +109,7 @@ def resume(folder: Path, state: State) -> Path | None:
     return None
 
 
-def sweep(folder: Path) -> None:
+def clean_partial(folder: Path) -> None:
     """Remove what a write that was cut off has left behind."""
     for orphan in folder.glob(".*.part"):
         orphan.unlink(missing_ok=True)

@@ -1,38 +1,94 @@
 """What a training is: a frozen value that a recipe derives from another by replacing fields.
 
-quick = replace(Training(), images=20_000, rests=Rests(mapping=True))
+quick = replace(Training(), images=20_000, frozen=Freeze(mapping=True)).with_term(Structure(weight=2.0))
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+import dataclasses
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+from torch import Tensor
 
 from ..errors import UsageError
-from ..losses import Game, Tap
+from ..losses import GanLoss
 from ..networks import DiscriminatorAnatomy, GeneratorAnatomy
 from ..networks.anatomy import SMALLEST
 
+if TYPE_CHECKING:
+    from .state import TrainState
+    from .terms import StepContext
+
 Augmentation = Literal["none", "ada", "diffaugment"]
 Latents = Literal["z", "z+"]
+Role = Literal["G", "D"]
+ROLES: tuple[Role, ...] = ("D", "G")
+"""Generator and discriminator, in the order in which they step."""
+LEAST_HELD_OUT = 5
+"""Fewer held-out exemplars than this say nothing."""
 
+log = logging.getLogger("portraitist")
 NOT_NEGATIVE = (
     "r1_gamma",
     "r1_every",
     "path_weight",
     "path_every",
     "ema_ramp",
-    "structure_weight",
-    "similarity_weight",
     "patience",
     "entrance_images",
     "entrance_rate",
 )
 
 
+class Term(ABC):
+    """A loss of one role, with its settings; a frozen dataclass that a training may carry."""
+
+    name: ClassVar[str]
+    """Word under which the loss is logged, and before the names of its settings."""
+    role: ClassVar[Role]
+    """Whose parameters it moves."""
+    needs_source: ClassVar[bool] = False
+    """Whether it compares with the base, ``context.base``."""
+    every: int = 1
+    """Steps between its steps; 1 joins the role's main phase, more is a lazy phase of its own."""
+
+    @abstractmethod
+    def __call__(self, context: StepContext) -> Tensor:
+        """Return the loss, a scalar, mean over the share; of a lazy term before the factor ``every``."""
+
+    def update_state(  # noqa: B027
+        self, state: TrainState, training: Training, report: dict[str, Tensor]
+    ) -> None:
+        """Take from the averaged report of a step what the state remembers; nothing by default."""
+
+    def check(self, training: Training, anatomy: GeneratorAnatomy) -> None:  # noqa: B027
+        """Refuse a training in which the term has no effect; nothing by default.
+
+        Raises:
+            UsageError: It is one, and why.
+        """
+
+
 @dataclass(frozen=True)
-class Rests:
-    """Which parameters stay as they are; named by resolution, both networks."""
+class SourceTerm(Term):
+    """A loss of the generator that compares with what the base draws; a weight of 0 leaves it out."""
+
+    weight: float = 1.0
+    role: ClassVar[Role] = "G"
+    needs_source: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not self.weight >= 0:
+            raise UsageError(f"The setting {self.name}.weight cannot be negative ({self.weight}).")
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """Which parameters are frozen; named by resolution, both networks."""
 
     mapping: bool = False
     """The mapping network of the generator (FreezeFC, Huang, Liao and Kwong 2020, arXiv:2010.05713)."""
@@ -44,14 +100,14 @@ class Rests:
     """Rows of W+ that feed blocks up to this resolution come from the base's mapping (FreezeSG); 0 for none."""
 
     def generator(self, anatomy: GeneratorAnatomy, parameter: str) -> bool:
-        """Tell whether a parameter of the generator rests."""
+        """Tell whether a parameter of the generator is frozen."""
         if anatomy.borrowed(parameter):
             return True
         place = anatomy.place(parameter)
         return self.mapping if place is None else place <= self.generator_upto
 
     def discriminator(self, anatomy: DiscriminatorAnatomy, parameter: str) -> bool:
-        """Tell whether a parameter of the discriminator rests."""
+        """Tell whether a parameter of the discriminator is frozen."""
         return bool(self.discriminator_from) and anatomy.place(parameter) >= self.discriminator_from
 
 
@@ -63,12 +119,12 @@ class Training:
     """Real images to show to the discriminator in all."""
     batch: int = 8
     seed: int = 0
-    game: Game = "logistic"
-    """What the players play for."""
+    gan_loss: GanLoss = "logistic"
+    """The adversarial losses: StyleGAN2's, or AgileGAN's ``hinge``."""
     latents: Latents = "z"
     """``z`` mixes two latents per image (see ``mixing``); ``z+`` draws one for each row of W+ (AgileGAN)."""
     learning_rate: float = 0.002
-    """Of Adam, for both players, before the rescaling for lazy regularisation."""
+    """Of Adam, for both networks, before the rescaling for lazy regularisation."""
     r1_gamma: float = 1.0
     """Weight of R1; gamma / 2 multiplies the squared gradient."""
     r1_every: int = 16
@@ -96,18 +152,9 @@ class Training:
     """Steps between changes of p."""
     mirror: bool = True
     """Show each image mirrored half of the time."""
-    rests: Rests = field(default_factory=Rests)
-    structure_weight: float = 0.0
-    """Of the structure loss (Back 2021, arXiv:2106.12445, Sec. 3.2); 0 leaves it out."""
-    structure_from: int = 4
-    structure_upto: int = 16
-    """First and last resolution of the blocks that it compares."""
-    structure_tap: Tap = "rgb"
-    """What it compares: each block's own ``rgb``, the image so far (``rgb_sum``), or its ``feature`` maps."""
-    similarity_weight: float = 0.0
-    """Of the perceptual distance to what the base draws (AgileGAN, Eq. 10); 0 leaves it out."""
-    similarity_taps: int = 3
-    """How many of the deepest taps of the features it compares."""
+    frozen: Freeze = field(default_factory=Freeze)
+    terms: tuple[Term, ...] = ()
+    """Losses beside those of StyleGAN2, by name; see :meth:`with_term`."""
     blend_upto: int = 0
     """At the end, blocks above this resolution are the base's again (Toonify); 0 leaves the style as it is."""
     paths: tuple[str, ...] = ()
@@ -130,6 +177,19 @@ class Training:
     snapshot: int = 10_000
     """Images between snapshots and sample grids."""
 
+    def with_term(self, term: Term) -> Training:
+        """Return this training with one loss more, or with other settings of it; a weight of 0 removes it."""
+        others = [t for t in self.terms if t.name != term.name]
+        mine = [term] if getattr(term, "weight", 1.0) else []
+        return replace(self, terms=tuple(sorted((*others, *mine), key=lambda t: t.name)))
+
+    def record(self) -> dict[str, Any]:
+        """Return all settings as JSON values: those of a term under its name, and the names of all under ``terms``."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "terms"}
+        plain["frozen"] = dataclasses.asdict(self.frozen)
+        settings = {t.name: dataclasses.asdict(t) for t in self.terms}  # type: ignore[call-overload]
+        return {**plain, "terms": [t.name for t in self.terms], **settings}
+
     @property
     def r1_interval(self) -> int:
         """Steps between R1 steps; 0 where its interval or its weight leaves it out."""
@@ -148,7 +208,6 @@ class Training:
             "snapshot",
             "path_shrink",
             "ada_every",
-            "similarity_taps",
             "accumulate",
         ):
             if getattr(self, name) < 1:
@@ -162,7 +221,7 @@ class Training:
         for name in ("mixing", "path_decay", "held_out"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"The setting {name} is a share between 0 and 1, not {getattr(self, name)}.")
-        for name, kind in (("augment", Augmentation), ("game", Game), ("latents", Latents), ("structure_tap", Tap)):
+        for name, kind in (("augment", Augmentation), ("gan_loss", GanLoss), ("latents", Latents)):
             if getattr(self, name) not in get_args(kind):
                 raise UsageError(f"The setting {name} is one of {get_args(kind)}, not '{getattr(self, name)}'.")
         paths = max(len(self.paths), 1)
@@ -173,40 +232,78 @@ class Training:
             )
 
 
+OLD_TERMS: Mapping[str, Mapping[str, str]] = {
+    "structure": {
+        "structure_weight": "weight",
+        "structure_from": "first",
+        "structure_upto": "last",
+        "structure_tap": "tap",
+    },
+    "similarity": {"similarity_weight": "weight", "similarity_taps": "taps"},
+}
+RENAMED: Mapping[str, str] = {
+    "game": "gan_loss",
+    **{f"rests.{f.name}": f"frozen.{f.name}" for f in dataclasses.fields(Freeze)},
+    **{old: f"{term}.{new}" for term, names in OLD_TERMS.items() for old, new in names.items()},
+}
+"""Names of settings in version 0.1 that the next release will no longer take, and what they are called now."""
+
+
+def current(pair: str) -> str:
+    """Return a ``key=value`` text under the name that the setting has today, and warn where it had another."""
+    key, equals, value = pair.partition("=")
+    if key not in RENAMED:
+        return pair
+    log.warning("The setting %s is now called %s; the next release no longer takes the old name.", key, RENAMED[key])
+    return f"{RENAMED[key]}{equals}{value}"
+
+
+def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record of settings under today's names; one that version 0.1 wrote has others."""
+    found = dict(record)
+    if "rests" not in found:
+        return found
+    found["frozen"], found["gan_loss"], found["terms"] = found.pop("rests"), found.pop("game", "logistic"), []
+    for name, names in OLD_TERMS.items():
+        settings = {new: found.pop(old) for old, new in names.items() if old in found}
+        if settings.get("weight"):
+            found["terms"] = sorted([*found["terms"], name])
+            found[name] = settings
+    return found
+
+
 def check(training: Training, anatomy: GeneratorAnatomy) -> None:
     """Refuse a training in which one setting makes another void, or that does not fit the generator.
 
     Raises:
         UsageError: It is one, and why.
     """
-    rests = training.rests
+    frozen = training.frozen
     _check_blocks(training, anatomy)
     if training.patience and not training.held_out:
-        raise UsageError("Stopping by itself needs exemplars that are held out.", "Set held_out, or patience=0.")
-    if rests.generator_upto >= anatomy.resolution and (rests.mapping or rests.styles_upto >= anatomy.resolution):
-        raise UsageError("The whole generator rests.", "Set rests.generator_upto lower.")
-    if 0 < rests.discriminator_from <= SMALLEST:
-        raise UsageError("The whole discriminator rests.", "Set rests.discriminator_from higher.")
-    codes_rest = rests.mapping or rests.styles_upto >= training.structure_upto
-    if training.structure_weight and codes_rest and rests.generator_upto >= training.structure_upto:
+        raise UsageError("Early stopping (patience) needs held-out exemplars.", "Set held_out, or patience=0.")
+    if frozen.generator_upto >= anatomy.resolution and (frozen.mapping or frozen.styles_upto >= anatomy.resolution):
+        raise UsageError("Every generator layer is frozen; nothing would train.", "Set frozen.generator_upto lower.")
+    if 0 < frozen.discriminator_from <= SMALLEST:
         raise UsageError(
-            f"The structure loss looks at blocks up to {training.structure_upto} pixels, all of which rest.",
-            "Set structure_upto higher, or rests.generator_upto lower.",
+            "Every discriminator layer is frozen; nothing would train.", "Set frozen.discriminator_from higher."
         )
-    if training.paths and rests.generator_upto >= training.split_upto:
+    for term in training.terms:
+        term.check(training, anatomy)
+    if training.paths and frozen.generator_upto >= training.split_upto:
         raise UsageError(
-            f"Paths have blocks of their own up to {training.split_upto} pixels, all of which rest.",
-            "Set split_upto higher, or rests.generator_upto lower.",
+            f"Paths have blocks of their own up to {training.split_upto} pixels, all of which are frozen.",
+            "Set split_upto higher, or frozen.generator_upto lower.",
         )
-    if rests.styles_upto and rests.mapping:
+    if frozen.styles_upto and frozen.mapping:
         raise UsageError(
-            "The upper rows come from a mapping network that trains (rests.styles_upto), but it rests.",
-            "Set rests.mapping=false, or rests.styles_upto=0.",
+            "The upper rows come from a mapping network that trains (frozen.styles_upto), but it is frozen.",
+            "Set frozen.mapping=false, or frozen.styles_upto=0.",
         )
 
 
 def _check_blocks(training: Training, anatomy: GeneratorAnatomy) -> None:
-    named = {"blend_upto": training.blend_upto, "rests.styles_upto": training.rests.styles_upto}
+    named = {"blend_upto": training.blend_upto, "frozen.styles_upto": training.frozen.styles_upto}
     if training.paths:
         named |= {"split_from": training.split_from, "split_upto": training.split_upto}
     for name, value in named.items():
@@ -215,6 +312,5 @@ def _check_blocks(training: Training, anatomy: GeneratorAnatomy) -> None:
                 f"The setting {name} is {value}, but there is no such block.",
                 f"Blocks have {', '.join(map(str, anatomy.resolutions))} pixels.",
             )
-    compared = [r for r in anatomy.resolutions if training.structure_from <= r <= training.structure_upto]
-    if (training.paths and training.split_from > training.split_upto) or (training.structure_weight and not compared):
-        raise UsageError("A first resolution lies above the last.", "Set split_from or structure_from lower.")
+    if training.paths and training.split_from > training.split_upto:
+        raise UsageError("A first resolution lies above the last.", "Set split_from lower.")

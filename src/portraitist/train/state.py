@@ -1,6 +1,6 @@
 """All that a training is at one moment, and all that a snapshot must hold.
 
-Random numbers are no part of it: each step draws from a generator seeded by (seed, images seen), and the order of the
+Random numbers are not part of it: each step draws from a generator seeded by (seed, images seen), and the order of the
 images follows from the same two numbers, so a resumed training is the same training.
 """
 
@@ -8,131 +8,192 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
 
 from ..networks import Discriminator, DiscriminatorPanel, Generator, MultiPathGenerator, with_low_rows
 from .ada import Ada, AdaController
 from .spec import Training
 
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
-@dataclass
-class TrainState:
-    """Both players, their optimisers, the average and the counters."""
 
-    generator: Generator | MultiPathGenerator
-    discriminator: Discriminator | DiscriminatorPanel
-    average: Generator | MultiPathGenerator
-    """Moving average of the generator: the one that is kept."""
-    optimiser_g: Adam
-    optimiser_d: Adam
-    ada: AdaController
-    path_mean: Tensor
-    """Running mean of path lengths, a scalar."""
-    images: int = 0
-    """Real images seen."""
-    step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    """What the averaged generator scored on held-out exemplars, tick by tick."""
-    best: dict[str, Tensor] = field(default_factory=dict)
-    """The averaged generator when it scored best; empty before the first score."""
+@dataclass(frozen=True)
+class Optimised:
+    """An optimiser of some parameters of a network."""
+
+    prefix: str
+    """Begins the names of its moments in a snapshot."""
+    network: nn.Module
+    optimiser: Optimizer
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters that it moves, but for frozen ones."""
+        return [p for group in self.optimiser.param_groups for p in group["params"] if p.requires_grad]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return its moments under flat names."""
+        return {
+            f"{self.prefix}.{key}.{name}": torch.as_tensor(value)
+            for name, p in self.network.named_parameters()
+            for key, value in self.optimiser.state.get(p, {}).items()
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take its moments out of tensors with flat names."""
+        mine = {p for group in self.optimiser.param_groups for p in group["params"]}
+        for name, p in self.network.named_parameters():
+            keys = [key for key in MOMENTS if p in mine and f"{self.prefix}.{key}.{name}" in tensors]
+            if keys:
+                loaded = {key: tensors.pop(f"{self.prefix}.{key}.{name}") for key in keys}
+                # Adam keeps its step counts on the CPU, the moments beside the parameter.
+                self.optimiser.state[p] = {k: v if k == "step" else v.to(p.device) for k, v in loaded.items()}
+
+
+class State:
+    """Networks, optimisers and counters of a training of any kind; snapshots hold all of it."""
+
+    def __init__(self, networks: Mapping[str, nn.Module], optimisers: Mapping[str, Optimised]) -> None:
+        """Begin a training.
+
+        Args:
+            networks: By the prefix of their tensors in a snapshot.
+            optimisers: By the role that each trains.
+        """
+        self.networks, self.optimisers = dict(networks), dict(optimisers)
+        self.images = 0
+        """Images seen."""
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+        """Scores of the averaged network on held-out images, tick by tick."""
+        self.kept: dict[str, dict[str, Tensor]] = {"best": {}}
+        """Further tensors by the prefix of their names; ``best`` is the averaged network when it scored best."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(p.device for network in self.networks.values() for p in network.parameters())
+
+    @property
+    def best(self) -> dict[str, Tensor]:
+        """The averaged network when it scored best; empty before the first score."""
+        return self.kept["best"]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor of the state under one flat name each."""
+        found = {f"{prefix}.{k}": v for prefix, kept in self.kept.items() for k, v in kept.items()}
+        for prefix, network in self.networks.items():
+            found |= {f"{prefix}.{k}": v for k, v in network.state_dict().items()}
+        for optimised in self.optimisers.values():
+            found |= optimised.tensors()
+        return found
+
+    def counters(self) -> dict[str, Any]:
+        """Return what is not a tensor."""
+        counters = {"images": self.images, "step": self.step}
+        return {**counters, "history": self.history} if self.history else counters
+
+    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+        """Become the state that a snapshot holds; the exact opposite of :meth:`tensors` and :meth:`counters`.
+
+        Raises:
+            KeyError: A tensor is missing or unknown.
+            RuntimeError: One has another shape.
+        """
+        rest = dict(tensors)
+        for prefix, network in self.networks.items():
+            network.load_state_dict({k: rest.pop(f"{prefix}.{k}") for k in network.state_dict()})
+        for optimised in self.optimisers.values():
+            optimised.restore(rest)
+        for prefix, kept in self.kept.items():
+            names = [k for k in rest if k.startswith(f"{prefix}.")]
+            kept.clear()
+            kept.update({k.removeprefix(f"{prefix}."): rest.pop(k).to(self.device) for k in names})
+        if rest:
+            raise KeyError(f"unknown tensors in the snapshot: {sorted(rest)[:5]}")
+        self.images, self.step = counters["images"], counters["step"]
+        self.history = counters.get("history", [])
+
+
+class TrainState(State):
+    """Generator, discriminator, the averaged generator, ADA and the running mean of path lengths."""
+
+    def __init__(
+        self,
+        generator: Generator | MultiPathGenerator,
+        discriminator: Discriminator | DiscriminatorPanel,
+        training: Training,
+    ) -> None:
+        """Begin a training; :meth:`start` freezes layers and splits paths first."""
+        self.generator, self.discriminator = generator, discriminator
+        self.average = copy.deepcopy(generator).eval().requires_grad_(False)
+        """Moving average of the generator: the one that is kept."""
+        self.optimiser_g = adam(generator, training.learning_rate, training.path_interval)
+        self.optimiser_d = adam(discriminator, training.learning_rate, training.r1_interval)
+        super().__init__(
+            {"G": generator, "D": discriminator, "average": self.average},
+            {
+                "G": Optimised("adam.G", generator, self.optimiser_g),
+                "D": Optimised("adam.D", discriminator, self.optimiser_d),
+            },
+        )
+        self.ada = AdaController(Ada(training.ada_target, training.ada_images / 1000, training.ada_every))
+        self.path_mean = torch.zeros((), device=self.device)
+        """Running mean of path lengths, a scalar."""
 
     @classmethod
     def start(cls, generator: Generator, discriminator: Discriminator, training: Training) -> TrainState:
         """Begin a training with networks that it then owns; each path of the training gets its own copy of some."""
-        rests = training.rests
-        if rests.styles_upto and not generator.anatomy.low_rows:
-            generator = with_low_rows(generator, generator.anatomy.rows_upto(rests.styles_upto))
+        frozen = training.frozen
+        if frozen.styles_upto and not generator.anatomy.low_rows:
+            generator = with_low_rows(generator, generator.anatomy.rows_upto(frozen.styles_upto))
         for name, p in generator.named_parameters():
-            p.requires_grad_(not rests.generator(generator.anatomy, name))
+            p.requires_grad_(not frozen.generator(generator.anatomy, name))
         for name, p in discriminator.named_parameters():
-            p.requires_grad_(not rests.discriminator(discriminator.anatomy, name))
+            p.requires_grad_(not frozen.discriminator(discriminator.anatomy, name))
         if training.paths:
             split = (training.split_from, training.split_upto)
-            return cls._of(
+            return cls(
                 MultiPathGenerator(generator, training.paths, split),
                 DiscriminatorPanel(discriminator, training.paths),
                 training,
             )
-        return cls._of(generator, discriminator, training)
+        return cls(generator, discriminator, training)
 
-    @classmethod
-    def _of(
-        cls,
-        generator: Generator | MultiPathGenerator,
-        discriminator: Discriminator | DiscriminatorPanel,
-        training: Training,
-    ) -> TrainState:
-        return cls(
-            generator,
-            discriminator,
-            copy.deepcopy(generator).eval().requires_grad_(False),
-            adam(generator, training.learning_rate, training.path_interval),
-            adam(discriminator, training.learning_rate, training.r1_interval),
-            AdaController(Ada(training.ada_target, training.ada_images / 1000, training.ada_every)),
-            torch.zeros((), device=next(generator.parameters()).device),
-        )
-
-    def players(self, path: int = 0) -> tuple[Generator, Discriminator]:
+    def pair(self, path: int = 0) -> tuple[Generator, Discriminator]:
         """Return the generator and the discriminator of one path; the only ones where there is a single path."""
-        return path_of(self.generator, path), opponent_of(self.discriminator, path)
+        return path_of(self.generator, path), discriminator_of(self.discriminator, path)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of the state under one flat name each."""
-        found = {"path_mean": self.path_mean, **{f"best.{k}": v for k, v in self.best.items()}}
-        for prefix, module in self._modules():
-            found |= {f"{prefix}.{k}": v for k, v in module.state_dict().items()}
-        for prefix, module, optimiser in self._players():
-            for name, p in module.named_parameters():
-                for key, value in optimiser.state.get(p, {}).items():
-                    found[f"adam.{prefix}.{key}.{name}"] = torch.as_tensor(value)
-        return found
+        return {"path_mean": self.path_mean, **super().tensors()}
 
     def counters(self) -> dict[str, Any]:
-        """Return what is no tensor."""
-        counters = {"images": self.images, "step": self.step, "ada": self.ada.state_dict()}
-        return {**counters, "history": self.history} if self.history else counters
+        """Return what is not a tensor."""
+        return {**super().counters(), "ada": self.ada.state_dict()}
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Become the state that a snapshot holds; the exact opposite of :meth:`tensors` and :meth:`counters`."""
-        rest = dict(tensors)
-        self.path_mean = rest.pop("path_mean").to(self.path_mean)
-        for prefix, module in self._modules():
-            module.load_state_dict({k: rest.pop(f"{prefix}.{k}") for k in module.state_dict()})
-        for prefix, module, optimiser in self._players():
-            for name, p in module.named_parameters():
-                keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{prefix}.{key}.{name}" in rest]
-                if keys:
-                    loaded = {key: rest.pop(f"adam.{prefix}.{key}.{name}") for key in keys}
-                    # Adam keeps its step counts on the CPU, the moments beside the parameter.
-                    optimiser.state[p] = {k: v if k == "step" else v.to(p.device) for k, v in loaded.items()}
-        self.best = {k.removeprefix("best."): rest.pop(k) for k in list(rest) if k.startswith("best.")}
-        if rest:
-            raise KeyError(f"unknown tensors in the snapshot: {sorted(rest)[:5]}")
-        self.images, self.step = counters["images"], counters["step"]
+        super().restore({k: v for k, v in tensors.items() if k != "path_mean"}, counters)
+        self.path_mean = tensors["path_mean"].to(self.path_mean)
         self.ada.load_state_dict(counters["ada"])
-        self.history = counters.get("history", [])
-
-    def random(self, seed: int, phase: int, path: int) -> torch.Generator:
-        """Return the source of all random numbers of one phase and path of the step that begins now."""
-        return random_of(seed, self.images, phase, path)
 
     def follow(self, training: Training) -> None:
         """Move the average towards the generator by one step of ``batch`` images."""
         keep = decay(self.images, training.batch, training.ema_images, training.ema_ramp)
-        with torch.no_grad():
-            theirs = [p.data for p in self.generator.parameters()]
-            torch._foreach_lerp_([p.data for p in self.average.parameters()], theirs, 1 - keep)
+        follow(self.average.parameters(), self.generator.parameters(), keep)
 
-    def _modules(self) -> list[tuple[str, nn.Module]]:
-        return [("G", self.generator), ("D", self.discriminator), ("average", self.average)]
 
-    def _players(self) -> list[tuple[str, nn.Module, Adam]]:
-        return [("G", self.generator, self.optimiser_g), ("D", self.discriminator, self.optimiser_d)]
+def follow(average: Iterable[Tensor], tensors: Iterable[Tensor], keep: float) -> None:
+    """Move averages towards tensors of the same shapes in place: keep * average + (1 - keep) * tensor."""
+    with torch.no_grad():
+        torch._foreach_lerp_([a.data for a in average], [t.data for t in tensors], 1 - keep)
 
 
 def random_of(*words: object) -> torch.Generator:
@@ -142,7 +203,10 @@ def random_of(*words: object) -> torch.Generator:
 
 
 def decay(images: int, batch: int, half_life: float, ramp: float) -> float:
-    """Return what a moving average keeps of itself over a batch; with a ramp it is young while few images were seen."""
+    """Return what a moving average keeps of itself over a batch; with a ramp it is young while few images were seen.
+
+    Karras et al. 2019 and 2020 (official code): 0.5 ** (batch / half-life), the half-life at most ramp * images.
+    """
     if ramp:
         half_life = min(half_life, max(images, batch) * ramp)
     return float(0.5 ** (batch / max(half_life, 1e-8)))
@@ -153,18 +217,19 @@ def path_of(generator: Generator | MultiPathGenerator, path: int) -> Generator:
     return generator.path(generator.names[path]) if isinstance(generator, MultiPathGenerator) else generator
 
 
-def opponent_of(discriminator: Discriminator | DiscriminatorPanel, path: int) -> Discriminator:
+def discriminator_of(discriminator: Discriminator | DiscriminatorPanel, path: int) -> Discriminator:
     """Return the discriminator of one path."""
     if isinstance(discriminator, DiscriminatorPanel):
         return discriminator.path(discriminator.names[path])
     return discriminator
 
 
-def adam(player: nn.Module, learning_rate: float, lazy_every: int) -> Adam:
-    """Make the optimiser of one player, rescaled for a regulariser that steps every ``lazy_every`` steps.
+def adam(network: nn.Module, learning_rate: float, lazy_every: int) -> Adam:
+    """Make the optimiser of one network, rescaled for a regulariser that steps every ``lazy_every`` steps.
 
     Karras et al. 2020, arXiv:1912.04958, Appendix B: learning rate and betas as if both kinds of steps were one. A
     regulariser that is left out (0), or that joins every step (1), takes no steps of its own.
     """
+    # c = k / (k + 1): lr' = c lr, beta' = beta ** c
     c = lazy_every / (lazy_every + 1) if lazy_every > 1 else 1.0
-    return Adam(player.parameters(), lr=learning_rate * c, betas=(0.0, 0.99**c), eps=1e-8)
+    return Adam(network.parameters(), lr=learning_rate * c, betas=(0.0, 0.99**c), eps=1e-8)

@@ -1,6 +1,7 @@
-"""The terms of the game: a loss, whose turn it is, and how often.
+"""The losses of generator and discriminator: StyleGAN2's own terms, and what every term may look at.
 
-A term sees a :class:`Turn`, which offers the players, the real images and every random draw; it returns a scalar.
+A term sees a :class:`StepContext`, which offers the networks, the real images and every random draw; it returns a
+scalar.
 """
 
 from __future__ import annotations
@@ -8,44 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..losses import Game, discriminator_loss, generator_loss, path_lengths, r1
+from ..losses import GanLoss, discriminator_loss, generator_loss, path_lengths, r1
+from ..losses.perceptual import PerceptualDistance
 from ..networks import Discriminator, Generator, Seen
+from ..networks.features import DeepestTaps, Features
 from .ada import mean_sign
-from .spec import Training
+from .loop import WHOLE, Share
+from .spec import Role, Term, Training
 from .state import TrainState
-
-Player = Literal["G", "D"]
-
-
-@dataclass(frozen=True)
-class Share:
-    """Every ``of``-th image of a batch, from the ``index``-th on: what one process works on at a time.
-
-    Images i, i + of, ... keep the groups of the discriminator's minibatch statistic together.
-    """
-
-    index: int = 0
-    of: int = 1
-
-    def take(self, batch: Tensor) -> Tensor:
-        """Return the share of something that has the batch as its first axis."""
-        return batch[self.index :: self.of]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What the generator has drawn, and from what."""
+    """A batch that the generator has drawn, and from what."""
 
     z: Tensor
     """Latents, one per row of W+: [N, rows, z_dim]."""
     noise: list[Tensor]
     seen: list[Seen]
-    """What each block has drawn."""
+    """The output of each block."""
 
     @property
     def images(self) -> Tensor:
@@ -53,9 +40,22 @@ class Drawn:
         return self.seen[-1].image
 
 
+@dataclass(frozen=True)
+class SourceModel:
+    """The base that a fine-tuning began with, for terms that compare with it; never trained."""
+
+    generator: Generator
+    features: Features
+    """What perceptual distances look at."""
+
+    def perceptual(self, taps: int) -> PerceptualDistance:
+        """Return the perceptual distance on the deepest ``taps`` of the features."""
+        return PerceptualDistance(DeepestTaps(self.features, taps))
+
+
 @dataclass
-class Turn:
-    """One step of one player: what a term may look at and draw from.
+class StepContext:
+    """One step of one role: what a term may look at and draw from.
 
     All that is random is drawn for the whole batch and then shared out, so that any number of shares see what one
     process would.
@@ -70,7 +70,8 @@ class Turn:
     random: torch.Generator
     augmentation: Callable[[Tensor, torch.Generator, Share], Tensor]
     """What images go through before the discriminator sees them."""
-    share: Share = Share()
+    share: Share = WHOLE
+    source: SourceModel | None = None
     report: dict[str, Tensor] = field(default_factory=dict)
     """Scalars for the log, without gradients; averaged over shares."""
 
@@ -89,7 +90,7 @@ class Turn:
         if self.training.latents == "z+":
             z = torch.randn(batch, rows, anatomy.z_dim, generator=self.random)
             return self.share.take(z).to(self.real.device)
-        first, second = torch.randn(2, batch, anatomy.z_dim, generator=self.random)
+        first, second = torch.randn(2, batch, anatomy.z_dim, generator=self.random)  # [batch, z_dim] each
         mixed = torch.rand(batch, generator=self.random) < self.training.mixing
         crossover = torch.randint(1, rows, (batch,), generator=self.random)
         crossed = mixed[:, None] & (torch.arange(rows)[None] >= crossover[:, None])  # [batch, rows]
@@ -97,7 +98,7 @@ class Turn:
         return self.share.take(z).to(self.real.device)
 
     def noise(self, batch: int) -> list[Tensor]:
-        """Draw this share of fresh noise for a batch."""
+        """Draw this share of fresh noise for a batch: [N, 1, r, r] per convolution."""
         planes = self.generator.synthesis.draw_noise(batch, self.random)
         return [self.share.take(plane) for plane in planes]
 
@@ -108,126 +109,102 @@ class Turn:
         return Drawn(z, noise, list(self.generator.synthesis.walk(self.generator.styles(z), noise)))
 
     def scores(self, images: Tensor) -> Tensor:
-        """Return what the discriminator says of images after augmentation."""
+        """Return the discriminator's scores [N] of images after augmentation."""
         score: Tensor = self.discriminator(self.augmentation(images, self.random, self.share))
         return score.float()  # losses are formulas of full precision
 
-
-class Term(Protocol):
-    """A loss of one player."""
-
     @property
-    def name(self) -> str:
-        """Word under which the loss is logged."""
-
-    @property
-    def player(self) -> Player:
-        """Whose parameters it moves."""
-
-    @property
-    def every(self) -> int:
-        """Steps between its turns; 1 joins the player's main step, more is a lazy step of its own."""
-
-    def __call__(self, turn: Turn) -> Tensor:
-        """Return the loss, a scalar, mean over the share; of a lazy term before the factor ``every``."""
-
-    def note(self, state: TrainState, training: Training, report: dict[str, Tensor]) -> None:
-        """Take from the averaged report of a step what the state remembers; called once a step."""
-
-
-class Forgetful:
-    """A term that the state remembers nothing of."""
-
-    def note(self, state: TrainState, training: Training, report: dict[str, Tensor]) -> None:
-        """Do nothing."""
+    def base(self) -> SourceModel:
+        """The source, for terms that need one."""
+        assert self.source is not None, "a term that needs the base was given none"
+        return self.source
 
 
 @dataclass(frozen=True)
-class PlayD:
-    """The discriminator's half of the game."""
+class DiscriminatorLoss(Term):
+    """The adversarial loss of the discriminator."""
 
-    game: Game = "logistic"
-    name: str = "loss_d"
-    player: Player = "D"
-    every: int = 1
+    gan_loss: GanLoss = "logistic"
+    name: ClassVar[str] = "loss_d"
+    role: ClassVar[Role] = "D"
 
-    def __call__(self, turn: Turn) -> Tensor:
+    def __call__(self, context: StepContext) -> Tensor:
         """Score one batch of drawn and one of real images."""
         with torch.no_grad():
-            drawn = turn.drawn.images
-        fake, real = turn.scores(drawn), turn.scores(turn.real)
+            drawn = context.drawn.images
+        fake, real = context.scores(drawn), context.scores(context.real)  # [N]
         seen = real.detach()
-        turn.report |= {"score_real": seen.mean(), "score_fake": fake.detach().mean(), "sign_real": mean_sign(seen)}
-        return discriminator_loss(real, fake, self.game)
+        context.report |= {"score_real": seen.mean(), "score_fake": fake.detach().mean(), "sign_real": mean_sign(seen)}
+        return discriminator_loss(real, fake, self.gan_loss)
 
-    def note(self, state: TrainState, training: Training, report: dict[str, Tensor]) -> None:
-        """Tell the controller of the augmentation how sure the discriminator is of real images."""
+    def update_state(self, state: TrainState, training: Training, report: dict[str, Tensor]) -> None:
+        """Report to ADA how sure the discriminator is of real images: r_t = E[sign(D(x))] (arXiv:2006.06676, Eq. 1)."""
         state.ada.note(report["sign_real"], training.batch)
 
 
 @dataclass(frozen=True)
-class PlayG(Forgetful):
-    """The generator's half of the game."""
+class GeneratorLoss(Term):
+    """The adversarial loss of the generator."""
 
-    game: Game = "logistic"
-    name: str = "loss_g"
-    player: Player = "G"
-    every: int = 1
+    gan_loss: GanLoss = "logistic"
+    name: ClassVar[str] = "loss_g"
+    role: ClassVar[Role] = "G"
 
-    def __call__(self, turn: Turn) -> Tensor:
+    def __call__(self, context: StepContext) -> Tensor:
         """Draw a batch and let the discriminator score it."""
-        return generator_loss(turn.scores(turn.drawn.images), self.game)
+        return generator_loss(context.scores(context.drawn.images), self.gan_loss)
 
 
 @dataclass(frozen=True)
-class R1(Forgetful):
+class R1(Term):
     """Gradient penalty on real images, through the augmentation to the raw images."""
 
     gamma: float
     every: int = 16
-    name: str = "r1"
-    player: Player = "D"
+    name: ClassVar[str] = "r1"
+    role: ClassVar[Role] = "D"
 
-    def __call__(self, turn: Turn) -> Tensor:
-        """Return gamma / 2 times the mean squared gradient norm."""
-        real = turn.real.detach().requires_grad_(True)
-        penalty = r1(turn.scores(real), real).mean()
+    def __call__(self, context: StepContext) -> Tensor:
+        """Return gamma / 2 times the mean squared gradient norm (Mescheder et al. 2018, arXiv:1801.04406, Eq. 9)."""
+        real = context.real.detach().requires_grad_(True)
+        penalty = r1(context.scores(real), real).mean()  # E |grad_x D(x)|^2
         return penalty * (self.gamma / 2)
 
 
 @dataclass(frozen=True)
-class PathLength:
+class PathLength(Term):
     """Path length regularisation (Karras et al. 2020, arXiv:1912.04958, Eq. 4) on a smaller batch."""
 
     weight: float
     every: int = 4
     shrink: int = 2
-    name: str = "path"
-    player: Player = "G"
+    name: ClassVar[str] = "path"
+    role: ClassVar[Role] = "G"
 
-    def __call__(self, turn: Turn) -> Tensor:
+    def __call__(self, context: StepContext) -> Tensor:
         """Return the mean squared deviation of path lengths from their running mean."""
-        batch = max(turn.batch // self.shrink, turn.share.of)
-        ws = turn.generator.styles(turn.latents(batch))
-        if not ws.requires_grad:  # the mapping network may rest
+        batch = max(context.batch // self.shrink, context.share.of)
+        ws = context.generator.styles(context.latents(batch))  # [N, rows, w_dim]
+        if not ws.requires_grad:  # the mapping network may be frozen
             ws.requires_grad_(True)
-        images = turn.generator.synthesis(ws, turn.noise(batch))
-        noise = turn.share.take(torch.randn(batch, *images.shape[1:], generator=turn.random)).to(images)
-        lengths = path_lengths(images, ws, noise)
-        turn.report["path_length"] = lengths.detach().mean()
-        return (lengths - turn.state.path_mean).square().mean() * self.weight
+        images = context.generator.synthesis(ws, context.noise(batch))
+        noise = context.share.take(torch.randn(batch, *images.shape[1:], generator=context.random)).to(images)
+        lengths = path_lengths(images, ws, noise)  # |J_w^T y| per image, [N]
+        context.report["path_length"] = lengths.detach().mean()
+        # Eq. 4: E (|J_w^T y| - a)^2
+        return (lengths - context.state.path_mean).square().mean() * self.weight
 
-    def note(self, state: TrainState, training: Training, report: dict[str, Tensor]) -> None:
-        """Move the running mean of path lengths."""
+    def update_state(self, state: TrainState, training: Training, report: dict[str, Tensor]) -> None:
+        """Move the running mean a of path lengths (below Eq. 4)."""
         state.path_mean = state.path_mean.lerp(report["path_length"].to(state.path_mean), training.path_decay)
 
 
 def standard_terms(training: Training) -> tuple[Term, ...]:
-    """Return the terms of StyleGAN2: the game, R1 and path length."""
-    terms: list[Term] = [PlayD(training.game)]
+    """Return the terms of StyleGAN2: the adversarial losses, R1 and path length."""
+    terms: list[Term] = [DiscriminatorLoss(training.gan_loss)]
     if training.r1_interval:
         terms.append(R1(training.r1_gamma, training.r1_interval))
-    terms.append(PlayG(training.game))
+    terms.append(GeneratorLoss(training.gan_loss))
     if training.path_interval:
         terms.append(PathLength(training.path_weight, training.path_interval, training.path_shrink))
     return tuple(terms)

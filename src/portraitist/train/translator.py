@@ -1,19 +1,19 @@
-"""Training of translators: the game, its settings, its state and its one loop, for one group of people or several.
+"""Training of translators: its settings, its losses and its state, for one group of people or several.
 
 "Few-shot Fine-grained Cartoon Face Generation", Sec. 3.2 and 3.3. The basic model is trained on the common group alone;
 in the second stage every step shows samples of each group. The losses of the common group move the shared parameters
 and its own; those of the others move their own branch only (selective back-propagation). The discriminators are shared
 by all groups and learn from all.
 
-    state = TranslatorState.start(system, training)
-    fit_translator(state, GroupBatches(data, training, 64), training, persons, on_step)
+    state = TranslatorState(system, training)
+    fit(state, Translation(training, GroupBatches(data, training, 64), system, identity), on_step)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from torch.optim import Adam
 
 from ..data.groups import Groups, Pool
 from ..data.sampler import BatchOrder
-from ..errors import NonFinite, UsageError
+from ..errors import UsageError
 from ..losses.perceptual import absolute_error
 from ..losses.translation import attention_loss, drawn_well, group_loss, person_loss, told_apart
 from ..networks.branches import BranchedTranslator, TranslatorSystem
@@ -29,7 +29,9 @@ from ..networks.identity import Identity
 from ..networks.patch_discriminator import PatchPanel
 from ..networks.translator import Init, Translated
 from ..networks.translator_layers import clamp_shares
-from .state import random_of
+from .distributed import ProcessGroup
+from .loop import Losses, Phase, Share
+from .state import Optimised, State, random_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class TranslatorTraining:
     """Share of the training after which the learning rate falls, in a straight line to 0; it is fixed at 1."""
     adversarial_weight: float = 1.0
     discriminator_weight: float = 1.0
-    """Of the game in the discriminators' loss; CycleGAN has one half."""
+    """Of the adversarial part of the discriminators' loss; CycleGAN has one half."""
     cycle_weight: float = 10.0
     identity_weight: float = 10.0
     attention_weight: float = 1000.0
@@ -70,13 +72,15 @@ class TranslatorTraining:
     """Show each picture mirrored half of the time."""
     init: Init = "normal"
     """How new weights are drawn."""
+    accumulate: int = 1
+    """Parts in which a batch is worked through, to save memory; gradients are those of the whole."""
     tick: int = 500
     """Images between lines of statistics."""
     snapshot: int = 10_000
     """Images between snapshots and sheets of drawings."""
 
     def __post_init__(self) -> None:
-        for name in ("images", "batch", "tick", "snapshot"):
+        for name in ("images", "batch", "accumulate", "tick", "snapshot"):
             if getattr(self, name) < 1:
                 raise UsageError(f"The setting {name} must be at least 1, not {getattr(self, name)}.")
         for name in ("adversarial", "discriminator", "cycle", "identity", "attention", "person", "group"):
@@ -97,7 +101,7 @@ class TranslatorTraining:
 
     def rate(self, images: int) -> float:
         """Return the learning rate after so many images."""
-        left = 1 - images / self.images
+        left = 1 - images / self.images  # from 1 to 0
         return (
             self.learning_rate * min(left / (1 - self.decay_from), 1.0) if self.decay_from < 1 else self.learning_rate
         )
@@ -144,61 +148,29 @@ class GroupBatches:
         return torch.stack([p[:, y : y + size, x : x + size] for p, (y, x) in zip(pictures, corners, strict=True)])
 
 
-@dataclass
-class TranslatorState:
-    """All that the training of a translator is at one moment, and all that a snapshot must hold."""
+class TranslatorState(State):
+    """Both translators, both panels of discriminators, their optimisers and the pools of earlier pictures."""
 
-    system: TranslatorSystem
-    optimiser_g: Adam
-    optimiser_d: Adam
-    images: int = 0
-    """Photos seen."""
-    step: int = 0
-    pools: dict[str, Tensor] = field(default_factory=dict)
-    """Earlier drawings and photos that the translators made, where the discriminators are shown such."""
-
-    @classmethod
-    def start(cls, system: TranslatorSystem, training: TranslatorTraining) -> TranslatorState:
-        """Begin a training with players that it then owns."""
+    def __init__(self, system: TranslatorSystem, training: TranslatorTraining) -> None:
+        """Begin a training with networks that it then owns."""
+        self.system = system
         to_drawing, to_photo, of_drawings, of_photos = system.train().requires_grad_(True).players()
 
-        def adam(*players: nn.Module) -> Adam:
-            parameters = [p for player in players for p in player.parameters()]
+        def adam(*networks: nn.Module) -> Optimised:
+            parameters = [p for network in networks for p in network.parameters()]
             betas = (training.beta1, training.beta2)
-            return Adam(parameters, training.learning_rate, betas, weight_decay=training.weight_decay, foreach=True)
+            optimiser = Adam(
+                parameters, training.learning_rate, betas, weight_decay=training.weight_decay, foreach=True
+            )
+            return Optimised("adam", system, optimiser)
 
-        return cls(system, adam(to_drawing, to_photo), adam(of_drawings, of_photos))
+        super().__init__({"system": system}, {"D": adam(of_drawings, of_photos), "G": adam(to_drawing, to_photo)})
+        self.kept["pool"] = {}
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return every tensor of the state under one flat name each."""
-        found = {f"system.{k}": v for k, v in self.system.state_dict().items()}
-        for name, p in self.system.named_parameters():
-            found |= {f"adam.{key}.{name}": torch.as_tensor(v) for key, v in self._moments(p).items()}
-        return found | {f"pool.{k}": v for k, v in self.pools.items()}
-
-    def counters(self) -> dict[str, Any]:
-        """Return what is no tensor."""
-        return {"images": self.images, "step": self.step}
-
-    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
-        """Become the state that a snapshot holds; the exact opposite of :meth:`tensors` and :meth:`counters`."""
-        rest = dict(tensors)
-        device = next(self.system.parameters()).device
-        self.system.load_state_dict({k: rest.pop(f"system.{k}") for k in self.system.state_dict()})
-        trained = {p for group in self.optimiser_g.param_groups for p in group["params"]}
-        for name, p in self.system.named_parameters():
-            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{key}.{name}" in rest]
-            if keys:
-                loaded = {key: rest.pop(f"adam.{key}.{name}") for key in keys}
-                optimiser = self.optimiser_g if p in trained else self.optimiser_d
-                optimiser.state[p] = {k: v if k == "step" else v.to(p.device) for k, v in loaded.items()}
-        self.pools = {k.removeprefix("pool."): rest.pop(k).to(device) for k in list(rest) if k.startswith("pool.")}
-        if rest:
-            raise KeyError(f"unknown tensors in the snapshot: {sorted(rest)[:5]}")
-        self.images, self.step = counters["images"], counters["step"]
-
-    def _moments(self, p: nn.Parameter) -> dict[str, Any]:
-        return self.optimiser_g.state.get(p) or self.optimiser_d.state.get(p) or {}
+    @property
+    def pools(self) -> dict[str, Tensor]:
+        """Earlier drawings and photos that the translators made, where the discriminators are shown such."""
+        return self.kept["pool"]
 
 
 Terms = dict[str, tuple[float, Tensor]]
@@ -206,23 +178,25 @@ Terms = dict[str, tuple[float, Tensor]]
 
 
 class TranslationLoss:
-    """What the players minimise. Terms of weight 0 are not computed."""
+    """What translators and discriminators minimise. Terms of weight 0 are not computed."""
 
-    def __init__(self, system: TranslatorSystem, training: TranslatorTraining, persons: Identity | None = None) -> None:
-        """Choose what persons are told apart by.
+    def __init__(
+        self, system: TranslatorSystem, training: TranslatorTraining, identity: Identity | None = None
+    ) -> None:
+        """Choose the networks and the face embedder.
 
         Args:
-            system: The players.
+            system: Both translators and both panels of discriminators.
             training: Weights.
-            persons: Tells persons apart; may be None where its weight is 0.
+            identity: The face embedder; may be None where its weight is 0.
 
         Raises:
-            UsageError: There is a weight of the person, and nothing that tells persons apart; or a player is missing.
+            UsageError: ``person_weight`` is set and there is no face embedder, or a network is missing.
         """
-        if training.person_weight and persons is None:
-            raise UsageError("Nothing tells persons apart.", "Give an embedder, or set person_weight=0.")
+        if training.person_weight and identity is None:
+            raise UsageError("person_weight > 0 needs a face embedder.", "Give one, or set person_weight=0.")
         self.to_drawing, self.to_photo, self.of_drawings, self.of_photos = system.players()
-        self.groups, self.training, self.persons = system.groups, training, persons
+        self.groups, self.training, self.identity = system.groups, training, identity
 
     def of_discriminators(self, sample: Sample, fakes: Sample, group: str) -> Terms:
         """Return the terms of the discriminators for photos and drawings of a group and for what was made of them.
@@ -235,11 +209,12 @@ class TranslationLoss:
         terms: Terms = {}
         for panel, real, fake in zip((self.of_photos, self.of_drawings), sample, fakes, strict=True):
             # Pictures do not see each other, so one pass over all is the same, and quicker.
-            judged, count = panel(torch.cat([real, fake])), len(real)
-            apart = told_apart([s[:count] for s in judged.scores], [s[count:] for s in judged.scores])
+            output, count = panel(torch.cat([real, fake])), len(real)
+            scores = [s.float() for s in output.scores]  # maps [2N, 1, h, w]; losses are formulas of full precision
+            apart = told_apart([s[:count] for s in scores], [s[count:] for s in scores])  # L_adv + L_cam of D
             _add(terms, "game_d", self.training.discriminator_weight, apart)
-            if judged.groups is not None:
-                _add(terms, "group_d", 1.0, group_loss(judged.groups[:count], self.groups.index(group)))
+            if output.groups is not None:  # L_cls^real, of logits [N, groups]
+                _add(terms, "group_d", 1.0, group_loss(output.groups[:count].float(), self.groups.index(group)))
         return terms
 
     def of_translators(self, sample: Sample, group: str, *, detached: bool = False) -> Terms:
@@ -264,7 +239,7 @@ class TranslationLoss:
         """Return photos made of drawings and drawings made of photos, without a gradient."""
         photos, drawings = sample
         with torch.no_grad():
-            return self.to_photo(drawings, group).image, self.to_drawing(photos, group).image
+            return self.to_photo(drawings, group).image.float(), self.to_drawing(photos, group).image.float()
 
     def _one_way(
         self,
@@ -278,150 +253,125 @@ class TranslationLoss:
         detached: bool,
     ) -> None:
         weights, count = self.training, len(pictures)
-        minds = weights.identity_weight or (weights.attention_weight and there.anatomy.attentive)
-        seen: Translated = there(torch.cat([pictures, others]) if minds else pictures, group, detached=detached)
-        made = seen.image[:count]
-        judged = panel(made)
-        if weights.adversarial_weight:
-            _add(terms, "game_g", weights.adversarial_weight, drawn_well(judged.scores))
-        if weights.cycle_weight:
-            again = back(made, group, detached=detached).image
+        both = weights.identity_weight or (weights.attention_weight and there.anatomy.attentive)
+        seen: Translated = there(torch.cat([pictures, others]) if both else pictures, group, detached=detached)
+        images = seen.image.float()  # [N or 2N, 3, R, R]
+        made = images[:count]
+        output = panel(made)
+        if weights.adversarial_weight:  # L_adv
+            scores = [s.float() for s in output.scores]
+            _add(terms, "game_g", weights.adversarial_weight, drawn_well(scores))
+        if weights.cycle_weight:  # L_cycle = |T'(T(x)) - x|
+            again = back(made, group, detached=detached).image.float()
             _add(terms, "cycle", weights.cycle_weight, absolute_error(again, pictures).mean())
-        if weights.identity_weight:
-            _add(terms, "identity", weights.identity_weight, absolute_error(seen.image[count:], others).mean())
-        if weights.attention_weight and seen.logits is not None:
-            attended = attention_loss(seen.logits[:count], seen.logits[count:])
+        if weights.identity_weight:  # L_identity = |T(y) - y|
+            _add(terms, "identity", weights.identity_weight, absolute_error(images[count:], others).mean())
+        if weights.attention_weight and seen.logits is not None:  # L_cam of the translator, logits [2N, 2]
+            attended = attention_loss(seen.logits[:count].float(), seen.logits[count:].float())
             _add(terms, "attention", weights.attention_weight, attended)
-        if weights.person_weight and self.persons is not None:
-            _add(terms, "person", weights.person_weight, person_loss(self.persons, pictures, made))
-        if weights.group_weight and judged.groups is not None:
-            _add(terms, "group_g", weights.group_weight, group_loss(judged.groups, self.groups.index(group)))
+        if weights.person_weight and self.identity is not None:  # L_face
+            _add(terms, "person", weights.person_weight, person_loss(self.identity, pictures, made))
+        if weights.group_weight and output.groups is not None:  # L_cls^fake
+            classified = group_loss(output.groups.float(), self.groups.index(group))
+            _add(terms, "group_g", weights.group_weight, classified)
 
 
-def fit_translator(
-    state: TranslatorState,
-    samples: Samples,
-    training: TranslatorTraining,
-    persons: Identity | None,
-    on_step: Callable[[TranslatorState, dict[str, Tensor]], bool],
-) -> TranslatorState:
-    """Train until ``training.images`` photos have been seen or ``on_step`` says stop.
+@dataclass(frozen=True)
+class Shown:
+    """What a step shows of one group."""
 
-    Args:
-        state: Where the training stands; moved in place.
-        samples: Pictures by step.
-        training: Settings.
-        persons: Tells persons apart; may be None where its weight is 0.
-        on_step: Called after every step with the state and the scalars of the step; True ends the training.
-
-    Raises:
-        NonFinite: A loss or its gradient is NaN or infinite; no weight has been touched by it.
-        UsageError: Nothing tells persons apart, or a player is missing.
-    """
-    loss = TranslationLoss(state.system, training, persons)
-    device = next(state.system.parameters()).device
-    while state.images < training.images:
-        batch = {group: _to(sample, device) for group, sample in samples.at(state.step).items()}
-        for optimiser in (state.optimiser_g, state.optimiser_d):
-            for settings in optimiser.param_groups:
-                settings["lr"] = training.rate(state.images)
-        report = _discriminators_step(state, loss, batch, training)
-        report |= _translators_step(state, loss, batch, training)
-        state.step += 1
-        state.images += training.batch * len(batch)
-        if on_step(state, report):
-            break
-    return state
+    group: str
+    sample: Sample
+    fakes: Sample | None
+    """What the discriminators see beside the sample; made for each share where there is no pool."""
 
 
-def translator_gradients(
-    loss: TranslationLoss, batch: Mapping[str, Sample], parameters: Sequence[Tensor], selective: bool
-) -> tuple[list[Tensor | None], list[Terms]]:
-    """Return the gradient of the translators' losses, added over groups, and the terms of each group.
+class Translation:
+    """The training of translators as an objective of the loop: discriminators, then translators, over all groups."""
 
-    Args:
-        loss: What is minimised.
-        batch: Pictures of each group, the common one first.
-        parameters: Of the translators.
-        selective: Keep the losses of all but the common group from the shared parameters.
-    """
-    total: list[Tensor | None] = [None] * len(parameters)
-    found = []
-    for group, sample in batch.items():
-        terms = loss.of_translators(sample, group, detached=selective and group != loss.groups[0])
-        gradients = torch.autograd.grad(_sum(terms), parameters, allow_unused=True)
-        total = [b if a is None else a if b is None else a + b for a, b in zip(total, gradients, strict=True)]
-        found.append({name: (weight, value.detach()) for name, (weight, value) in terms.items()})
-    return total, found
+    units = 1  # each group has a whole batch, and losses are added
 
+    def __init__(
+        self,
+        training: TranslatorTraining,
+        samples: Samples,
+        system: TranslatorSystem,
+        identity: Identity | None,
+    ) -> None:
+        """Choose what is minimised.
 
-def _discriminators_step(
-    state: TranslatorState, loss: TranslationLoss, batch: Mapping[str, Sample], training: TranslatorTraining
-) -> dict[str, Tensor]:
-    panels = (loss.of_drawings, loss.of_photos)
-    for panel in panels:
-        panel.iterate()
-    parameters = [p for panel in panels for p in panel.parameters()]
-    found, total = [], torch.zeros((), device=parameters[0].device)
-    for group, sample in batch.items():
-        photos, drawings = loss.fakes(sample, group)
-        random = random_of(training.seed, state.step, group, "pool")
-        fakes = (
-            _pooled(state.pools, f"photos.{group}", photos, training.pool, random),
-            _pooled(state.pools, f"drawings.{group}", drawings, training.pool, random),
+        Args:
+            training: Settings.
+            samples: Pictures by step.
+            system: Both translators and both panels of discriminators.
+            identity: The face embedder; may be None where its weight is 0.
+
+        Raises:
+            UsageError: There is no face embedder where one is needed, or a network is missing.
+        """
+        self.training, self.samples, self.loss = training, samples, TranslationLoss(system, training, identity)
+        self.groups = len(system.groups)
+        self.phases = (
+            Phase("the discriminators", "D", 1, ("loss_d",), self._discriminators),
+            Phase("the translators", "G", 1, ("loss_g",), self._translators),
         )
-        terms = loss.of_discriminators(sample, fakes, group)
-        total = total + _sum(terms)
-        found.append({name: (weight, value.detach()) for name, (weight, value) in terms.items()})
-    gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-    _descend(state, state.optimiser_d, parameters, gradients, total.detach(), "discriminators")
-    return _report("loss_d", found)
 
+    @property
+    def step_images(self) -> int:
+        """Photos in a step, of all groups together."""
+        return self.training.batch * self.groups
 
-def _translators_step(
-    state: TranslatorState, loss: TranslationLoss, batch: Mapping[str, Sample], training: TranslatorTraining
-) -> dict[str, Tensor]:
-    translators, panels = (loss.to_drawing, loss.to_photo), (loss.of_drawings, loss.of_photos)
-    parameters = [p for translator in translators for p in translator.parameters()]
-    for panel in panels:
-        panel.requires_grad_(False)
-    try:
-        gradients, found = translator_gradients(loss, batch, parameters, training.selective)
-    finally:
-        for panel in panels:
-            panel.requires_grad_(True)
-    report = _report("loss_g", found)
-    _descend(state, state.optimiser_g, parameters, gradients, report["loss_g"], "translators")
-    for translator in translators:
-        clamp_shares(translator)
-    return report
+    def prepare(self, state: TranslatorState, parts: int, group: ProcessGroup) -> None:
+        """Do nothing: pictures do not see each other."""
 
+    def begin(self, state: TranslatorState) -> Sequence[Shown]:
+        """Return what the step shows of each group; set the learning rate, and move the spectral norms once."""
+        for optimised in state.optimisers.values():
+            for settings in optimised.optimiser.param_groups:
+                settings["lr"] = self.training.rate(state.images)
+        for panel in (self.loss.of_drawings, self.loss.of_photos):
+            panel.iterate()
+        batch, shown = self.samples.at(state.step), []
+        self.groups = len(batch)
+        for group, (photos, drawings) in batch.items():
+            sample = photos.to(state.device), drawings.to(state.device)
+            shown.append(Shown(group, sample, self._pooled(state, sample, group) if self.training.pool else None))
+        return shown
 
-def _descend(
-    state: TranslatorState,
-    optimiser: Adam,
-    parameters: Sequence[Tensor],
-    gradients: Sequence[Tensor | None],
-    loss: Tensor,
-    whose: str,
-) -> None:
-    size = torch.nn.utils.get_total_norm([g for g in gradients if g is not None])
-    if not torch.isfinite(loss + size):
-        raise NonFinite(
-            f"The loss of the {whose} is {loss.item()}, its gradient {size.item()}, after {state.images} images.",
-            "Train into a new folder with a lower learning_rate.",
+    def finish(self, state: TranslatorState, report: dict[str, Tensor]) -> None:
+        """Keep the shares of normalisations between 0 and 1."""
+        for translator in (self.loss.to_drawing, self.loss.to_photo):
+            clamp_shares(translator)
+
+    def _discriminators(self, state: TranslatorState, shown: Shown, unit: int, share: Share) -> Losses:
+        sample = _taken(shown.sample, share)
+        fakes = self.loss.fakes(sample, shown.group) if shown.fakes is None else _taken(shown.fakes, share)
+        return self._losses("loss_d", self.loss.of_discriminators(sample, fakes, shown.group))
+
+    def _translators(self, state: TranslatorState, shown: Shown, unit: int, share: Share) -> Losses:
+        # Selective back-propagation (Sec. 3.3): all but the common group move their own branch only.
+        detached = self.training.selective and shown.group != self.loss.groups[0]
+        sample = _taken(shown.sample, share)
+        return self._losses("loss_g", self.loss.of_translators(sample, shown.group, detached=detached))
+
+    def _losses(self, name: str, terms: Terms) -> Losses:
+        """Return the weighted sum; in the log terms are means over groups, and the loss is the sum over them."""
+        loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
+        report = {key: value.detach() for key, (_, value) in terms.items()}
+        return loss, {name: loss.detach() * self.groups, **report}
+
+    def _pooled(self, state: TranslatorState, sample: Sample, group: str) -> Sample:
+        """Return what the whole batch becomes, partly exchanged for what was made earlier."""
+        photos, drawings = self.loss.fakes(sample, group)
+        random = random_of(self.training.seed, state.step, group, "pool")
+        return (
+            _exchanged(state.pools, f"photos.{group}", photos, self.training.pool, random),
+            _exchanged(state.pools, f"drawings.{group}", drawings, self.training.pool, random),
         )
-    for p, gradient in zip(parameters, gradients, strict=True):
-        p.grad = gradient
-    optimiser.step()
-    for p in parameters:
-        p.grad = None
 
 
-def _pooled(pools: dict[str, Tensor], name: str, fresh: Tensor, size: int, random: torch.Generator) -> Tensor:
+def _exchanged(pools: dict[str, Tensor], name: str, fresh: Tensor, size: int, random: torch.Generator) -> Tensor:
     """Exchange each fresh picture, half of the time, for one that was kept; keep all until the pool is full."""
-    if not size:
-        return fresh
     pool, shown = pools.get(name, fresh[:0]), []
     for picture in fresh:
         if len(pool) < size:
@@ -438,16 +388,6 @@ def _add(terms: Terms, name: str, weight: float, value: Tensor) -> None:
     terms[name] = weight, value + terms[name][1] if name in terms else value
 
 
-def _sum(terms: Terms) -> Tensor:
-    return torch.stack([weight * value for weight, value in terms.values()]).sum()
-
-
-def _report(name: str, found: Sequence[Terms]) -> dict[str, Tensor]:
-    """Return the loss of all groups, and each of its terms, unweighted, averaged over groups."""
-    total = torch.stack([_sum(terms) for terms in found]).sum()
-    return {name: total} | {key: torch.stack([terms[key][1] for terms in found]).mean() for key in found[0]}
-
-
-def _to(sample: Sample, device: torch.device) -> Sample:
+def _taken(sample: Sample, share: Share) -> Sample:
     photos, drawings = sample
-    return photos.to(device), drawings.to(device)
+    return share.take(photos), share.take(drawings)

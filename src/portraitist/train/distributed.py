@@ -1,10 +1,10 @@
 """The processes that train together.
 
 Each works on its share of every batch; gradients and scalars are then averaged, so that all take the same step. One
-process in full precision is a crew of its own; more of them, and mixed precision, are driven by lightning Fabric.
+process in full precision is a group of its own; more of them, and mixed precision, are driven by lightning Fabric.
 
-    with joined("cpu") as crew:             # under torchrun: waits for the others
-        fit(state, batches, training, terms, on_step, crew)
+    with process_group("cpu") as group:     # under torchrun: waits for the others
+        fit(state, objective, on_step, group)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,10 +33,10 @@ RANK_TIMEOUT = 120.0
 """Seconds to wait for another process before it counts as lost."""
 
 
-class Crew(Protocol):
-    """What a training asks of the processes that train together.
+class ProcessGroup(Protocol):
+    """What a training asks of the processes that train together, as torch.distributed names it.
 
-    ``together``, ``largest``, ``same`` and ``barrier`` wait for the others: all must call them, in the same order.
+    All but ``autocast`` wait for the others: every process must call them, in the same order.
     """
 
     @property
@@ -51,18 +51,21 @@ class Crew(Protocol):
     def device(self) -> str:
         """Where this process computes: ``cpu``, ``cuda`` or ``cuda:N``."""
 
-    def precision(self) -> AbstractContextManager[None]:
+    def autocast(self) -> AbstractContextManager[None]:
         """Return what networks run in: full or mixed precision."""
 
-    def together(
+    def all_reduce(
         self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], report: dict[str, Tensor]
     ) -> tuple[list[Tensor | None], dict[str, Tensor]]:
         """Return the sum of gradients and the mean of scalars over all processes."""
 
-    def largest(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """Return the largest of the numbers that the processes give."""
 
-    def same(self, value: T) -> T:
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Return the mean of a tensor over all processes, differentiable."""
+
+    def broadcast(self, value: T) -> T:
         """Return the value that process 0 gives."""
 
     def barrier(self) -> None:
@@ -70,28 +73,32 @@ class Crew(Protocol):
 
 
 @dataclass(frozen=True)
-class Alone:
+class SingleProcess:
     """A single process in full precision."""
 
     device: str = "cpu"
     rank: int = 0
     size: int = 1
 
-    def precision(self) -> AbstractContextManager[None]:
+    def autocast(self) -> AbstractContextManager[None]:
         """Change nothing."""
         return nullcontext()
 
-    def together(
+    def all_reduce(
         self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], report: dict[str, Tensor]
     ) -> tuple[list[Tensor | None], dict[str, Tensor]]:
         """Return what was given."""
         return list(gradients), report
 
-    def largest(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """Return what was given."""
         return number
 
-    def same(self, value: T) -> T:
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Return what was given."""
+        return tensor
+
+    def broadcast(self, value: T) -> T:
         """Return what was given."""
         return value
 
@@ -99,14 +106,14 @@ class Alone:
         """Wait for nobody."""
 
 
-ALONE = Alone()
+SINGLE = SingleProcess()
 
 
-class FabricCrew:
+class FabricGroup:
     """Processes launched by torchrun, or one in mixed precision.
 
     Every wait for the others ends with :class:`~portraitist.errors.RankLost` when one is gone or does not answer
-    within the timeout that the crew was joined with.
+    within the timeout of the group.
     """
 
     def __init__(self, fabric: Fabric) -> None:
@@ -115,11 +122,11 @@ class FabricCrew:
         self.rank, self.size = fabric.global_rank, fabric.world_size
         self.device = str(fabric.device)
 
-    def precision(self) -> AbstractContextManager[None]:
+    def autocast(self) -> AbstractContextManager[None]:
         """Return autocast to bfloat16, or nothing; weights, gradients and optimisers stay in single precision."""
         return self.fabric.autocast()
 
-    def together(
+    def all_reduce(
         self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], report: dict[str, Tensor]
     ) -> tuple[list[Tensor | None], dict[str, Tensor]]:
         """Return the sum of gradients and the mean of scalars over all processes, in one exchange.
@@ -134,11 +141,16 @@ class FabricCrew:
         total = [s.view_as(p) if n else None for s, p, n in zip(sums, parameters, given.tolist(), strict=True)]
         return total, dict(zip(report, (scalars / self.size).double(), strict=True))
 
-    def largest(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """Return the largest of the numbers that the processes give."""
         return int(self._reduced(torch.tensor(number, device=self.device), "max"))
 
-    def same(self, value: T) -> T:
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Return the mean of a tensor over all processes, differentiable: the gradient is that of the sum of losses."""
+        result: Tensor = _Mean.apply(tensor, self)  # type: ignore[no-untyped-call]
+        return result
+
+    def broadcast(self, value: T) -> T:
         """Return the value that process 0 gives."""
         with _waiting(self):
             return self.fabric.broadcast(value)
@@ -157,8 +169,23 @@ class FabricCrew:
         return result
 
 
+class _Mean(torch.autograd.Function):
+    """m = sum_r x_r / n; each loss L_q sees m, so the gradient of sum_q L_q by x_r is sum_q (dL_q / dm) / n."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, group: FabricGroup) -> Tensor:
+        ctx.group = group
+        return group._reduced(tensor.clone(), "sum") / group.size
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.group._reduced(gradient.clone(), "sum") / ctx.group.size, None
+
+
 @contextmanager
-def joined(device: str, precision: Precision = "fp32", rank_timeout: float = RANK_TIMEOUT) -> Iterator[Crew]:
+def process_group(
+    device: str, precision: Precision = "fp32", rank_timeout: float = RANK_TIMEOUT
+) -> Iterator[ProcessGroup]:
     """Meet the other processes that torchrun has launched, and part from them at the end.
 
     Args:
@@ -168,16 +195,16 @@ def joined(device: str, precision: Precision = "fp32", rank_timeout: float = RAN
             as writing files, must be done within it.
 
     Raises:
-        UsageError: lightning is missing, or the environment describes no crew.
+        UsageError: lightning is missing, or the environment describes no process group.
         RankLost: Another process is gone or does not answer.
     """
     size = _number("WORLD_SIZE", 1)
     if size == 1 and precision == "fp32":
-        yield Alone(device)
+        yield SingleProcess(device)
         return
-    crew = FabricCrew(_launched(device, precision, rank_timeout, size))
+    group = FabricGroup(_launched(device, precision, rank_timeout, size))
     try:
-        yield crew
+        yield group
     except RankLost:
         raise  # at once: torchrun ends this process too, and the message must come first
     except BaseException:
@@ -186,15 +213,15 @@ def joined(device: str, precision: Precision = "fp32", rank_timeout: float = RAN
     _part()
 
 
-def check_alike(crew: Crew, what: str, value: str | int) -> None:
+def check_identical(group: ProcessGroup, what: str, value: str | int) -> None:
     """Make sure that all processes have the same files before them.
 
     Raises:
         UsageError: ``value`` is another here than on process 0.
     """
-    if crew.same(value) != value:
+    if group.broadcast(value) != value:
         raise UsageError(
-            f"Process {crew.rank} sees another {what} than process 0.", "Put it on a disk that all machines share."
+            f"Process {group.rank} sees another {what} than process 0.", "Put it on a disk that all machines share."
         )
 
 
@@ -257,12 +284,12 @@ CURE = "The messages of the others, above or in their logs, say why; the same co
 
 
 @contextmanager
-def _waiting(crew: FabricCrew) -> Iterator[None]:
+def _waiting(group: FabricGroup) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # the only type that gloo and NCCL have
         raise RankLost(
-            f"Process {crew.rank} of {crew.size} lost another: it is gone, or did not answer in time ({_gist(error)}).",
+            f"Process {group.rank} of {group.size} lost another: gone, or no answer in time ({_gist(error)}).",
             CURE,
         ) from error
 
@@ -277,5 +304,5 @@ def _number(name: str, default: int) -> int:
     if not text:
         return default
     if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"The environment variable {name} is '{text}', which is no number of processes.", "Unset it.")
+        raise UsageError(f"The variable {name} is '{text}', which is not a number of processes.", "Unset it.")
     return int(text)

@@ -1,6 +1,6 @@
 """Several processes, several parts and mixed precision: the same training; and what happens when one is lost.
 
-Run by torchrun, this file is the process that the tests launch: ``test_crew.py SCENARIO FOLDER``.
+Run by torchrun, this file is the process that the tests launch: ``test_distributed.py SCENARIO FOLDER``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from torch import Tensor
 from portraitist.errors import PortraitistError, UsageError
 from portraitist.io import registry
 from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
-from portraitist.train.crew import ALONE, Alone, Crew, check_alike, joined
+from portraitist.train.distributed import SINGLE, ProcessGroup, SingleProcess, check_identical, process_group
+from portraitist.train.gan import Gan
 from portraitist.train.loop import fit
-from portraitist.train.signals import Interrupted, polite_stop
+from portraitist.train.signals import Interrupted, graceful_shutdown
 from portraitist.train.spec import Training
 from portraitist.train.state import TrainState
 from portraitist.train.terms import standard_terms
@@ -66,42 +67,45 @@ class Waves:
 
 @dataclass
 class Recorder:
-    """A crew that keeps the gradients of the first exchange of each phase."""
+    """A process group that keeps the gradients of the first exchange of each phase."""
 
-    crew: Crew
+    group: ProcessGroup
     first: list[list[Tensor | None]] = field(default_factory=list)
 
     @property
     def rank(self) -> int:
-        return self.crew.rank
+        return self.group.rank
 
     @property
     def size(self) -> int:
-        return self.crew.size
+        return self.group.size
 
     @property
     def device(self) -> str:
-        return self.crew.device
+        return self.group.device
 
-    def precision(self) -> AbstractContextManager[None]:
-        return self.crew.precision()
+    def autocast(self) -> AbstractContextManager[None]:
+        return self.group.autocast()
 
-    def together(
+    def all_reduce(
         self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], report: dict[str, Tensor]
     ) -> tuple[list[Tensor | None], dict[str, Tensor]]:
-        total, means = self.crew.together(parameters, gradients, report)
+        total, means = self.group.all_reduce(parameters, gradients, report)
         if len(self.first) < 4:
             self.first.append([None if g is None else g.clone() for g in total])
         return total, means
 
-    def largest(self, number: int) -> int:
-        return self.crew.largest(number)
+    def all_reduce_max(self, number: int) -> int:
+        return self.group.all_reduce_max(number)
 
-    def same(self, value: T) -> T:
-        return self.crew.same(value)
+    def broadcast(self, value: T) -> T:
+        return self.group.broadcast(value)
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        return self.group.mean(tensor)
 
     def barrier(self) -> None:
-        self.crew.barrier()
+        self.group.barrier()
 
 
 def start(training: Training) -> TrainState:
@@ -115,15 +119,15 @@ def start(training: Training) -> TrainState:
     return state
 
 
-def run(training: Training, crew: Crew) -> dict[str, Any]:
+def run(training: Training, group: ProcessGroup) -> dict[str, Any]:
     """Train and return all that can differ."""
-    state, recorder, reports = start(training), Recorder(crew), []
+    state, recorder, reports = start(training), Recorder(group), []
 
     def on_step(state: TrainState, report: dict[str, Tensor]) -> bool:
         reports.append({k: float(v) for k, v in report.items()})
         return False
 
-    fit(state, Waves(training.batch), training, standard_terms(training), on_step, recorder)
+    fit(state, Gan(training, Waves(training.batch)), on_step, recorder)
     return {"tensors": state.tensors(), "counters": state.counters(), "gradients": recorder.first, "reports": reports}
 
 
@@ -176,12 +180,12 @@ def test_two_processes_train_as_one(together: Path, name: str) -> None:
     first, second = (torch.load(together / f"{name}-{rank}.pt") for rank in (0, 1))
     assert first["tensors"].keys() == second["tensors"].keys()
     assert all(torch.equal(v, second["tensors"][k]) for k, v in first["tensors"].items())
-    check_same(first, run(CASES[name], ALONE))
+    check_same(first, run(CASES[name], SINGLE))
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_two_parts_train_as_one(name: str) -> None:
-    check_same(run(replace(CASES[name], accumulate=2), ALONE), run(CASES[name], ALONE))
+    check_same(run(replace(CASES[name], accumulate=2), SINGLE), run(CASES[name], SINGLE))
 
 
 @pytest.mark.recipe
@@ -235,10 +239,10 @@ def test_mixed_precision_points_where_full_precision_does() -> None:
     for term in standard_terms(training):  # of each player alone, so that both begin with the same opponent
         found = []
         for precision in ("fp32", "bf16"):
-            with joined("cpu", precision) as crew:
+            with process_group("cpu", precision) as group:
                 state = TrainState.start(copy.deepcopy(base.generator), copy.deepcopy(base.discriminator), training)
-                state.ada.p, recorder = 0.5, Recorder(crew)
-                fit(state, Fixed(images.detach()), training, [term], lambda state, report: True, recorder)
+                state.ada.p, recorder = 0.5, Recorder(group)
+                fit(state, Gan(training, Fixed(images.detach()), [term]), lambda state, report: True, recorder)
                 assert {v.dtype for k, v in state.tensors().items()} == {torch.float32}
                 found.append(flat(recorder.first[0]))
         cosine = torch.nn.functional.cosine_similarity(found[0], found[1], dim=0)
@@ -247,8 +251,8 @@ def test_mixed_precision_points_where_full_precision_does() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_mixed_precision_trains_in_parts_and_stays_finite(name: str) -> None:
-    with joined("cpu", "bf16") as crew:
-        found = run(replace(CASES[name], accumulate=2), crew)
+    with process_group("cpu", "bf16") as group:
+        found = run(replace(CASES[name], accumulate=2), group)
     assert all(v.dtype == torch.float32 and v.isfinite().all() for v in found["tensors"].values())
 
 
@@ -262,24 +266,24 @@ def test_lazy_regularisers_are_the_same_in_mixed_precision() -> None:
         return True
 
     for precision in ("fp32", "bf16"):
-        with joined("cpu", precision) as crew:
-            fit(start(training), Waves(), training, lazy, on_step, crew)
+        with process_group("cpu", precision) as group:
+            fit(start(training), Gan(training, Waves(), lazy), on_step, group)
     assert reports[0].keys() == {"r1", "path", "path_length"}
     assert reports[0] == reports[1]
 
 
 def test_one_process_needs_no_lightning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightning.fabric", None)
-    with joined("cpu") as crew:
-        assert crew == Alone("cpu")
-    with pytest.raises(UsageError, match=r"portraitist\[distributed\]"), joined("cpu", "bf16"):
+    with process_group("cpu") as group:
+        assert group == SingleProcess("cpu")
+    with pytest.raises(UsageError, match=r"portraitist\[distributed\]"), process_group("cpu", "bf16"):
         pass
 
 
 @pytest.mark.parametrize(
     ("environment", "device", "message"),
     [
-        ({"WORLD_SIZE": "two"}, "cpu", "no number"),
+        ({"WORLD_SIZE": "two"}, "cpu", "not a number"),
         ({"WORLD_SIZE": "2"}, "cpu", "torchrun"),
         ({**TORCHRUN, "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "2"}, "cpu", "machines of 2"),
         (TORCHRUN, "cuda:1", "cannot share"),
@@ -291,14 +295,14 @@ def test_an_environment_that_makes_no_crew_is_refused(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UsageError, match=message), joined(device):
+    with pytest.raises(UsageError, match=message), process_group(device):
         pass
 
 
 def test_parts_too_small_for_a_group_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    run(replace(TRAINING, images=8, accumulate=2), ALONE)
+    run(replace(TRAINING, images=8, accumulate=2), SINGLE)
     assert "otherwise than as a whole" not in caplog.text
-    run(replace(TRAINING, images=8, accumulate=4), ALONE)
+    run(replace(TRAINING, images=8, accumulate=4), SINGLE)
     assert "otherwise than as a whole" in caplog.text
 
 
@@ -312,80 +316,82 @@ class Fixed:
         return self.images
 
 
-def train_until(crew: Crew, folder: Path, scenario: str, fault: Callable[[TrainState], None], broken: int) -> int:
+def train_until(
+    group: ProcessGroup, folder: Path, scenario: str, fault: Callable[[TrainState], None], broken: int
+) -> int:
     """Train until something happens, write down what it was and return its exit code."""
     state, training = start(TRAINING), replace(TRAINING, images=10**6)
     last = [time.monotonic()]
     try:
-        with polite_stop() as asked:
+        with graceful_shutdown() as asked:
 
             def on_step(state: TrainState, report: dict[str, Tensor]) -> bool:
                 last[0] = time.monotonic()
                 fault(state)
-                asked.number = crew.largest(asked.number or 0) or None
+                asked.number = group.all_reduce_max(asked.number or 0) or None
                 return asked.number is not None
 
-            fit(state, Waves(broken_from=broken), training, standard_terms(training), on_step, crew)
+            fit(state, Gan(training, Waves(broken_from=broken)), on_step, group)
             assert asked.number is not None
             raise Interrupted(asked.number)
     except (PortraitistError, Interrupted) as error:
-        write(folder, crew, scenario, error, step=state.step, seconds=time.monotonic() - last[0])
+        write(folder, group, scenario, error, step=state.step, seconds=time.monotonic() - last[0])
         return error.exit_code
 
 
-def write(folder: Path, crew: Crew, scenario: str, error: BaseException | None = None, **values: Any) -> None:
+def write(folder: Path, group: ProcessGroup, scenario: str, error: BaseException | None = None, **values: Any) -> None:
     if error is not None:
         values |= {"error": type(error).__name__, "message": str(error), "code": getattr(error, "exit_code", None)}
-    path = folder / f"{scenario}-{crew.rank}.json"
+    path = folder / f"{scenario}-{group.rank}.json"
     path.with_suffix(".part").write_text(json.dumps(values))
     path.with_suffix(".part").rename(path)
 
 
-def end_well(crew: Crew, folder: Path) -> None:
+def end_well(group: ProcessGroup, folder: Path) -> None:
     """Do all that two processes can do without losing each other."""
     for name, training in CASES.items():
-        torch.save(run(training, crew), folder / f"{name}-{crew.rank}.pt")
+        torch.save(run(training, group), folder / f"{name}-{group.rank}.pt")
     parameters = [torch.zeros(2), torch.zeros(1), torch.zeros(1)]
-    mine = [torch.ones(2) if crew.rank else None, torch.full((1,), 1.0 + crew.rank), None]
-    total, means = crew.together(parameters, mine, {"a": torch.tensor(float(crew.rank))})
+    mine = [torch.ones(2) if group.rank else None, torch.full((1,), 1.0 + group.rank), None]
+    total, means = group.all_reduce(parameters, mine, {"a": torch.tensor(float(group.rank))})
     values = [None if g is None else g.tolist() for g in total]
-    write(folder, crew, "none", total=values, mean=float(means["a"]), largest=crew.largest(7 * crew.rank))
-    train_until(crew, folder, "nan", lambda state: None, 16 if crew.rank else sys.maxsize)
+    write(folder, group, "none", total=values, mean=float(means["a"]), largest=group.all_reduce_max(7 * group.rank))
+    train_until(group, folder, "nan", lambda state: None, 16 if group.rank else sys.maxsize)
 
     def terminate(state: TrainState) -> None:
-        if crew.rank == 1 and state.step == 2:
+        if group.rank == 1 and state.step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    train_until(crew, folder, "signal", terminate, sys.maxsize)
+    train_until(group, folder, "signal", terminate, sys.maxsize)
     try:
-        check_alike(crew, "run folder", crew.rank)
+        check_identical(group, "run folder", group.rank)
     except UsageError as error:
-        write(folder, crew, "alike", error)
-    crew.barrier()
+        write(folder, group, "alike", error)
+    group.barrier()
 
 
-def fail(crew: Crew, folder: Path, fault: str, victim: int) -> int:
+def fail(group: ProcessGroup, folder: Path, fault: str, victim: int) -> int:
     """Lose a process after the second step."""
 
     def strike(state: TrainState) -> None:
-        if crew.rank != victim or state.step != 2:
+        if group.rank != victim or state.step != 2:
             return
         (folder / "victim").write_text(str(os.getpid()))
         if fault == "raises":
             raise OSError("the victim's own reason")
         os.kill(os.getpid(), signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
 
-    return train_until(crew, folder, "lost", strike, sys.maxsize)
+    return train_until(group, folder, "lost", strike, sys.maxsize)
 
 
 def main(scenario: str, folder: Path) -> int:
     torch.set_num_threads(1)
-    with joined("cpu", rank_timeout=FEW_SECONDS) as crew:
+    with process_group("cpu", rank_timeout=FEW_SECONDS) as group:
         if scenario == "together":
-            end_well(crew, folder)
+            end_well(group, folder)
             return 0
         fault, _, victim = scenario.partition("-")
-        return fail(crew, folder, fault, int(victim))
+        return fail(group, folder, fault, int(victim))
 
 
 if __name__ == "__main__":

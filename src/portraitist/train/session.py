@@ -1,0 +1,197 @@
+"""The course of every run: lock, settings, resume, train, log, snapshot, stop.
+
+A kind of training says in a :class:`Run` what it trains, what it logs and what it writes in the end.
+
+    path = Finetuning(...).go()
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from torch import Tensor
+
+from .distributed import RANK_TIMEOUT, Precision, ProcessGroup, check_identical, process_group
+from .folder import SAMPLES, SNAPSHOTS, check_config, locked, passed
+from .log import RunLog
+from .loop import Objective, Schedule, fit
+from .signals import Asked, Interrupted, graceful_shutdown
+from .snapshot import clean_partial, resume, write_snapshot
+from .state import State
+
+log = logging.getLogger("portraitist")
+S = TypeVar("S", bound=State)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out, whatever it trains."""
+
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    """``bf16`` runs the networks in mixed precision."""
+    rank_timeout: float = RANK_TIMEOUT
+    """Seconds that processes wait for each other."""
+    quiet: bool = False
+    """Show no progress bar."""
+
+
+class RunSettings(Schedule, Protocol):
+    """What a run asks of the settings of a training."""
+
+    @property
+    def tick(self) -> int:
+        """Images between lines of statistics."""
+
+    @property
+    def snapshot(self) -> int:
+        """Images between snapshots and sheets of samples."""
+
+
+class Run(ABC, Generic[S]):
+    """One training in a run folder."""
+
+    may_change: frozenset[str] = frozenset({"images", "tick", "snapshot", "version"})
+    """Settings that may differ when the run is continued."""
+
+    def __init__(self, out: Path, training: RunSettings, data: str, options: RunOptions) -> None:
+        """Choose the folder.
+
+        Args:
+            out: The run folder.
+            training: Settings.
+            data: Digest of the data, equal in all processes.
+            options: How to carry it out.
+        """
+        self.out, self.training, self.data, self.options = out, training, data, options
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return all that must stay the same when the run is continued, as JSON holds it."""
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The config, for the run folder and the header of what is written."""
+        return self.config()
+
+    def upgraded(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Return a config that an earlier version wrote under the names of today."""
+        return config
+
+    @abstractmethod
+    def start(self, device: str) -> S:
+        """Return the state that training begins with."""
+
+    def prepare(self, state: S, group: ProcessGroup, asked: Asked) -> None:
+        """Do what comes before the first step of a new training, in all processes; nothing by default.
+
+        Raises:
+            Interrupted: A signal came.
+        """
+
+    @abstractmethod
+    def objective(self, state: S) -> Objective[S]:
+        """Return what is minimised."""
+
+    def begin(self, state: S, run: RunLog) -> None:
+        """Look at a training before its first step; process 0 only."""
+
+    @abstractmethod
+    def tick(self, state: S) -> dict[str, float]:
+        """Return numbers for the log; process 0 only."""
+
+    @abstractmethod
+    def samples(self, state: S, run: RunLog) -> None:
+        """Draw a sheet beside a snapshot; process 0 only."""
+
+    def is_over(self, state: S) -> bool:
+        """Tell whether the training ends before all images were seen."""
+        return False
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """The file that the run writes."""
+
+    @abstractmethod
+    def finish(self, state: S) -> Path:
+        """Write what was trained and return :attr:`path`; process 0 only."""
+
+    def go(self) -> Path:
+        """Train, or continue what was begun in the folder, and return the file written.
+
+        Raises:
+            Interrupted: A signal came; a snapshot was written.
+            PortraitistError: See its subclasses.
+        """
+        o = self.options
+        with (
+            process_group(o.device, o.precision, o.rank_timeout) as group,
+            graceful_shutdown() as asked,
+            locked(self.out) if group.rank == 0 else nullcontext(),
+        ):
+            if group.rank == 0:
+                check_config(self.out, self.settings, may_change=self.may_change, upgrade=self.upgraded)
+            group.barrier()
+            check_identical(group, "data set", self.data)
+            state = self.start(group.device)
+            used = resume(self.out / SNAPSHOTS, state)
+            check_identical(group, "run folder", state.images)
+            if used is not None:
+                log.info("continuing from %s", used.name)
+            else:
+                self.prepare(state, group, asked)
+            with self._recorded(state, group) as recorder:
+
+                def on_step(state: S, report: dict[str, Tensor]) -> bool:
+                    if recorder is not None:
+                        recorder.step(state, report)
+                    asked.number = group.all_reduce_max(asked.number or 0) or None
+                    return group.broadcast(self.is_over(state)) or asked.number is not None
+
+                if not group.broadcast(self.is_over(state)):
+                    fit(state, self.objective(state), on_step, group)
+            if group.rank != 0:
+                return self.path
+            write_snapshot(self.out / SNAPSHOTS, state)
+            if asked.number is not None:
+                raise Interrupted(asked.number)
+            return self.finish(state)
+
+    @contextmanager
+    def _recorded(self, state: S, group: ProcessGroup) -> Iterator[RunRecorder[S] | None]:
+        """Keep the log open in process 0; the others record nothing."""
+        if group.rank != 0:
+            yield None
+            return
+        for folder in (self.out, self.out / SAMPLES):
+            clean_partial(folder)
+        with RunLog(self.out, self.training.images, state.images, quiet=self.options.quiet) as run:
+            if not state.images:
+                self.begin(state, run)
+            yield RunRecorder(self, run, state.images)
+
+
+class RunRecorder(Generic[S]):
+    """What one process does beside training: it scores, logs, draws samples and writes snapshots."""
+
+    def __init__(self, owner: Run[S], run: RunLog, images: int) -> None:
+        self.owner, self.run, self.images = owner, run, images
+
+    def step(self, state: S, report: dict[str, Tensor]) -> None:
+        """Count one step, and do what is due after it."""
+        owner, each = self.owner, state.images - self.images
+        self.images = state.images
+        self.run.add(each, report)
+        if passed(state.images, each, owner.training.tick):
+            self.run.tick(state.images, owner.tick(state))
+        if passed(state.images, each, owner.training.snapshot):
+            write_snapshot(owner.out / SNAPSHOTS, state)
+            owner.samples(state, self.run)
