@@ -90,5 +90,5 @@ def test_no_output_nearby_is_certain() -> None:
 def test_sets_that_tell_nothing_are_refused() -> None:
     draw = Draw(0)
     for outputs, train, held_out in ((0, 5, 5), (5, 1, 5), (5, 5, 0)):
-        with pytest.raises(BadData, match="Copies cannot be told"):
+        with pytest.raises(BadData, match="Copies cannot be recognised"):
             copy_test(draw(outputs), draw(train), draw(held_out))
