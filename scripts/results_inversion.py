@@ -74,8 +74,8 @@ from portraitist.networks.identity import Identity
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes.results import all_of
 from portraitist.spaces import WPlus
-from portraitist.stylize import Stylizer
-from portraitist.stylize.pipeline import whole
+from portraitist.stylize import ByEncoder, Stylizer
+from portraitist.stylize.crops import as_aligned_face
 
 SEED = 0
 STEPS = 500
@@ -677,8 +677,8 @@ def cost_of_a_portrait(lab: Lab, folder: Path) -> str:
     """Time an aligned face in one style, by the encoder, against what the base needs to draw a picture, in turn."""
     style, anatomy = STYLES[0], lab.base.generator.anatomy
     stored = load_encoder(folder / "hvae.safetensors", base=lab.base)
-    stylizer = Stylizer(lab.base, {style: registry.load(style)}, encoder=stored)
-    crop = whole(to_array(lab.drawn(lab.base.generator.mean.data, lab.base)[0]), lab.side)
+    stylizer = Stylizer(lab.base, {style: registry.load(style)}, inversion=ByEncoder(stored))
+    crop = as_aligned_face(to_array(lab.drawn(lab.base.generator.mean.data, lab.base)[0]), lab.side)
     z = torch.randn(1, anatomy.z_dim, generator=torch.Generator().manual_seed(SEED))
 
     def forward() -> None:

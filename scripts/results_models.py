@@ -39,7 +39,7 @@ from portraitist.networks.identity import Identity
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes.results import all_of
 from portraitist.spaces import WPlus, Z, truncate
-from portraitist.stylize import Encoding, Portrait, Portraits, Stylizer, stylize_files
+from portraitist.stylize import ByEncoder, Portrait, Portraits, Stylizer, stylize_files
 from portraitist.stylize.batch import Options
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,8 +104,8 @@ class Lab:
         z = torch.randn(SAMPLES, base.generator.anatomy.z_dim, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             samples = torch.cat([base.generator(part).clamp(-1, 1) for part in z.split(50)])
-        ways = {"encoder": Encoding(), f"encoder + {STEPS} steps": Encoding(refine=STEPS)}
-        stylizers = {name: Stylizer(base, {}, encoding=way) for name, way in ways.items()}
+        ways = {"encoder": ByEncoder(), f"encoder + {STEPS} steps": ByEncoder(refine=STEPS)}
+        stylizers = {name: Stylizer(base, {}, inversion=way) for name, way in ways.items()}
         for stylizer in stylizers.values():
             for name, attribute in styles():
                 stylizer.add(name, name=label(name, attribute), attribute=attribute)

@@ -24,6 +24,7 @@ from portraitist.io import registry
 from portraitist.io.codes import load_codes
 from portraitist.io.model_file import Model, generator_digest, load_model, read_header, save_model, save_pack
 from portraitist.recipes import compose
+from portraitist.stylize import ByOptimisation
 from portraitist.train.spec import Training
 from tests.conftest import restyled
 
@@ -236,7 +237,7 @@ def test_stylize_writes_the_pictures_of_the_class(program: Program, known: None,
     done = program("stylize", face, "--aligned", "--steps", "2", "--seed", "5")
     target = face.with_name("me.wild.png")
     assert (done.code, done.out) == (0, f"{target}\n")
-    stylizer = Stylizer.load(["wild"], projection=options.projection(steps=2, seed=5))
+    stylizer = Stylizer.load(["wild"], inversion=ByOptimisation(options.projection(steps=2, seed=5)))
     picture = stylizer.stylize(face, aligned=True).faces[0].pictures["wild"]
     assert target.read_bytes() == write_image(tmp_path / "api.png", picture).read_bytes()
     assert "exists already" in program.refuses(2, "stylize", face, "--aligned", "--steps", "2")

@@ -15,7 +15,7 @@ from portraitist.data import read_image, write_image
 from portraitist.io import registry
 from portraitist.io.model_file import Header, Model, generator_digest, load_model, read_header, save_model, save_pack
 from portraitist.spaces import WPlus
-from portraitist.stylize import Appearance, Reference
+from portraitist.stylize import Appearance, ByOptimisation, Reference
 from portraitist.surgery import blend, hard, smooth, swap
 from tests.cli.conftest import Run
 from tests.conftest import make_model, restyled
@@ -73,7 +73,9 @@ def test_swap_writes_a_style_that_stylize_takes(
         assert run("stylize", face, "-s", "wild", "--swap", 8, *more, *QUICK, "-o", fly, "--overwrite")[0] == 0
         assert (fly / "me.wild.png").read_bytes() == drawn[by]
     assert drawn["features"] != drawn["weights"]
-    picture = Stylizer.load(["wild"], swap=8, projection=options.projection(steps=2)).stylize(face, aligned=True)
+    picture = Stylizer.load(["wild"], swap=8, inversion=ByOptimisation(options.projection(steps=2))).stylize(
+        face, aligned=True
+    )
     assert np.array_equal(picture.faces[0].pictures["wild"], read_image(face.with_name("me.features.png")))
 
 
@@ -214,7 +216,7 @@ def test_appearances_are_written_beside_the_picture(
     assert (code, lines) == (0, [str(one / f"me.wild{end}.png") for end in ends])
     stylizer = Stylizer.load(
         ["wild"],
-        projection=options.projection(steps=2, seed=4),
+        inversion=ByOptimisation(options.projection(steps=2, seed=4)),
         appearance=Appearance(2, (Reference.read(look, aligned=True),), 8),
         seed=4,
     )
@@ -262,6 +264,6 @@ def test_any_style_to_any_other(
 ) -> None:
     words = ("stylize", face, *QUICK, "--from-style", "wild", "--to-style", "calm", "--to-style", "tiny")
     assert run(*words)[:2] == (0, [str(face.with_name(f"me.{name}.png")) for name in ("calm", "tiny")])
-    stylizer = Stylizer.load(["calm", "tiny"], source="wild", projection=options.projection(steps=2))
+    stylizer = Stylizer.load(["calm", "tiny"], source="wild", inversion=ByOptimisation(options.projection(steps=2)))
     for name, picture in stylizer.stylize(face, aligned=True).faces[0].pictures.items():
         assert np.array_equal(picture, read_image(face.with_name(f"me.{name}.png")))

@@ -17,7 +17,7 @@ from portraitist.errors import StorageError, UsageError
 from portraitist.faces import Face, Landmarks
 from portraitist.invert import portrait
 from portraitist.io.model_file import Model
-from portraitist.stylize import FileReport, Stylizer, stylize_files
+from portraitist.stylize import ByOptimisation, FileReport, Stylizer, stylize_files
 from portraitist.stylize.batch import Options, photos
 from tests.conftest import restyled
 
@@ -65,8 +65,8 @@ def stylizer(tiny_model: Model, tiny_style: Model) -> Stylizer:
 
 
 def with_styles(base: Model, styles: dict[str, Model], steps: int = 2, strength: float = 1.0) -> Stylizer:
-    projection = replace(portrait(), steps=steps)
-    return Stylizer(base, styles, finder=Marked(), projection=projection, strength=strength)
+    inversion = ByOptimisation(replace(portrait(), steps=steps))
+    return Stylizer(base, styles, finder=Marked(), inversion=inversion, strength=strength)
 
 
 def run(

@@ -21,7 +21,7 @@ from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.generator import with_low_rows
-from portraitist.stylize import Portraits, Stylizer
+from portraitist.stylize import ByOptimisation, Portraits, Stylizer
 from tests.conftest import make_model, restyled
 
 Pixels = npt.NDArray[np.uint8]
@@ -47,7 +47,7 @@ def other_style(tiny_model: Model) -> Model:
 @pytest.fixture(scope="session")
 def make(tiny_model: Model, tiny_style: Model, other_style: Model) -> MakeStylizer:
     def build(**options: object) -> Stylizer:
-        known: dict[str, object] = {"finder": ONE, "projection": replace(portrait(), steps=3)}
+        known: dict[str, object] = {"finder": ONE, "inversion": ByOptimisation(replace(portrait(), steps=3))}
         return Stylizer(tiny_model, {"wild": tiny_style, "calm": other_style}, **known | options)  # type: ignore[arg-type]
 
     return build
@@ -174,7 +174,7 @@ def test_no_face_is_a_typed_error(make: MakeStylizer, photo: Pixels) -> None:
     for which in (0, 3, -1):
         with pytest.raises(NoFaceFound, match=f"no face {which}; 2 were found"):
             make(finder=TWO).stylize(photo, which=which)
-    with pytest.raises(UsageError, match="'both' is no choice of faces"):
+    with pytest.raises(UsageError, match="'both' does not select faces"):
         make().stylize(photo, which="both")  # type: ignore[arg-type]
     with pytest.raises(BadImage):
         make().stylize(b"not a picture")
@@ -204,7 +204,9 @@ def test_likeness_can_be_measured_with_other_features(tiny_model: Model, tiny_st
     other = make_model(seed=7, name="other").discriminator
     assert other is not None
     perceptual = PerceptualDistance(DiscriminatorFeatures(other))
-    stylizer = Stylizer(base, {"wild": tiny_style}, finder=ONE, perceptual=perceptual, projection=Projection(steps=2))
+    stylizer = Stylizer(
+        base, {"wild": tiny_style}, finder=ONE, perceptual=perceptual, inversion=ByOptimisation(Projection(steps=2))
+    )
     assert stylizer.stylize(photo).faces[0].pictures["wild"].shape == (256, 256, 3)
     assert stylizer.settings["perceptual"] == [perceptual.name, perceptual.features.digest]
 
@@ -214,7 +216,7 @@ def test_settings_tell_what_determines_the_pictures(make: MakeStylizer) -> None:
         return str(make(**options).settings)
 
     assert of() == of()
-    changed = [of(strength=0.5), of(finder=TWO), of(projection=replace(portrait(), steps=4)), of()]
+    changed = [of(strength=0.5), of(finder=TWO), of(inversion=ByOptimisation(replace(portrait(), steps=4))), of()]
     assert len(set(changed)) == 4
 
 
@@ -306,8 +308,8 @@ def test_a_strength_is_the_weight_of_a_mixture_of_one(
         registry.add(save_pack(tmp_path / f"{style.header.name}.safetensors", style, tiny_model))
 
     def draw(*styles: str, strength: float = 1.0) -> list[Pixels]:
-        projection = replace(portrait(), steps=2)
-        stylizer = Stylizer.load(styles, strength=strength, finder=ONE, projection=projection)
+        inversion = ByOptimisation(replace(portrait(), steps=2))
+        stylizer = Stylizer.load(styles, strength=strength, finder=ONE, inversion=inversion)
         return list(stylizer.stylize(photo).faces[0].pictures.values())
 
     weighed, full, nothing, other = draw("wild:0.5", "wild:1", "wild:0+calm:0", "wild:0+calm:1")
@@ -326,9 +328,9 @@ def test_freeze_sg_styles_draw_and_mix(
     registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
     for style in (tiny_style, frozen):
         registry.add(save_pack(tmp_path / f"{style.header.name}.safetensors", style, tiny_model))
-    projection = replace(portrait(), steps=2)
+    inversion = ByOptimisation(replace(portrait(), steps=2))
     styles = ["frozen", "frozen:0.5+wild:0.5", "frozen:0"]
-    stylizer = Stylizer.load(styles, finder=ONE, projection=projection)
+    stylizer = Stylizer.load(styles, finder=ONE, inversion=inversion)
     face = stylizer.stylize(photo).faces[0]
     with torch.no_grad():
         drawn = to_array(frozen.generator.synthesize(face.code)[0])

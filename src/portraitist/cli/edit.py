@@ -244,7 +244,7 @@ def text(
     from ..edit.clip import paper, released
     from ..io.clip_files import load_clip
     from ..spaces import WPlus
-    from ..stylize.pipeline import one_thread
+    from ..stylize.crops import one_thread
 
     _strength(strength)
     sheet = out / f"{_stem(source)}.text.png"
@@ -502,9 +502,16 @@ def _stylizer(
     """Load styles and what inverts photos; its steps are shown."""
     from ..stylize import Stylizer
 
-    way = options.inversion(method, encoder=encoder, refine=refine, seed=seed)
+    inversion = options.inversion(method, encoder=encoder, refine=refine, seed=seed)
     with options.step_bar() as progress:
-        yield Stylizer.load(style or [], attribute=attribute, device=options.device(device), progress=progress, **way)
+        yield Stylizer.load(
+            style or [],
+            attribute=attribute,
+            inversion=inversion,
+            seed=seed,
+            device=options.device(device),
+            progress=progress,
+        )
 
 
 def _check_base(stored: StoredDirections, stylizer: Stylizer) -> None:
@@ -556,7 +563,7 @@ def _write_pictures(stylizer: Stylizer, code: WPlus, out: Path, name: str) -> No
     from ..data.images import write_image
     from ..io.codes import save_codes
     from ..io.model_file import generator_digest
-    from ..stylize.pipeline import one_thread
+    from ..stylize.crops import one_thread
 
     *pictures, saved = _files(stylizer, out, name)
     with one_thread():
@@ -570,7 +577,7 @@ def _write_sheet(stylizer: Stylizer, codes: WPlus, file: Path) -> None:
     """Write a sheet: the base in the first row, a style in each further one; a code in each column."""
     from ..data.images import write_image
     from ..data.sheet import tile
-    from ..stylize.pipeline import one_thread
+    from ..stylize.crops import one_thread
 
     rows = (stylizer.base.generator, *stylizer.generators.values())
     with one_thread():
@@ -581,7 +588,7 @@ def _write_sheet(stylizer: Stylizer, codes: WPlus, file: Path) -> None:
 def _frames(stylizer: Stylizer, codes: WPlus, size: int | None) -> Iterator[Pixels]:
     import numpy as np
 
-    from ..stylize.pipeline import one_thread
+    from ..stylize.crops import one_thread
 
     for k in range(len(codes)):
         with one_thread():

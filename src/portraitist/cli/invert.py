@@ -47,7 +47,9 @@ def command(
     from ..io.model_file import generator_digest
     from ..stylize import Stylizer
 
-    way = options.inversion(method, encoder=encoder, refine=refine, seed=seed, space=space, rank=rank, steps=steps)
+    inversion = options.inversion(
+        method, encoder=encoder, refine=refine, seed=seed, space=space, rank=rank, steps=steps
+    )
     target = out or photo.parent
     files = [target / f"{photo.stem}{end}" for end in (".code.safetensors", ".inverted.png")]
     for file in files:
@@ -59,7 +61,8 @@ def command(
             device=options.device(device),
             perceptual=options.perceptual(features, lpips),
             progress=progress,
-            **way,
+            inversion=inversion,
+            seed=seed,
         )
         portraits = stylizer.stylize(read_image(photo), which="largest", aligned=aligned)
     face = portraits.faces[0]

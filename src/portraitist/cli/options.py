@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..io.model_file import Model
     from ..losses.perceptual import PerceptualDistance
     from ..networks.identity import Identity as Persons
-    from ..stylize import Encoding
+    from ..stylize import Inversion
 
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -100,7 +100,7 @@ def choice(text: str, kind: Any, name: str) -> Any:
 
 
 def projection(method: str = "portrait", **wanted: Any) -> Projection:
-    """Return the settings of a way of inversion with those replaced that are not None."""
+    """Return the settings of an optimisation with those replaced that are not None."""
     from ..invert import METHODS
 
     return replace(METHODS[method](), **{k: v for k, v in wanted.items() if v is not None})
@@ -115,43 +115,41 @@ def inversion(
     best: bool = False,
     seed: int = 0,
     **of_optimisation: Any,
-) -> dict[str, Any]:
-    """Return the options of ``Stylizer`` for a way of inversion; what is not asked for is left to its own default.
+) -> Inversion | None:
+    """Return how photos are inverted; None leaves it to ``Stylizer``, which knows the encoder of the base.
 
     Args:
         method: One of :data:`Method`; when None, ``portrait`` if a setting of the optimisation is given.
         encoder: Name, file or run folder.
         refine: Steps from the encoder's code.
-        samples: Further codes of the posterior, or candidates for the best.
+        samples: Posterior samples, or candidates for the best.
         best: Choose the medoid of mean and samples.
-        seed: Of all random numbers.
+        seed: Of the optimisation.
         of_optimisation: Settings of the optimisation; None means its own.
 
     Raises:
         UsageError: The options contradict each other.
     """
+    from ..stylize import ByEncoder, ByOptimisation
+
     optimised = [f"--{k}" for k, v in of_optimisation.items() if v is not None]
     encoded = [k for k, v in {"--refine": refine, "--samples": samples, "--best": best}.items() if v]
     chosen = "portrait" if method is None and optimised else method
     if chosen in (None, "encoder"):
         if optimised:
-            raise UsageError(f"{optimised[0]} is of an optimisation, not of an encoder.", "Use --refine for steps.")
-        how = _encoding(refine, samples, best)
-        return {"encoder": encoder, "encoding": how if chosen or encoded else None, "seed": seed}
+            raise UsageError(f"{optimised[0]} belongs to an optimisation, not to the encoder.", "Use --refine.")
+        if not (chosen or encoded or encoder):
+            return None
+        count = SAMPLES_OF_BEST if best and samples is None else samples or 0
+        return ByEncoder(encoder, refine, "medoid" if best else "mean", count)
     if encoder is not None and chosen != "in-domain":
         encoded.append("--encoder")
     if encoded:
         why = "" if method else f", because of {optimised[0]}"
-        raise UsageError(f"{encoded[0]} is of an encoder, and the method is {chosen}{why}.", "Leave out one of them.")
-    return {"encoder": encoder, "projection": projection(chosen, seed=seed, **of_optimisation)}
-
-
-def _encoding(refine: int, samples: int | None, best: bool) -> Encoding:
-    from ..stylize import Encoding
-
-    if not best:
-        return Encoding(refine, "mean", samples or 0)
-    return Encoding(refine, "medoid", SAMPLES_OF_BEST if samples is None else samples)
+        raise UsageError(
+            f"{encoded[0]} belongs to an encoder, and the method is {chosen}{why}.", "Leave out one of them."
+        )
+    return ByOptimisation(projection(chosen, seed=seed, **of_optimisation), encoder)
 
 
 @contextmanager

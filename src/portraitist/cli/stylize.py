@@ -14,9 +14,9 @@ from . import options
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from ..stylize import FileReport, PictureTranslator, Stylizer
+    from ..stylize import FileReport, Redrawer
     from ..stylize.batch import Options
-    from ..stylize.pipeline import Which
+    from ..stylize.crops import Which
 
 
 def command(
@@ -110,9 +110,11 @@ def command(
 
     wanted = Options(which_face(face), aligned, paste_back, sheet, size, suffix, overwrite)
     count = len(photos(photo, target))
-    way = options.inversion(method, encoder=encoder, refine=refine, samples=samples, best=best, seed=seed, steps=steps)
+    inversion = options.inversion(
+        method, encoder=encoder, refine=refine, samples=samples, best=best, seed=seed, steps=steps
+    )
     perceptual = options.perceptual(features, lpips)
-    looks = Appearance(
+    appearances = Appearance(
         _random(appearance),
         tuple(Reference.read(path, aligned=reference_aligned) for path in reference or []),
         appearance_from,
@@ -127,11 +129,12 @@ def command(
             strength=strength,
             swap=released_upto(swap),
             swap_by=swap_by,
-            appearance=looks,
+            appearance=appearances,
             device=where,
             perceptual=perceptual,
             progress=progress,
-            **{**way, "seed": seed},  # of the appearances too, whatever inverts the photo
+            inversion=inversion,
+            seed=seed,
         )
 
         reports = redraw(stylizer, photo, target, wanted, report, bar)
@@ -159,7 +162,7 @@ def folder_for(photo: Path, out: Path | None) -> Path:
 
 
 def redraw(
-    artist: Stylizer | PictureTranslator, photo: Path, out: Path, wanted: Options, report: Path | None, bar: tqdm[Any]
+    artist: Redrawer, photo: Path, out: Path, wanted: Options, report: Path | None, bar: tqdm[Any]
 ) -> list[FileReport]:
     """Redraw a photo or a folder of photos, with a report beside the pictures of a folder; the bar counts photos."""
     from ..stylize import stylize_files

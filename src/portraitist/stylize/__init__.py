@@ -2,19 +2,25 @@
 
 from .appearance import Appearance, Reference
 from .batch import FileReport, stylize_files
-from .inversion import Encoding
+from .inversion import ByEncoder, ByOptimisation, Inversion
 from .kinship import Kinship, kinship
-from .pipeline import Portrait, Portraits, Sample, Stylizer
+from .pipeline import Stylizer
+from .portraits import Portrait, Portraits, Sample
+from .redraw import Redrawer, Redrawn
 from .translate import PictureTranslator
 
 __all__ = [
     "Appearance",
-    "Encoding",
+    "ByEncoder",
+    "ByOptimisation",
     "FileReport",
+    "Inversion",
     "Kinship",
     "PictureTranslator",
     "Portrait",
     "Portraits",
+    "Redrawer",
+    "Redrawn",
     "Reference",
     "Sample",
     "Stylizer",

@@ -17,8 +17,8 @@ import torch
 from ..data.images import MAX_BYTES, Pixels, write_image
 from ..errors import BadImage, NonFinite, OutOfMemory, PortraitistError, UsageError
 from ..files import refuse_existing, write_bytes
-from .pipeline import Portrait, Portraits, Stylizer, Which
-from .translate import PictureTranslator, TranslatedFace, TranslatedFaces
+from .crops import Which
+from .redraw import Redrawer, Redrawn
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 log = logging.getLogger("portraitist")
@@ -106,7 +106,7 @@ def photos(source: Path, out: Path) -> list[Photo]:
 
 
 def stylize_files(
-    stylizer: Stylizer | PictureTranslator,
+    stylizer: Redrawer,
     source: Path,
     out: Path,
     options: Options,
@@ -155,21 +155,19 @@ def stylize_files(
 
 
 def pictures(
-    portraits: Portraits | TranslatedFaces, styles: Iterable[str], options: Options
+    redrawn: Redrawn, styles: Sequence[str], renderings: Sequence[str], options: Options
 ) -> Iterable[tuple[str, Pixels]]:
     """Yield (end of the file name, picture) for all that is written of one photo."""
     for style in styles:
-        for k, name in enumerate(("", *(sample.name for sample in portraits.faces[0].samples))):
+        for name in renderings:
             end = f".{_end(style, name)}{options.suffix}"
             if options.paste_back:
-                yield end, portraits.pasted(style, k)
+                yield end, redrawn.pasted(style, name)
                 continue
-            faces: Sequence[Portrait | TranslatedFace] = portraits.faces
-            for i, face in enumerate(faces):
-                drawn = face.samples[k - 1].pictures if k else face.pictures
-                yield f".face{i + 1}{end}" if i else end, drawn[style]
+            for i, face in enumerate(redrawn.faces):
+                yield f".face{i + 1}{end}" if i else end, face.picture(style, name)
     if options.sheet:
-        yield f".sheet{options.suffix}", portraits.sheet()
+        yield f".sheet{options.suffix}", redrawn.sheet()
 
 
 def _end(style: str, sample: str) -> str:
@@ -182,7 +180,7 @@ class _Run:
 
     def __init__(
         self,
-        stylizer: Stylizer | PictureTranslator,
+        stylizer: Redrawer,
         out: Path,
         options: Options,
         settings: str,
@@ -225,12 +223,12 @@ class _Run:
         return line
 
     def _redraw(self, photo: Photo, data: bytes) -> tuple[int, list[str]]:
-        options, styles = self.options, list(self.stylizer.generators)
-        ends = [_end(style, name) for style in styles for name in ("", *self.stylizer.further)]
+        options, styles, renderings = self.options, self.stylizer.styles, ("", *self.stylizer.further)
+        ends = [_end(style, name) for style in styles for name in renderings]
         for name in [f"{photo.stem}.{end}{options.suffix}" for end in (*ends, *["sheet"] * options.sheet)]:
             self._refuse_strangers(photo, name)  # before the work, as far as the names are known
         portraits = self.stylizer.stylize(data, which=options.which, aligned=options.aligned, size=options.size)
-        made = {f"{photo.stem}{end}": picture for end, picture in pictures(portraits, styles, options)}
+        made = {f"{photo.stem}{end}": picture for end, picture in pictures(portraits, styles, renderings, options)}
         for name in made:
             self._refuse_strangers(photo, name)
         for name, picture in made.items():
