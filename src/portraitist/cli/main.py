@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs, so that every ``--help`` answer
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -68,6 +69,9 @@ def options(
 
 def main() -> None:
     """Run the command line; errors that are the user's to mend are one line on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         code = app(prog_name="portraitist", standalone_mode=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
+from . import options
 
 if TYPE_CHECKING:
     from ..data.images import Pixels
@@ -24,6 +25,7 @@ def command(
         bool, typer.Option("--check", help="Say what is wrong with the pictures; cut out nothing.")
     ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="With --check: write the findings here.")] = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Cut aligned faces out of a folder of pictures, or check exemplars.
 
@@ -43,10 +45,10 @@ def command(
         return
     if out is None:
         raise UsageError("The faces need a folder.", "Give -o OUT, or --check to examine the pictures only.")
-    _cut(pictures, out, size, by_name or {}, "" if points is None else points.read_text(encoding="utf-8"))
+    _cut(pictures, out, size, by_name or {}, "" if points is None else points.read_text(encoding="utf-8"), overwrite)
 
 
-def _cut(pictures: Path, out: Path, size: int, by_name: dict[str, FixedPoints], points: str) -> None:
+def _cut(pictures: Path, out: Path, size: int, by_name: dict[str, FixedPoints], points: str, overwrite: bool) -> None:
     from tqdm import tqdm
 
     from ..data.prepare import prepare
@@ -61,7 +63,13 @@ def _cut(pictures: Path, out: Path, size: int, by_name: dict[str, FixedPoints], 
     settings = {"finder": repr(finder), "points": points}
     with tqdm(total=len(open_source(pictures, size).names), unit=" pictures") as bar:
         report = prepare(
-            pictures, out, size, aligner, settings=settings, on_picture=lambda entry: bar.update() and None
+            pictures,
+            out,
+            size,
+            aligner,
+            settings=settings,
+            overwrite=overwrite,
+            on_picture=lambda entry: bar.update() and None,
         )
     for line in report.lines():
         typer.echo(line)
@@ -83,7 +91,7 @@ def _check(pictures: Path, size: int, by_name: dict[str, FixedPoints], json_file
     with tqdm(total=len(open_source(pictures, size).names), unit=" pictures") as bar:
         checkup = examine(pictures, size=size, points=by_name, on_picture=lambda name: bar.update() and None)
     if json_file is not None:
-        content = json.dumps(checkup.as_json(), indent=1, ensure_ascii=False)
+        content = json.dumps(checkup.as_json(), indent=1)
         write_bytes(json_file, content.encode())
     for line in checkup.lines():
         typer.echo(line)

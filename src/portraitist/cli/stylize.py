@@ -151,7 +151,7 @@ def folder_for(photo: Path, out: Path | None) -> Path:
         if photo.is_dir():
             raise UsageError("A folder of photos needs a folder for the pictures.", "Give -o OUT.")
         return photo.parent
-    from ..stylize.batch import PICTURES
+    from ..data.sources import PICTURES
 
     if out.suffix.lower() in PICTURES and not out.is_dir():
         raise UsageError(

@@ -1,7 +1,8 @@
 """The pipeline users call: photo -> faces -> align -> code -> style model -> picture."""
 
+from ..data.folder_run import FileReport
 from .appearance import Appearance, Reference
-from .batch import FileReport, stylize_files
+from .batch import photos, stylize_files
 from .inversion import ByEncoder, ByOptimisation, Inversion
 from .kinship import Kinship, kinship
 from .pipeline import Stylizer
@@ -25,5 +26,6 @@ __all__ = [
     "Sample",
     "Stylizer",
     "kinship",
+    "photos",
     "stylize_files",
 ]
