@@ -34,7 +34,7 @@ def command(
     refuse_existing(target, overwrite)
     from ..io import registry
     from ..io.foreign import Networks
-    from ..io.formats import as_model, read_networks, sniff, write_networks
+    from ..io.formats import as_model, kind_of_ending, read_networks, sniff, write_networks
     from ..io.model_file import save_model
 
     if source.is_dir() or sniff(source) == "native":
@@ -42,14 +42,15 @@ def command(
         networks = Networks(model.generator, model.discriminator, {"format": "native"})
     else:
         networks, model = read_networks(source), None
-    if target.suffix == ".safetensors":
+    kind = kind_of_ending(target)
+    if kind == "native":
         model = model or as_model(networks)
         said = model.header
         header = replace(said, name=name or said.name, licence=licence or said.licence, credit=credit or said.credit)
         save_model(target, replace(model, header=header), half=half, overwrite=overwrite)
     elif name or licence or credit or half:
         raise UsageError("Only a native file (.safetensors) carries a name, a licence, a credit or half precision.")
-    elif target.suffix == ".pkl" and template is None:
+    elif kind == "nvidia" and template is None:
         write_networks(target, networks, kind="nvidia-state", overwrite=overwrite)
         typer.echo("without --template: a state dict under NVIDIA's names, which its programs load with torch.load")
     else:

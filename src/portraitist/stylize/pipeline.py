@@ -24,7 +24,7 @@ import torch
 
 from ..data.images import Pixels, resize, to_array, to_tensor
 from ..errors import NoFaceFound, UsageError
-from ..faces import AlignedFace, FaceFinder, MediaPipeFinder
+from ..faces import AlignedFace, FaceFinder, finder_named
 from ..invert import Inverter, Progress
 from ..io import registry
 from ..io.encoder_files import StoredEncoder
@@ -57,7 +57,7 @@ class Stylizer:
         base: The model that knows faces; its discriminator compares drawings while inverting.
         styles: Name -> model fine-tuned from the base.
         inversion: How faces become codes, or an inverter of your own; see :data:`Inversion` for the default.
-        finder: Finds faces; MediaPipe's bundled models when None.
+        finder: Finds faces; the first of ``faces.FINDERS`` when None.
         perceptual: What compares drawings; the discriminator of the base when None.
         appearance: Which appearances each face is drawn in beside its own.
         strength: Multiplies the weight of every style: 1 draws it as trained, 0 the base.
@@ -314,7 +314,7 @@ class Stylizer:
     @cached_property
     def finder(self) -> FaceFinder:
         """What finds faces."""
-        return self._finder or MediaPipeFinder()
+        return self._finder or finder_named()
 
     @property
     def inverter(self) -> Inverter:

@@ -25,7 +25,7 @@ from torch import Tensor
 from ..data.images import Pixels, resize, to_array, to_tensor
 from ..data.sheet import beside
 from ..errors import BadImage, UsageError
-from ..faces import AlignedFace, FaceFinder, MediaPipeFinder, align, paste
+from ..faces import AlignedFace, FaceFinder, align, finder_named, paste
 from ..faces.background import Mask, composite, person_mask
 from ..io.translator_files import StoredTranslator, load_translator, translator_file
 from ..networks.branches import AUTO, TranslatorSystem
@@ -86,7 +86,7 @@ class PictureTranslator:
         stored: The translator.
         group: Whose branch, or ``auto`` to let the classifier predict it; may be empty where there is only one group.
         name: What pictures are called by; the translator's own name when empty.
-        finder: Finds faces; MediaPipe's bundled models when None.
+        finder: Finds faces; the first of ``faces.FINDERS`` when None.
         keep_background: Leave what is behind a person in the photo, and what the translator draws there.
         device: ``cpu`` or ``cuda``.
 
@@ -171,7 +171,7 @@ class PictureTranslator:
     @cached_property
     def finder(self) -> FaceFinder:
         """What finds faces."""
-        return self._finder or MediaPipeFinder()
+        return self._finder or finder_named()
 
     def stylize(
         self,
