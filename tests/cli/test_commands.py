@@ -167,7 +167,7 @@ def test_the_version_and_the_help_without_a_command(program: Program) -> None:
         (["stylize", "missing.png", "--face", "second"], "--face takes all, largest or a number"),
         (["stylize", "."], "Give -o OUT"),
         (["sample", "nobody", "-o", "x"], "There is no model 'nobody'"),
-        (["sample", "nobody", "-o", "x", "--seeds", "5-3"], "is no list of seeds"),
+        (["sample", "nobody", "-o", "x", "--seeds", "5-3"], "does not list seeds"),
         (["train", ".", "-o", "x", "--licence", "MIT"], "Give --name"),
         (["train", ".", "-o", "x", "--from", "nobody"], "There is no model 'nobody'"),
         (["train", ".", "-o", "x", "--set", "colour=1"], "no setting 'colour'"),
@@ -374,7 +374,7 @@ def test_invert_writes_a_code_and_a_picture(program: Program, known: None, face:
     assert (code.data == code.data[:, :1]).all()  # one code for all rows, as asked
     assert read_image(files[1]).shape == (256, 256 * 2 + 8, 3)
     assert "exists already" in program.refuses(2, "invert", face, "--base", "tiny", "--aligned")
-    assert "no space to project into" in program.refuses(
+    assert "cannot be projected into" in program.refuses(
         2, "invert", face, "--base", "tiny", "--overwrite", "--space", "q"
     )
 
@@ -530,7 +530,7 @@ def test_settings_reach_into_settings() -> None:
 def test_seeds_are_ranges_and_numbers() -> None:
     assert options.seeds("0-2,85,7") == [0, 1, 2, 85, 7]
     for text in ("", "a", "1-", "-1", "3-1", "1,,2"):
-        with pytest.raises(UsageError, match="no list of seeds"):
+        with pytest.raises(UsageError, match="does not list seeds"):
             options.seeds(text)
 
 

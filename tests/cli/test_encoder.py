@@ -297,7 +297,7 @@ def test_train_import_and_stylize(run: Run, known: None, face: Path, tmp_path: P
         (["--kind", "wrong"], "kind 'wrong'", 2),
         (["--preset", "wrong"], "preset 'wrong'", 2),
         (["--size", "wrong"], "size 'wrong'", 2),
-        (["--units", "1,x"], "no list of numbers", 2),
+        (["--units", "1,x"], "does not list numbers", 2),
         (["--units", "1,1"], "stages", 3),
         (["--set", "kl_wait=1"], "kl_wait", 2),
     ],

@@ -44,7 +44,7 @@ def loaded(path: Path, base: Model) -> Model:
     def find_base(header: Header) -> Model:
         return base
 
-    return load_model(path, find_base=find_base, minds_swap=True)
+    return load_model(path, find_base=find_base, supports_feature_swap=True)
 
 
 def test_swap_writes_a_style_that_stylize_takes(
@@ -156,14 +156,22 @@ def test_a_swap_of_unrelated_models_is_made_with_a_warning(
         (2, ("swap", "--low", "wild", "--high", "calm", "--upto", "8"), "--by weights"),
         (3, ("swap", "--low", "tiny", "--high", "large", "--upto", "8"), "different sizes"),
         (3, ("blend", "--low", "large", "--high", "wild", "--middle", "8"), "two styles of one base"),
-        (2, ("blend", "--low", "tiny", "--high", "wild"), "either a --middle"),
-        (2, ("blend", "--low", "tiny", "--high", "wild", "--middle", "8", "--alpha", "4:1"), "either a --middle"),
-        (2, ("blend", "--low", "tiny", "--high", "wild", "--width", "8", "--alpha", "4:1"), "either a --middle"),
+        (2, ("blend", "--low", "tiny", "--high", "wild"), "needs --middle (with --width) or --alpha"),
+        (
+            2,
+            ("blend", "--low", "tiny", "--high", "wild", "--middle", "8", "--alpha", "4:1"),
+            "needs --middle (with --width) or --alpha",
+        ),
+        (
+            2,
+            ("blend", "--low", "tiny", "--high", "wild", "--width", "8", "--alpha", "4:1"),
+            "needs --middle (with --width) or --alpha",
+        ),
         (2, ("blend", "--low", "tiny", "--high", "wild", "--middle", "0"), "must be positive"),
         (2, ("blend", "--low", "tiny", "--high", "wild", "--alpha", "4:1"), "one share for each resolution"),
         (2, ("blend", "--low", "tiny", "--high", "wild", "--alpha", "4:1,8:2,16:1"), "outside [0, 1]"),
-        (2, ("blend", "--low", "tiny", "--high", "wild", "--alpha", "4:1,4:0,16:1"), "no list of shares"),
-        (2, ("blend", "--low", "tiny", "--high", "wild", "--alpha", "4=1"), "no list of shares"),
+        (2, ("blend", "--low", "tiny", "--high", "wild", "--alpha", "4:1,4:0,16:1"), "does not list shares"),
+        (2, ("blend", "--low", "tiny", "--high", "wild", "--alpha", "4=1"), "does not list shares"),
     ],
 )
 def test_wrong_use_says_the_cure(

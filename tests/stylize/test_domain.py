@@ -91,7 +91,7 @@ def test_the_base_may_stand_beside_styles_and_alone_only_for_a_source(models: di
     assert list(face.pictures) == ["wild", "tiny"]
     assert np.array_equal(face.pictures["tiny"], face.reconstruction)
     for source in (None, "tiny"):
-        with pytest.raises(UsageError, match="a whole model, not a style"):
+        with pytest.raises(UsageError, match="a full model, not a style"):
             load("tiny", source=source)
 
 
@@ -120,7 +120,7 @@ def test_models_of_other_bases_are_refused(models: dict[str, Model], models_fold
     with pytest.raises(UsageError, match=r"\['wild', 'theirs'\] belong to different bases"):
         load("wild", source="theirs")
     for styles, source in ((("wild", "other"), None), (("wild",), "other")):
-        with pytest.raises(UsageError, match="a whole model, not a style"):
+        with pytest.raises(UsageError, match="a full model, not a style"):
             load(*styles, source=source)
 
 

@@ -234,7 +234,7 @@ def test_styles_load_by_name_file_and_run_folder(
     assert list(Stylizer.load(["wild", run, file]).generators) == ["wild", "mine", "from file"]
     assert list(Stylizer.load().generators) == ["wild"]  # the user's, where nothing is bundled
     for base in ("tiny", run / "model.safetensors"):
-        with pytest.raises(UsageError, match="a whole model, not a style"):
+        with pytest.raises(UsageError, match="a full model, not a style"):
             Stylizer.load([base])
     with pytest.raises(UsageError, match="Two styles are called 'wild'"):
         Stylizer.load(["wild", models_folder / "wild.safetensors"])

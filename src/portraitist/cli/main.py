@@ -21,6 +21,7 @@ from . import (
     edit,
     encoder,
     evaluate,
+    groups,
     invert,
     models,
     prepare,
@@ -34,7 +35,7 @@ from . import (
 
 app = typer.Typer(
     name="portraitist",
-    help="Learn a way of drawing faces from a handful of exemplars, and redraw photos of people in it.",
+    help="Turn portraits into your drawing style: train on about 100 drawings, then redraw any photo.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -42,10 +43,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (stylize, train, recipes, prepare, invert, sample, convert):
-    app.command(module.__name__.rpartition(".")[2])(module.command)
+    groups.add(app, module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(edit.app, name="edit")
-app.command()(surgery.swap)
-app.command()(surgery.blend)
+groups.add(app)(surgery.swap)
+groups.add(app)(surgery.blend)
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
@@ -64,7 +65,7 @@ def options(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Learn a way of drawing faces from a handful of exemplars, and redraw photos of people in it."""
+    """Turn portraits into your drawing style: train on about 100 drawings, then redraw any photo."""
 
 
 def main() -> None:

@@ -9,52 +9,51 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from . import options
+from . import groups, options
+from .options import opt
 
 if TYPE_CHECKING:
     from ..data import ImageSet
 
 
+SCRATCH, PATHS = "From scratch", "Attributes"
+
+
 def command(
+    *,
     exemplars: Annotated[Path, typer.Argument(help="Folder, zip or LMDB of aligned pictures.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder; one that exists is continued.")],
+    out: options.RunFolder,
     base: Annotated[
-        str | None, typer.Option("--from", help="Model to fine-tune: name, file or run folder. From scratch if absent.")
+        str | None, opt("Base to fine-tune: name, file or run folder (default: train from scratch).", "--from")
     ] = None,
     attribute: options.Attribute = None,
-    recipe: Annotated[
-        str, typer.Option(help="Recipes of a fine-tuning, joined by +; `portraitist recipes` lists them.")
-    ] = "",
-    preset: Annotated[str, typer.Option(help="paper, or released: as the authors' code does.")] = "paper",
-    labels: Annotated[
-        Path | None, typer.Option(help="CSV file with a column `file` and attributes; sub-folders are one too.")
-    ] = None,
-    by: Annotated[str, typer.Option(help="Attribute that multipath gives paths to, where there are several.")] = "",
-    paths: Annotated[str, typer.Option(help="Values of the attribute, joined by commas; all if absent.")] = "",
-    images: Annotated[int | None, typer.Option(min=1, help="Images to show at most.")] = None,
-    name: Annotated[str, typer.Option(help="Name that the model will carry.")] = "",
-    licence: Annotated[str, typer.Option(help="SPDX identifier of the licence of the exemplars.")] = "",
-    credit: Annotated[str, typer.Option(help="Whom the licence of the exemplars asks to name.")] = "",
+    recipe: Annotated[str, opt("Recipes of a fine-tuning, joined by + (see `portraitist recipes`).")] = "",
+    preset: Annotated[str, opt("paper, or released: as the authors' code does it.")] = "paper",
+    images: Annotated[int | None, opt("Images to show at most.", min=1)] = None,
     features: options.Features = None,
-    resolution: Annotated[int, typer.Option(help="Side in pixels, of a model from scratch.")] = 64,
-    channel_base: Annotated[int, typer.Option(help="Channels times side, of a model from scratch.")] = 4096,
-    channel_cap: Annotated[int, typer.Option(help="Most channels of a layer, of a model from scratch.")] = 256,
-    latent: Annotated[int, typer.Option(help="Size of latents and codes, of a model from scratch.")] = 256,
-    mapping_layers: Annotated[int, typer.Option(help="Layers of the mapping network, from scratch.")] = 4,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value of a setting; may be repeated.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the settings and stop.")] = False,
-    precision: Annotated[str, typer.Option(help="fp32, or bf16: networks in mixed precision.")] = "fp32",
-    rank_timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds to wait for another process, under torchrun.")
-    ] = 120.0,
+    set_: options.Set = None,
+    dry_run: options.DryRun = False,
+    labels: Annotated[
+        Path | None, opt("CSV file: a column `file`, and one per attribute; sub-folders count too.", panel=PATHS)
+    ] = None,
+    by: Annotated[str, opt("Attribute that multipath makes paths for, if there are several.", panel=PATHS)] = "",
+    paths: Annotated[str, opt("Values of the attribute, joined by commas (default: all).", panel=PATHS)] = "",
+    authorship: groups.Authorship,
+    resolution: Annotated[int, opt("Side in pixels.", panel=SCRATCH)] = 64,
+    channel_base: Annotated[int, opt("Channels times side.", panel=SCRATCH)] = 4096,
+    channel_cap: Annotated[int, opt("Most channels of a layer.", panel=SCRATCH)] = 256,
+    latent: Annotated[int, opt("Size of latents and codes.", panel=SCRATCH)] = 256,
+    mapping_layers: Annotated[int, opt("Layers of the mapping network.", panel=SCRATCH)] = 4,
+    precision: Annotated[str, opt("fp32, or bf16: networks in mixed precision.")] = "fp32",
+    rank_timeout: Annotated[float, opt("Seconds to wait for another process, under torchrun.", min=1)] = 120.0,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
-    """Teach a base a style, or train a base from scratch.
+    """Fine-tune a base model on your drawings, or train one from scratch.
 
-    Fine-tuning and training from scratch are the same command with and without --from. A fine-tuning holds a fifth of
-    the exemplars out, stops by itself when these say so, and leaves a style and a report card. Ctrl-C writes a
-    snapshot; the same command continues; on the CPU, with as many threads, bit for bit.
+    A fine-tuning (--from, or --recipe, which takes the bundled base) holds out a fifth of the exemplars, stops when
+    these no longer improve, and leaves a style and a report card. Ctrl-C writes a snapshot, and the same command
+    continues: on the CPU, with as many threads, bit for bit.
     """
     import dataclasses
     import json
@@ -68,7 +67,7 @@ def command(
     from ..train.crew import Precision
     from ..train.spec import Training
 
-    if licence and not name:
+    if authorship.licence and not authorship.name:
         raise UsageError("A licence needs a name for the model that carries it.", "Give --name.")
     if recipe and base is None:
         base = "faces"
@@ -85,7 +84,7 @@ def command(
     options.with_settings(Training(), asked)  # refuse a misspelt one before the exemplars are read
     if (by or paths) and "multipath" not in recipe.split("+"):
         raise UsageError("--by and --paths name the paths of the recipe multipath.", "Add multipath to --recipe.")
-    about = Header(anatomy, name=name, licence=licence, credit=credit)
+    about = Header(anatomy, **dataclasses.asdict(authorship))
     check_header(about)
     pictures = options.pictures(exemplars, anatomy.resolution, labels)
     start = options.with_settings(Training(seed=seed), [s for s in asked if s.startswith("batch=")])
@@ -102,17 +101,17 @@ def command(
         typer.echo(json.dumps(dataclasses.asdict(training), indent=1))
         typer.echo(f"{len(pictures)} images, {len(pictures.left_out)} left out")
         return
-    looks = None if features is None else load_features(features, largest=256)
-    told = Settings(
+    network = None if features is None else load_features(features, largest=256)
+    settings = Settings(
         f"{recipe} ({preset})",
         by,
         about,
-        looks,
+        network,
         options.device(device),
         options.choice(precision, Precision, "precision"),
         rank_timeout,
     )
-    path = train(pictures, out, source, training, told)
+    path = train(pictures, out, source, training, settings)
     if int(os.environ.get("RANK", 0)) == 0:
         typer.echo(path)
 

@@ -133,6 +133,26 @@ def load_directions(path: Path | str) -> StoredDirections:
     return StoredDirections(header, found)
 
 
+def find_direction(text: str) -> tuple[StoredDirections, Direction]:
+    """Read ``FILE:NAME``, or ``FILE`` alone where it holds one direction.
+
+    Raises:
+        UsageError: There is no such file, no direction of this name, or none was named and the file holds several.
+        BadModel: The file is damaged, incomplete, or of another kind.
+    """
+    file, colon, name = (text, "", "") if Path(text).is_file() else text.rpartition(":")
+    if not Path(file).is_file():
+        raise UsageError(
+            f"There is no file of directions {file or text}.", "Make one with `portraitist edit directions`."
+        )
+    stored = load_directions(file)
+    if colon:
+        return stored, stored.named(name)
+    if len(stored.directions) > 1:
+        raise UsageError(f"{file} holds several directions.", f"Write {file}:{next(iter(stored.directions))}.")
+    return stored, next(iter(stored.directions.values()))
+
+
 def _direction(header: DirectionHeader, vector: Tensor) -> Direction:
     return Direction(header.name, vector, header.rows, header.unit, header.found)
 
@@ -153,4 +173,4 @@ def _check(header: DirectionsHeader) -> None:
         if not NAME.fullmatch(name) or names.count(name) > 1:
             raise BadModel(f"{name[:80]!r} cannot be a direction of it.", "Name each once: letters, digits, - and _.")
     if not names:
-        raise BadModel("There is no direction in it.", "Give one at least.")
+        raise BadModel("It holds no direction.", "Give at least one.")

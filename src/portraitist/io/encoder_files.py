@@ -221,7 +221,7 @@ def _options(found: object) -> Mapping[str, Any]:
 
 
 def _anatomy(theirs: Mapping[str, Tensor], options: Mapping[str, Any], what: str) -> EncoderAnatomy:
-    """Read the sizes from the shapes; what e4e does differently only the options tell."""
+    """Read the sizes from the shapes; only the options show what e4e does differently."""
     made = str(options.get("encoder_type", "GradualStyleEncoder"))
     if made not in _RESIDUAL:
         raise BadModel(f"{what} holds an encoder of the kind {made[:80]}.", OTHER)

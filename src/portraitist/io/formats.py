@@ -22,7 +22,7 @@ from .rosinality import read_rosinality, write_rosinality
 
 Kind = Literal["native", "rosinality", "nvidia", "nvidia-state", "legacy-tf"]
 HEAD = 1 << 20
-"""Bytes looked at; the names that tell the layouts apart come before the numbers."""
+"""Bytes looked at; the names that distinguish the layouts come before the numbers."""
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 _NVIDIA_NAME = b"synthesis.b4.const"
 

@@ -151,7 +151,7 @@ def save_pack(
         overwrite: Replace a file of that name.
 
     Raises:
-        BadModel: The anatomy is not that of the base, the paths have different ones, or an attribute is no word.
+        BadModel: The anatomy is not that of the base, the paths have different ones, or an attribute is not a word.
     """
     models = list(model.values()) if isinstance(model, Mapping) else [model]
     if not models:
@@ -190,7 +190,7 @@ def load_model(
     *,
     find_base: Callable[[Header], Model] | None = None,
     attribute: str | None = None,
-    minds_swap: bool = False,
+    supports_feature_swap: bool = False,
 ) -> Model:
     """Read a model file, or a style pack together with its base.
 
@@ -198,16 +198,16 @@ def load_model(
         path: File to read.
         find_base: Called with the header of a style pack; returns the base it belongs to.
         attribute: Of a style pack with paths: which of them; of no meaning for other files.
-        minds_swap: The caller draws the features that ``header.swap_upto`` names with the base; the generator is then
-            the side that draws the rest.
+        supports_feature_swap: The caller draws the features that ``header.swap_upto`` names with the base; the
+            generator is then the side that draws the rest.
 
     Raises:
-        BadModel: The file is damaged, incomplete or of another kind, or it is a feature swap that nobody minds.
+        BadModel: The file is damaged, incomplete or of another kind, or an unsupported feature swap.
         UsageError: The pack has paths, and none of this attribute.
     """
     path = Path(path)
     header, tensors = read_file(path)
-    if header.swap_upto and not minds_swap:
+    if header.swap_upto and not supports_feature_swap:
         raise BadModel(
             f"{path.name} is a feature swap: two generators draw its pictures, and this takes one.",
             "Give it to `portraitist stylize --style`, or make the swap with --by weights.",
@@ -440,7 +440,7 @@ def _opened(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise BadModel(
-            f"{path.name} is not a whole model file ({error}).",
+            f"{path.name} is not a complete model file ({error}).",
             "Copy it again; for checkpoints of other programs use `portraitist convert`.",
         ) from error
 
@@ -460,7 +460,7 @@ def _parsed(
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadModel(f"The header of {name} is no JSON ({error}).", "Get the file again from its source.") from error
+        raise BadModel(f"The header of {name} is not JSON ({error}).", "Get the file again from its source.") from error
     if isinstance(found, dict) and found.get("format") != FORMAT:
         raise BadModel(
             f"{name} has format {str(found.get('format'))[:20]}; this version reads {FORMAT}.", "Update Portraitist."

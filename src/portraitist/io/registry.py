@@ -27,7 +27,14 @@ from pydantic import Field, TypeAdapter
 from ..errors import BadModel, PortraitistError, UntrustedFile, UsageError
 from ..files import atomic_write, refuse_existing, write_bytes
 from ..networks import GeneratorAnatomy
-from .encoder_files import EncoderHeader, StoredEncoder, check_encoder_header, load_encoder, save_encoder
+from .encoder_files import (
+    EncoderHeader,
+    StoredEncoder,
+    check_encoder_header,
+    load_encoder,
+    read_foreign_encoder,
+    save_encoder,
+)
 from .model_file import (
     NAME,
     Header,
@@ -95,10 +102,10 @@ def entries(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> l
     """Return all known models, bundled ones first; of two with one name the user's counts.
 
     Args:
-        on_bad: Told of files that cannot be read; they are left out.
+        on_bad: Called with files that cannot be read; they are left out.
 
     Raises:
-        UntrustedFile: A list of digests is damaged, and nobody is told of bad files.
+        UntrustedFile: A list of digests is damaged, and ``on_bad`` is None.
     """
     return list({e.name: e for e in _scan(on_bad) if isinstance(e, Entry)}.values())
 
@@ -129,7 +136,7 @@ def find_encoder(name: Path | str) -> Path:
     path = _file(name, (ENCODER_FILE,)) or _known_file(name, encoders(), "encoder", "portraitist encoder train")
     if not is_native(path):
         raise BadModel(
-            f"{path.name} is no encoder file of Portraitist.",
+            f"{path.name} is not an encoder file of Portraitist.",
             "Those of pSp, e4e and AgileGAN are read by `portraitist encoder import FILE`.",
         )
     return path
@@ -152,6 +159,18 @@ def load(name: Path | str, *, attribute: str | None = None) -> Model:
     """
     path = find(name)
     return load_model(path, find_base=lambda header: base_of(header, path), attribute=attribute)
+
+
+def load_base(name: Path | str) -> Model:
+    """Load a model that is a base, not a style; argument and errors as of :func:`load`.
+
+    Raises:
+        UsageError: It is a style.
+    """
+    model = load(name)
+    if model.header.kind != "model":
+        raise UsageError(f"'{name}' is a style, not a base.", f"Give its base, '{model.header.base_name}'.")
+    return model
 
 
 def load_encoder_of(base: Model, name: Path | str | None = None) -> StoredEncoder | None:
@@ -252,7 +271,7 @@ def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry |
         _check_base_known(header)
     else:
         attribute = next(iter(header.paths), None)  # checks all paths
-        load_model(path, find_base=known_base, attribute=attribute, minds_swap=True)
+        load_model(path, find_base=known_base, attribute=attribute, supports_feature_swap=True)
     _warn_of_licence(path.name, header)
     with path.open("rb") as source, atomic_write(target, overwrite=overwrite) as file:
         shutil.copyfileobj(source, file)
@@ -279,6 +298,41 @@ def add_encoder(stored: StoredEncoder, *, name: str = "", overwrite: bool = Fals
     entry = _recorded(target, header)
     assert isinstance(entry, EncoderEntry)
     return entry
+
+
+def import_encoder(
+    path: Path,
+    *,
+    base: Model | None = None,
+    name: str = "",
+    terms: tuple[str, str] = ("", ""),
+    overwrite: bool = False,
+) -> Entry | EncoderEntry:
+    """Copy an encoder of our own, or of pSp, e4e or AgileGAN, into the user's folder.
+
+    Args:
+        path: File or run folder.
+        base: The model it was trained for, noted in its header; where None, what the file says of it stays.
+        name: Name to load it by; its own when empty.
+        terms: Licence (SPDX) and credit to note; what the file says stays where they are empty.
+        overwrite: Replace an encoder of that name.
+
+    Raises:
+        UsageError: The name is taken or cannot be one.
+        BadModel: The file is damaged, holds something else, or does not fit the base.
+        UntrustedFile: The file asks for code to be run.
+    """
+    native = path.is_dir() or is_native(path)
+    if native and base is None and not any(terms):
+        return add(find_encoder(path), name=name, overwrite=overwrite)
+    stored = load_encoder(find_encoder(path), base=base) if native else read_foreign_encoder(path, base=base)
+    header = stored.header
+    if base is not None:
+        header = replace(header, base_name=base.header.name, base_digest=generator_digest(base))
+    header = replace(header, licence=terms[0] or header.licence, credit=terms[1] or header.credit)
+    return add_encoder(
+        StoredEncoder(stored.encoder, header), name=name or header.name or name_of(path), overwrite=overwrite
+    )
 
 
 def record_digest(path: Path) -> None:

@@ -65,7 +65,7 @@ class Mixture:
             attribute: Path of multi-path styles, e.g. ``women``; ignored by the others.
 
         Raises:
-            UsageError: There is no such style, one is a whole model, a weight is too large, or a feature swap is mixed.
+            UsageError: There is no such style, one is a full model, a weight is too large, or a feature swap is mixed.
         """
         try:
             path = registry.find(style)
@@ -116,8 +116,8 @@ def mixed(base: Generator, styles: Sequence[tuple[Generator, float]]) -> Generat
 
 
 def no_style(path: Path) -> UsageError:
-    """Return the error that a whole model is given in a style's place."""
-    return UsageError(f"{path} is a whole model, not a style.", "Give the style.safetensors of a run.")
+    """Return the error that a full model is given in a style's place."""
+    return UsageError(f"{path} is a full model, not a style.", "Give the style.safetensors of a run.")
 
 
 def _sum(start: Tensor, ends: Sequence[tuple[Tensor, float]]) -> Tensor:
@@ -142,7 +142,7 @@ def _part(path: Path, weight: float, attribute: str | None) -> Part:
 
 
 def _split(text: str) -> list[tuple[str, str]]:
-    """Return the styles and weights that a text lists; none where it is no such list."""
+    """Return the styles and weights that a text lists; none where it lists none."""
     found = list(PART.finditer(text))
     whole = "".join(m[0] for m in found) == text and not text.endswith("+")
     return [(m[1], m[2]) for m in found] if whole else []

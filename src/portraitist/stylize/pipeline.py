@@ -380,7 +380,8 @@ class Stylizer:
             raise UsageError(f"Two further pictures are called '{twice[0]}'.", "Rename the reference.")
 
     @cached_property
-    def _digest(self) -> str:
+    def base_digest(self) -> str:
+        """Digest of the generator of the base, by which styles, codes and directions know it."""
         return generator_digest(self.base)
 
     def _read_source(self, source: Mixture | Model) -> Generator | None:
@@ -400,7 +401,7 @@ class Stylizer:
             self._check(name, style.header.base_digest, style.generator.anatomy)
             models = [(style, 1.0)]
         elif style.base_path is not None:
-            if generator_digest(load_model(style.base_path)) != self._digest:
+            if generator_digest(load_model(style.base_path)) != self.base_digest:
                 raise no_style(style.base_path)
             models = []
         else:
@@ -409,16 +410,18 @@ class Stylizer:
 
     def _warn(self, name: str, plain: Generator) -> None:
         """Warn of a swap with a style that has moved far from the base."""
-        style = Model(plain, None, Header(plain.anatomy, name=name, base_digest=self._digest))
+        style = Model(plain, None, Header(plain.anatomy, name=name, base_digest=self.base_digest))
         if warning := kinship(self.base, style, self._perceptual).warning:
             log.warning(warning)
 
     def _read(self, name: str, part: Part) -> Model:
         self._check(name, part.header.base_digest, part.header.generator)
-        return load_model(part.path, find_base=lambda header: self.base, attribute=part.attribute, minds_swap=True)
+        return load_model(
+            part.path, find_base=lambda header: self.base, attribute=part.attribute, supports_feature_swap=True
+        )
 
     def _check(self, name: str, base_digest: str, anatomy: GeneratorAnatomy) -> None:
-        if anatomy.of_base != self.base.generator.anatomy or base_digest not in ("", self._digest):
+        if anatomy.of_base != self.base.generator.anatomy or base_digest not in ("", self.base_digest):
             raise UsageError(
                 f"The style '{name}' belongs to another base than '{self.base.header.name}'.",
                 "Use the base that its header names.",

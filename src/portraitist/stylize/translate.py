@@ -244,7 +244,7 @@ def onto_white(side: int, finder: FaceFinder | None) -> Callable[[Pixels, str], 
 
     Args:
         side: Of the faces, in pixels; the person is separated from the background on 256 at least.
-        finder: Finds faces; None takes each picture as a face cut out already.
+        finder: Finds faces; None takes each picture as an aligned face.
     """
     wide = max(side, SMALLEST_PICTURE)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import __version__
+from .._version import __version__
 from ..errors import UsageError
 from ..io.model_file import Header, Model, generator_digest, save_model, save_pack
 from ..networks import Generator
