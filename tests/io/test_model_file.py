@@ -16,8 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from portraitist.errors import BadModel, PortraitistError, StorageError, UsageError
+from portraitist.io.described import KEY
 from portraitist.io.model_file import (
-    KEY,
     Header,
     Model,
     generator_digest,

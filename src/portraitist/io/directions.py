@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 from torch import Tensor
 
 from ..errors import BadModel, UsageError
 from ..spaces.direction import Direction
-from .model_file import FORMAT, NAME, check_texts, read_described, write_described
+from .described import FORMAT, NAME, check_texts, header_parser, read_described, write_described
 
 
 @dataclass(frozen=True)
@@ -157,15 +157,6 @@ def _direction(header: DirectionHeader, vector: Tensor) -> Direction:
     return Direction(header.name, vector, header.rows, header.unit, header.found)
 
 
-_HEADERS: TypeAdapter[Any] = TypeAdapter(DirectionsHeader)
-
-
-def _parse(found: object) -> DirectionsHeader:
-    header: DirectionsHeader = _HEADERS.validate_python(found)
-    _check(header)
-    return header
-
-
 def _check(header: DirectionsHeader) -> None:
     names = [d.name for d in header.directions]
     check_texts([header.base_name], [header.licence, header.credit, *(d.found for d in header.directions)])
@@ -174,3 +165,6 @@ def _check(header: DirectionsHeader) -> None:
             raise BadModel(f"{name[:80]!r} cannot be a direction of it.", "Name each once: letters, digits, - and _.")
     if not names:
         raise BadModel("It holds no direction.", "Give at least one.")
+
+
+_parse = header_parser(DirectionsHeader, _check)

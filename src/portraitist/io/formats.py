@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import BadModel, UsageError
+from .described import KEY, LARGEST_HEADER
 from .foreign import Networks
 from .legacy_tf import read_legacy
-from .model_file import KEY, LARGEST_HEADER, Header, Model, load_model, save_model
+from .model_file import Header, Model, load_model, save_model
 from .nvidia import read_nvidia, read_nvidia_state, write_nvidia, write_nvidia_state
 from .pickles import DAMAGED, read_head, refuse_other_files, zip_index
 from .rosinality import read_rosinality, write_rosinality

@@ -20,13 +20,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import Field, TypeAdapter
 
 from ..errors import BadModel, PortraitistError, UntrustedFile, UsageError
 from ..files import atomic_write, refuse_existing, write_bytes
 from ..networks import GeneratorAnatomy
+from .described import NAME, AnyHeader, read_described
 from .encoder_files import (
     EncoderHeader,
     StoredEncoder,
@@ -35,16 +36,7 @@ from .encoder_files import (
     read_foreign_encoder,
     save_encoder,
 )
-from .model_file import (
-    NAME,
-    Header,
-    Model,
-    check_header,
-    generator_digest,
-    load_model,
-    read_described,
-    read_header,
-)
+from .model_file import Header, Model, check_header, generator_digest, load_model, read_header
 from .pickles import read_head
 
 log = logging.getLogger("portraitist")
@@ -57,27 +49,24 @@ RUN_FILES = ("style.safetensors", "model.safetensors")
 ENCODER_FILE = "encoder.safetensors"
 
 
+ItsHeader = TypeVar("ItsHeader", covariant=True)
+
+
 @dataclass(frozen=True)
-class Entry:
-    """One model that can be loaded by name."""
+class Entry(Generic[ItsHeader]):
+    """One model, or one encoder, that can be loaded by name."""
 
     name: str
     path: Path
     where: str
     """``bundled`` or ``user``."""
     sha256: str
-    header: Header
+    header: ItsHeader
 
 
-@dataclass(frozen=True)
-class EncoderEntry:
-    """One encoder that can be loaded by name; fields as of :class:`Entry`."""
-
-    name: str
-    path: Path
-    where: str
-    sha256: str
-    header: EncoderHeader
+ModelEntry = Entry[Header]
+EncoderEntry = Entry[EncoderHeader]
+AnyEntry = Entry[Header | EncoderHeader]
 
 
 def bundled_folder() -> Path:
@@ -98,7 +87,7 @@ def user_folder() -> Path:
     return root / "portraitist" / "models"
 
 
-def entries(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[Entry]:
+def entries(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[ModelEntry]:
     """Return all known models, bundled ones first; of two with one name the user's counts.
 
     Args:
@@ -107,12 +96,12 @@ def entries(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> l
     Raises:
         UntrustedFile: A list of digests is damaged, and ``on_bad`` is None.
     """
-    return list({e.name: e for e in _scan(on_bad) if isinstance(e, Entry)}.values())
+    return _entries(on_bad, Header)
 
 
 def encoders(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[EncoderEntry]:
     """Return all known encoders; order, argument and errors as of :func:`entries`."""
-    return list({e.name: e for e in _scan(on_bad) if isinstance(e, EncoderEntry)}.values())
+    return _entries(on_bad, EncoderHeader)
 
 
 def find(name: Path | str) -> Path:
@@ -251,7 +240,7 @@ def known_base(header: Header | EncoderHeader) -> Model:
     return found
 
 
-def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry | EncoderEntry:
+def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> AnyEntry:
     """Copy a model or an encoder into the user's folder, where it can be loaded by name.
 
     Args:
@@ -295,9 +284,7 @@ def add_encoder(stored: StoredEncoder, *, name: str = "", overwrite: bool = Fals
     _check_base_known(header)
     _warn_of_licence(header.name, header)
     save_encoder(target, StoredEncoder(stored.encoder, header), overwrite=overwrite)
-    entry = _recorded(target, header)
-    assert isinstance(entry, EncoderEntry)
-    return entry
+    return _recorded(target, header)
 
 
 def import_encoder(
@@ -307,7 +294,7 @@ def import_encoder(
     name: str = "",
     terms: tuple[str, str] = ("", ""),
     overwrite: bool = False,
-) -> Entry | EncoderEntry:
+) -> AnyEntry:
     """Copy an encoder of our own, or of pSp, e4e or AgileGAN, into the user's folder.
 
     Args:
@@ -352,7 +339,16 @@ _HEADERS: TypeAdapter[Header | EncoderHeader] = TypeAdapter(
 )
 
 
-def _scan(on_bad: Callable[[Path, PortraitistError], None] | None) -> Iterator[Entry | EncoderEntry]:
+def _entries(on_bad: Callable[[Path, PortraitistError], None] | None, kind: type[AnyHeader]) -> list[Entry[AnyHeader]]:
+    """Return what has a header of this kind; of two with one name the user's counts."""
+    found: dict[str, Entry[AnyHeader]] = {}
+    for entry in _scan(on_bad):
+        if isinstance(entry.header, kind):
+            found[entry.name] = Entry[AnyHeader](entry.name, entry.path, entry.where, entry.sha256, entry.header)
+    return list(found.values())
+
+
+def _scan(on_bad: Callable[[Path, PortraitistError], None] | None) -> Iterator[Entry[Header | EncoderHeader]]:
     """Go through both folders; arguments and errors as of :func:`entries`."""
     for where, folder in (("bundled", bundled_folder()), ("user", user_folder())):
         try:
@@ -369,13 +365,7 @@ def _scan(on_bad: Callable[[Path, PortraitistError], None] | None) -> Iterator[E
                 if on_bad is not None:
                     on_bad(path, error)
                 continue
-            yield _entry(path, where, digests.get(path.name, ""), header)
-
-
-def _entry(path: Path, where: str, sha256: str, header: Header | EncoderHeader) -> Entry | EncoderEntry:
-    if isinstance(header, EncoderHeader):
-        return EncoderEntry(path.stem, path, where, sha256, header)
-    return Entry(path.stem, path, where, sha256, header)
+            yield Entry(path.stem, path, where, digests.get(path.name, ""), header)
 
 
 def read_any_header(path: Path) -> Header | EncoderHeader:
@@ -401,7 +391,9 @@ def _file(name: Path | str, run_files: Iterable[str]) -> Path | None:
     return next((path / run_file for run_file in run_files if os.path.isfile(path / run_file)), None)
 
 
-def _known_file(name: Path | str, known: Sequence[Entry] | Sequence[EncoderEntry], what: str, trainer: str) -> Path:
+def _known_file(
+    name: Path | str, known: Sequence[ModelEntry] | Sequence[EncoderEntry], what: str, trainer: str
+) -> Path:
     """Return the file of a name, verified."""
     for entry in known:
         if entry.name == str(name):
@@ -439,9 +431,9 @@ def _warn_of_licence(what: str, header: Header | EncoderHeader) -> None:
         log.warning("%s names no licence: ask its author before you pass on its pictures", what)
 
 
-def _recorded(target: Path, header: Header | EncoderHeader) -> Entry | EncoderEntry:
+def _recorded(target: Path, header: AnyHeader) -> Entry[AnyHeader]:
     record_digest(target)
-    return _entry(target, "user", file_sha256(target), header)
+    return Entry(target.stem, target, "user", file_sha256(target), header)
 
 
 def _may_be_base(header: Header | EncoderHeader, anatomy: GeneratorAnatomy) -> bool:
@@ -480,7 +472,7 @@ def _read_digests(folder: Path) -> dict[str, str]:
         ) from error
 
 
-def _verify(entry: Entry | EncoderEntry) -> None:
+def _verify(entry: AnyEntry) -> None:
     if entry.sha256 and file_sha256(entry.path) != entry.sha256:
         raise UntrustedFile(
             f"{entry.path} has changed since it was added (its SHA-256 is not {entry.sha256[:12]}...).",

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..io import registry
-from ..io.model_file import NAME, Header, Model
+from ..io.described import NAME
+from ..io.model_file import Header, Model
 
 
 class Sides:
