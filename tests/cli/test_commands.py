@@ -163,6 +163,8 @@ def test_the_version_and_the_help_without_a_command(program: Program) -> None:
         (["stylize", "x.png", "--colour"], "No such option"),
         (["stylize", "x.png", "--strength", "9"], "--strength"),
         (["stylize", "missing.png"], "There is no file or folder missing.png"),
+        (["stylize", "x" * 300], "There is no file or folder xxx"),
+        (["stylize", "missing.png", "-o", "-"], "cannot be written to standard output"),
         (["stylize", "missing.png", "--suffix", ".gif"], "cannot end in '.gif'"),
         (["stylize", "missing.png", "--face", "second"], "--face takes all, largest or a number"),
         (["stylize", "."], "Give -o OUT"),
@@ -377,6 +379,20 @@ def test_invert_writes_a_code_and_a_picture(program: Program, known: None, face:
     assert "cannot be projected into" in program.refuses(
         2, "invert", face, "--base", "tiny", "--overwrite", "--space", "q"
     )
+
+
+def test_invert_takes_a_folder(program: Program, known: None, face: Path, tmp_path: Path, tiny_model: Model) -> None:
+    (face.parent / "zz.HEIC").write_bytes(b"x")
+    out = tmp_path / "out"
+    words = ("invert", face.parent, "--base", "tiny", "--aligned", "--steps", "2", "-o", out)
+    for count in ("1 done, 0 skipped, 1 failed", "0 done, 1 skipped, 1 failed"):
+        done = program(*words)
+        assert done.code == 3 and count in done.out and "zz.HEIC: " in done.err
+    assert sorted(p.name for p in out.iterdir()) == ["me.code.safetensors", "me.inverted.png", "report.json"]
+    program("invert", face, "--base", "tiny", "--aligned", "--steps", "2", "-o", tmp_path / "one")
+    for name in ("me.code.safetensors", "me.inverted.png"):
+        assert (out / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    assert "1 done" in program(*words, "--seed", "1").out
 
 
 @pytest.mark.parametrize(

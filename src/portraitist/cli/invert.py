@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from . import groups, options
+from ..errors import BadImage
+from . import folders, groups, options
 from .options import opt
 
 
 def command(
     *,
-    photo: Annotated[Path, typer.Argument(help="A photo.")],
+    photo: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
     base: Annotated[str, opt("Model to invert into: name, file or run folder.", "--base")] = "faces",
     attribute: options.Attribute = None,
     out: options.Out = None,
@@ -33,24 +35,24 @@ def command(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Find the code of the largest face of a photo.
+    """Find the code of the largest face of a photo, or of each photo of a folder.
 
     Writes PHOTO.code.safetensors and PHOTO.inverted.png, beside the photo or into --out. The picture is drawn with the
-    noise that the model stores, whatever noise a method fitted beside the code.
+    noise that the model stores, whatever noise a method fitted beside the code. A folder needs --out: finished photos
+    are skipped, failed ones listed, and the exit code is then 3.
     """
     how = inversion.how(seed, space=space, rank=rank, steps=steps)
-    target = out or photo.parent
-    files = [target / f"{photo.stem}{end}" for end in (".code.safetensors", ".inverted.png")]
-    options.refuse(files, overwrite)
-    from ..data.images import read_image, write_image
-    from ..data.sheet import beside
+    if not os.path.exists(photo):
+        raise BadImage(f"{photo} does not exist.", "Check the path.", kind="missing")
+    if not os.path.isdir(photo):
+        ends = (".code.safetensors", ".inverted.png")
+        options.refuse([(out or photo.parent) / f"{photo.stem}{end}" for end in ends], overwrite)
+    run = folders.PhotoRun(photo, out)
     from ..faces import finder_named
     from ..io import registry
-    from ..io.codes import save_codes
-    from ..io.model_file import generator_digest
     from ..stylize import Stylizer
 
-    with options.step_bar() as progress:
+    with options.step_bar(run.is_single) as progress:
         stylizer = Stylizer(
             registry.load(base, attribute=attribute),
             {},
@@ -61,8 +63,4 @@ def command(
             device=options.device(device),
             progress=progress,
         )
-        (face,) = stylizer.stylize(read_image(photo), which="largest", aligned=aligned).faces
-    save_codes(files[0], face.code, generator_digest(stylizer.base), overwrite=True)
-    write_image(files[1], beside([face.aligned.image, face.reconstruction], face.reconstruction.shape[0]))
-    for file in files:
-        typer.echo(file)
+        run.invert(stylizer, aligned=aligned, overwrite=overwrite)

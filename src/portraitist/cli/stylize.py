@@ -81,7 +81,8 @@ def command(
     pictures PHOTO.STYLE.sample1.png (--samples), PHOTO.STYLE.random1.png (--appearance), PHOTO.STYLE.REFERENCE.png. A
     folder needs --out: finished photos are skipped, failed ones listed, and the exit code is then 3.
     """
-    run = folders.PhotoRun(photo, output, faces)
+    written = output.written(faces)
+    run = folders.PhotoRun(photo, output.out, output.report)
     from ..stylize import Appearance, Reference, Stylizer
     from ..surgery import released_upto
 
@@ -105,7 +106,7 @@ def command(
             device=where,
             progress=progress,
         )
-        run.redraw(stylizer)
+        run.redraw(stylizer, written)
 
 
 def _random(appearance: str | None) -> int:

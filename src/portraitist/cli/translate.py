@@ -165,15 +165,18 @@ def run(
     A photo writes PHOTO.NAME.png beside itself or into --out, where NAME is the translator's. A folder needs --out:
     finished photos are skipped, failed ones listed, and the exit code is then 3.
     """
-    photos = folders.PhotoRun(photo, output, faces)
+    written = output.written(faces)
+    photos = folders.PhotoRun(photo, output.out, output.report)
     from ..stylize.translate import PictureTranslator
 
-    where = options.device(device)
-    photos.redraw(
-        PictureTranslator.load(
-            translator, group=group, finder=faces.finder(), keep_background=keep_background, device=where
-        )
+    redrawer = PictureTranslator.load(
+        translator,
+        group=group,
+        finder=faces.finder(),
+        keep_background=keep_background,
+        device=options.device(device),
     )
+    photos.redraw(redrawer, written)
 
 
 @groups.add(app, "import")

@@ -20,10 +20,14 @@ SPACES: dict[str, type[Code]] = {"Z": Z, "Z+": ZPlus, "W": W, "W+": WPlus}
 
 def save_codes(path: Path, codes: Code, generator: str, *, overwrite: bool = False) -> None:
     """Write codes with their space and the digest of the generator that draws them."""
+    write_bytes(path, encode_codes(codes, generator), overwrite=overwrite)
+
+
+def encode_codes(codes: Code, generator: str) -> bytes:
+    """Return the file that :func:`save_codes` writes."""
     space = next(name for name, kind in SPACES.items() if kind is type(codes))
     header = {KEY: json.dumps({"space": space, "generator": generator})}
-    content = save({"codes": codes.data.detach().cpu().contiguous()}, metadata=header)
-    write_bytes(path, content, overwrite=overwrite)
+    return save({"codes": codes.data.detach().cpu().contiguous()}, metadata=header)
 
 
 def load_codes(path: Path) -> tuple[Code, str]:

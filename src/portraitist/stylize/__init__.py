@@ -4,6 +4,7 @@ from ..data.folder_run import FileReport
 from .appearance import Appearance, Reference
 from .batch import photos, stylize_files
 from .inversion import ByEncoder, ByOptimisation, Inversion
+from .inverted import invert_files
 from .kinship import Kinship, kinship
 from .pipeline import Stylizer
 from .portraits import Portrait, Portraits, Sample
@@ -25,6 +26,7 @@ __all__ = [
     "Reference",
     "Sample",
     "Stylizer",
+    "invert_files",
     "kinship",
     "photos",
     "stylize_files",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -66,14 +67,14 @@ def photos(source: Path, out: Path) -> list[Photo]:
     Raises:
         UsageError: There is none, or pictures would lie among the photos.
     """
-    if _is_file(source):
+    if os.path.isfile(source):  # unlike Path.is_file, false for names too long
         return [Photo(source, source.name, source.stem)]
-    if not source.is_dir():
+    if not os.path.isdir(source):
         raise UsageError(f"There is no file or folder {source}.", "Check the path.")
     top, below = source.resolve(), out.resolve()
     if top == below:
         raise UsageError(f"The pictures would lie among the photos of {source}.", "Give another folder with -o.")
-    names = sorted(p.relative_to(source) for p in source.rglob("*") if _is_file(p))
+    names = sorted(p.relative_to(source) for p in source.rglob("*") if os.path.isfile(p))
     results = {name.parent for name in names if name.name == REPORT and name.parent.parts and _is_report(source / name)}
     names = [name for name in names if is_picture(name.as_posix())]
     if below.is_relative_to(top):
@@ -125,9 +126,24 @@ def stylize_files(
     chosen = photos(source, out) if isinstance(source, Path) else source
     work = _Redrawing(redrawer, {photo.name: photo for photo in chosen}, options)
     settings = settings_digest([redrawer.settings, asdict(replace(options, overwrite=False))])
-    known = None if report is None else _open_report(report, out)
+    known = None if report is None else open_report(report, out)
     run = FolderRun(out, work, settings, known, overwrite=options.overwrite)
-    return run.over([photo.name for photo in chosen], work.read, on_file)
+    return run.over(list(work.photos), lambda name: read_photo(work.photos[name]), on_file)
+
+
+def read_photo(photo: Photo) -> bytes:
+    """Return the bytes of a photo, at most one more than the decoder takes.
+
+    Raises:
+        BadImage: It cannot be read (``missing``).
+    """
+    try:
+        with photo.path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadImage(
+            f"{photo.path} cannot be read ({error.strerror}).", "Check its permissions.", kind="missing"
+        ) from error
 
 
 def pictures(
@@ -152,16 +168,6 @@ class _Redrawing:
     def __init__(self, redrawer: Redrawer, photos: dict[str, Photo], options: Options) -> None:
         self.redrawer, self.photos, self.options = redrawer, photos, options
         self.styles, self.renderings = redrawer.styles, ("", *redrawer.further)
-
-    def read(self, name: str) -> bytes:
-        path = self.photos[name].path
-        try:
-            with path.open("rb") as file:
-                return file.read(MAX_BYTES + 1)  # one more than is allowed, which the decoder then refuses
-        except OSError as error:
-            raise BadImage(
-                f"{path} cannot be read ({error.strerror}).", "Check its permissions.", kind="missing"
-            ) from error
 
     def planned(self, name: str) -> list[str]:
         ends = [_end(style, rendering) for style in self.styles for rendering in self.renderings]
@@ -195,13 +201,6 @@ def _drawn(names: list[Path]) -> set[Path]:
     return {n for n in names if (m := pattern.fullmatch(n.stem)) and n.with_name(m["stem"]) in stems}
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long
-        return False
-
-
 def _is_report(path: Path) -> bool:
     try:
         return bool(_parse(json.loads(path.read_bytes())))
@@ -209,7 +208,12 @@ def _is_report(path: Path) -> bool:
         return False
 
 
-def _open_report(path: Path, out: Path) -> RunReport:
+def open_report(path: Path, out: Path) -> RunReport:
+    """Open the report of a folder of photos.
+
+    Raises:
+        UsageError: The file is something else.
+    """
     try:
         return RunReport.open(path, out, parse=_parse, render=_render)
     except BadData as error:
