@@ -28,9 +28,7 @@ app = typer.Typer(help=HELP, rich_markup_mode=None, no_args_is_help=True)
 Source = Annotated[Path, typer.Argument(help="A photo, or a code that `invert` or `edit` wrote.")]
 OutFile = Annotated[Path, opt("File of directions to write (.safetensors).", "--out", "-o")]
 Folder = Annotated[Path, opt("Folder for the pictures.", "--out", "-o")]
-Resolutions = Annotated[
-    str | None, opt("Blocks that move, such as 4-16 or 8,32; low ones pose, high ones colour (default: all).")
-]
+Resolutions = Annotated[str | None, opt("Blocks that move, such as 4-16 or 8,32; low ones pose (default: all).")]
 Preview = Annotated[Path | None, opt("Write a sheet here: a row per direction, strengths -3 to 3 from left to right.")]
 Which = Annotated[str, opt("FILE:NAME, or FILE alone if it holds one direction.", "--direction", "-d")]
 
@@ -41,14 +39,7 @@ class Drawing:
 
     panel: ClassVar[str] = "Style"
 
-    style: Annotated[
-        list[str] | None,
-        opt(
-            "Style, as `stylize` takes it; may be repeated (default: all bundled styles). Sheets show the base too.",
-            "--style",
-            "-s",
-        ),
-    ] = None
+    style: Annotated[list[str] | None, opt("Style; may be repeated (default: all bundled).", "--style", "-s")] = None
     attribute: options.Attribute = None
     aligned: options.Aligned = False
     detector: options.Detector = ""
@@ -101,9 +92,7 @@ def directions(
     ] = "sefa",
     count: Annotated[int, opt("Number of SeFa directions.", min=1)] = 12,
     resolutions: Resolutions = None,
-    normalise: Annotated[
-        bool, opt("Weigh all channels alike, as SeFa's authors do and UI2I does not.", "--normalise")
-    ] = False,
+    normalise: Annotated[bool, opt("Weigh all channels alike, as SeFa's authors do.", "--normalise")] = False,
     samples: Annotated[int, opt("Samples to measure.", min=20)] = 300,
     preview: Preview = None,
     detector: options.Detector = "",
@@ -189,12 +178,8 @@ def apply(
     source: Source,
     direction: Which,
     out: Folder,
-    strength: Annotated[
-        float | None, opt("How far, in standard deviations of the codes; negative goes back (default: 1).")
-    ] = None,
-    strengths: Annotated[
-        str | None, opt("Several, FROM:TO:COUNT such as -3:3:7: a sheet with a row per style.")
-    ] = None,
+    strength: Annotated[float | None, opt("How far, in deviations of the codes; may be negative (default: 1).")] = None,
+    strengths: Annotated[str | None, opt("Several, FROM:TO:COUNT such as -3:3:7: a sheet, a row per style.")] = None,
     resolutions: Resolutions = None,
     drawing: Drawing,
     inversion: groups.Inversion,
@@ -241,9 +226,7 @@ def text(
     from_text: Annotated[str | None, opt("What the picture shows now: only the difference changes.")] = None,
     strength: Annotated[float, opt("1 draws the code that was found, 0 the unchanged face.")] = 1.5,
     steps: Annotated[int | None, opt("Optimisation steps (default: the preset's).", min=1)] = None,
-    preset: Annotated[
-        Literal["paper", "released"], opt("StyleCLIP's settings, or those of Cartoon-StyleGAN's code.")
-    ] = "paper",
+    preset: Annotated[Literal["paper", "released"], opt("Settings of StyleCLIP or Cartoon-StyleGAN.")] = "paper",
     drawing: Drawing,
     inversion: groups.Inversion,
     run: Run,
@@ -288,16 +271,12 @@ def video(
     *,
     sources: Annotated[list[Path], typer.Argument(help="Photos or codes to go through, in order.")],
     out: Annotated[Path, opt("Video to write: .mp4 or .gif.", "--out", "-o")],
-    direction: Annotated[
-        str | None, opt("Move one face along this direction instead (FILE:NAME).", "--direction", "-d")
-    ] = None,
+    direction: Annotated[str | None, opt("Move one face along FILE:NAME instead.", "--direction", "-d")] = None,
     strengths: Annotated[str, opt("With --direction: FROM:TO.")] = "-2:2",
     frames: Annotated[int, opt("Number of frames.", min=2, max=100_000)] = 60,
     fps: Annotated[int, opt("Frames per second.", min=1, max=100)] = 30,
     loop: Annotated[bool, opt("Return to the first face.", "--loop")] = False,
-    ease: Annotated[
-        Literal["smooth", "linear"], opt("smooth: slow down at every face; linear: constant speed.")
-    ] = "smooth",
+    ease: Annotated[Literal["smooth", "linear"], opt("smooth: slow down at every face; linear: constant.")] = "smooth",
     size: Annotated[int | None, opt("Side of each picture in pixels.", min=16, max=4096)] = None,
     drawing: Drawing,
     inversion: groups.Inversion,

@@ -77,9 +77,7 @@ def train(
     photos: Annotated[Path, typer.Argument(help="Folder, zip or LMDB of aligned photos.")],
     out: options.RunFolder,
     base: Annotated[str, opt("Model to invert into: name, file or run folder.", "--base")] = "faces",
-    start: Annotated[
-        str | None, opt("Encoder to start from: name, file or run folder; sets kind and sizes.", "--from", panel=SIZES)
-    ] = None,
+    start: Annotated[str | None, opt("Encoder to start from; sets kind and sizes.", "--from", panel=SIZES)] = None,
     kind: Annotated[
         str,
         opt(
@@ -88,22 +86,11 @@ def train(
         ),
     ] = "hvae",
     preset: Annotated[str, opt("Settings: agilegan or psp.")] = "agilegan",
-    size: Annotated[
-        str, opt("small: a few megabytes, for 64-pixel bases; ir-se50: the papers', about 1 GB.", panel=SIZES)
-    ] = "small",
+    size: Annotated[str, opt("small: for 64-pixel bases; ir-se50: the papers', about 1 GB.", panel=SIZES)] = "small",
     widths: Annotated[str, opt("Channels of the stem and the four stages, such as 32,32,64,96,128.", panel=SIZES)] = "",
     units: Annotated[str, opt("Residual units of the four stages, such as 1,1,2,1.", panel=SIZES)] = "",
-    equal_rows: Annotated[
-        bool, opt("A third of the rows from each level, instead of 3, 4 and the rest.", "--equal-rows", panel=SIZES)
-    ] = False,
-    standardised: Annotated[
-        bool,
-        opt(
-            "Match the mean and deviation of all mean codes to the prior: codes lie nearer to it.",
-            "--standardised",
-            panel=SIZES,
-        ),
-    ] = False,
+    equal_rows: Annotated[bool, opt("A third of the rows from each level.", "--equal-rows", panel=SIZES)] = False,
+    standardised: Annotated[bool, opt("Match mean codes to the prior's.", "--standardised", panel=SIZES)] = False,
     images: Annotated[int | None, opt("Pictures to show.", min=1)] = None,
     features: groups.Features,
     identity: options.Identity = None,

@@ -55,9 +55,7 @@ else:
     MethodName = Literal["encoder", *METHODS]
 Method = Annotated[MethodName | None, opt("Inversion method (default: encoder if the base has one, else portrait).")]
 Encoder = Annotated[str | None, opt("Encoder: name, file or run folder (default: the known one of the base).")]
-Refine = Annotated[
-    int, opt("Optimise the encoder's code for this many steps, for a closer likeness.", min=0, max=10_000)
-]
+Refine = Annotated[int, opt("Optimise the encoder's code for so many steps.", min=0, max=10_000)]
 Steps = Annotated[
     int | None, opt("Optimisation steps (default: the method's). Selects optimisation.", min=1, panel="Inversion")
 ]

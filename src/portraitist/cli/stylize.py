@@ -11,7 +11,7 @@ from ..errors import UsageError
 from . import folders, groups, options
 from .options import opt
 
-STYLE, APPEARANCE = "Style", "Appearance"
+STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
 
 
 def command(
@@ -29,46 +29,21 @@ def command(
         ),
     ] = None,
     from_style: Annotated[
-        str | None, opt("Style that the picture is drawn in (default: a photo).", "--from-style", panel=STYLE)
+        str | None, opt("Style of the picture (default: photo).", "--from-style", panel=STYLE)
     ] = None,
     attribute: options.Attribute = None,
     strength: Annotated[float, opt("0 draws the base, 1 the style.", min=0.0, max=1.5, panel=STYLE)] = 1.0,
-    swap: Annotated[
-        str, opt("Use the base up to this resolution and the style above it (0: style only).", panel=STYLE)
-    ] = "0",
-    swap_by: Annotated[
-        Literal["features", "weights"],
-        opt("What --swap swaps; features keep the style's colours at low resolutions.", panel=STYLE),
-    ] = "features",
-    appearance: Annotated[
-        str | None, opt("random:N also draws each face in N random appearances.", panel=APPEARANCE)
-    ] = None,
-    appearance_from: Annotated[
-        int, opt("Rows of the code from this resolution up are appearance.", panel=APPEARANCE)
-    ] = 64,
-    appearance_truncation: Annotated[
-        float, opt("Random appearances: 1 full variety, 0 the mean.", min=0.0, max=1.5, panel=APPEARANCE)
-    ] = 1.0,
-    reference: Annotated[
-        list[Path] | None,
-        opt("Also draw each face in the appearance of this picture; may be repeated.", panel=APPEARANCE),
-    ] = None,
-    reference_aligned: Annotated[
-        bool, opt("The references are aligned square faces already.", "--reference-aligned", panel=APPEARANCE)
-    ] = False,
+    swap: Annotated[str, opt("Use the base up to this resolution, the style above (0: style).", panel=STYLE)] = "0",
+    swap_by: Annotated[Literal["features", "weights"], opt("What --swap swaps.", panel=STYLE)] = "features",
+    appearance: Annotated[str | None, opt("random:N: also draw N random appearances.", panel=APPEARANCE)] = None,
+    appearance_from: Annotated[int, opt("Rows from this resolution up are appearance.", panel=APPEARANCE)] = 64,
+    appearance_truncation: Annotated[float, opt("1 full variety, 0 the mean.", min=0, max=1.5, panel=APPEARANCE)] = 1.0,
+    reference: Annotated[list[Path] | None, opt("Also draw in the look of this picture.", panel=APPEARANCE)] = None,
+    reference_aligned: Annotated[bool, opt("References are aligned.", "--reference-aligned", panel=APPEARANCE)] = False,
     faces: groups.Faces,
     inversion: groups.Inversion,
-    samples: Annotated[
-        int | None, opt("Also draw N samples of the encoder's posterior.", min=1, max=100, panel=groups.Inversion.panel)
-    ] = None,
-    best: Annotated[
-        bool,
-        opt(
-            "Draw only the medoid of the mean code and N posterior samples (default 8).",
-            "--best",
-            panel=groups.Inversion.panel,
-        ),
-    ] = False,
+    samples: Annotated[int | None, opt("Also draw N posterior samples.", min=1, max=100, panel=INVERSION)] = None,
+    best: Annotated[bool, opt("Draw the medoid of mean and N samples (default 8).", "--best", panel=INVERSION)] = False,
     steps: options.Steps = None,
     features: groups.Features,
     output: groups.Output,

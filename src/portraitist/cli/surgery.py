@@ -39,10 +39,7 @@ def swap(
     out: Out,
     by: Annotated[
         Literal["features", "weights"],
-        opt(
-            "features: both models draw, colours stay the high side's, and the low side must be the base of the "
-            "high one. weights: one new model."
-        ),
+        opt("features: both models draw, colours stay high's, low must be the base. weights: one new model."),
     ] = "features",
     mapping: Mapping = "low",
     attribute: options.Attribute = None,
@@ -70,12 +67,8 @@ def blend(
     low: Low,
     high: High,
     out: Out,
-    middle: Annotated[
-        float | None, opt("Pixels at which both sides weigh a half; may lie between two resolutions.")
-    ] = None,
-    width: Annotated[
-        float | None, opt("Doublings of the resolution from a half to 0.73 of the high side (default: 1).")
-    ] = None,
+    middle: Annotated[float | None, opt("Pixels at which both sides weigh a half.")] = None,
+    width: Annotated[float | None, opt("Doublings from a half to 0.73 of the high side (default: 1).")] = None,
     alpha: Annotated[str | None, opt("Share of the high side per resolution instead, such as 4:0,8:0.2,16:1.")] = None,
     mapping: Mapping = "low",
     attribute: options.Attribute = None,

@@ -23,9 +23,7 @@ def command(
     *,
     exemplars: Annotated[Path, typer.Argument(help="Folder, zip or LMDB of aligned pictures.")],
     out: options.RunFolder,
-    base: Annotated[
-        str | None, opt("Base to fine-tune: name, file or run folder (default: train from scratch).", "--from")
-    ] = None,
+    base: Annotated[str | None, opt("Base to fine-tune (default: train from scratch).", "--from")] = None,
     attribute: options.Attribute = None,
     recipe: Annotated[str, opt("Recipes of a fine-tuning, joined by + (see `portraitist recipes`).")] = "",
     preset: Annotated[str, opt("paper, or released: as the authors' code does it.")] = "paper",
@@ -33,9 +31,7 @@ def command(
     features: options.Features = None,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
-    labels: Annotated[
-        Path | None, opt("CSV file: a column `file`, and one per attribute; sub-folders count too.", panel=PATHS)
-    ] = None,
+    labels: Annotated[Path | None, opt("CSV file: `file` and a column per attribute.", panel=PATHS)] = None,
     by: Annotated[str, opt("Attribute that multipath makes paths for, if there are several.", panel=PATHS)] = "",
     paths: Annotated[str, opt("Values of the attribute, joined by commas (default: all).", panel=PATHS)] = "",
     authorship: groups.Authorship,

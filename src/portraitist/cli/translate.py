@@ -40,9 +40,7 @@ def prepare(
     pictures: Annotated[Path, typer.Argument(help="Folder, for instance with photos/GROUP/* and drawings/GROUP/*.")],
     out: Annotated[Path, opt("Folder for the faces; sub-folders are kept.", "--out", "-o")],
     size: Annotated[int, opt("Side of the faces in pixels.", min=16, max=1024)] = 286,
-    aligned: Annotated[
-        bool, opt("The pictures are aligned square faces already; only put them on white.", "--aligned")
-    ] = False,
+    aligned: Annotated[bool, opt("The pictures are aligned square faces already.", "--aligned")] = False,
     detector: options.Detector = "",
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -63,19 +61,13 @@ def train(
     *,
     data: Data,
     out: options.RunFolder,
-    group: Annotated[
-        list[str] | None, opt("Common group; several are trained as one (default: the largest).", "--group")
-    ] = None,
+    group: Annotated[list[str] | None, opt("Common group; several become one (default: largest).", "--group")] = None,
     preset: Annotated[str, opt("Recipe: paper, photo2cartoon, ugatit or cyclegan.")] = "paper",
     size: Annotated[int, opt("Side of the pictures in pixels.", min=16, max=1024)] = 256,
     channels: Annotated[int | None, opt("Width (default: the recipe's).", min=4, max=256)] = None,
-    full: Annotated[
-        bool | None, opt("Take the style from whole maps or from averages (default: the recipe's).", "--full/--light")
-    ] = None,
+    full: Annotated[bool | None, opt("Style from whole maps or from averages.", "--full/--light")] = None,
     own: Annotated[str, opt("Parts at the start and at the end that each group has for itself, such as 4,4.")] = "",
-    start: Annotated[
-        Path | None, opt("Basic model to fine-tune: file or run folder; sets the sizes.", "--from")
-    ] = None,
+    start: Annotated[Path | None, opt("Basic model to fine-tune; sets the sizes.", "--from")] = None,
     images: Images = None,
     identity: options.Identity = None,
     authorship: groups.Authorship,
@@ -150,12 +142,8 @@ def run(
     *,
     photo: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
     translator: Translator,
-    group: Annotated[
-        str, opt("Group whose branch draws, or auto: the classifier chooses, if it is sure.", "--group")
-    ] = "",
-    keep_background: Annotated[
-        bool, opt("Do not put faces on white before and after they are drawn.", "--keep-background")
-    ] = False,
+    group: Annotated[str, opt("Group whose branch draws; auto: the classifier chooses.", "--group")] = "",
+    keep_background: Annotated[bool, opt("Do not put faces on white.", "--keep-background")] = False,
     faces: groups.Faces = LARGEST,
     output: groups.Output,
     device: options.Device = "auto",
@@ -170,11 +158,7 @@ def run(
     from ..stylize.translate import PictureTranslator
 
     redrawer = PictureTranslator.load(
-        translator,
-        group=group,
-        finder=faces.finder(),
-        keep_background=keep_background,
-        device=options.device(device),
+        translator, group=group, finder=faces.finder(), keep_background=keep_background, device=options.device(device)
     )
     photos.redraw(redrawer, written)
 
@@ -184,9 +168,7 @@ def importing(
     *,
     file: Annotated[Path, typer.Argument(help="Checkpoint of photo2cartoon or UGATIT-pytorch.")],
     out: Annotated[Path, opt("Translator file to write.", "--out", "-o")],
-    size: Annotated[
-        int | None, opt("Side of the training pictures (default: the file's, else 256).", min=16, max=1024)
-    ] = None,
+    size: Annotated[int | None, opt("Side of the training pictures (default: the file's).", min=16, max=1024)] = None,
     group: Annotated[str, opt("Name of its only group.", "--group")] = "all",
     authorship: groups.Authorship,
     overwrite: options.Overwrite = False,
@@ -207,14 +189,7 @@ def importing(
 def export(
     *,
     translator: Annotated[Path, typer.Argument(help="Translator file or run folder.")],
-    out: Annotated[
-        Path,
-        opt(
-            "File to write: .onnx, .pt (photo2cartoon, UGATIT-pytorch), or a .safetensors that only draws.",
-            "--out",
-            "-o",
-        ),
-    ],
+    out: Annotated[Path, opt("File to write: .onnx, .pt, or a .safetensors that only draws.", "--out", "-o")],
     group: Group = "",
     half: Annotated[bool, opt("Half precision (.safetensors only).", "--half")] = False,
     overwrite: options.Overwrite = False,
