@@ -134,7 +134,7 @@ def test_a_swap_of_unrelated_models_is_made_with_a_warning(
     with caplog.at_level("INFO", "portraitist"):
         assert run(*words, "--by", "weights")[:2] == (0, [str(out)])
     assert "'stranger' and 'tiny' have no common base" in caplog.text and "Their distance over" in caplog.text
-    assert "is a whole model" in caplog.text
+    assert "is a full model" in caplog.text
     generator = load_model(out).generator
     with torch.no_grad():
         wanted = blend(stranger.generator, tiny_model.generator, hard(generator.anatomy, 8))
@@ -142,7 +142,7 @@ def test_a_swap_of_unrelated_models_is_made_with_a_warning(
     caplog.clear()
     with caplog.at_level("INFO", "portraitist"):
         assert run("swap", "--low", "tiny", "--high", "wild", "--upto", 8, "-o", tmp_path / "ok.safetensors")[0] == 0
-    assert "no common base" not in caplog.text and "whole model" not in caplog.text
+    assert "no common base" not in caplog.text and "full model" not in caplog.text
 
 
 @pytest.mark.parametrize(

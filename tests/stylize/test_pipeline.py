@@ -183,6 +183,25 @@ def test_no_face_is_a_typed_error(make: MakeStylizer, photo: Pixels) -> None:
             make().stylize(wrong, aligned=True)  # type: ignore[arg-type]
 
 
+def test_wrong_arguments_are_named(make: MakeStylizer, photo: Pixels) -> None:
+    """Fault II-8: raw Python errors through the public API."""
+    stylizer = make()
+    for size in (-5, 0, "256", 2.5):
+        with pytest.raises(UsageError, match="cannot have the size"):
+            stylizer.stylize(photo, aligned=True, size=size)  # type: ignore[arg-type]
+    for wrong in (None, [photo, photo], torch.zeros(3, 8, 8)):
+        with pytest.raises(UsageError, match=r"is not a photo.*Give a path"):
+            stylizer.stylize(wrong)  # type: ignore[arg-type]
+    portraits = stylizer.stylize(photo[:64, :64], aligned=True)
+    for style, rendering in (("nope", ""), ("wild", "sample1")):
+        with pytest.raises(UsageError, match=r"no picture of.*Styles: wild, calm"):
+            portraits.pasted(style, rendering)
+    with pytest.raises(UsageError, match=r"Styles are a list.*Write \['wild'\]"):
+        Stylizer.load("wild")
+    drawn = stylizer.stylize(Image.fromarray(photo[:64, :64]), aligned=True).faces[0].pictures["wild"]
+    assert np.array_equal(drawn, portraits.faces[0].pictures["wild"])
+
+
 def test_styles_of_another_base_are_refused(tiny_model: Model, tiny_style: Model, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'large' belongs to another base than 'tiny'"):
         Stylizer(tiny_model, {"large": make_model(resolution=32)})

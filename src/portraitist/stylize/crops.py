@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal, get_args
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ..data.images import Pixels, crop_square, read_image, resize
 from ..errors import NoFaceFound, UsageError
@@ -19,8 +20,8 @@ from ..faces import AlignedFace, FaceFinder, align
 from ..faces.align import check_photo, square_to_quad
 
 Which = Literal["all", "largest"]
-Photo = Path | str | bytes | BinaryIO | Pixels
-"""A picture file, its bytes, an open stream of them, or pixels ``uint8 [H, W, 3]``."""
+Photo = Path | str | bytes | BinaryIO | Pixels | Image.Image
+"""A picture file, its bytes, an open stream of them, pixels ``uint8 [H, W, 3]``, or a picture of Pillow."""
 
 
 def faces_of(
@@ -29,7 +30,7 @@ def faces_of(
     """Read a photo, and find and align its faces.
 
     Args:
-        photo: A file, its bytes, or pixels ``uint8 [H, W, 3]``.
+        photo: A file, its bytes, pixels ``uint8 [H, W, 3]``, or a picture of Pillow.
         finder: Finds faces; None takes the photo as an aligned face.
         which: All faces, the largest, or one by its number (1 is the largest).
         size: Side of the faces in pixels.
@@ -44,6 +45,10 @@ def faces_of(
     """
     if not isinstance(which, int) and which not in get_args(Which):
         raise UsageError(f"'{which}' does not select faces.", "Use 'all', 'largest' or a number.")
+    if isinstance(photo, Image.Image):
+        photo = np.asarray(photo.convert("RGB"))
+    elif not isinstance(photo, Path | str | bytes | np.ndarray) and not hasattr(photo, "read"):
+        raise UsageError(f"A {type(photo).__name__} is not a photo.", "Give a path, bytes, or a uint8 H x W x 3 array.")
     pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
     check_photo(pixels)
     if finder is None:
@@ -58,6 +63,16 @@ def faces_of(
             raise NoFaceFound(f"There is no face {which}; {len(found)} were found.", "1 is the largest.")
         found = [found[which - 1]]
     return pixels, [align(pixels, face.landmarks, size) for face in (found[:1] if which == "largest" else found)]
+
+
+def check_size(size: int | None) -> None:
+    """Refuse a side that no picture has.
+
+    Raises:
+        UsageError: It is not a positive whole number.
+    """
+    if size is not None and (not isinstance(size, int) or size < 1):
+        raise UsageError(f"Pictures cannot have the size {size!r}.", "Give their side in pixels, or None.")
 
 
 def as_aligned_face(photo: Pixels, size: int) -> AlignedFace:

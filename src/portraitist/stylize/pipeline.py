@@ -35,7 +35,7 @@ from ..networks.digest import tensors_digest
 from ..spaces import WPlus, mix
 from ..surgery import By, FeatureSwap, swap
 from .appearance import Appearance, Reference, random_codes
-from .crops import Photo, Which, as_aligned_face, faces_of, one_thread
+from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread
 from .inversion import Inversion, PhotoInverter
 from .kinship import kinship
 from .mixture import Mixture, Part, mixed, no_style
@@ -277,6 +277,7 @@ class Stylizer:
             BadImage: The photo cannot be read.
             UsageError: The pixels have another layout, or ``which`` does not select faces.
         """
+        check_size(size)
         finder = None if aligned else self.finder
         pixels, crops = faces_of(photo, finder, which, self.base.generator.anatomy.resolution)
         return Portraits(pixels, tuple(self.redraw(crop, size) for crop in crops))

@@ -29,7 +29,7 @@ from ..faces import AlignedFace, FaceFinder, align, finder_named, paste
 from ..faces.background import Mask, composite, person_mask
 from ..io.translator_files import StoredTranslator, load_translator, translator_file
 from ..networks.branches import AUTO, TranslatorSystem
-from .crops import Photo, Which, as_aligned_face, faces_of, one_thread
+from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread
 from .portraits import SMALLEST_PICTURE
 
 SURE = 2 / 3
@@ -194,6 +194,7 @@ class PictureTranslator:
             BadImage: The photo cannot be read, or the classifier is not sure of the group of a face.
             UsageError: The pixels have another layout, or ``which`` does not select faces.
         """
+        check_size(size)
         # The person is separated from the background on more pixels than a small translator has.
         side = max(self.system.anatomy.resolution, SMALLEST_PICTURE)
         pixels, crops = faces_of(photo, None if aligned else self.finder, which, side)
