@@ -77,7 +77,7 @@ class Projector:
         self.settings, self.encoder, self.together = settings or portrait(), encoder, together
         if self.settings.needs_encoder and encoder is None:
             raise UsageError(
-                "This inversion starts at an encoder's code and needs an encoder.", "Choose another method."
+                "This inversion starts at an encoder's code, but there is no encoder.", "Choose another method."
             )
         self.perceptual = FeatureError(perceptual.features) if self.settings.features == "raw" else perceptual
         self.origin = self.prior.mean if self.settings.start != "zero" else torch.zeros_like(self.prior.mean)

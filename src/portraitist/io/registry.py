@@ -45,7 +45,6 @@ DIGESTS = "digests.json"
 SUFFIX = ".safetensors"
 # What `train` leaves in a run folder, the most useful first.
 RUN_FILES = ("style.safetensors", "model.safetensors")
-# And what `encoder train` leaves.
 ENCODER_FILE = "encoder.safetensors"
 
 
