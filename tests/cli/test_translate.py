@@ -78,7 +78,7 @@ def test_a_dry_run_writes_nothing(run: Run, data: Path, basic: Path, tmp_path: P
     code, lines, _ = run("extend", data, "-t", basic, "-o", tmp_path / "x", "--group", "men", "--dry-run")
     assert code == 0 and lines[-2:] == ["women: 6 photos, 5 drawings", "men: 4 photos, 3 drawings"]
     code, _, told = run("extend", data, "-t", basic, "-o", tmp_path / "x", "--dry-run", "--device", "gpu")
-    assert code == 2 and "no device" in told
+    assert code == 2 and "Unknown device" in told
     code, _, told = run("extend", data, "-t", basic, "-o", tmp_path / "x", "--dry-run", "--identity", data / "no.pt")
     assert code == 3 and "no.pt" in told
     assert not (tmp_path / "x").exists()
