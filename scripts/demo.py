@@ -21,7 +21,7 @@ from portraitist.data.images import to_array, write_image
 from portraitist.networks import Generator
 from portraitist.ops.memory import keep_heap
 from portraitist.spaces import Z, truncate
-from portraitist.stylize import Encoding, Stylizer
+from portraitist.stylize import ByEncoder, Stylizer
 
 MADE_UP = 8
 STEPS = 20
@@ -31,7 +31,7 @@ HEIGHT = 256
 def main(out: Path) -> None:
     start = time.monotonic()
     keep_heap()
-    stylizer = Stylizer.load(encoding=Encoding(refine=STEPS))
+    stylizer = Stylizer.load(inversion=ByEncoder(refine=STEPS))
     photo = write_image(out / "astronaut.png", np.asarray(astronaut()))
     rows = [portrait(stylizer, photo, aligned=False)]
     made_up = write_image(out / "made-up.png", draw_face(stylizer.base.generator, MADE_UP))

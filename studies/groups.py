@@ -34,7 +34,7 @@ from portraitist.data.sheet import tile
 from portraitist.errors import UsageError
 from portraitist.evaluate.features import embed
 from portraitist.evaluate.kernel import kernel_distance
-from portraitist.faces.background import over, person_cover
+from portraitist.faces.background import composite, person_mask
 from portraitist.files import write_bytes
 from portraitist.io import registry
 from portraitist.io.feature_files import load_features
@@ -299,7 +299,7 @@ def read(data: Path, archive: str, name: str) -> Pixels:
 
 
 def on_white(picture: Pixels) -> Pixels:
-    return over(picture, person_cover(picture))
+    return composite(picture, person_mask(picture))
 
 
 # The page.

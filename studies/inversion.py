@@ -43,8 +43,8 @@ from portraitist.io.feature_files import load_features
 from portraitist.io.model_file import generator_digest
 from portraitist.report.inversion import plot_codes
 from portraitist.report.markdown import BLANK, interval, mean_std, prose, table
-from portraitist.stylize import Stylizer
-from portraitist.stylize.pipeline import whole
+from portraitist.stylize import ByEncoder, Stylizer
+from portraitist.stylize.crops import as_aligned_face
 
 from .inversion_codes import (
     COUNTS,
@@ -401,8 +401,8 @@ def cost_of_a_portrait(study: Inversions, folder: Path) -> list[str]:
     """Time an aligned face in one style, by the encoder, against what the base needs to draw a picture, in turn."""
     style, anatomy = STYLES[0], study.base.generator.anatomy
     stored = load_encoder(folder / "hvae.safetensors", base=study.base)
-    stylizer = Stylizer(study.base, {style: registry.load(style)}, encoder=stored)
-    crop = whole(to_array(study.drawn(study.base.generator.mean.data, study.base)[0]), study.side)
+    stylizer = Stylizer(study.base, {style: registry.load(style)}, inversion=ByEncoder(stored))
+    crop = as_aligned_face(to_array(study.drawn(study.base.generator.mean.data, study.base)[0]), study.side)
     z = torch.randn(1, anatomy.z_dim, generator=torch.Generator().manual_seed(SEED))
 
     def forward() -> None:

@@ -43,7 +43,7 @@ from portraitist.networks.features import DiscriminatorFeatures, Features
 from portraitist.networks.identity import Identity
 from portraitist.report.markdown import BLANK, interval, prose, table
 from portraitist.spaces import WPlus
-from portraitist.stylize import Encoding, Portrait, Portraits, Stylizer, stylize_files
+from portraitist.stylize import ByEncoder, Portrait, Portraits, Stylizer, stylize_files
 from portraitist.stylize.batch import Options
 
 from .material import drawn_photos, samples, shown_people
@@ -105,8 +105,8 @@ class BundledModels:
         z = torch.randn(SAMPLES, base.generator.anatomy.z_dim, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             drawn = torch.cat([base.generator(part).clamp(-1, 1) for part in torch.split(z, 50)])
-        ways = {"encoder": Encoding(), f"encoder + {STEPS} steps": Encoding(refine=STEPS)}
-        stylizers = {name: Stylizer(base, {}, encoding=way) for name, way in ways.items()}
+        ways = {"encoder": ByEncoder(), f"encoder + {STEPS} steps": ByEncoder(refine=STEPS)}
+        stylizers = {name: Stylizer(base, {}, inversion=way) for name, way in ways.items()}
         for stylizer in stylizers.values():
             for name, attribute in styles():
                 stylizer.add(name, name=label(name, attribute), attribute=attribute)

@@ -29,8 +29,8 @@ from portraitist.losses.perceptual import PerceptualDistance, default_perceptual
 from portraitist.networks import Generator
 from portraitist.report.markdown import table
 from portraitist.spaces import WPlus
-from portraitist.stylize import Appearance, Reference, Stylizer
-from portraitist.stylize.pipeline import whole
+from portraitist.stylize import Appearance, ByOptimisation, Reference, Stylizer
+from portraitist.stylize.crops import as_aligned_face
 from portraitist.surgery import By, FeatureSwap, swap
 from portraitist.surgery.compatibility import CODES, FAR, compatibility
 
@@ -97,11 +97,11 @@ def appearances(base: Model, styles: Sequence[Model], people: Sequence[WPlus], s
         stylizer = Stylizer(
             base,
             {"style": style},
-            projection=replace(portrait(), steps=steps),
+            inversion=ByOptimisation(replace(portrait(), steps=steps)),
             appearance=Appearance(8, references, start),
         )
         for code in people:
-            crop = whole(drawn(base.generator, code), resolution)
+            crop = as_aligned_face(drawn(base.generator, code), resolution)
             face = stylizer.redraw(crop, resolution, code=code)
             rows.append([crop.image, face.pictures["style"], *(s.pictures["style"] for s in face.samples)])
             names.append(f"{style.header.name}, from {start}")
@@ -130,12 +130,12 @@ def pairs(
             base,
             {m.header.name: m for m in models},
             source=source,
-            projection=replace(portrait(), steps=steps),
+            inversion=ByOptimisation(replace(portrait(), steps=steps)),
         )
         found: dict[str, list[Pixels]] = {m.header.name: [] for m in models}
         for code in people:
             picture = drawn(source.generator, code)
-            face = stylizer.redraw(whole(picture, len(picture)), len(picture))
+            face = stylizer.redraw(as_aligned_face(picture, len(picture)), len(picture))
             rows.append([picture, *face.pictures.values()])
             names.append(f"from {source.header.name}")
             for name, drawing in face.pictures.items():

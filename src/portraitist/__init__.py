@@ -1,10 +1,12 @@
-"""Portraitist: learn a way of drawing faces from a handful of exemplars and redraw photos of people in it.
+"""Portraitist: learn a drawing style from a handful of exemplars and redraw photos of people in it.
 
     from portraitist import Stylizer
 
     portraits = Stylizer.load(["toon3d"]).stylize("me.jpg")
 
-Importing the package is cheap; PyTorch is loaded when one of its names is first used.
+The names below, and those in ``__all__`` of ``data``, ``edit``, ``faces``, ``invert``, ``spaces``, ``stylize`` and
+``surgery``, are public; ``api_surface.txt`` lists them. Importing the package is cheap; PyTorch is loaded when one of
+its names is first used.
 """
 
 from __future__ import annotations
@@ -12,7 +14,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__
+from .errors import PortraitistError
+
 if TYPE_CHECKING:
+    from .io.encoder_files import load_encoder as load_encoder
     from .io.registry import load as load
     from .networks import Discriminator as Discriminator
     from .networks import Generator as Generator
@@ -20,21 +26,56 @@ if TYPE_CHECKING:
     from .spaces import WPlus as WPlus
     from .spaces import Z as Z
     from .spaces import ZPlus as ZPlus
+    from .stylize import Appearance as Appearance
+    from .stylize import ByEncoder as ByEncoder
+    from .stylize import ByOptimisation as ByOptimisation
+    from .stylize import PictureTranslator as PictureTranslator
+    from .stylize import Reference as Reference
     from .stylize import Stylizer as Stylizer
-
-__version__ = "0.1.0"
+    from .stylize import stylize_files as stylize_files
+    from .surgery import blend_models as blend_models
+    from .surgery import swap_models as swap_models
 
 _HOMES = {
+    "Appearance": "stylize",
+    "ByEncoder": "stylize",
+    "ByOptimisation": "stylize",
     "Discriminator": "networks",
     "Generator": "networks",
+    "PictureTranslator": "stylize",
+    "Reference": "stylize",
     "Stylizer": "stylize",
     "W": "spaces",
     "WPlus": "spaces",
     "Z": "spaces",
     "ZPlus": "spaces",
+    "blend_models": "surgery",
     "load": "io.registry",
+    "load_encoder": "io.encoder_files",
+    "stylize_files": "stylize",
+    "swap_models": "surgery",
 }
-__all__ = ["Discriminator", "Generator", "Stylizer", "W", "WPlus", "Z", "ZPlus", "__version__", "load"]
+__all__ = [
+    "Appearance",
+    "ByEncoder",
+    "ByOptimisation",
+    "Discriminator",
+    "Generator",
+    "PictureTranslator",
+    "PortraitistError",
+    "Reference",
+    "Stylizer",
+    "W",
+    "WPlus",
+    "Z",
+    "ZPlus",
+    "__version__",
+    "blend_models",
+    "load",
+    "load_encoder",
+    "stylize_files",
+    "swap_models",
+]
 
 
 def __getattr__(name: str) -> Any:

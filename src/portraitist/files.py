@@ -11,8 +11,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import platform
+import re
 import secrets
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +38,7 @@ def atomic_write(path: Path, *, overwrite: bool = False, needed: int | None = No
         StorageError: The disk is full, read-only or gone.
     """
     refuse_existing(path, overwrite)
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.part")
+    temporary = path.with_name(_temporary_name(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
@@ -73,6 +76,40 @@ def storage_error(path: Path, error: OSError, needed: int | None = None) -> Stor
             "Free some space or write elsewhere.",
         )
     return StorageError(f"Cannot write {path}: {error.strerror or error}.", "Check the folder and its permissions.")
+
+
+def sweep_partial(folder: Path) -> None:
+    """Remove the temporary files that writers on this machine, killed since, have left in a folder."""
+    for orphan in folder.glob(".*.part"):
+        found = _TEMPORARY.search(orphan.name)
+        if found and found[1] == _host() and not _runs(int(found[2])):
+            orphan.unlink(missing_ok=True)
+
+
+_TEMPORARY = re.compile(r"\.([0-9a-f]{8})-(\d{1,10})-[0-9a-f]{8}\.part$")
+
+
+def _temporary_name(name: str) -> str:
+    """Return a name that tells who writes; file systems count bytes, of which they allow 255."""
+    kept = os.fsencode(name)[:180].decode("utf-8", "ignore")
+    return f".{kept}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+
+
+def _host() -> str:
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _runs(process: int) -> bool:
+    """Tell whether a process runs; where that cannot be asked, it is taken to."""
+    if os.name == "nt":  # where os.kill would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _flush_folder(folder: Path) -> None:

@@ -24,6 +24,7 @@ from portraitist.io import registry
 from portraitist.io.codes import load_codes
 from portraitist.io.model_file import Model, generator_digest, load_model, read_header, save_model, save_pack
 from portraitist.recipes import compose
+from portraitist.stylize import ByOptimisation
 from portraitist.train.spec import Training
 from tests.conftest import restyled
 
@@ -162,11 +163,13 @@ def test_the_version_and_the_help_without_a_command(program: Program) -> None:
         (["stylize", "x.png", "--colour"], "No such option"),
         (["stylize", "x.png", "--strength", "9"], "--strength"),
         (["stylize", "missing.png"], "There is no file or folder missing.png"),
+        (["stylize", "x" * 300], "There is no file or folder xxx"),
+        (["stylize", "missing.png", "-o", "-"], "cannot be written to standard output"),
         (["stylize", "missing.png", "--suffix", ".gif"], "cannot end in '.gif'"),
         (["stylize", "missing.png", "--face", "second"], "--face takes all, largest or a number"),
         (["stylize", "."], "Give -o OUT"),
         (["sample", "nobody", "-o", "x"], "There is no model 'nobody'"),
-        (["sample", "nobody", "-o", "x", "--seeds", "5-3"], "is no list of seeds"),
+        (["sample", "nobody", "-o", "x", "--seeds", "5-3"], "does not list seeds"),
         (["train", ".", "-o", "x", "--licence", "MIT"], "Give --name"),
         (["train", ".", "-o", "x", "--from", "nobody"], "There is no model 'nobody'"),
         (["train", ".", "-o", "x", "--set", "colour=1"], "no setting 'colour'"),
@@ -236,7 +239,7 @@ def test_stylize_writes_the_pictures_of_the_class(program: Program, known: None,
     done = program("stylize", face, "--aligned", "--steps", "2", "--seed", "5")
     target = face.with_name("me.wild.png")
     assert (done.code, done.out) == (0, f"{target}\n")
-    stylizer = Stylizer.load(["wild"], projection=options.projection(steps=2, seed=5))
+    stylizer = Stylizer.load(["wild"], inversion=ByOptimisation(options.projection(steps=2, seed=5)))
     picture = stylizer.stylize(face, aligned=True).faces[0].pictures["wild"]
     assert target.read_bytes() == write_image(tmp_path / "api.png", picture).read_bytes()
     assert "exists already" in program.refuses(2, "stylize", face, "--aligned", "--steps", "2")
@@ -373,9 +376,23 @@ def test_invert_writes_a_code_and_a_picture(program: Program, known: None, face:
     assert (code.data == code.data[:, :1]).all()  # one code for all rows, as asked
     assert read_image(files[1]).shape == (256, 256 * 2 + 8, 3)
     assert "exists already" in program.refuses(2, "invert", face, "--base", "tiny", "--aligned")
-    assert "no space to project into" in program.refuses(
+    assert "cannot be projected into" in program.refuses(
         2, "invert", face, "--base", "tiny", "--overwrite", "--space", "q"
     )
+
+
+def test_invert_takes_a_folder(program: Program, known: None, face: Path, tmp_path: Path, tiny_model: Model) -> None:
+    (face.parent / "zz.HEIC").write_bytes(b"x")
+    out = tmp_path / "out"
+    words = ("invert", face.parent, "--base", "tiny", "--aligned", "--steps", "2", "-o", out)
+    for count in ("1 done, 0 skipped, 1 failed", "0 done, 1 skipped, 1 failed"):
+        done = program(*words)
+        assert done.code == 3 and count in done.out and "zz.HEIC: " in done.err
+    assert sorted(p.name for p in out.iterdir()) == ["me.code.safetensors", "me.inverted.png", "report.json"]
+    program("invert", face, "--base", "tiny", "--aligned", "--steps", "2", "-o", tmp_path / "one")
+    for name in ("me.code.safetensors", "me.inverted.png"):
+        assert (out / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    assert "1 done" in program(*words, "--seed", "1").out
 
 
 @pytest.mark.parametrize(
@@ -529,7 +546,7 @@ def test_settings_reach_into_settings() -> None:
 def test_seeds_are_ranges_and_numbers() -> None:
     assert options.seeds("0-2,85,7") == [0, 1, 2, 85, 7]
     for text in ("", "a", "1-", "-1", "3-1", "1,,2"):
-        with pytest.raises(UsageError, match="no list of seeds"):
+        with pytest.raises(UsageError, match="does not list seeds"):
             options.seeds(text)
 
 

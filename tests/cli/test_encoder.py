@@ -17,7 +17,7 @@ from portraitist.io.codes import load_codes
 from portraitist.io.encoder_files import load_encoder, save_encoder
 from portraitist.io.model_file import Model, generator_digest, save_model, save_pack
 from portraitist.networks import Generator, GeneratorAnatomy
-from portraitist.stylize import Encoding
+from portraitist.stylize import ByEncoder
 from tests.cli.conftest import Run
 from tests.conftest import make_model
 from tests.io.encoder_makers import HEAD, write_encoder
@@ -149,7 +149,7 @@ def test_stylize_writes_samples_or_the_best(run: Run, known: None, face: Path, t
     words = ("stylize", face, "--aligned", "--samples", 2)
     code, out, _ = run(*words, "--seed", 5)
     assert code == 0 and [Path(p).name for p in out] == ["me.wild.png", "me.wild.sample1.png", "me.wild.sample2.png"]
-    found = Stylizer.load(["wild"], encoding=Encoding(samples=2), seed=5).stylize(face, aligned=True).faces[0]
+    found = Stylizer.load(["wild"], inversion=ByEncoder(samples=2), seed=5).stylize(face, aligned=True).faces[0]
     for k, picture in enumerate([found.pictures["wild"], *(s.pictures["wild"] for s in found.samples)]):
         assert Path(out[k]).read_bytes() == write_image(tmp_path / "api.png", picture).read_bytes()
     assert run(*words)[0] == 2  # they exist
@@ -157,7 +157,7 @@ def test_stylize_writes_samples_or_the_best(run: Run, known: None, face: Path, t
     assert [*pictures(tmp_path / "best")] == ["me.wild.png"]
     assert pictures(tmp_path / "best")["me.wild.png"] in pictures(face.parent).values()
     assert run("stylize", face, "--aligned", "--best", "-o", tmp_path / "eight")[0] == 0
-    medoid = Stylizer.load(["wild"], encoding=Encoding(best="medoid", samples=8)).stylize(face, aligned=True)
+    medoid = Stylizer.load(["wild"], inversion=ByEncoder(best="medoid", samples=8)).stylize(face, aligned=True)
     again = write_image(tmp_path / "api.png", medoid.faces[0].pictures["wild"]).read_bytes()
     assert pictures(tmp_path / "eight")["me.wild.png"] == again
 
@@ -178,12 +178,15 @@ def test_stylize_a_folder_of_samples(run: Run, known: None, face: Path, tmp_path
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--method", "encoder", "--steps", 3), "--steps is of an optimisation, not of an encoder. Use --refine"),
-        (("--steps", 3, "--refine", 2), "--refine is of an encoder, and the method is portrait, because of --steps."),
-        (("--method", "portrait", "--samples", 2), "--samples is of an encoder, and the method is portrait."),
-        (("--method", "ui2i", "--encoder", "hvae"), "--encoder is of an encoder, and the method is ui2i."),
-        (("--method", "in-domain", "--best"), "--best is of an encoder, and the method is in-domain."),
-        (("--samples", 2, "--refine", 2), "samples no more"),
+        (("--method", "encoder", "--steps", 3), "--steps belongs to an optimisation, not to the encoder. Use --refine"),
+        (
+            ("--steps", 3, "--refine", 2),
+            "--refine belongs to an encoder, and the method is portrait, because of --steps.",
+        ),
+        (("--method", "portrait", "--samples", 2), "--samples belongs to an encoder, and the method is portrait."),
+        (("--method", "ui2i", "--encoder", "hvae"), "--encoder belongs to an encoder, and the method is ui2i."),
+        (("--method", "in-domain", "--best"), "--best belongs to an encoder, and the method is in-domain."),
+        (("--samples", 2, "--refine", 2), "cannot be refined"),
         (("--best", "--samples", 1), "at least 2 samples"),
         (("--encoder", "nobody"), "no encoder 'nobody'"),
         (("--encoder", "psp", "--samples", 2), "'psp' is deterministic"),
@@ -294,7 +297,7 @@ def test_train_import_and_stylize(run: Run, known: None, face: Path, tmp_path: P
         (["--kind", "wrong"], "kind 'wrong'", 2),
         (["--preset", "wrong"], "preset 'wrong'", 2),
         (["--size", "wrong"], "size 'wrong'", 2),
-        (["--units", "1,x"], "no list of numbers", 2),
+        (["--units", "1,x"], "does not list numbers", 2),
         (["--units", "1,1"], "stages", 3),
         (["--set", "kl_wait=1"], "kl_wait", 2),
     ],

@@ -15,7 +15,7 @@ from portraitist.data import read_image, write_image
 from portraitist.io import registry
 from portraitist.io.model_file import Header, Model, generator_digest, load_model, read_header, save_model, save_pack
 from portraitist.spaces import WPlus
-from portraitist.stylize import Appearance, Reference
+from portraitist.stylize import Appearance, ByOptimisation, Reference
 from portraitist.surgery import blend, hard, smooth, swap
 from tests.cli.conftest import Run
 from tests.conftest import make_model, restyled
@@ -44,7 +44,7 @@ def loaded(path: Path, base: Model) -> Model:
     def find_base(header: Header) -> Model:
         return base
 
-    return load_model(path, find_base=find_base, minds_swap=True)
+    return load_model(path, find_base=find_base, supports_feature_swap=True)
 
 
 def test_swap_writes_a_style_that_stylize_takes(
@@ -73,7 +73,9 @@ def test_swap_writes_a_style_that_stylize_takes(
         assert run("stylize", face, "-s", "wild", "--swap", 8, *more, *QUICK, "-o", fly, "--overwrite")[0] == 0
         assert (fly / "me.wild.png").read_bytes() == drawn[by]
     assert drawn["features"] != drawn["weights"]
-    picture = Stylizer.load(["wild"], swap=8, projection=options.projection(steps=2)).stylize(face, aligned=True)
+    picture = Stylizer.load(["wild"], swap=8, inversion=ByOptimisation(options.projection(steps=2))).stylize(
+        face, aligned=True
+    )
     assert np.array_equal(picture.faces[0].pictures["wild"], read_image(face.with_name("me.features.png")))
 
 
@@ -132,7 +134,7 @@ def test_a_swap_of_unrelated_models_is_made_with_a_warning(
     with caplog.at_level("INFO", "portraitist"):
         assert run(*words, "--by", "weights")[:2] == (0, [str(out)])
     assert "'stranger' and 'tiny' have no common base" in caplog.text and "Their distance over" in caplog.text
-    assert "is a whole model" in caplog.text
+    assert "is a full model" in caplog.text
     generator = load_model(out).generator
     with torch.no_grad():
         wanted = blend(stranger.generator, tiny_model.generator, hard(generator.anatomy, 8))
@@ -140,7 +142,7 @@ def test_a_swap_of_unrelated_models_is_made_with_a_warning(
     caplog.clear()
     with caplog.at_level("INFO", "portraitist"):
         assert run("swap", "--low", "tiny", "--high", "wild", "--upto", 8, "-o", tmp_path / "ok.safetensors")[0] == 0
-    assert "no common base" not in caplog.text and "whole model" not in caplog.text
+    assert "no common base" not in caplog.text and "full model" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -154,14 +156,22 @@ def test_a_swap_of_unrelated_models_is_made_with_a_warning(
         (2, ("swap", "--low", "wild", "--high", "calm", "--upto", "8"), "--by weights"),
         (3, ("swap", "--low", "tiny", "--high", "large", "--upto", "8"), "different sizes"),
         (3, ("blend", "--low", "large", "--high", "wild", "--middle", "8"), "two styles of one base"),
-        (2, ("blend", "--low", "tiny", "--high", "wild"), "either a --middle"),
-        (2, ("blend", "--low", "tiny", "--high", "wild", "--middle", "8", "--alpha", "4:1"), "either a --middle"),
-        (2, ("blend", "--low", "tiny", "--high", "wild", "--width", "8", "--alpha", "4:1"), "either a --middle"),
+        (2, ("blend", "--low", "tiny", "--high", "wild"), "needs --middle (with --width) or --alpha"),
+        (
+            2,
+            ("blend", "--low", "tiny", "--high", "wild", "--middle", "8", "--alpha", "4:1"),
+            "needs --middle (with --width) or --alpha",
+        ),
+        (
+            2,
+            ("blend", "--low", "tiny", "--high", "wild", "--width", "8", "--alpha", "4:1"),
+            "needs --middle (with --width) or --alpha",
+        ),
         (2, ("blend", "--low", "tiny", "--high", "wild", "--middle", "0"), "must be positive"),
         (2, ("blend", "--low", "tiny", "--high", "wild", "--alpha", "4:1"), "one share for each resolution"),
         (2, ("blend", "--low", "tiny", "--high", "wild", "--alpha", "4:1,8:2,16:1"), "outside [0, 1]"),
-        (2, ("blend", "--low", "tiny", "--high", "wild", "--alpha", "4:1,4:0,16:1"), "no list of shares"),
-        (2, ("blend", "--low", "tiny", "--high", "wild", "--alpha", "4=1"), "no list of shares"),
+        (2, ("blend", "--low", "tiny", "--high", "wild", "--alpha", "4:1,4:0,16:1"), "does not list shares"),
+        (2, ("blend", "--low", "tiny", "--high", "wild", "--alpha", "4=1"), "does not list shares"),
     ],
 )
 def test_wrong_use_says_the_cure(
@@ -214,7 +224,7 @@ def test_appearances_are_written_beside_the_picture(
     assert (code, lines) == (0, [str(one / f"me.wild{end}.png") for end in ends])
     stylizer = Stylizer.load(
         ["wild"],
-        projection=options.projection(steps=2, seed=4),
+        inversion=ByOptimisation(options.projection(steps=2, seed=4)),
         appearance=Appearance(2, (Reference.read(look, aligned=True),), 8),
         seed=4,
     )
@@ -262,6 +272,6 @@ def test_any_style_to_any_other(
 ) -> None:
     words = ("stylize", face, *QUICK, "--from-style", "wild", "--to-style", "calm", "--to-style", "tiny")
     assert run(*words)[:2] == (0, [str(face.with_name(f"me.{name}.png")) for name in ("calm", "tiny")])
-    stylizer = Stylizer.load(["calm", "tiny"], source="wild", projection=options.projection(steps=2))
+    stylizer = Stylizer.load(["calm", "tiny"], source="wild", inversion=ByOptimisation(options.projection(steps=2)))
     for name, picture in stylizer.stylize(face, aligned=True).faces[0].pictures.items():
         assert np.array_equal(picture, read_image(face.with_name(f"me.{name}.png")))

@@ -14,7 +14,7 @@ from skimage.data import astronaut
 from portraitist.data import read_image, write_image
 from portraitist.data.images import resize
 from portraitist.io.model_file import Model, save_model
-from portraitist.io.translator_files import load_translator, read_translator_header
+from portraitist.io.translator_files import load_translator
 from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.recipe
@@ -48,14 +48,14 @@ def basic(run: Run, data: Path, tmp_path: Path) -> Path:
 
 
 def test_from_folders_to_pictures(run: Run, data: Path, basic: Path, tmp_path: Path) -> None:
-    header = read_translator_header(basic)
+    header = load_translator(basic).header
     assert header.groups == ("women",) and header.name == "mine"  # the group with the most drawings
     assert (header.translator.kind, header.translator.channels, header.translator.light) == ("ugatit", 4, True)
     out = tmp_path / "all"
     options = ("--preset", "ugatit", "--images", 6, "--set", "batch=2", "--device", "cpu")
     code, lines, told = run("extend", data, "-t", basic, "-o", out, *options)
     assert (code, lines) == (0, [str(out / "translator.safetensors")]) and "drawings/kids holds only 3" in told
-    assert read_translator_header(out).groups == ("women", "kids", "men")
+    assert load_translator(out).header.groups == ("women", "kids", "men")
     write_image(tmp_path / "me.png", resize(astronaut()[:300, 80:380], 64))
     one = ("run", tmp_path / "me.png", "-t", out, "--aligned", "--keep-background", "--device", "cpu")
     code, _, told = run(*one)
@@ -78,7 +78,7 @@ def test_a_dry_run_writes_nothing(run: Run, data: Path, basic: Path, tmp_path: P
     code, lines, _ = run("extend", data, "-t", basic, "-o", tmp_path / "x", "--group", "men", "--dry-run")
     assert code == 0 and lines[-2:] == ["women: 6 photos, 5 drawings", "men: 4 photos, 3 drawings"]
     code, _, told = run("extend", data, "-t", basic, "-o", tmp_path / "x", "--dry-run", "--device", "gpu")
-    assert code == 2 and "no device" in told
+    assert code == 2 and "Unknown device" in told
     code, _, told = run("extend", data, "-t", basic, "-o", tmp_path / "x", "--dry-run", "--identity", data / "no.pt")
     assert code == 3 and "no.pt" in told
     assert not (tmp_path / "x").exists()
@@ -115,7 +115,7 @@ def test_the_base_tells_persons_apart_where_nothing_else_does(
     save_model(models_folder / "faces.safetensors", tiny_model)
     words = ("--size", 32, "--channels", 4, "--images", 1, "--device", "cpu")
     assert run("train", data, "-o", tmp_path / "p", *words)[0] == 0
-    assert read_translator_header(tmp_path / "p").training["persons"]["name"] == "discriminator identity"
+    assert load_translator(tmp_path / "p").header.training["persons"]["name"] == "discriminator identity"
     told = json.loads((tmp_path / "p" / "settings.json").read_text())
     assert told["init"] == "normal" and told["person_weight"] == 1
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,3 +161,36 @@ def test_a_report_cannot_name_files_outside(tmp_path: Path, source: Path) -> Non
     with pytest.raises(BadData):
         prepare(source, tmp_path / "out", 8, Halves())
     assert victim.exists()
+
+
+def test_a_file_of_somebody_else_is_not_replaced(tmp_path: Path, source: Path) -> None:
+    """Fault I-2."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "one.png").write_bytes(b"precious")
+    for _ in range(2):  # nor does the report of the first run vouch for it
+        report = prepare(source, out, 8, Halves())
+        assert {entry.name: entry.kind for entry in report.left_out}["one.png"] == "exists"
+        assert (out / "one.png").read_bytes() == b"precious" and (out / "women" / "two.png").is_file()
+    assert prepare(source, out, 8, Halves(), overwrite=True).faces == 3
+    assert np.array_equal(read_image(out / "one.png"), noise(8, 8))
+    assert prepare(source, out, 8, Halves()).skipped == 5
+
+
+def test_a_name_of_any_bytes_is_reported(tmp_path: Path) -> None:
+    """Fault I-3."""
+    name = os.fsdecode(b"bad\xff.png")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes(encode(noise(8, 8), "PNG"))
+    for skipped in (0, 1):
+        report = prepare(tmp_path / "in", tmp_path / "out", 8, Halves())
+        assert (report.faces, report.skipped) == (1, skipped)
+    assert json.loads((tmp_path / "out" / "report.json").read_text("ascii"))["pictures"][0]["name"] == name
+
+
+def test_one_long_name_does_not_end_the_set(tmp_path: Path, source: Path) -> None:
+    """Faults I-12 and II-2."""
+    (source / ("x" + "\u9854" * 83 + ".png")).write_bytes(encode(noise(8, 16), "PNG"))  # no room for _2
+    report = prepare(source, tmp_path / "out", 8, Halves())
+    assert {e.kind for e in report.left_out} == {"name", "truncated", "no-face", "dim"}
+    assert files(tmp_path / "out") == ["one.png", "report.json", "women/two.png", "women/two_2.png"]

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from portraitist.errors import BadModel, UsageError
-from portraitist.io.codes import KEY, load_codes, save_codes
+from portraitist.io.codes import KEY, load_as_wplus, load_codes, save_codes
+from portraitist.io.model_file import Model, generator_digest
 from portraitist.spaces import Code, W, WPlus, Z, ZPlus
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -51,15 +52,34 @@ def test_codes_come_back_with_their_space_and_generator(tmp_path: Path, code: Co
 def test_files_that_hold_no_codes_are_refused(tmp_path: Path, header: dict[str, str]) -> None:
     path = tmp_path / "c.safetensors"
     save_file({"codes": torch.zeros(2, 8)}, path, metadata=header or None)
-    with pytest.raises(BadModel, match="no file of codes"):
+    with pytest.raises(BadModel, match="cannot be read as a file of codes"):
         load_codes(path)
 
 
 def test_damaged_and_missing_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
-    with pytest.raises(BadModel, match="no file of codes"):
+    with pytest.raises(BadModel, match="cannot be read as a file of codes"):
         load_codes(path)
     save_codes(path, W(torch.zeros(1, 8)), "x")
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(BadModel, match="no file of codes"):
+    with pytest.raises(BadModel, match="cannot be read as a file of codes"):
         load_codes(path)
+
+
+def test_a_code_of_any_space_becomes_one_of_w_plus(tmp_path: Path, tiny_model: Model) -> None:
+    generator, digest = tiny_model.generator, generator_digest(tiny_model)
+    rows, path = generator.anatomy.rows, tmp_path / "c.safetensors"
+    z = torch.randn(1, 16, generator=torch.Generator().manual_seed(2))
+    w = generator.styles(z)[:, 0].detach()
+    wanted = WPlus(w[:, None].expand(1, rows, 16))
+    for code in (Z(z), ZPlus(z[:, None].expand(1, rows, 16)), W(w), wanted):
+        save_codes(path, code, digest, overwrite=True)
+        assert torch.allclose(load_as_wplus(path, tiny_model).data, wanted.data, atol=1e-6)
+    for wrong, words in (
+        ((W(torch.zeros(2, 16)), digest), "holds 2 codes"),
+        ((W(w), "another"), "codes of another base"),
+        ((W(torch.zeros(1, 5)), ""), "does not fit 'tiny'"),
+    ):
+        save_codes(path, *wrong, overwrite=True)
+        with pytest.raises(BadModel, match=words):
+            load_as_wplus(path, tiny_model)

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from portraitist.errors import BadModel, UsageError
+from portraitist.io.described import KEY, read_described
 from portraitist.io.directions import StoredDirections, load_directions, save_directions
-from portraitist.io.model_file import KEY, Model, load_model, read_described, save_model
+from portraitist.io.model_file import Model, load_model, save_model
 from portraitist.spaces.direction import Direction
 
 AGE = Direction("age", torch.tensor([0.6, 0.8, 0.0]), (0, 2), 1.5, "by hand")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from portraitist.errors import BadModel, PortraitistError, UsageError
 from portraitist.io.foreign import Networks
-from portraitist.io.formats import Kind, as_model, read_networks, sniff, write_networks
+from portraitist.io.formats import FORMATS, HEAD, Kind, as_model, kind_of_ending, read_networks, sniff, write_networks
 from portraitist.io.model_file import save_model
 from portraitist.io.pickles import open_torch
 from portraitist.networks.generator import with_low_rows
@@ -129,6 +129,20 @@ def test_template_option(files: dict[Kind, Path], tmp_path: Path) -> None:
         write_networks(tmp_path / "new.pkl", other, kind="legacy-tf")
     with pytest.raises(UsageError, match=r"ending in '\.xyz'"):
         write_networks(tmp_path / "new.xyz", other)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("X.SAFETENSORS", "native"), ("X.Pt", "rosinality"), ("x.PKL", "nvidia")])
+def test_capitals_in_an_ending_do_not_count(tmp_path: Path, name: str, kind: Kind) -> None:
+    assert kind_of_ending(tmp_path / name) == kind
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_layout_in_the_table_can_be_read_and_is_recognised_by_itself_alone(
+    files: dict[Kind, Path], kind: Kind
+) -> None:
+    head = files[kind].read_bytes()[:HEAD]
+    first = next(name for name, layout in FORMATS.items() if layout.recognises(files[kind], head))
+    assert first == kind and FORMATS[kind].read(files[kind], True).generator is not None
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from portraitist.errors import BadModel, PortraitistError, StorageError, UsageError
+from portraitist.io.described import KEY
 from portraitist.io.model_file import (
-    KEY,
     Header,
     Model,
     generator_digest,
@@ -150,11 +150,11 @@ def test_headers_that_are_no_header_are_refused(saved: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "not a whole model file"),
-        (b"\x89PNG\r\n\x1a\n" * 30, "not a whole model file"),
-        ((1 << 40).to_bytes(8, "little") + b"{}", "not a whole model file"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "not a whole model file"),
-        (b"\x80\x02}q\x00.", "not a whole model file"),
+        (b"", "not a complete model file"),
+        (b"\x89PNG\r\n\x1a\n" * 30, "not a complete model file"),
+        ((1 << 40).to_bytes(8, "little") + b"{}", "not a complete model file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "not a complete model file"),
+        (b"\x80\x02}q\x00.", "not a complete model file"),
     ],
 )
 def test_files_of_other_kinds_are_refused_with_a_cure(tmp_path: Path, content: bytes, words: str) -> None:
@@ -489,7 +489,7 @@ def test_a_feature_swap_is_only_for_those_who_mind_it(tmp_path: Path, tiny_model
     with pytest.raises(BadModel, match="two generators draw its pictures") as error:
         load_model(path, find_base=lambda header: tiny_model)
     assert "--style" in error.value.cure
-    minded = load_model(path, find_base=lambda header: tiny_model, minds_swap=True)
+    minded = load_model(path, find_base=lambda header: tiny_model, supports_feature_swap=True)
     assert minded.header.swap_upto == 8 and same_tensors(minded, tiny_style)
 
 

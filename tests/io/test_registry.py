@@ -119,7 +119,7 @@ def test_a_file_whose_own_name_will_not_do_asks_for_one(models_folder: Path, tmp
 def test_only_whole_models_are_added(models_folder: Path, tmp_path: Path, tiny_model: Model) -> None:
     path = save_model(tmp_path / "a.safetensors", tiny_model)
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(BadModel, match="not a whole model file"):
+    with pytest.raises(BadModel, match="not a complete model file"):
         registry.add(path)
     assert registry.entries() == []
 

@@ -99,7 +99,7 @@ def test_changed_bytes_are_refused_by_name_and_by_default(known: None, models_fo
 
 def test_a_file_of_another_program_asks_to_be_imported(known: None, tmp_path: Path, tiny_model: Model) -> None:
     write_encoder(tmp_path / "encoder.pt", "psp")
-    with pytest.raises(BadModel, match=r"encoder.pt is no encoder file.*portraitist encoder import"):
+    with pytest.raises(BadModel, match=r"encoder.pt is not an encoder file.*portraitist encoder import"):
         registry.load_encoder_of(tiny_model, tmp_path / "encoder.pt")
 
 
@@ -132,5 +132,5 @@ def test_an_encoder_never_replaces_a_model(known: None, tiny_model: Model, tmp_p
 def test_only_whole_encoders_are_added(known: None, tmp_path: Path) -> None:
     path = tmp_path / "e.safetensors"
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(BadModel, match="not a whole model file"):
+    with pytest.raises(BadModel, match="not a complete model file"):
         registry.add(path, name="second")

@@ -20,7 +20,7 @@ from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.losses.perceptual import default_perceptual
 from portraitist.networks import GeneratorAnatomy
 from portraitist.networks.anatomy import channels_for
-from portraitist.stylize import Appearance, Encoding, Portrait, Reference, Stylizer, stylize_files
+from portraitist.stylize import Appearance, ByEncoder, ByOptimisation, Portrait, Reference, Stylizer, stylize_files
 from portraitist.stylize.appearance import random_codes
 from portraitist.stylize.batch import Options
 from tests.conftest import restyled
@@ -35,7 +35,7 @@ Make = Callable[..., Stylizer]
 @pytest.fixture
 def make(tiny_model: Model, tiny_style: Model) -> Make:
     styles = {"wild": tiny_style, "calm": restyled(tiny_model, "calm", 2)}
-    known = {"finder": Marked(), "projection": SHORT}
+    known = {"finder": Marked(), "inversion": ByOptimisation(SHORT)}
     return lambda **more: Stylizer(tiny_model, styles, **(known | more))  # type: ignore[arg-type]
 
 
@@ -132,7 +132,7 @@ def test_appearances_are_the_styles_own_under_a_swap(make: Make) -> None:
 def test_samples_of_the_posterior_and_appearances_go_together(make: Make, tiny_model: Model) -> None:
     encoder = make_encoder(tiny_model)
     look = Appearance(random=2, start=16)
-    stylizer = make(projection=None, encoder=encoder, encoding=Encoding(samples=2), appearance=look)
+    stylizer = make(inversion=ByEncoder(encoder, samples=2), appearance=look)
     face = only(stylizer)
     assert [s.name for s in face.samples] == ["sample1", "sample2", "random1", "random2"] == list(stylizer.further)
     again = stylizer.redraw(face.aligned, 16, code=face.code)
@@ -190,7 +190,7 @@ def test_what_cannot_be_is_refused(make: Make) -> None:
     make(appearance=Appearance(start=64))  # nothing is asked for
     clash = Appearance(references=(replace(reference, name="sample1"),), start=8)
     with pytest.raises(UsageError, match="Two further pictures are called 'sample1'"):
-        make(projection=None, encoding=Encoding(samples=1), appearance=clash)
+        make(inversion=ByEncoder(samples=1), appearance=clash)
 
 
 def test_references_are_inverted_once_for_all_photos(
@@ -203,7 +203,7 @@ def test_references_are_inverted_once_for_all_photos(
     stylizer = Stylizer.load(
         ["wild"],
         finder=Marked(),
-        projection=SHORT,
+        inversion=ByOptimisation(SHORT),
         appearance=Appearance(references=(Reference.read(tmp_path / "look.png", aligned=True),), start=8),
         progress=lambda done, of: steps.append(done),
     )

@@ -12,12 +12,14 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from portraitist.data import folder_run
 from portraitist.data.images import write_image
 from portraitist.errors import StorageError, UsageError
 from portraitist.faces import Face, Landmarks
 from portraitist.invert import portrait
-from portraitist.io.model_file import Model
-from portraitist.stylize import FileReport, Stylizer, stylize_files
+from portraitist.io import registry
+from portraitist.io.model_file import Model, save_model, save_pack
+from portraitist.stylize import ByOptimisation, FileReport, Stylizer, stylize_files
 from portraitist.stylize.batch import Options, photos
 from tests.conftest import restyled
 
@@ -65,8 +67,8 @@ def stylizer(tiny_model: Model, tiny_style: Model) -> Stylizer:
 
 
 def with_styles(base: Model, styles: dict[str, Model], steps: int = 2, strength: float = 1.0) -> Stylizer:
-    projection = replace(portrait(), steps=steps)
-    return Stylizer(base, styles, finder=Marked(), projection=projection, strength=strength)
+    inversion = ByOptimisation(replace(portrait(), steps=steps))
+    return Stylizer(base, styles, finder=Marked(), inversion=inversion, strength=strength)
 
 
 def run(
@@ -306,7 +308,7 @@ def test_which_files_are_photos(folder: Path, tmp_path: Path) -> None:
         photos(folder, folder / "sub" / "..")
     with pytest.raises(UsageError, match="no file or folder"):
         photos(folder / "missing", tmp_path)
-    with pytest.raises(UsageError, match="holds no PNG"):
+    with pytest.raises(UsageError, match="holds no pictures"):
         photos(folder / "folder.png", tmp_path)
 
 
@@ -314,3 +316,58 @@ def test_stems_differ_even_where_case_does_not_count(tmp_path: Path) -> None:
     for name in ("Me.png", "me.jpg", "you.png"):
         write_image(tmp_path / "in" / name, np.asarray(astronaut())[:16, :16])
     assert [p.stem for p in photos(tmp_path / "in", tmp_path / "out")] == ["Me.png", "me.jpg", "you"]
+
+
+def test_every_file_that_claims_to_be_a_picture_is_in_the_report(
+    folder: Path, tmp_path: Path, stylizer: Stylizer
+) -> None:
+    for ending in (".HEIC", ".gif", ".bmp", ".TIF", ".jfif"):
+        (folder / f"x{ending}").write_bytes(b"x")
+    lines = run(stylizer, folder, tmp_path / "out")
+    assert {name for name in lines if name.startswith("x")} == {"x.HEIC", "x.gif", "x.bmp", "x.TIF", "x.jfif"}
+    assert all(line.kind == "not-an-image" for name, line in lines.items() if name.startswith("x"))
+
+
+def test_drawings_of_earlier_runs_are_not_taken_as_photos(
+    folder: Path, tmp_path: Path, stylizer: Stylizer, tiny_model: Model, tiny_style: Model, models_folder: Path
+) -> None:
+    names = [p.name for p in photos(folder, tmp_path / "out")]
+    stylize_files(stylizer, folder / "sub" / "Zoë with space.png", folder / "sub", Options(sheet=True))
+    run(stylizer, folder / "sub", folder / "earlier")
+    registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
+    registry.add(save_pack(tmp_path / "w.safetensors", tiny_style, tiny_model))
+    assert (folder / "sub" / "Zoë with space.face2.wild.png").is_file() and (folder / "earlier").is_dir()
+    assert [p.name for p in photos(folder, tmp_path / "out")] == names
+    write_image(folder / "me.summer.png", draw(1))  # not a style
+    assert [p.name for p in photos(folder, tmp_path / "out")] == sorted([*names, "me.summer.png"])
+
+
+def test_suffixes_may_be_in_capitals(folder: Path, tmp_path: Path, stylizer: Stylizer) -> None:
+    (line,) = stylize_files(stylizer, folder / "me.png", tmp_path / "out", Options(suffix=".JPG"))
+    assert line.outputs == ["me.wild.jpg"]
+
+
+def test_a_stopped_run_draws_the_photo_in_hand_again(
+    folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault I-1: pictures of a photo that the report did not know yet were taken for somebody else's for ever."""
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    both = with_styles(tiny_model, {"wild": tiny_style, "calm": restyled(tiny_model, "calm", 2)})
+    run(both, folder, whole)
+    real, written = folder_run.write_bytes, []
+
+    def stop_after_the_first(path: Path, *args: object, **more: object) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        real(path, *args, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(folder_run, "write_bytes", stop_after_the_first)
+        run(both, folder, out)
+    assert [p.name for p in written] == ["me.png.wild.png"] and (out / "me.png.wild.png").is_file()
+    lines = run(both, folder, out)
+    assert lines["me.png"].outputs == ["me.png.wild.png", "me.png.calm.png"]
+    pictures = [name for name in files(whole) if name != "report.json"]
+    assert {n: (out / n).read_bytes() for n in pictures} == {n: (whole / n).read_bytes() for n in pictures}
+    assert files(out) == files(whole)

@@ -12,12 +12,12 @@ from skimage.data import astronaut
 
 from portraitist.data import to_array
 from portraitist.faces import MediaPipeFinder
-from portraitist.invert import Projection, portrait
+from portraitist.invert import portrait
 from portraitist.io import registry
 from portraitist.io.encoder_files import load_encoder
-from portraitist.stylize import Stylizer, stylize_files
+from portraitist.stylize import ByOptimisation, Inversion, Stylizer, stylize_files
 from portraitist.stylize.batch import Options
-from portraitist.stylize.pipeline import whole
+from portraitist.stylize.crops import as_aligned_face
 
 LIMIT, NETWORK_LIMIT, STYLE_LIMIT = 60_000_000, 20_000_000, 10_000_000
 """Bytes: of all, of the base or an encoder, of a style."""
@@ -77,15 +77,15 @@ def test_the_encoder_knows_a_face_from_others() -> None:
     photo = stylizer.crops(np.asarray(astronaut()), "largest", 64)[0]
     drawn = to_array(base(torch.randn(4, base.anatomy.z_dim, generator=torch.Generator().manual_seed(8))))
     faces = [photo.image, *drawn]
-    codes = [stylizer.redraw(whole(face, 64)).code for face in faces]
-    again = [stylizer.redraw(whole(stylizer.draw(base, code, 64), 64)).code for code in codes]
+    codes = [stylizer.redraw(as_aligned_face(face, 64)).code for face in faces]
+    again = [stylizer.redraw(as_aligned_face(stylizer.draw(base, code, 64), 64)).code for code in codes]
     apart = torch.tensor([[float((a.data - b.data).norm()) for b in codes] for a in again])
     assert apart.argmin(1).tolist() == list(range(len(faces)))
 
 
-@pytest.mark.parametrize("way", [{}, {"projection": replace(portrait(), steps=100)}], ids=["encoder", "portrait"])
-def test_a_real_photo_keeps_its_pose_in_every_style(way: dict[str, Projection]) -> None:
-    stylizer = Stylizer.load(**way)
+@pytest.mark.parametrize("way", [None, ByOptimisation(replace(portrait(), steps=100))], ids=["encoder", "portrait"])
+def test_a_real_photo_keeps_its_pose_in_every_style(way: Inversion | None) -> None:
+    stylizer = Stylizer.load(inversion=way)
     photo = np.asarray(astronaut())
     face = stylizer.stylize(photo, which="largest").faces[0]
     assert len(face.pictures) >= 2
@@ -103,7 +103,7 @@ def test_a_real_photo_keeps_its_pose_in_every_style(way: dict[str, Projection]) 
 
 @pytest.mark.slow
 def test_every_photo_as_people_have_them_gives_a_picture_or_a_reason(shared: Path, tmp_path: Path) -> None:
-    stylizer = Stylizer.load(projection=replace(portrait(), steps=5))
+    stylizer = Stylizer.load(inversion=ByOptimisation(replace(portrait(), steps=5)))
     reports = stylize_files(stylizer, shared / "data" / "test_unaligned", tmp_path, Options())
     assert len(reports) == 47
     for report in reports:

@@ -17,7 +17,7 @@ from portraitist.invert import Projector, in_domain, portrait, stylegan2
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.losses.perceptual import default_perceptual
-from portraitist.stylize import Encoding, Portrait, Stylizer, stylize_files
+from portraitist.stylize import ByEncoder, ByOptimisation, Portrait, Stylizer, stylize_files
 from portraitist.stylize.batch import Options
 from portraitist.stylize.inversion import encoder_inverter
 from tests.conftest import make_model, restyled
@@ -41,7 +41,7 @@ def models(models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: M
 
 
 def load(*styles: str, **more: object) -> Stylizer:
-    return Stylizer.load(styles, **({"finder": Marked(), "projection": SHORT} | more))  # type: ignore[arg-type]
+    return Stylizer.load(styles, **({"finder": Marked(), "inversion": ByOptimisation(SHORT)} | more))  # type: ignore[arg-type]
 
 
 def crop(seed: int = 0) -> Pixels:
@@ -73,7 +73,7 @@ def test_a_style_that_inverts_finds_a_drawing_of_its_own_nearer_than_the_base_do
     longer = replace(portrait(), steps=40)
     far = {}
     for source in ("wild", "tiny"):
-        face = only(load("calm", source=source, projection=longer), drawing)
+        face = only(load("calm", source=source, inversion=ByOptimisation(longer)), drawing)
         with torch.no_grad():
             far[source] = float(looks(models[source].generator.synthesize(face.code), target))
     assert far["wild"] < far["tiny"]
@@ -91,7 +91,7 @@ def test_the_base_may_stand_beside_styles_and_alone_only_for_a_source(models: di
     assert list(face.pictures) == ["wild", "tiny"]
     assert np.array_equal(face.pictures["tiny"], face.reconstruction)
     for source in (None, "tiny"):
-        with pytest.raises(UsageError, match="a whole model, not a style"):
+        with pytest.raises(UsageError, match="a full model, not a style"):
             load("tiny", source=source)
 
 
@@ -100,7 +100,7 @@ def test_a_mixture_may_be_the_source(models: dict[str, Model], tiny_model: Model
     assert not np.array_equal(half.reconstruction, only(load("tiny", source="wild")).reconstruction)
     whole = only(load("tiny", source="wild:1"))
     assert np.array_equal(whole.reconstruction, only(load("tiny", source="wild")).reconstruction)
-    model = Stylizer(tiny_model, {"calm": models["calm"]}, source=models["wild"], projection=SHORT)
+    model = Stylizer(tiny_model, {"calm": models["calm"]}, source=models["wild"], inversion=ByOptimisation(SHORT))
     assert np.array_equal(only(model).pictures["calm"], only(load("calm", source="wild")).pictures["calm"])
 
 
@@ -120,34 +120,34 @@ def test_models_of_other_bases_are_refused(models: dict[str, Model], models_fold
     with pytest.raises(UsageError, match=r"\['wild', 'theirs'\] belong to different bases"):
         load("wild", source="theirs")
     for styles, source in ((("wild", "other"), None), (("wild",), "other")):
-        with pytest.raises(UsageError, match="a whole model, not a style"):
+        with pytest.raises(UsageError, match="a full model, not a style"):
             load(*styles, source=source)
 
 
 def test_an_encoder_does_not_invert_drawings(models: dict[str, Model], tiny_model: Model) -> None:
     stored = make_encoder(tiny_model)
     registry.add_encoder(stored)
-    for more in ({"encoding": Encoding()}, {"encoder": stored}):
+    for encoder in (ByEncoder(), ByEncoder(stored)):
         with pytest.raises(UsageError, match=r"inverted by optimisation.*--method encoder"):
-            load("calm", source="wild", projection=None, **more)
-    stylizer = load("calm", source="wild", projection=None, seed=3)
+            load("calm", source="wild", inversion=encoder)
+    stylizer = load("calm", source="wild", inversion=None, seed=3)
     assert isinstance(stylizer.inverter, Projector) and stylizer.encoder is None
     assert stylizer.inverter.settings == replace(portrait(), seed=3)
     assert stylizer.settings["encoder"] == "" and "Projection" in str(stylizer.settings["inverter"])
-    with pytest.raises(UsageError, match="settings of its own"):
-        load("calm", source="wild", projection=None, inverter=stylizer.inverter)
+    with pytest.raises(UsageError, match="cannot be combined with a source"):
+        load("calm", source="wild", inversion=stylizer.inverter)
 
 
 def test_an_optimisation_may_begin_at_the_encoder(models: dict[str, Model], tiny_model: Model) -> None:
     stored, way = make_encoder(tiny_model), replace(in_domain(), steps=1)
-    code = only(load("calm", source="wild", projection=way, encoder=stored)).code  # the first that is looked at
+    code = only(load("calm", source="wild", inversion=ByOptimisation(way, stored))).code  # the first that is looked at
     encode = encoder_inverter(tiny_model, stored, default_perceptual(tiny_model.discriminator)).encode
     assert torch.equal(code.data, encode(to_tensor(crop())[None]).detach())
 
 
 def test_any_way_of_optimisation_can_be_chosen(models: dict[str, Model], tiny_model: Model) -> None:
     way = replace(stylegan2(), steps=2)
-    code = only(load("calm", source="wild", projection=way)).code
+    code = only(load("calm", source="wild", inversion=ByOptimisation(way))).code
     wanted = (
         Projector(models["wild"].generator, default_perceptual(tiny_model.discriminator), way)
         .invert(to_tensor(crop())[None])

@@ -144,7 +144,7 @@ def test_mixtures_are_read_and_named(known: None, text: str, name: str, weights:
         ("wild:", "no model"),
         ("wild:2", "cannot have the weight 2.*0 to 1.5"),
         ("wild:" + "9" * 400, "cannot have the weight inf"),
-        ("tiny:0.5", "whole model, not a style"),
+        ("tiny:0.5", "full model, not a style"),
         ("wild:0.5" * 3000, "no model"),
     ],
 )

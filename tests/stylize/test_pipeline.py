@@ -21,7 +21,7 @@ from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.generator import with_low_rows
-from portraitist.stylize import Portraits, Stylizer
+from portraitist.stylize import ByOptimisation, Portraits, Stylizer
 from tests.conftest import make_model, restyled
 
 Pixels = npt.NDArray[np.uint8]
@@ -47,7 +47,7 @@ def other_style(tiny_model: Model) -> Model:
 @pytest.fixture(scope="session")
 def make(tiny_model: Model, tiny_style: Model, other_style: Model) -> MakeStylizer:
     def build(**options: object) -> Stylizer:
-        known: dict[str, object] = {"finder": ONE, "projection": replace(portrait(), steps=3)}
+        known: dict[str, object] = {"finder": ONE, "inversion": ByOptimisation(replace(portrait(), steps=3))}
         return Stylizer(tiny_model, {"wild": tiny_style, "calm": other_style}, **known | options)  # type: ignore[arg-type]
 
     return build
@@ -174,13 +174,32 @@ def test_no_face_is_a_typed_error(make: MakeStylizer, photo: Pixels) -> None:
     for which in (0, 3, -1):
         with pytest.raises(NoFaceFound, match=f"no face {which}; 2 were found"):
             make(finder=TWO).stylize(photo, which=which)
-    with pytest.raises(UsageError, match="'both' is no choice of faces"):
+    with pytest.raises(UsageError, match="'both' does not select faces"):
         make().stylize(photo, which="both")  # type: ignore[arg-type]
     with pytest.raises(BadImage):
         make().stylize(b"not a picture")
     for wrong in (photo.astype(np.float32), photo[..., 0], photo[:0]):
         with pytest.raises(UsageError, match="uint8 H x W x 3"):
             make().stylize(wrong, aligned=True)  # type: ignore[arg-type]
+
+
+def test_wrong_arguments_are_named(make: MakeStylizer, photo: Pixels) -> None:
+    """Fault II-8: raw Python errors through the public API."""
+    stylizer = make()
+    for size in (-5, 0, "256", 2.5):
+        with pytest.raises(UsageError, match="cannot have the size"):
+            stylizer.stylize(photo, aligned=True, size=size)  # type: ignore[arg-type]
+    for wrong in (None, [photo, photo], torch.zeros(3, 8, 8)):
+        with pytest.raises(UsageError, match=r"is not a photo.*Give a path"):
+            stylizer.stylize(wrong)  # type: ignore[arg-type]
+    portraits = stylizer.stylize(photo[:64, :64], aligned=True)
+    for style, rendering in (("nope", ""), ("wild", "sample1")):
+        with pytest.raises(UsageError, match=r"no picture of.*Styles: wild, calm"):
+            portraits.pasted(style, rendering)
+    with pytest.raises(UsageError, match=r"Styles are a list.*Write \['wild'\]"):
+        Stylizer.load("wild")
+    drawn = stylizer.stylize(Image.fromarray(photo[:64, :64]), aligned=True).faces[0].pictures["wild"]
+    assert np.array_equal(drawn, portraits.faces[0].pictures["wild"])
 
 
 def test_styles_of_another_base_are_refused(tiny_model: Model, tiny_style: Model, tmp_path: Path) -> None:
@@ -204,7 +223,9 @@ def test_likeness_can_be_measured_with_other_features(tiny_model: Model, tiny_st
     other = make_model(seed=7, name="other").discriminator
     assert other is not None
     perceptual = PerceptualDistance(DiscriminatorFeatures(other))
-    stylizer = Stylizer(base, {"wild": tiny_style}, finder=ONE, perceptual=perceptual, projection=Projection(steps=2))
+    stylizer = Stylizer(
+        base, {"wild": tiny_style}, finder=ONE, perceptual=perceptual, inversion=ByOptimisation(Projection(steps=2))
+    )
     assert stylizer.stylize(photo).faces[0].pictures["wild"].shape == (256, 256, 3)
     assert stylizer.settings["perceptual"] == [perceptual.name, perceptual.features.digest]
 
@@ -214,7 +235,7 @@ def test_settings_tell_what_determines_the_pictures(make: MakeStylizer) -> None:
         return str(make(**options).settings)
 
     assert of() == of()
-    changed = [of(strength=0.5), of(finder=TWO), of(projection=replace(portrait(), steps=4)), of()]
+    changed = [of(strength=0.5), of(finder=TWO), of(inversion=ByOptimisation(replace(portrait(), steps=4))), of()]
     assert len(set(changed)) == 4
 
 
@@ -232,7 +253,7 @@ def test_styles_load_by_name_file_and_run_folder(
     assert list(Stylizer.load(["wild", run, file]).generators) == ["wild", "mine", "from file"]
     assert list(Stylizer.load().generators) == ["wild"]  # the user's, where nothing is bundled
     for base in ("tiny", run / "model.safetensors"):
-        with pytest.raises(UsageError, match="a whole model, not a style"):
+        with pytest.raises(UsageError, match="a full model, not a style"):
             Stylizer.load([base])
     with pytest.raises(UsageError, match="Two styles are called 'wild'"):
         Stylizer.load(["wild", models_folder / "wild.safetensors"])
@@ -306,8 +327,8 @@ def test_a_strength_is_the_weight_of_a_mixture_of_one(
         registry.add(save_pack(tmp_path / f"{style.header.name}.safetensors", style, tiny_model))
 
     def draw(*styles: str, strength: float = 1.0) -> list[Pixels]:
-        projection = replace(portrait(), steps=2)
-        stylizer = Stylizer.load(styles, strength=strength, finder=ONE, projection=projection)
+        inversion = ByOptimisation(replace(portrait(), steps=2))
+        stylizer = Stylizer.load(styles, strength=strength, finder=ONE, inversion=inversion)
         return list(stylizer.stylize(photo).faces[0].pictures.values())
 
     weighed, full, nothing, other = draw("wild:0.5", "wild:1", "wild:0+calm:0", "wild:0+calm:1")
@@ -326,9 +347,9 @@ def test_freeze_sg_styles_draw_and_mix(
     registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
     for style in (tiny_style, frozen):
         registry.add(save_pack(tmp_path / f"{style.header.name}.safetensors", style, tiny_model))
-    projection = replace(portrait(), steps=2)
+    inversion = ByOptimisation(replace(portrait(), steps=2))
     styles = ["frozen", "frozen:0.5+wild:0.5", "frozen:0"]
-    stylizer = Stylizer.load(styles, finder=ONE, projection=projection)
+    stylizer = Stylizer.load(styles, finder=ONE, inversion=inversion)
     face = stylizer.stylize(photo).faces[0]
     with torch.no_grad():
         drawn = to_array(frozen.generator.synthesize(face.code)[0])

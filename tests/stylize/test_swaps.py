@@ -17,7 +17,7 @@ from portraitist.invert import portrait
 from portraitist.io import registry
 from portraitist.io.model_file import Header, Model, generator_digest, save_model, save_pack
 from portraitist.networks import Generator
-from portraitist.stylize import Portrait, Stylizer, stylize_files
+from portraitist.stylize import ByOptimisation, Portrait, Stylizer, stylize_files
 from portraitist.stylize.batch import Options
 from portraitist.surgery import swap, swap_models
 from portraitist.surgery.compatibility import CODES, FAR, compatibility
@@ -35,7 +35,7 @@ def load(models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Mod
     registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
     registry.add(save_pack(tmp_path / "w.safetensors", tiny_style, tiny_model))
     registry.add(save_pack(tmp_path / "c.safetensors", restyled(tiny_model, "calm", 2), tiny_model))
-    settings = {"finder": Marked(), "projection": SHORT}
+    settings = {"finder": Marked(), "inversion": ByOptimisation(SHORT)}
     return lambda styles=("wild",), **more: Stylizer.load(styles, **(settings | more))  # type: ignore[arg-type]
 
 

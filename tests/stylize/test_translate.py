@@ -50,12 +50,12 @@ def artist(**options: object) -> PictureTranslator:
 def test_the_background_is_white_before_and_after(photo) -> None:  # type: ignore[no-untyped-def]
     pytest.importorskip("mediapipe")
     (face,) = artist().stylize(photo).faces
-    assert face.picture.shape == (256, 256, 3) and face.group == "women" and face.cover is not None
-    behind, person = face.cover < 0.01, face.cover > 0.99
-    assert behind.sum() > 1000 and (face.picture[behind] >= 252).all() and (face.aligned.image[behind] >= 252).all()
-    assert (face.picture[person] < 252).any()
+    assert face.drawing.shape == (256, 256, 3) and face.group == "women" and face.mask is not None
+    behind, person = face.mask < 0.01, face.mask > 0.99
+    assert behind.sum() > 1000 and (face.drawing[behind] >= 252).all() and (face.aligned.image[behind] >= 252).all()
+    assert (face.drawing[person] < 252).any()
     (kept,) = artist(keep_background=True).stylize(photo).faces
-    assert kept.cover is None and (kept.picture[behind] < 252).any()
+    assert kept.mask is None and (kept.drawing[behind] < 252).any()
 
 
 def test_a_face_is_pasted_before_its_own_background(photo) -> None:  # type: ignore[no-untyped-def]
@@ -67,11 +67,11 @@ def test_a_face_is_pasted_before_its_own_background(photo) -> None:  # type: ign
 
 
 def test_a_group_draws_with_its_branch_and_depends_on_nothing_else(photo) -> None:  # type: ignore[no-untyped-def]
-    drawn = {g: artist(group=g, keep_background=True).stylize(photo).faces[0].picture for g in ("women", "men")}
+    drawn = {g: artist(group=g, keep_background=True).stylize(photo).faces[0].drawing for g in ("women", "men")}
     assert not np.array_equal(drawn["women"], drawn["men"])
     again = artist(group="men", keep_background=True)
     again.stylize(photo[:, ::-1].copy(), aligned=True)
-    assert np.array_equal(again.stylize(photo).faces[0].picture, drawn["men"])
+    assert np.array_equal(again.stylize(photo).faces[0].drawing, drawn["men"])
 
 
 def test_the_group_must_be_named_or_the_classifier_asked(photo) -> None:  # type: ignore[no-untyped-def]
@@ -100,15 +100,15 @@ def test_an_unsure_classifier_refuses(photo) -> None:  # type: ignore[no-untyped
         three.stylize(photo, aligned=True)
 
 
-def test_the_story_is_told_as_far_as_it_is_known(photo) -> None:  # type: ignore[no-untyped-def]
+def test_the_stages_are_shown_as_far_as_they_are_known(photo) -> None:  # type: ignore[no-untyped-def]
     found = artist(keep_background=True).stylize(photo)
-    assert len(found.faces[0].story) == 5 and found.sheet().shape == (256, 5 * 256 + 4 * 8, 3)
+    assert len(found.faces[0].stages) == 5 and found.sheet().shape == (256, 5 * 256 + 4 * 8, 3)
     slim = PictureTranslator(without_trainers(stored()), group="men", keep_background=True)
-    assert len(slim.stylize(photo, aligned=True).faces[0].story) == 3
+    assert len(slim.stylize(photo, aligned=True).faces[0].stages) == 3
     plain = TranslatorSystem.new(replace(cyclegan(16, 4), blocks=1), PanelAnatomy((3,), 4, False), ("all",))
-    told = PictureTranslator(StoredTranslator(plain, described(plain)), keep_background=True)
-    (face,) = told.stylize(photo, aligned=True).faces
-    assert len(face.story) == 3 and face.story[1] is face.picture  # the photo again comes last
+    plainly = PictureTranslator(StoredTranslator(plain, described(plain)), keep_background=True)
+    (face,) = plainly.stylize(photo, aligned=True).faces
+    assert len(face.stages) == 3 and face.stages[1] is face.drawing  # the photo again comes last
 
 
 def test_heat_is_where_the_attention_is() -> None:
@@ -141,7 +141,7 @@ def test_a_folder_is_drawn_and_finished_pictures_are_skipped(photo, tmp_path: Pa
     first = stylize_files(one, tmp_path / "in", tmp_path / "out", options, report=report)
     assert [line.status for line in first] == ["done", "done", "failed"]
     assert first[0].outputs == ["a.mine.png", "a.sheet.png"]
-    alone = one.stylize(tmp_path / "in" / "b.png", aligned=True).faces[0].picture
+    alone = one.stylize(tmp_path / "in" / "b.png", aligned=True).faces[0].drawing
     assert np.array_equal(read_image(tmp_path / "out" / "b.mine.png"), alone)
     again = stylize_files(one, tmp_path / "in", tmp_path / "out", options, report=report)
     assert [line.status for line in again] == ["skipped", "skipped", "failed"]

@@ -51,7 +51,7 @@ def other(tmp_path: Path, tiny_model: Model) -> Model:
 
 
 def reloaded(joined: Joined, path: Path, base: Model) -> Model:
-    return load_model(joined.save(path), find_base=lambda header: base, minds_swap=True)
+    return load_model(joined.save(path), find_base=lambda header: base, supports_feature_swap=True)
 
 
 @everywhere

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,31 +10,29 @@ import typer
 
 from ..errors import UsageError
 from ..files import refuse_existing
-from . import options
+from . import groups, options
+from .options import opt
 
 
 def command(
+    *,
     source: Annotated[Path, typer.Argument(help="A checkpoint: .safetensors, rosinality .pt, NVIDIA or TF .pkl.")],
     target: Annotated[Path, typer.Argument(help="File to write; the ending decides: .safetensors, .pt or .pkl.")],
-    template: Annotated[
-        Path | None, typer.Option(help="A .pkl of the same sizes, whose program will open the one written.")
-    ] = None,
+    template: Annotated[Path | None, opt("A .pkl of the same sizes, whose program will open the one written.")] = None,
     attribute: options.Attribute = None,
-    name: Annotated[str, typer.Option(help="Name that a native file will carry.")] = "",
-    licence: Annotated[str, typer.Option(help="SPDX identifier of the terms of the checkpoint.")] = "",
-    credit: Annotated[str, typer.Option(help="Whom the licence asks to name.")] = "",
-    half: Annotated[bool, typer.Option("--half", help="Store a native file in half precision.")] = False,
+    authorship: groups.Authorship,
+    half: Annotated[bool, opt("Store a native file in half precision.", "--half")] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Convert checkpoints of other programs, and back.
 
-    Generator and discriminator are converted, whichever the file holds. Sizes are read from the file. Nothing in the
-    file is ever executed.
+    Converts the generator and the discriminator, if the file holds them. Sizes are read from the file. Nothing in the
+    file is executed.
     """
     refuse_existing(target, overwrite)
     from ..io import registry
     from ..io.foreign import Networks
-    from ..io.formats import as_model, read_networks, sniff, write_networks
+    from ..io.formats import as_model, kind_of_ending, read_networks, sniff, write_networks
     from ..io.model_file import save_model
 
     if source.is_dir() or sniff(source) == "native":
@@ -42,14 +40,14 @@ def command(
         networks = Networks(model.generator, model.discriminator, {"format": "native"})
     else:
         networks, model = read_networks(source), None
-    if target.suffix == ".safetensors":
+    kind = kind_of_ending(target)
+    if kind == "native":
         model = model or as_model(networks)
-        said = model.header
-        header = replace(said, name=name or said.name, licence=licence or said.licence, credit=credit or said.credit)
+        header = replace(model.header, **{key: value for key, value in asdict(authorship).items() if value})
         save_model(target, replace(model, header=header), half=half, overwrite=overwrite)
-    elif name or licence or credit or half:
+    elif authorship != groups.Authorship() or half:
         raise UsageError("Only a native file (.safetensors) carries a name, a licence, a credit or half precision.")
-    elif target.suffix == ".pkl" and template is None:
+    elif kind == "nvidia" and template is None:
         write_networks(target, networks, kind="nvidia-state", overwrite=overwrite)
         typer.echo("without --template: a state dict under NVIDIA's names, which its programs load with torch.load")
     else:

@@ -95,7 +95,7 @@ def inversion(
     from ..losses.perceptual import default_perceptual
     from ..report.inversion import check_inversion_report, write_inversion_report
     from ..stylize import Stylizer
-    from ..stylize.pipeline import one_thread, whole
+    from ..stylize.crops import as_aligned_face, one_thread
 
     kind = options.choice(prior, Literal["z+", "z"], "prior")
     _check(method or [], encoder or [])
@@ -115,7 +115,7 @@ def inversion(
 
     def read(name: str) -> Tensor:
         picture = read_image(Path(name), name="the picture")
-        crop = whole(picture, resolution) if aligned else finder.crops(picture, "largest", resolution)[0]
+        crop = as_aligned_face(picture, resolution) if aligned else finder.crops(picture, "largest", resolution)[0]
         return to_tensor(crop.image)
 
     with tqdm(total=len(names), unit=" photos") as bar, options.step_bar(len(names) == 1) as progress, one_thread():
@@ -168,7 +168,7 @@ def _ways(
     from dataclasses import asdict
 
     from ..invert import refine
-    from ..stylize.inversion import Encoding, encoder_inverter, no_encoder, projector
+    from ..stylize.inversion import ByEncoder, encoder_inverter, no_encoder, projector
 
     encoders = _encoders(model, names)
     found: dict[str, tuple[Inverter, dict[str, object]]] = {}
@@ -188,7 +188,7 @@ def _ways(
             else:
                 count = int(refined[1] or 0) if refined else 0
                 label = method.replace("encoder", name or "encoder", 1)
-                inverter = encoder_inverter(model, stored, perceptual, Encoding(refine=count))
+                inverter = encoder_inverter(model, stored, perceptual, ByEncoder(refine=count))
                 found[label] = inverter, about | (asdict(refine(count)) if count else {})
     return found
 

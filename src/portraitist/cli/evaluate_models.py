@@ -300,7 +300,7 @@ def _of_photos(
     from ..io import registry
     from ..report.quality import Table
     from ..spaces import WPlus
-    from ..stylize.inversion import Encoding, encoder_inverter, no_encoder, projector
+    from ..stylize.inversion import ByEncoder, encoder_inverter, no_encoder, projector
 
     encoder, refine, seed = how
     stored = registry.load_encoder_of(base, encoder)
@@ -311,7 +311,7 @@ def _of_photos(
         inverter, way = projector(base, options.projection("portrait", seed=seed), scorer.distance), "portrait"
     else:
         stored.encoder.to(inputs.device)
-        inverter = encoder_inverter(base, stored, scorer.distance, Encoding(refine), seed=seed)
+        inverter = encoder_inverter(base, stored, scorer.distance, ByEncoder(refine=refine), seed=seed)
         way = f"the encoder {stored.header.name}" + (f" and {refine} steps" if refine else "")
     codes = torch.cat([inverter.invert(photo).code.data for photo in torch.split(inputs, 1)])
     with torch.no_grad():

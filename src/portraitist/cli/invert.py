@@ -2,68 +2,65 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..files import refuse_existing
-from . import options
+from ..errors import BadImage
+from . import folders, groups, options
+from .options import opt
 
 
 def command(
-    photo: Annotated[Path, typer.Argument(help="A photo.")],
-    base: Annotated[
-        str, typer.Option("--base", help="Model whose code is wanted: name, file or run folder.")
-    ] = "faces",
+    *,
+    photo: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
+    base: Annotated[str, opt("Model to invert into: name, file or run folder.", "--base")] = "faces",
     attribute: options.Attribute = None,
     out: options.Out = None,
-    method: options.Method = None,
-    encoder: options.Encoder = None,
-    refine: options.Refine = 0,
+    inversion: groups.Inversion,
     space: Annotated[
-        str | None, typer.Option(help="w: one code for all rows; w+: a code per row. The method's own if absent.")
+        str | None,
+        opt("w: one code for all rows; w+: a code per row (default: the method's).", panel=groups.Inversion.panel),
     ] = None,
     rank: Annotated[
-        int | None, typer.Option(min=1, help="Directions that a ui2i code may move along; all if absent.")
+        int | None, opt("SeFa directions that a ui2i code uses (default: all).", min=1, panel=groups.Inversion.panel)
     ] = None,
     steps: options.Steps = None,
-    features: options.Features = None,
-    lpips: options.Lpips = None,
-    aligned: Annotated[bool, typer.Option("--aligned", help="The picture is an aligned square face already.")] = False,
+    features: groups.Features,
+    aligned: options.Aligned = False,
+    detector: options.Detector = "",
     seed: options.Seed = 0,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Find the code of the largest face of a photo.
+    """Find the code of the largest face of a photo, or of each photo of a folder.
 
-    Writes PHOTO.code.safetensors and PHOTO.inverted.png, beside the photo or into --out.
-    The picture is drawn with the noise that the model stores, whatever noise a method fitted beside the code.
+    Writes PHOTO.code.safetensors and PHOTO.inverted.png, beside the photo or into --out. The picture is drawn with the
+    noise that the model stores, whatever noise a method fitted beside the code. A folder needs --out: finished photos
+    are skipped, failed ones listed, and the exit code is then 3.
     """
-    from ..data.images import read_image, write_image
-    from ..data.sheet import beside
+    how = inversion.how(seed, space=space, rank=rank, steps=steps)
+    if not os.path.exists(photo):
+        raise BadImage(f"{photo} does not exist.", "Check the path.", kind="missing")
+    if not os.path.isdir(photo):
+        ends = (".code.safetensors", ".inverted.png")
+        options.refuse([(out or photo.parent) / f"{photo.stem}{end}" for end in ends], overwrite)
+    run = folders.PhotoRun(photo, out)
+    from ..faces import finder_named
     from ..io import registry
-    from ..io.codes import save_codes
-    from ..io.model_file import generator_digest
     from ..stylize import Stylizer
 
-    way = options.inversion(method, encoder=encoder, refine=refine, seed=seed, space=space, rank=rank, steps=steps)
-    target = out or photo.parent
-    files = [target / f"{photo.stem}{end}" for end in (".code.safetensors", ".inverted.png")]
-    for file in files:
-        refuse_existing(file, overwrite)
-    with options.step_bar() as progress:
+    with options.step_bar(run.is_single) as progress:
         stylizer = Stylizer(
             registry.load(base, attribute=attribute),
             {},
+            inversion=how,
+            finder=finder_named(detector),
+            perceptual=features.distance(),
+            seed=seed,
             device=options.device(device),
-            perceptual=options.perceptual(features, lpips),
             progress=progress,
-            **way,
         )
-        portraits = stylizer.stylize(read_image(photo), which="largest", aligned=aligned)
-    face = portraits.faces[0]
-    save_codes(files[0], face.code, generator_digest(stylizer.base), overwrite=True)
-    write_image(files[1], beside([face.aligned.image, face.reconstruction], face.reconstruction.shape[0]))
-    for file in files:
-        typer.echo(file)
+        run.invert(stylizer, aligned=aligned, overwrite=overwrite)

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs, so that every ``--help`` answer
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -20,6 +21,7 @@ from . import (
     edit,
     encoder,
     evaluate,
+    groups,
     invert,
     models,
     prepare,
@@ -33,7 +35,7 @@ from . import (
 
 app = typer.Typer(
     name="portraitist",
-    help="Learn a way of drawing faces from a handful of exemplars, and redraw photos of people in it.",
+    help="Turn portraits into your drawing style: train on about 100 drawings, then redraw any photo.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,10 +43,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (stylize, train, recipes, prepare, invert, sample, convert):
-    app.command(module.__name__.rpartition(".")[2])(module.command)
+    groups.add(app, module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(edit.app, name="edit")
-app.command()(surgery.swap)
-app.command()(surgery.blend)
+groups.add(app)(surgery.swap)
+groups.add(app)(surgery.blend)
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
@@ -63,11 +65,14 @@ def options(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Learn a way of drawing faces from a handful of exemplars, and redraw photos of people in it."""
+    """Turn portraits into your drawing style: train on about 100 drawings, then redraw any photo."""
 
 
 def main() -> None:
     """Run the command line; errors that are the user's to mend are one line on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         code = app(prog_name="portraitist", standalone_mode=False)

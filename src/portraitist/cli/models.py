@@ -10,15 +10,14 @@ import typer
 
 from ..errors import UsageError
 from . import options
+from .options import opt
 
-app = typer.Typer(help="List models that have a name, and add some.", rich_markup_mode=None)
+app = typer.Typer(help="List the models that have a name, and add your own.", rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
-def listing(
-    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False
-) -> None:
-    """List the models that can be used by name: bundled ones and the user's own."""
+def listing(context: typer.Context, as_json: Annotated[bool, opt("Everything, as JSON.", "--json")] = False) -> None:
+    """List the models that have a name: bundled ones and your own."""
     if context.invoked_subcommand is not None:
         return
     from dataclasses import asdict
@@ -45,8 +44,8 @@ def listing(
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A native file of a model or an encoder, or a run folder.")],
-    name: Annotated[str, typer.Option(help="Name to use it by; its own if absent.")] = "",
+    file: Annotated[Path, typer.Argument(help="File of a model or an encoder, or a run folder.")],
+    name: Annotated[str, opt("Name to use it by (default: its own).")] = "",
     overwrite: options.Overwrite = False,
 ) -> None:
     """Copy a model, or an encoder, into your folder of models, to be used by name."""
@@ -57,8 +56,8 @@ def add(
 
 
 @app.command()
-def show(model: Annotated[str, typer.Argument(help="Name, file or run folder, of an encoder too.")]) -> None:
-    """Show everything that a model file says about itself."""
+def show(model: Annotated[str, typer.Argument(help="Name, file or run folder.")]) -> None:
+    """Print the metadata of a model or an encoder."""
     from dataclasses import asdict
 
     from ..io import registry

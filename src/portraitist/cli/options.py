@@ -3,67 +3,64 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
 
 import typer
 
 from ..errors import UsageError
+from ..files import refuse_existing
+from ..invert.projection import METHODS
 
 if TYPE_CHECKING:
     from ..data import ImageSet
     from ..invert import Progress, Projection
     from ..io.model_file import Model
     from ..losses.perceptual import PerceptualDistance
-    from ..networks.identity import Identity as Persons
-    from ..stylize import Encoding
+    from ..networks.identity import Identity as FaceEmbedder
+    from ..stylize import Inversion
+    from ..stylize.crops import Which
 
-Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.")]
-Attribute = Annotated[
-    str | None,
-    typer.Option(help="Of a style with a path per attribute: which path, as `portraitist models` lists them."),
-]
+
+def opt(help: str, *names: str, panel: str | None = None, **more: Any) -> Any:
+    """Return a Typer option: its help, its names where they are not its variable's, and the group that shows it."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
+
+
+Seed = Annotated[int, opt("Seed of all random numbers.", min=0)]
+Device = Annotated[str, opt("auto, cpu, cuda or cuda:N.")]
+Overwrite = Annotated[bool, opt("Replace existing files.", "--overwrite")]
+Out = Annotated[Path | None, opt("Folder to write to.", "--out", "-o")]
+RunFolder = Annotated[Path, opt("Run folder; an existing run continues.", "--out", "-o")]
+Attribute = Annotated[str | None, opt("Path of a multi-path style, e.g. female (see `portraitist models`).")]
+Aligned = Annotated[bool, opt("The pictures are aligned square faces already.", "--aligned")]
+Detector = Annotated[str, opt("Face detector (default: mediapipe).", show_default=False)]
+Set = Annotated[list[str] | None, opt("Override a setting, key=value; may be repeated.", "--set")]
+DryRun = Annotated[bool, opt("Check everything, print the settings and stop.", "--dry-run")]
 
 Features = Annotated[
-    Path | None,
-    typer.Option(help="Weights of VGG16, AlexNet or SqueezeNet to measure likeness with; the base's own if absent."),
+    Path | None, opt("VGG16, AlexNet or SqueezeNet weights that compare pictures (default: the base's discriminator).")
 ]
-Lpips = Annotated[
-    Path | None, typer.Option(help="LPIPS weights (lin0.model.1.weight, ...) that were fitted on --features.")
-]
+Lpips = Annotated[Path | None, opt("LPIPS weights (lin0.model.1.weight, ...) that were fitted on --features.")]
 Identity = Annotated[
-    Path | None,
-    typer.Option(help="Weights of IR-SE50 or MobileFaceNet to tell persons apart with; the base's own if absent."),
+    Path | None, opt("Face embedder: IR-SE50 or MobileFaceNet weights (default: the base's discriminator).")
 ]
 
-Method = Annotated[
-    Literal["encoder", "portrait", "stylegan2", "image2stylegan", "ui2i", "ui2i-released", "in-domain"] | None,
-    typer.Option(
-        help="How the code is found: by an encoder, or by optimisation as portrait (for restyling) or a paper does it. "
-        "If absent, encoder where one of the base is known, else portrait."
-    ),
-]
-Encoder = Annotated[
-    str | None,
-    typer.Option(help="Encoder to use: name, file or run folder; the known one of the base if absent."),
-]
-Refine = Annotated[
-    int, typer.Option(min=0, max=10_000, help="Steps of an optimisation that starts from the encoder's code.")
-]
+if TYPE_CHECKING:
+    MethodName = str
+else:
+    MethodName = Literal["encoder", *METHODS]
+Method = Annotated[MethodName | None, opt("Inversion method (default: encoder if the base has one, else portrait).")]
+Encoder = Annotated[str | None, opt("Encoder: name, file or run folder (default: the known one of the base).")]
+Refine = Annotated[int, opt("Optimise the encoder's code for so many steps.", min=0, max=10_000)]
 Steps = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Steps of the optimisation, which is then the --method; more is closer and slower. Its own if absent.",
-    ),
+    int | None, opt("Optimisation steps (default: the method's). Selects optimisation.", min=1, panel="Inversion")
 ]
 SAMPLES_OF_BEST = 8
+MOST_SEEDS = 100_000
 
 T = TypeVar("T")
 
@@ -82,7 +79,7 @@ def device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise UsageError(f"'{name}' is no device.", "Use auto, cpu, cuda or cuda:N.")
+        raise UsageError(f"Unknown device '{name}'.", "Use auto, cpu, cuda or cuda:N.")
     if name != "cpu" and int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
         raise UsageError(f"PyTorch sees no device '{name}' here.", "Use --device cpu or auto.")
     return name
@@ -100,9 +97,7 @@ def choice(text: str, kind: Any, name: str) -> Any:
 
 
 def projection(method: str = "portrait", **wanted: Any) -> Projection:
-    """Return the settings of a way of inversion with those replaced that are not None."""
-    from ..invert import METHODS
-
+    """Return the settings of an optimisation with those replaced that are not None."""
     return replace(METHODS[method](), **{k: v for k, v in wanted.items() if v is not None})
 
 
@@ -115,43 +110,41 @@ def inversion(
     best: bool = False,
     seed: int = 0,
     **of_optimisation: Any,
-) -> dict[str, Any]:
-    """Return the options of ``Stylizer`` for a way of inversion; what is not asked for is left to its own default.
+) -> Inversion | None:
+    """Return how photos are inverted; None leaves it to ``Stylizer``, which knows the encoder of the base.
 
     Args:
         method: One of :data:`Method`; when None, ``portrait`` if a setting of the optimisation is given.
         encoder: Name, file or run folder.
         refine: Steps from the encoder's code.
-        samples: Further codes of the posterior, or candidates for the best.
+        samples: Posterior samples, or candidates for the best.
         best: Choose the medoid of mean and samples.
-        seed: Of all random numbers.
+        seed: Of the optimisation.
         of_optimisation: Settings of the optimisation; None means its own.
 
     Raises:
         UsageError: The options contradict each other.
     """
+    from ..stylize import ByEncoder, ByOptimisation
+
     optimised = [f"--{k}" for k, v in of_optimisation.items() if v is not None]
     encoded = [k for k, v in {"--refine": refine, "--samples": samples, "--best": best}.items() if v]
     chosen = "portrait" if method is None and optimised else method
     if chosen in (None, "encoder"):
         if optimised:
-            raise UsageError(f"{optimised[0]} is of an optimisation, not of an encoder.", "Use --refine for steps.")
-        how = _encoding(refine, samples, best)
-        return {"encoder": encoder, "encoding": how if chosen or encoded else None, "seed": seed}
+            raise UsageError(f"{optimised[0]} belongs to an optimisation, not to the encoder.", "Use --refine.")
+        if not (chosen or encoded or encoder):
+            return None
+        count = SAMPLES_OF_BEST if best and samples is None else samples or 0
+        return ByEncoder(encoder, refine, "medoid" if best else "mean", count)
     if encoder is not None and chosen != "in-domain":
         encoded.append("--encoder")
     if encoded:
         why = "" if method else f", because of {optimised[0]}"
-        raise UsageError(f"{encoded[0]} is of an encoder, and the method is {chosen}{why}.", "Leave out one of them.")
-    return {"encoder": encoder, "projection": projection(chosen, seed=seed, **of_optimisation)}
-
-
-def _encoding(refine: int, samples: int | None, best: bool) -> Encoding:
-    from ..stylize import Encoding
-
-    if not best:
-        return Encoding(refine, "mean", samples or 0)
-    return Encoding(refine, "medoid", SAMPLES_OF_BEST if samples is None else samples)
+        raise UsageError(
+            f"{encoded[0]} belongs to an encoder, and the method is {chosen}{why}.", "Leave out one of them."
+        )
+    return ByOptimisation(projection(chosen, seed=seed, **of_optimisation), encoder)
 
 
 @contextmanager
@@ -161,16 +154,16 @@ def step_bar(shown: bool = True) -> Iterator[Progress]:
 
     with tqdm(unit=" steps", disable=not shown, leave=False) as bar:
 
-        def tell(done: int, total: int) -> None:
+        def update(done: int, total: int) -> None:
             if done == 1:
                 bar.reset(total)
             bar.update(done - bar.n)
 
-        yield tell
+        yield update
 
 
 def pictures(folder: Path, resolution: int, labels: Path | None = None) -> ImageSet:
-    """Open a set of aligned pictures and tell which are left out."""
+    """Open a set of aligned pictures and report which are left out."""
     from ..data import ImageSet
 
     found = ImageSet.open(folder, resolution, labels=labels)
@@ -186,7 +179,7 @@ def perceptual(features: Path | None, lpips: Path | None, flag: str = "--feature
 
     if features is None:
         if lpips is not None:
-            raise UsageError("LPIPS weights say nothing without their network.", f"Give its weights with {flag}.")
+            raise UsageError(f"--lpips needs {flag}.", "Give the weights of the network that it was fitted on.")
         return None
     # As the StyleGAN2 projector: larger drawings are compared at 256 pixels.
     if lpips is None:
@@ -194,8 +187,8 @@ def perceptual(features: Path | None, lpips: Path | None, flag: str = "--feature
     return PerceptualDistance(*load_lpips(features, lpips, largest=256))
 
 
-def persons(base: Model, file: Path | None, device: str) -> Persons:
-    """Return what tells persons apart: the embedder of a file, or the base's own discriminator."""
+def persons(base: Model, file: Path | None, device: str) -> FaceEmbedder:
+    """Return the face embedder of a file, or the base's own discriminator."""
     import torch
 
     from ..io.identity_files import load_identity
@@ -205,7 +198,7 @@ def persons(base: Model, file: Path | None, device: str) -> Persons:
         identity = load_identity(file)
     elif base.discriminator is None:
         raise UsageError(
-            f"The base '{base.header.name}' has no discriminator to tell persons apart with.",
+            f"The base '{base.header.name}' has no discriminator to embed faces with.",
             "Give the weights of a face embedder with --identity.",
         )
     else:
@@ -213,6 +206,67 @@ def persons(base: Model, file: Path | None, device: str) -> Persons:
     if isinstance(identity, torch.nn.Module):
         identity.to(device)
     return identity
+
+
+def which_face(face: str) -> Which | int:
+    """Read --face: all, largest or a number.
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    if face in ("all", "largest"):
+        return cast("Which", face)
+    if face.isdecimal():
+        return int(face)
+    raise UsageError(f"--face takes all, largest or a number, not '{face}'.")
+
+
+def resolutions(text: str | None) -> list[int] | None:
+    """Read resolutions such as ``4-16,64``; a range means every power of two in it.
+
+    Raises:
+        UsageError: The text does not list resolutions.
+    """
+    if text is None:
+        return None
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UsageError(f"'{text}' does not list resolutions.", "Write 4-16 or 8,32.")
+        ends = int(first), int(last or first)
+        found += [side for side in (1 << k for k in range(2, 11)) if ends[0] <= side <= ends[1]] if dash else [ends[0]]
+    if not found:
+        raise UsageError(f"'{text}' does not list resolutions.", "Write 4-16 or 8,32.")
+    return sorted(set(found))
+
+
+def numbers(text: str, parts: int, pattern: str, limit: float) -> list[float]:
+    """Read so many numbers joined by colons, each nearer to 0 than a limit.
+
+    Raises:
+        UsageError: The text is something else.
+    """
+    try:
+        found = [float(x) for x in text.split(":")]
+    except ValueError:
+        found = []
+    if len(found) != parts or not all(abs(x) < limit for x in found):
+        raise UsageError(f"'{text}' does not list strengths.", f"Write {pattern}.")
+    return found
+
+
+def refuse(files: Iterable[Path | None], overwrite: bool) -> None:
+    """Refuse files that exist, or that are named twice.
+
+    Raises:
+        UsageError: There is such a file.
+    """
+    wanted = [file for file in files if file is not None]
+    if len(set(wanted)) < len(wanted):
+        raise UsageError(f"{wanted[0]} cannot be two files.", "Give each a name of its own.")
+    for file in wanted:
+        refuse_existing(file, overwrite)
 
 
 def with_settings(value: T, pairs: list[str]) -> T:
@@ -253,13 +307,15 @@ def seeds(text: str) -> list[int]:
     """Read seeds such as ``0-7,85``.
 
     Raises:
-        UsageError: The text is no list of seeds.
+        UsageError: The text does not list seeds, or lists too many.
     """
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not (last.isdecimal() and int(last) >= int(first))):
-            raise UsageError(f"'{text}' is no list of seeds.", "Write 0-7,85.")
+            raise UsageError(f"'{text}' does not list seeds.", "Write 0-7,85.")
+        if int(last or first) - int(first) >= MOST_SEEDS:
+            raise UsageError(f"'{text}' lists more than {MOST_SEEDS} seeds.", "Ask for fewer at a time.")
         found += range(int(first), int(last or first) + 1)
     return found
 

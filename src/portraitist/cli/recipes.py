@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from .options import opt
+
 
 def command(
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
-    resolution: Annotated[int, typer.Option(help="Side of the base in pixels, for the settings in --json.")] = 64,
+    as_json: Annotated[bool, opt("Everything, as JSON.", "--json")] = False,
+    resolution: Annotated[int, opt("Side of the base in pixels, for the settings in --json.")] = 64,
 ) -> None:
     """List the recipes for teaching a base a style: what each is good for, what it costs, which paper it is from."""
     from ..recipes import RECIPES, compose

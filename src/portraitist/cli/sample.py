@@ -7,16 +7,17 @@ from typing import Annotated
 
 import typer
 
-from ..files import refuse_existing
 from . import options
+from .options import opt
 
 
 def command(
+    *,
     model: Annotated[str, typer.Argument(help="Name, file or run folder.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")],
+    out: Annotated[Path, opt("Folder for the pictures.", "--out", "-o")],
     attribute: options.Attribute = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, as in 0-7,85,100-103; each draws one picture.")] = "0-15",
-    truncation: Annotated[float, typer.Option(min=0.0, max=1.5, help="1 the whole variety, 0 the mean.")] = 0.7,
+    seeds: Annotated[str, opt("Seeds such as 0-7,85,100-103; each draws one picture.")] = "0-15",
+    truncation: Annotated[float, opt("1 full variety, 0 the mean.", min=0.0, max=1.5)] = 0.7,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -27,8 +28,7 @@ def command(
     numbers = options.seeds(seeds)
     files = [out / f"seed{seed:04d}.png" for seed in numbers]
     sheet = out / "sheet.png"
-    for file in (*files, sheet):
-        refuse_existing(file, overwrite)
+    options.refuse([*files, sheet], overwrite)
 
     import torch
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,74 +11,65 @@ import typer
 from ..errors import UsageError
 from ..files import refuse_existing
 from . import options
+from .options import opt
 
 if TYPE_CHECKING:
-    from ..io.model_file import Header, Model
     from ..surgery import Joined
+    from ..surgery.sides import Sides
 
 log = logging.getLogger("portraitist")
 
-Low = Annotated[str, typer.Option("--low", help="Model that gives the low resolutions: name, file or run folder.")]
-High = Annotated[str, typer.Option("--high", help="Model that gives the high resolutions.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="File to write, as in mine.safetensors.")]
-Mapping = Annotated[
-    Literal["low", "high"],
-    typer.Option(help="Side whose mapping networks a model made of weights has, for samples of its own."),
-]
+Low = Annotated[str, opt("Model for the low resolutions: name, file or run folder.", "--low")]
+High = Annotated[str, opt("Model for the high resolutions.", "--high")]
+Out = Annotated[Path, opt("File to write, such as mine.safetensors.", "--out", "-o")]
+Mapping = Annotated[Literal["low", "high"], opt("Side whose mapping network a weight swap keeps, for sampling.")]
 
 
 def swap(
+    *,
     low: Low,
     high: High,
     upto: Annotated[
         str,
-        typer.Option(
-            help="Last resolution of the low side in pixels, 0 for none; or a paper's number, as in cartoon-stylegan:3 "
+        opt(
+            "Last resolution of the low side in pixels, 0 for none; or a paper's number, as in cartoon-stylegan:3 "
             "(swap_layer_num) or ui2i:5 (LS5)."
         ),
     ],
     out: Out,
     by: Annotated[
         Literal["features", "weights"],
-        typer.Option(
-            help="features: both models draw, colours stay the high side's, and the low side must be the base of the "
-            "high one. weights: one new model."
-        ),
+        opt("features: both models draw, colours stay high's, low must be the base. weights: one new model."),
     ] = "features",
     mapping: Mapping = "low",
     attribute: options.Attribute = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Take the low resolutions of one model and the high ones of another.
+    """Combine the low resolutions of one model with the high ones of another.
 
-    Writes a style pack where one side is the base of the other, or both are styles of one base; else a whole model.
+    Writes a style pack where one side is the base of the other, or both are styles of one base; else a full model.
     Warns where the models lie so far apart that the pictures may fall apart.
     """
     refuse_existing(out, overwrite)
     from ..surgery import released_upto, swap_models
+    from ..surgery.sides import Sides, name_for
 
-    sides = _Sides.load(low, high, attribute)
-    place = released_upto(upto)
+    sides = Sides(low, high, attribute)
+    resolution = released_upto(upto)
     joined = swap_models(
-        sides.low, sides.high, place, by, find_base=sides.find_base, mapping=mapping, name=sides.name(out)
+        sides.low, sides.high, resolution, by, find_base=sides.find_base, mapping=mapping, name=name_for(out)
     )
-    sides.write(joined, out, overwrite)
+    _write(sides, joined, out, overwrite)
 
 
 def blend(
+    *,
     low: Low,
     high: High,
     out: Out,
-    middle: Annotated[
-        float | None, typer.Option(help="Pixels at which both sides have a half; between two resolutions is fine.")
-    ] = None,
-    width: Annotated[
-        float | None,
-        typer.Option(help="Doublings of the resolution from a half to 0.73 of the high side; 1 if absent."),
-    ] = None,
-    alpha: Annotated[
-        str | None, typer.Option(help="Share of the high side for each resolution instead, as in 4:0,8:0.2,16:1.")
-    ] = None,
+    middle: Annotated[float | None, opt("Pixels at which both sides weigh a half.")] = None,
+    width: Annotated[float | None, opt("Doublings from a half to 0.73 of the high side (default: 1).")] = None,
+    alpha: Annotated[str | None, opt("Share of the high side per resolution instead, such as 4:0,8:0.2,16:1.")] = None,
     mapping: Mapping = "low",
     attribute: options.Attribute = None,
     overwrite: options.Overwrite = False,
@@ -89,61 +79,29 @@ def blend(
     Writes what `portraitist swap` writes.
     """
     if (middle is None) == (alpha is None) or (alpha is not None and width is not None):
-        raise UsageError("A blend has either a --middle, with its --width, or an --alpha.", "Give one of them.")
+        raise UsageError("A blend needs --middle (with --width) or --alpha, not both.")
     refuse_existing(out, overwrite)
     from ..surgery import blend_models, smooth
+    from ..surgery.sides import Sides, name_for
 
-    sides = _Sides.load(low, high, attribute)
+    sides = Sides(low, high, attribute)
     if middle is None:
         shares = _shares(alpha or "")
     else:
         shares = smooth(sides.low.generator.anatomy, middle, 1.0 if width is None else width)
-    joined = blend_models(
-        sides.low, sides.high, shares, find_base=sides.find_base, mapping=mapping, name=sides.name(out)
-    )
-    sides.write(joined, out, overwrite)
+    joined = blend_models(sides.low, sides.high, shares, find_base=sides.find_base, mapping=mapping, name=name_for(out))
+    _write(sides, joined, out, overwrite)
 
 
-class _Sides:
-    """Both models and where they came from."""
+def _write(sides: Sides, joined: Joined, out: Path, overwrite: bool) -> None:
+    """Write what became of both models, with a warning where they lie too far apart."""
+    from ..surgery import compatibility
 
-    def __init__(self, low: tuple[Model, Path], high: tuple[Model, Path]) -> None:
-        (self.low, self._low_path), (self.high, self._high_path) = low, high
-
-    @classmethod
-    def load(cls, low: str, high: str, attribute: str | None) -> _Sides:
-        """Load both; one that has no name of its own gets that of its file."""
-        from ..io import registry
-
-        found = []
-        for name in (low, high):
-            path = registry.find(name)
-            model = registry.load(path, attribute=attribute)
-            header = replace(model.header, name=model.header.name or registry.name_of(path))
-            found.append((replace(model, header=header), path))
-        return cls(*found)
-
-    def find_base(self, header: Header) -> Model:
-        """Return the base of one of them."""
-        from ..io import registry
-
-        return registry.base_of(header, self._low_path if header is self.low.header else self._high_path)
-
-    def name(self, out: Path) -> str:
-        """Return the word that the result is called by: that of its file, if it can be one."""
-        from ..io.model_file import NAME
-
-        return out.stem if NAME.fullmatch(out.stem) else ""
-
-    def write(self, joined: Joined, out: Path, overwrite: bool) -> None:
-        """Write what became of them, with a warning where they are not near enough."""
-        from ..surgery import compatibility
-
-        if warning := compatibility(self.low, self.high).warning:
-            log.warning(warning)
-        if joined.base is None:
-            log.info("%s is a whole model: its sides have no base in common that is known.", out)
-        typer.echo(joined.save(out, overwrite=overwrite))
+    if warning := compatibility(sides.low, sides.high).warning:
+        log.warning(warning)
+    if joined.base is None:
+        log.info("%s is a full model: no common base of its two sides is known.", out)
+    typer.echo(joined.save(out, overwrite=overwrite))
 
 
 def _shares(text: str) -> dict[int, float]:
@@ -154,5 +112,5 @@ def _shares(text: str) -> dict[int, float]:
     except ValueError:
         found = {}
     if not found or len(found) != text.count(",") + 1:
-        raise UsageError(f"'{text[:80]}' is no list of shares.", "Write RESOLUTION:SHARE,... as in 4:0,8:0.2,16:1.")
+        raise UsageError(f"'{text[:80]}' does not list shares.", "Write RESOLUTION:SHARE,... such as 4:0,8:0.2,16:1.")
     return found

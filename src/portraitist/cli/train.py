@@ -9,64 +9,56 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from . import options
+from . import groups, options
+from .options import opt
 
 if TYPE_CHECKING:
     from ..data import ImageSet
     from ..train.spec import Training
 
 
+SCRATCH, SIZE, PATHS = "From scratch", "Size", "Attributes"
+
+
 def command(
+    *,
     exemplars: Annotated[Path, typer.Argument(help="Folder, zip or LMDB of aligned pictures.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder; one that exists is continued.")],
-    base: Annotated[
-        str | None, typer.Option("--from", help="Model to fine-tune: name, file or run folder. From scratch if absent.")
-    ] = None,
+    out: options.RunFolder,
+    base: Annotated[str | None, opt("Base to fine-tune (default: train from scratch).", "--from")] = None,
     attribute: options.Attribute = None,
-    recipe: Annotated[
-        str, typer.Option(help="Recipes of a fine-tuning, joined by +; `portraitist recipes` lists them.")
-    ] = "",
-    preset: Annotated[str, typer.Option(help="paper, or released: as the authors' code does.")] = "paper",
-    labels: Annotated[
-        Path | None, typer.Option(help="CSV file with a column `file` and attributes; sub-folders are one too.")
-    ] = None,
-    by: Annotated[str, typer.Option(help="Attribute that multipath gives paths to, where there are several.")] = "",
-    paths: Annotated[str, typer.Option(help="Values of the attribute, joined by commas; all if absent.")] = "",
-    images: Annotated[int | None, typer.Option(min=1, help="Images to show at most.")] = None,
-    name: Annotated[str, typer.Option(help="Name that the model will carry.")] = "",
-    licence: Annotated[str, typer.Option(help="SPDX identifier of the licence of the exemplars.")] = "",
-    credit: Annotated[str, typer.Option(help="Whom the licence of the exemplars asks to name.")] = "",
+    recipe: Annotated[str, opt("Recipes of a fine-tuning, joined by + (see `portraitist recipes`).")] = "",
+    preset: Annotated[str, opt("paper, or released: as the authors' code does it.")] = "paper",
+    images: Annotated[int | None, opt("Images to show at most.", min=1)] = None,
     features: options.Features = None,
+    set_: options.Set = None,
+    dry_run: options.DryRun = False,
+    labels: Annotated[Path | None, opt("CSV file: `file` and a column per attribute.", panel=PATHS)] = None,
+    by: Annotated[str, opt("Attribute that multipath makes paths for, if there are several.", panel=PATHS)] = "",
+    paths: Annotated[str, opt("Values of the attribute, joined by commas (default: all).", panel=PATHS)] = "",
+    authorship: groups.Authorship,
     resolution: Annotated[
         int | None,
-        typer.Option(help="Side in pixels. With --from: grow the base to it first. From scratch: 64 if absent."),
+        opt("Side in pixels; larger than the base's: grow it first (default: the base's, or 64).", panel=SIZE),
     ] = None,
-    channels: Annotated[
-        str,
-        typer.Option(help="Channels at 4, 8, ... pixels, joined by commas: of a model from scratch, or to grow to."),
-    ] = "",
-    discriminator_channels: Annotated[
-        str, typer.Option(help="The same of the discriminator, where they differ from --channels.")
-    ] = "",
-    channel_base: Annotated[int, typer.Option(help="Channels times side, of a model from scratch.")] = 4096,
-    channel_cap: Annotated[int, typer.Option(help="Most channels of a layer, of a model from scratch.")] = 256,
-    latent: Annotated[int, typer.Option(help="Size of latents and codes, of a model from scratch.")] = 256,
-    mapping_layers: Annotated[int, typer.Option(help="Layers of the mapping network, from scratch.")] = 4,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value of a setting; may be repeated.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the settings and stop.")] = False,
-    precision: Annotated[str, typer.Option(help="fp32, or bf16: networks in mixed precision.")] = "fp32",
-    rank_timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds to wait for another process, under torchrun.")
-    ] = 120.0,
+    channels: Annotated[str, opt("Channels at 4, 8, ... pixels, joined by commas.", panel=SIZE)] = "",
+    discriminator_channels: Annotated[str, opt("Those of the discriminator (default: --channels).", panel=SIZE)] = "",
+    channel_base: Annotated[int, opt("Channels times side.", panel=SCRATCH)] = 4096,
+    channel_cap: Annotated[int, opt("Most channels of a layer.", panel=SCRATCH)] = 256,
+    latent: Annotated[int, opt("Size of latents and codes.", panel=SCRATCH)] = 256,
+    mapping_layers: Annotated[int, opt("Layers of the mapping network.", panel=SCRATCH)] = 4,
+    precision: Annotated[str, opt("fp32, or bf16: networks in mixed precision.")] = "fp32",
+    rank_timeout: Annotated[float, opt("Seconds to wait for another process, under torchrun.", min=1)] = 120.0,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
-    """Teach a base a style, or train a base from scratch.
+    """Fine-tune a base model on your drawings, or train one from scratch.
 
-    Fine-tuning and training from scratch are the same command with and without --from. With --from and a larger
-    --resolution, or more --channels, the base grows before it trains on, and keeps what it knows. A fine-tuning holds
-    a fifth of the exemplars out, stops by itself when these say so, and leaves a style and a report card. Ctrl-C writes
-    a snapshot; the same command continues; on the CPU, with as many threads, bit for bit.
+    A fine-tuning (--from, or --recipe, which takes the bundled base) holds out a fifth of the exemplars, stops when
+    these no longer improve, and leaves a style and a report card. Ctrl-C writes a snapshot, and the same command
+    continues: on the CPU, with as many threads, bit for bit.
+
+    With --from and a larger --resolution or more --channels, the base grows before it trains on, and keeps what it has
+    learned (docs/larger.md). The result is a base, which you can then fine-tune.
     """
     import dataclasses
     import json
@@ -80,7 +72,7 @@ def command(
     from ..train.distributed import Precision
     from ..train.spec import Training, check, current
 
-    if licence and not name:
+    if authorship.licence and not authorship.name:
         raise UsageError("A licence needs a name for the model that carries it.", "Give --name.")
     if recipe and base is None:
         base = "faces"
@@ -107,7 +99,7 @@ def command(
     _with_settings(every, asked, anatomy.resolution)  # refuse a misspelt one before the exemplars are read
     if (by or paths) and "multipath" not in recipe.split("+"):
         raise UsageError("--by and --paths name the paths of the recipe multipath.", "Add multipath to --recipe.")
-    about = Header(anatomy, name=name, licence=licence, credit=credit)
+    about = Header(anatomy, **dataclasses.asdict(authorship))
     check_header(about)
     pictures = options.pictures(exemplars, anatomy.resolution, labels)
     start = options.with_settings(Training(seed=seed), [s for s in asked if s.startswith("batch=")])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from . import options
-from .stylize import conclude, folder_for, redraw, which_face
+from . import folders, groups, options
+from .options import opt
 
 if TYPE_CHECKING:
     from ..data.groups import Groups
@@ -18,102 +18,72 @@ if TYPE_CHECKING:
     from ..runs.translator import TranslatorOptions
     from ..train.translator import TranslatorTraining
 
-app = typer.Typer(
-    help="Feed-forward translators from photos to drawings, with a branch per group of people.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
+HELP = "Translate photos into drawings by one network, with a branch per group of people."
+
+app = typer.Typer(help=HELP, rich_markup_mode=None, no_args_is_help=True)
 
 Data = Annotated[Path, typer.Argument(help="Folder with photos/GROUP/* and drawings/GROUP/*.")]
-Translator = Annotated[Path, typer.Option("--translator", "-t", help="Translator file or run folder.")]
-RunFolder = Annotated[Path, typer.Option("--out", "-o", help="Run folder; one that exists is continued.")]
-Images = Annotated[int | None, typer.Option(min=1, help="Photos to show in all, of all groups together.")]
-Name = Annotated[str, typer.Option(help="Name that the translator will carry.")]
-Licence = Annotated[str, typer.Option(help="SPDX identifier of the terms of the weights.")]
-Credit = Annotated[str, typer.Option(help="Whom the licence of the pictures asks to name.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="key=value of a setting; may be repeated.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show the settings and stop.")]
-Group = Annotated[str, typer.Option("--group", help="Whose branch; may be left out where there is one group only.")]
+Translator = Annotated[Path, opt("Translator file or run folder.", "--translator", "-t")]
+Images = Annotated[int | None, opt("Photos to show, of all groups together.", min=1)]
+Group = Annotated[str, opt("Group whose branch draws; may be left out if there is only one.", "--group")]
+
+LARGEST = groups.Faces(face="largest")
 
 
 @app.callback()
 def translate() -> None:
-    """Feed-forward translators from photos to drawings, with a branch per group of people."""
+    """Translate photos into drawings by one network, with a branch per group of people."""
 
 
-@app.command()
+@groups.add(app)
 def prepare(
+    *,
     pictures: Annotated[Path, typer.Argument(help="Folder, for instance with photos/GROUP/* and drawings/GROUP/*.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the faces; sub-folders are kept.")],
-    size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the faces in pixels.")] = 286,
-    aligned: Annotated[
-        bool, typer.Option("--aligned", help="The pictures are aligned square faces already; only put them on white.")
-    ] = False,
+    out: Annotated[Path, opt("Folder for the faces; sub-folders are kept.", "--out", "-o")],
+    size: Annotated[int, opt("Side of the faces in pixels.", min=16, max=1024)] = 286,
+    aligned: Annotated[bool, opt("The pictures are aligned square faces already.", "--aligned")] = False,
+    detector: options.Detector = "",
+    overwrite: options.Overwrite = False,
 ) -> None:
-    """Cut aligned faces out of pictures and put them on white, for training.
+    """Crop aligned faces and put them on white, for training.
 
     Without a white background hair and skin of the drawings leak into it. Finished pictures are skipped.
     """
-    from tqdm import tqdm
-
-    from ..data.prepare import prepare
-    from ..data.sources import open_source
-    from ..faces import MediaPipeFinder
+    from ..faces import finder_named
     from ..stylize.translate import onto_white
 
-    finder = None if aligned else MediaPipeFinder()
-    with tqdm(total=len(open_source(pictures, size).names), unit=" pictures") as bar:
-        report = prepare(
-            pictures,
-            out,
-            size,
-            onto_white(size, finder),
-            settings={"finder": repr(finder), "background": "white"},
-            on_picture=lambda entry: bar.update() and None,
-        )
-    for line in report.lines():
-        typer.echo(line)
-    if not report.faces:
-        raise typer.Exit(3)
+    finder = None if aligned else finder_named(detector)
+    settings: dict[str, object] = {"finder": repr(finder), "background": "white"}
+    folders.prepare_faces(pictures, out, size, onto_white(size, finder), settings, overwrite)
 
 
-@app.command()
+@groups.add(app)
 def train(
+    *,
     data: Data,
-    out: RunFolder,
-    group: Annotated[
-        list[str] | None,
-        typer.Option("--group", help="The common group; several are trained on as one. The largest if absent."),
-    ] = None,
-    preset: Annotated[str, typer.Option(help="Whose recipe: paper, photo2cartoon, ugatit or cyclegan.")] = "paper",
-    size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the pictures in pixels.")] = 256,
-    channels: Annotated[int | None, typer.Option(min=4, max=256, help="Width; the recipe's own if absent.")] = None,
-    full: Annotated[
-        bool | None,
-        typer.Option("--full/--light", help="Style from whole maps or from averages; as the recipe has it."),
-    ] = None,
-    own: Annotated[
-        str, typer.Option(help="Parts at the start and at the end that each group will have for itself, as in 4,4.")
-    ] = "",
-    start: Annotated[
-        Path | None, typer.Option("--from", help="Basic model to fine-tune: file or run folder; its sizes are taken.")
-    ] = None,
+    out: options.RunFolder,
+    group: Annotated[list[str] | None, opt("Common group; several become one (default: largest).", "--group")] = None,
+    preset: Annotated[str, opt("Recipe: paper, photo2cartoon, ugatit or cyclegan.")] = "paper",
+    size: Annotated[int, opt("Side of the pictures in pixels.", min=16, max=1024)] = 256,
+    channels: Annotated[int | None, opt("Width (default: the recipe's).", min=4, max=256)] = None,
+    full: Annotated[bool | None, opt("Style from whole maps or from averages.", "--full/--light")] = None,
+    own: Annotated[str, opt("Parts at the start and at the end that each group has for itself, such as 4,4.")] = "",
+    start: Annotated[Path | None, opt("Basic model to fine-tune; sets the sizes.", "--from")] = None,
     images: Images = None,
     identity: options.Identity = None,
-    name: Name = "",
-    licence: Licence = "",
-    credit: Credit = "",
-    set_: Set = None,
-    dry_run: DryRun = False,
+    authorship: groups.Authorship,
+    set_: options.Set = None,
+    dry_run: options.DryRun = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
     """Train a basic model on the common group, the one with many drawings.
 
-    Ctrl-C writes a snapshot; the same command continues; on the CPU, with as many threads, bit for bit.
+    Ctrl-C writes a snapshot, and the same command continues: on the CPU, with as many threads, bit for bit.
     """
     from dataclasses import replace
 
+    from ..data.groups import largest_group
     from ..io.translator_files import load_translator
     from ..runs.translator import train_translator
 
@@ -122,36 +92,33 @@ def train(
     if first is not None:
         recipe = replace(recipe, translator=first.system.anatomy, panel=first.system.players()[2].anatomy)
     recipe = replace(recipe, training=_training(recipe.training, images, seed, set_))
-    pictures = _pictures(data, recipe.training.loaded(recipe.translator.resolution), group or [_largest(data)])
-    told = _told(name, licence, credit, identity, device, recipe.training)
+    pictures = _pictures(data, recipe.training.loaded(recipe.translator.resolution), group or [largest_group(data)])
+    settings = _settings(authorship, identity, device, recipe.training)
     if dry_run:
         _show(pictures, recipe)
         return
-    typer.echo(train_translator(pictures, out, recipe, told, start=first))
+    typer.echo(train_translator(pictures, out, recipe, settings, start=first))
 
 
-@app.command()
+@groups.add(app)
 def extend(
+    *,
     data: Data,
     translator: Translator,
-    out: RunFolder,
-    group: Annotated[
-        list[str] | None, typer.Option("--group", help="A group to add; may be repeated. All new ones if absent.")
-    ] = None,
-    preset: Annotated[str, typer.Option(help="Whose settings: paper, photo2cartoon, ugatit or cyclegan.")] = "paper",
+    out: options.RunFolder,
+    group: Annotated[list[str] | None, opt("Group to add; may be repeated (default: all new ones).", "--group")] = None,
+    preset: Annotated[str, opt("Settings: paper, photo2cartoon, ugatit or cyclegan.")] = "paper",
     images: Images = None,
     identity: options.Identity = None,
-    name: Name = "",
-    licence: Licence = "",
-    credit: Credit = "",
-    set_: Set = None,
-    dry_run: DryRun = False,
+    authorship: groups.Authorship,
+    set_: options.Set = None,
+    dry_run: options.DryRun = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
     """Add groups with few drawings to a translator, each with a branch of its own.
 
-    The drawings of the common group are needed again: they alone keep what the groups share as it is.
+    The drawings of the common group are needed again: they keep what the groups share unchanged.
     """
     from ..data.groups import SIDES, folders
     from ..io.translator_files import load_translator
@@ -164,122 +131,74 @@ def extend(
     training = _training(_recipe(preset).training, images, seed, set_)
     wanted = [known[0], *(g for g in known[1:] if g in both), *new]
     pictures = _pictures(data, training.loaded(basic.system.anatomy.resolution), wanted)
-    told = _told(name, licence, credit, identity, device, training)
+    settings = _settings(authorship, identity, device, training)
     if dry_run:
         _show(pictures, training)
         return
-    typer.echo(extend_translator(pictures, out, basic, training, told))
+    typer.echo(extend_translator(pictures, out, basic, training, settings))
 
 
-@app.command()
+@groups.add(app)
 def run(
+    *,
     photo: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
     translator: Translator,
-    group: Annotated[
-        str, typer.Option("--group", help="Whose branch draws, or auto: the classifier tells, where it is sure.")
-    ] = "",
-    out: options.Out = None,
-    face: Annotated[str, typer.Option(help="all, largest, or the number of a face (1 is the largest).")] = "largest",
-    keep_background: Annotated[
-        bool, typer.Option("--keep-background", help="Do not put faces on white before and after they are drawn.")
-    ] = False,
-    paste_back: Annotated[bool, typer.Option("--paste-back", help="Put the drawn faces into the photo.")] = False,
-    aligned: Annotated[bool, typer.Option("--aligned", help="The pictures are aligned square faces already.")] = False,
-    sheet: Annotated[bool, typer.Option("--sheet", help="Write a sheet with the attention maps of both ways.")] = False,
-    size: Annotated[int | None, typer.Option(min=16, max=4096, help="Side of the pictures in pixels.")] = None,
-    suffix: Annotated[str, typer.Option(help="Format of the pictures: .png, .jpg or .webp.")] = ".png",
-    report: Annotated[Path | None, typer.Option(help="JSON report; OUT/report.json for folders.")] = None,
+    group: Annotated[str, opt("Group whose branch draws; auto: the classifier chooses.", "--group")] = "",
+    keep_background: Annotated[bool, opt("Do not put faces on white.", "--keep-background")] = False,
+    faces: groups.Faces = LARGEST,
+    output: groups.Output,
     device: options.Device = "auto",
-    overwrite: options.Overwrite = False,
 ) -> None:
-    """Draw the faces of a photo or of a folder of them.
+    """Draw the faces of a photo or of a folder of photos.
 
-    A photo writes PHOTO.NAME.png beside itself or into --out, where NAME is the translator's. A folder needs --out;
-    photos that are finished are skipped, those that cannot be drawn are listed, and the exit code is then 3.
+    A photo writes PHOTO.NAME.png beside itself or into --out, where NAME is the translator's. A folder needs --out:
+    finished photos are skipped, failed ones listed, and the exit code is then 3.
     """
-    target = folder_for(photo, out)
-    from tqdm import tqdm
-
-    from ..stylize.batch import Options, photos
+    written = output.written(faces)
+    photos = folders.PhotoRun(photo, output.out, output.report)
     from ..stylize.translate import PictureTranslator
 
-    wanted = Options(which_face(face), aligned, paste_back, sheet, size, suffix, overwrite)
-    count = len(photos(photo, target))
-    artist = PictureTranslator.load(
-        translator, group=group, keep_background=keep_background, device=options.device(device)
+    redrawer = PictureTranslator.load(
+        translator, group=group, finder=faces.finder(), keep_background=keep_background, device=options.device(device)
     )
-    with tqdm(total=count, unit=" photos", disable=count == 1) as bar:
-        reports = redraw(artist, photo, target, wanted, report, bar)
-    conclude(reports, photo, target)
+    photos.redraw(redrawer, written)
 
 
-@app.command("import")
+@groups.add(app, "import")
 def importing(
+    *,
     file: Annotated[Path, typer.Argument(help="Checkpoint of photo2cartoon or UGATIT-pytorch.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Translator file to write.")],
-    size: Annotated[
-        int | None,
-        typer.Option(
-            min=16, max=1024, help="Side of the pictures that it was trained on; 256 if absent and the file is silent."
-        ),
-    ] = None,
-    group: Annotated[str, typer.Option("--group", help="Name for its only group.")] = "all",
-    name: Name = "",
-    licence: Licence = "",
-    credit: Credit = "",
+    out: Annotated[Path, opt("Translator file to write.", "--out", "-o")],
+    size: Annotated[int | None, opt("Side of the training pictures (default: the file's).", min=16, max=1024)] = None,
+    group: Annotated[str, opt("Name of its only group.", "--group")] = "all",
+    authorship: groups.Authorship,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Read a checkpoint of another program; nothing in it is ever executed."""
+    """Read a checkpoint of another program; nothing in it is executed."""
+    from dataclasses import asdict
+
     from ..io.photo2cartoon import read_photo2cartoon
     from ..io.translator_files import StoredTranslator, TranslatorHeader, save_translator
 
     system = read_photo2cartoon(file, resolution=size or 0, group=group)
-    header = TranslatorHeader(
-        system.anatomy,
-        system.groups,
-        name=name,
-        licence=licence,
-        credit=credit,
-        lineage=[{"converted": {"format": system.anatomy.kind}}],
-    )
+    lineage = [{"converted": {"format": system.anatomy.kind}}]
+    header = TranslatorHeader(system.anatomy, system.groups, lineage=lineage, **asdict(authorship))
     typer.echo(save_translator(out, StoredTranslator(system, header), overwrite=overwrite))
 
 
-@app.command()
+@groups.add(app)
 def export(
+    *,
     translator: Annotated[Path, typer.Argument(help="Translator file or run folder.")],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            help="What to write: .onnx, .pt (photo2cartoon, UGATIT-pytorch), or .safetensors that can only draw.",
-        ),
-    ],
+    out: Annotated[Path, opt("File to write: .onnx, .pt, or a .safetensors that only draws.", "--out", "-o")],
     group: Group = "",
-    half: Annotated[bool, typer.Option("--half", help="Half precision; of .safetensors only.")] = False,
+    half: Annotated[bool, opt("Half precision (.safetensors only).", "--half")] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Write a translator for another program, or a small file that can draw and no more."""
-    from ..io.photo2cartoon import write_photo2cartoon
-    from ..io.translator_files import load_translator, save_translator, without_trainers
-    from ..io.translator_onnx import export_onnx
+    """Write a translator for another program, or a small file that only draws."""
+    from ..io.translator_export import export_translator
 
-    if half and out.suffix != ".safetensors":
-        raise UsageError("Only .safetensors can be in half precision.", "Leave out --half.")
-    stored = load_translator(translator)
-    groups = stored.system.groups
-    if out.suffix == ".safetensors":
-        if group:
-            raise UsageError("Such a file keeps all groups.", "Leave out --group.")
-        typer.echo(save_translator(out, without_trainers(stored), half=half, overwrite=overwrite))
-        return
-    if not group and len(groups) > 1:
-        raise UsageError("Such a file has room for one group.", f"Give --group with one of {', '.join(groups)}.")
-    if out.suffix not in (".onnx", ".pt", ".pth"):
-        raise UsageError(f"Cannot tell a format from the name {out.name}.", "End it in .onnx, .pt or .safetensors.")
-    write = export_onnx if out.suffix == ".onnx" else write_photo2cartoon
-    typer.echo(write(out, stored.system, group=group or groups[0], overwrite=overwrite))
+    typer.echo(export_translator(translator, out, group=group, half=half, overwrite=overwrite))
 
 
 def _recipe(
@@ -310,18 +229,6 @@ def _training(
     return options.with_settings(replace(training, images=images or training.images, seed=seed), pairs or [])
 
 
-def _largest(data: Path) -> str:
-    """Return the group with the most drawings; where several have as many, it must be named."""
-    from ..data.groups import folders
-    from ..data.sources import FolderSource
-
-    counts = {name: len(FolderSource(data / "drawings" / name).names) for name in folders(data / "drawings")}
-    best = [name for name, count in counts.items() if count == max(counts.values())]
-    if len(best) > 1:
-        raise UsageError(f"{' and '.join(best)} have as many drawings.", "Name the common group with --group.")
-    return best[0]
-
-
 def _pictures(data: Path, side: int, groups: list[str]) -> Groups:
     from ..data.groups import Groups
 
@@ -331,15 +238,17 @@ def _pictures(data: Path, side: int, groups: list[str]) -> Groups:
     return found
 
 
-def _told(
-    name: str, licence: str, credit: str, identity: Path | None, device: str, training: TranslatorTraining
+def _settings(
+    authorship: groups.Authorship, identity: Path | None, device: str, training: TranslatorTraining
 ) -> TranslatorOptions:
     from ..io import registry
     from ..runs.translator import TranslatorOptions
 
     where = options.device(device)
-    persons = options.persons(registry.load("faces"), identity, where) if training.person_weight else None
-    return TranslatorOptions(where, name=name, licence=licence, credit=credit, identity=persons)
+    embedder = options.persons(registry.load("faces"), identity, where) if training.person_weight else None
+    return TranslatorOptions(
+        where, name=authorship.name, licence=authorship.licence, credit=authorship.credit, identity=embedder
+    )
 
 
 def _show(pictures: Groups, settings: TranslatorRecipe | TranslatorTraining) -> None:

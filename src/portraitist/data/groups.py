@@ -16,8 +16,9 @@ from typing import Protocol
 
 import torch
 
-from ..errors import BadData
+from ..errors import BadData, UsageError
 from .folder import ImageSet
+from .sources import FolderSource
 
 SIDES = ("photos", "drawings")
 FEWEST = 3
@@ -150,3 +151,18 @@ def _opened(folder: Path, resolution: int, remarks: list[str]) -> ImageSet:
     if len(images) < FEW:
         remarks.append(f"{folder} holds only {len(images)} pictures; its branch will know little beside them.")
     return images
+
+
+def largest_group(root: Path | str) -> str:
+    """Return the group with the most drawings.
+
+    Raises:
+        UsageError: Several have as many.
+        BadData: There are no groups.
+    """
+    drawings = Path(root) / "drawings"
+    counts = {name: len(FolderSource(drawings / name).names) for name in folders(drawings)}
+    best = [name for name, count in counts.items() if count == max(counts.values())]
+    if len(best) > 1:
+        raise UsageError(f"{' and '.join(best)} have as many drawings.", "Name the common group with --group.")
+    return best[0]

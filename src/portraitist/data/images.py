@@ -49,7 +49,9 @@ MAX_PROFILE = 4 << 20
 
 WHITE = (255, 255, 255)
 
-_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Suffixes of pictures that can be written."""
+LARGEST_WEBP = 16_383
 _OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {"compress_level": 6},
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -91,13 +93,25 @@ def write_image(path: Path | str, array: Pixels) -> Path:
     all, holds no metadata, and has the same bytes for the same pixels.
     """
     path = Path(path)
-    kind = _FORMATS.get(path.suffix.lower())
+    write_bytes(path, encode_image(array, path.suffix), overwrite=True)
+    return path
+
+
+def encode_image(array: Pixels, suffix: str) -> bytes:
+    """Return ``uint8 [H, W, 3]`` as the file that :func:`write_image` writes, for a suffix such as ``.png``.
+
+    Raises:
+        UsageError: The suffix is of no format that can be written.
+        BadImage: The format has no room for so many pixels (``too-large``).
+    """
+    kind = WRITABLE.get(suffix.lower())
     if kind is None:
-        raise UsageError(f"Cannot tell a picture format from the name {path.name}.", "End it in .png, .jpg or .webp.")
+        raise UsageError(f"Cannot tell a picture format from the ending '{suffix}'.", "End it in .png, .jpg or .webp.")
+    if kind == "WEBP" and max(array.shape[:2]) > LARGEST_WEBP:
+        raise BadImage(f"WebP has room for {LARGEST_WEBP} pixels a side.", "Write .png.", kind="too-large")
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, kind, **_OPTIONS[kind])
-    write_bytes(path, buffer.getvalue(), overwrite=True)
-    return path
+    return buffer.getvalue()
 
 
 def resize(array: Pixels, size: int | tuple[int, int], *, method: Literal["lanczos", "area"] = "lanczos") -> Pixels:

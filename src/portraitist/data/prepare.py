@@ -11,22 +11,20 @@ Example::
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
-from ..errors import BadData, BadImage, NoFaceFound, UsageError
-from ..files import write_bytes
-from .images import WHITE, Pixels, read_image, resize, write_image
-from .sources import ImageSource, open_source
+from ..errors import BadData, NoFaceFound, UsageError
+from .folder_run import FileReport, FolderRun, Made, RunReport, settings_digest
+from .images import WHITE, Pixels, encode_image, read_image, resize
+from .sources import open_source
 
 REPORT = "report.json"
 _VERSION = 1
-_SAVE_EVERY = 50
 
 
 class Aligned(Protocol):
@@ -97,6 +95,7 @@ def prepare(
     *,
     settings: Mapping[str, object] | None = None,
     matte: tuple[int, int, int] = WHITE,
+    overwrite: bool = False,
     on_picture: Callable[[Entry], None] = lambda entry: None,
 ) -> Report:
     """Write one PNG per face (``stem.png``, ``stem_2.png``, ...) under the source's sub-folders, and a report.
@@ -109,7 +108,8 @@ def prepare(
             picture out.
         settings: What else decides the result (the finder's name, its threshold): a change redoes all pictures.
         matte: The colour that transparent parts show.
-        on_picture: Told of each picture when it is done.
+        overwrite: Do finished pictures again, and replace files that no report vouches for.
+        on_picture: Called with each picture when it is done.
 
     Raises:
         UsageError: The output folder lies in the source, so that faces would become pictures of the next run.
@@ -121,70 +121,43 @@ def prepare(
         raise UsageError(f"The output folder {out} lies in the source {source}.", "Choose a folder outside of it.")
     pictures = open_source(source, size)
     key = {"version": _VERSION, "size": size, "matte": list(matte), **(settings or {})}
-    before = _read_report(out / REPORT, key)
-    work = _Work(pictures, out, size, matte, aligner, _stems(pictures.names), before)
-    done = {name: Entry(name, "", (), kind, reason) for name, kind, reason in pictures.refused}
-    try:
-        for count, name in enumerate(pictures.names, start=1):
-            done[name] = work.do(name)
-            on_picture(done[name])
-            if count % _SAVE_EVERY == 0:
-                _write_report(out / REPORT, key, {**before, **done})
-    finally:
-        _write_report(out / REPORT, key, {**before, **done})
-    gone = tuple(entry for name, entry in before.items() if name not in done and entry.outputs)
-    skipped = sum(entry is before.get(name) for name, entry in done.items())
+    report = _open_report(out / REPORT, out, key)
+    before = dict(report.lines)
+    for name, kind, reason in pictures.refused:
+        report.note(FileReport(name, "failed", kind=kind, reason=reason))
+    work = _Aligning(size, matte, aligner, _stems(pictures.names))
+    run = FolderRun(
+        out, work, settings_digest(key), report, overwrite=overwrite, keep_failures=True, delete_earlier=True
+    )
+    lines = run.over(pictures.names, pictures.read, lambda line: on_picture(_entry(line)))
+    done = {line.source: _entry(line) for line in lines}
+    done |= {name: Entry(name, "", (), kind, reason) for name, kind, reason in pictures.refused}
+    gone = tuple(_entry(line) for name, line in sorted(before.items()) if name not in done and line.outputs)
+    skipped = sum(line.status == "skipped" for line in lines)
     return Report(tuple(done[name] for name in sorted(done)), skipped, gone, key)
 
 
-class _Work:
-    """One run over a source."""
+class _Aligning:
+    """The work of a run: one picture in, its faces out."""
 
-    def __init__(
-        self,
-        pictures: ImageSource,
-        out: Path,
-        size: int,
-        matte: tuple[int, int, int],
-        aligner: Aligner,
-        stems: Mapping[str, str],
-        before: Mapping[str, Entry],
-    ) -> None:
-        self.pictures, self.out, self.size, self.matte, self.aligner = pictures, out, size, matte, aligner
-        self.stems, self.before = stems, before
+    def __init__(self, size: int, matte: tuple[int, int, int], aligner: Aligner, stems: Mapping[str, str]) -> None:
+        self.size, self.matte, self.aligner, self.stems = size, matte, aligner, stems
         self._taken = set(stems.values())
-        self._made: set[str] = set()
 
-    def do(self, name: str) -> Entry:
-        """Align one picture, unless the last run did; the entry of the last run itself is returned then."""
-        known, digest, faces, kind, reason = self.before.get(name), "", [], "", ""
-        try:
-            data = self.pictures.read(name)
-            digest = hashlib.sha256(data).hexdigest()
-            if known is not None and self._is_done(known, digest):
-                self._made.update(known.outputs)
-                return known
-            faces = self._align(data, name)
-        except BadImage as error:
-            kind, reason = error.kind, str(error)
-        targets = self._targets(name, len(faces))
-        for target, face in zip(targets, faces, strict=True):
-            write_image(self.out / target, face)
-        self._made.update(targets)
-        for stale in set(known.outputs if known else ()) - self._made:
-            (self.out / stale).unlink(missing_ok=True)
-        return Entry(name, digest, targets, kind, reason)
+    def planned(self, name: str) -> tuple[str, ...]:
+        return self._targets(name, 1)
 
-    def _is_done(self, known: Entry, digest: str) -> bool:
-        same = known.digest == digest and known.outputs == self._targets(known.name, len(known.outputs))
-        return same and all((self.out / output).is_file() for output in known.outputs)
-
-    def _align(self, data: bytes, name: str) -> list[Pixels]:
+    def make(self, name: str, data: bytes) -> Made:
         picture = read_image(data, name=name, matte=self.matte)
         faces = [resize(face.image, self.size) for face in self.aligner(picture, name)]
         if not faces:
             raise NoFaceFound(f"No face was found in {name}.", "Use a picture that shows the face larger.")
-        return faces
+        targets = self._targets(name, len(faces))
+        files = {target: encode_image(face, ".png") for target, face in zip(targets, faces, strict=True)}
+        return Made(len(faces), files)
+
+    def is_current(self, line: FileReport) -> bool:
+        return tuple(line.outputs) == self._targets(line.source, len(line.outputs))
 
     def _targets(self, name: str, count: int) -> tuple[str, ...]:
         stem = self.stems[name]
@@ -213,22 +186,34 @@ def _stems(names: Sequence[str]) -> dict[str, str]:
     return stems
 
 
-def _read_report(path: Path, key: Mapping[str, object]) -> dict[str, Entry]:
-    """Return the entries of the last run; under other settings none of them counts as done."""
+def _entry(line: FileReport) -> Entry:
+    return Entry(line.source, line.sha256, tuple(line.outputs), line.kind, line.reason)
+
+
+def _open_report(path: Path, out: Path, key: Mapping[str, object]) -> RunReport:
+    """Open the report of the last run; under other settings none of its pictures counts as done."""
+    mine, wanted = settings_digest(key), json.loads(json.dumps(key))
+
+    def parse(content: Any) -> list[FileReport]:
+        settings = mine if content["settings"] == wanted else ""
+        lines = []
+        for entry in content["pictures"]:
+            made = Entry(**{k: v for k, v in entry.items() if k != "unfinished"})
+            status = "failed" if made.kind else "done"
+            line = FileReport(made.name, status, made.digest, settings, made.kind, made.reason, len(made.outputs))
+            lines.append(replace(line, outputs=list(made.outputs), unfinished=dict(entry.get("unfinished", {}))))
+        return lines
+
+    def render(lines: Sequence[FileReport]) -> object:
+        pictures = []
+        for line in lines:
+            # Under settings of an earlier run a picture is not done, and the report holds those of this run alone.
+            current = line if line.settings == mine else replace(line, sha256="")
+            begun = {"unfinished": line.unfinished} if line.unfinished else {}
+            pictures.append(asdict(_entry(current)) | begun)
+        return {"settings": key, "pictures": pictures}
+
     try:
-        content = json.loads(path.read_bytes())
-        entries = [Entry(**{**entry, "outputs": tuple(entry["outputs"])}) for entry in content["pictures"]]
-        same = content["settings"] == json.loads(json.dumps(key))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        raise BadData(f"{path} is not a report of an earlier run.", "Choose another output folder.") from None
-    inside = path.parent.resolve()
-    if any(not (inside / output).resolve().is_relative_to(inside) for entry in entries for output in entry.outputs):
-        raise BadData(f"{path} names files outside of its folder.", "Choose another output folder.")
-    return {entry.name: entry if same else replace(entry, digest="") for entry in entries}
-
-
-def _write_report(path: Path, key: Mapping[str, object], entries: Mapping[str, Entry]) -> None:
-    content = {"settings": key, "pictures": [asdict(entries[name]) for name in sorted(entries)]}
-    write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False).encode(), overwrite=True)
+        return RunReport.open(path, out, parse=parse, render=render)
+    except BadData as error:
+        raise BadData(error.message, "Choose another output folder.") from error

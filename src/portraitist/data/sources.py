@@ -25,12 +25,12 @@ from typing import IO, Protocol
 from ..errors import BadData, BadImage
 from .images import MAX_BYTES
 
-# Files that claim to be pictures; those we do not read are in the list so that they are reported, not passed
-# over.
-_PICTURES = frozenset(
+PICTURES = frozenset(
     f".{suffix}"
     for suffix in "apng avif bmp gif heic heif ico jfif jp2 jpe jpeg jpg png psd svg tga tif tiff webp".split()
 )
+"""Suffixes of files that claim to be pictures, in lower case, for every command; those that cannot be read are among
+them, so that they are reported and not passed over."""
 LABELS = "dataset.json"
 
 MAX_MEMBERS = 300_000
@@ -84,7 +84,7 @@ class FolderSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         found = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-        self.names = sorted(name for name in found if _is_picture(name))
+        self.names = sorted(name for name in found if is_picture(name))
         self.refused: list[tuple[str, str, str]] = []
 
     def read(self, name: str) -> bytes:
@@ -123,7 +123,7 @@ class ZipSource:
             raise _bad_zip(path, f"cannot be opened: {error}") from None
         members = [member for member in self._zip.infolist() if not member.is_dir()]
         _check_members(path, members)
-        pictures = [member for member in members if _is_picture(member.filename)]
+        pictures = [member for member in members if is_picture(member.filename)]
         self.refused = [(m.filename, *reason) for m in pictures if (reason := _refusal(m)) is not None]
         refused = {name for name, _, _ in self.refused}
         self.names = sorted(member.filename for member in pictures if member.filename not in refused)
@@ -172,10 +172,11 @@ def parse_labels(text: bytes, name: str) -> dict[str, object]:
         ) from None
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """Tell by its suffix whether a file claims to be a picture; hidden files and folders do not count."""
     parts = name.replace("\\", "/").split("/")
     hidden = any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts)
-    return not hidden and Path(parts[-1]).suffix.lower() in _PICTURES
+    return not hidden and Path(parts[-1]).suffix.lower() in PICTURES
 
 
 def _capped(file: IO[bytes], name: str) -> bytes:

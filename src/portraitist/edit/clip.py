@@ -102,9 +102,9 @@ def edit_by_text(
         generator: The base, which is not touched.
         code: Where to begin, [N, rows, w_dim]; each code is moved for itself.
         clip: What compares pictures and texts.
-        text: What the drawing shall show.
+        text: What the drawing should show.
         from_text: What it shows now. The goal is then the first drawing plus the difference of the two texts, so that
-            of the drawing only that shall change in which the texts differ (our variation).
+            of the drawing only that changes in which the texts differ (our variation).
         settings: :func:`paper` when None.
         progress: Called after each step with the steps done and all steps.
 

@@ -41,7 +41,7 @@ def turn(face: Landmarks) -> float:
         UsageError: The finder gives no nose.
     """
     if face.full is None or len(face.full) not in _NOSE:
-        raise UsageError("The finder tells no nose, by which a turned head is known.", "Use another finder.")
+        raise UsageError("The finder returns no nose, which shows how far a head is turned.", "Use another finder.")
     eyes = face.right_eye - face.left_eye
     nose = face.full[_NOSE[len(face.full)]] - (face.left_eye + face.right_eye) / 2
     return float(nose @ eyes / (eyes @ eyes))
@@ -118,3 +118,11 @@ def drawn(generator: Generator, code: WPlus) -> Pixels:
     """Draw one code as a picture of the generator's own size."""
     with torch.no_grad():
         return to_array(generator.synthesize(code)[0])
+
+
+MEASURES: dict[str, Callable[[FaceFinder], Measure]] = {
+    "pose": lambda finder: on_faces(finder, turn),
+    "light": lambda finder: light,
+    "smile": lambda finder: on_faces(finder, smile),
+}
+"""Name of a direction -> what makes its measure from a face finder."""

@@ -41,7 +41,7 @@ def through(codes: Sequence[AnyCode], frames: int, *, loop: bool = False, ease: 
             f"{frames} frames cannot go through {len(codes)} codes.", "Give two codes or more, and frames."
         )
     if ease not in get_args(Ease):
-        raise UsageError(f"'{ease}' is no way to pass time.", f"Use {' or '.join(get_args(Ease))}.")
+        raise UsageError(f"Unknown easing '{ease}'.", f"Use {' or '.join(get_args(Ease))}.")
     stops = [*codes, codes[0]] if loop else list(codes)
     legs, steps = len(stops) - 1, frames if loop else frames - 1
     between: Callable[[Any, Any, float], Code] = slerp if isinstance(codes[0], Z) else lerp

@@ -1,10 +1,10 @@
-"""Tell a person from what is behind, by the selfie segmentation inside the mediapipe wheel; nothing is downloaded.
+"""Separate a person from the background, by the selfie segmentation inside the mediapipe wheel; nothing is downloaded.
 
 photo2cartoon puts faces on white before and after it draws them: hair and skin of a learned style otherwise leak into
 the background.
 
-    cover = person_cover(aligned.image)         # how much of each pixel is the person
-    on_white = over(aligned.image, cover)
+    mask = person_mask(aligned.image)               # how much of each pixel is the person
+    on_white = composite(aligned.image, mask)
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from PIL import Image
 from portraitist.faces.align import Pixels, check_photo
 from portraitist.faces.wheel import silent_stderr, solutions
 
-Cover = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.float32]
 """How much of each pixel is the person: [H, W] in [0, 1]."""
 WHITE = (255, 255, 255)
 _MAKING = threading.Lock()
 
 
-def person_cover(picture: Pixels) -> Cover:
-    """Find the person in a picture, uint8 [H, W, 3]; the same picture always gives the same cover.
+def person_mask(picture: Pixels) -> Mask:
+    """Find the person in a picture, uint8 [H, W, 3]; the same picture always gives the same mask.
 
     Raises:
         PortraitistError: mediapipe is not installed.
@@ -40,12 +40,12 @@ def person_cover(picture: Pixels) -> Cover:
     return np.clip(np.asarray(found, dtype=np.float32), 0, 1)
 
 
-def over(picture: Pixels, cover: Cover, colour: tuple[int, int, int] = WHITE) -> Pixels:
-    """Lay the covered part of a picture over a colour; a cover of another size is resized."""
+def composite(picture: Pixels, mask: Mask, colour: tuple[int, int, int] = WHITE) -> Pixels:
+    """Lay the masked part of a picture over a colour; a mask of another size is resized."""
     height, width = picture.shape[:2]
-    if cover.shape != (height, width):
-        cover = np.asarray(Image.fromarray(cover).resize((width, height), Image.Resampling.BILINEAR))
-    share = cover[..., None]
+    if mask.shape != (height, width):
+        mask = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))
+    share = mask[..., None]
     mixed: Pixels = np.rint(picture * share + np.array(colour, dtype=np.float32) * (1 - share)).astype(np.uint8)
     return mixed
 

@@ -45,7 +45,7 @@ class MediaPipeFinder:
     found down to about a hundredth of the longer side; beside a large face, small ones down to about a twentieth.
 
     Attributes:
-        confidence: Scores below this are no face, in [0, 1].
+        confidence: Faces with lower scores are ignored, in [0, 1].
     """
 
     confidence: float = 0.5
@@ -107,7 +107,7 @@ def _as_faces(value: Any) -> Sequence[Any]:
     try:
         return [value] if isinstance(value[0][0], int | float) else value
     except (TypeError, IndexError, KeyError):
-        raise UsageError("This is no list of points.", "Give [[x, y], ...] in pixels.") from None
+        raise UsageError("This is not a list of points.", "Give [[x, y], ...] in pixels.") from None
 
 
 # Sides of the squares that the networks see, in pixels: the detectors' own input is 128 and 192. A face fills a third

@@ -1,9 +1,27 @@
-"""From pictures to codes. Every way is an :class:`Inverter`; the optimiser is :class:`Projector`."""
+"""From pictures to codes. Every method is an :class:`Inverter`; the optimiser is :class:`Projector`.
 
-from .encode import EncoderInverter, medoid
-from .inverter import Encodes, Inverted, Inverter, Progress
-from .pivotal import PivotalTuning, Tuned, tune
-from .prior import Prior, fit_prior
+The settings of optimisations, and their names, can be read without loading PyTorch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .encode import EncoderInverter as EncoderInverter
+    from .encode import medoid as medoid
+    from .inverter import Encodes as Encodes
+    from .inverter import Inverted as Inverted
+    from .inverter import Inverter as Inverter
+    from .inverter import Progress as Progress
+    from .pivotal import PivotalTuning as PivotalTuning
+    from .pivotal import Tuned as Tuned
+    from .pivotal import tune as tune
+    from .prior import Prior as Prior
+    from .prior import fit_prior as fit_prior
+    from .projector import Projector as Projector
+
 from .projection import (
     METHODS,
     Projection,
@@ -15,8 +33,21 @@ from .projection import (
     ui2i_paper,
     ui2i_released,
 )
-from .projector import Projector
 
+_HOMES = {
+    "EncoderInverter": "encode",
+    "Encodes": "inverter",
+    "Inverted": "inverter",
+    "Inverter": "inverter",
+    "PivotalTuning": "pivotal",
+    "Prior": "prior",
+    "Progress": "inverter",
+    "Projector": "projector",
+    "Tuned": "pivotal",
+    "fit_prior": "prior",
+    "medoid": "encode",
+    "tune": "pivotal",
+}
 __all__ = [
     "METHODS",
     "EncoderInverter",
@@ -40,3 +71,9 @@ __all__ = [
     "ui2i_paper",
     "ui2i_released",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module 'portraitist.invert' has no attribute '{name}'")

@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..data import ImageSet
 from ..errors import NonFinite, UsageError
 from ..losses.perceptual import PerceptualDistance
 from ..networks import Generator
@@ -65,7 +66,7 @@ class EncoderInverter:
         """
         encoder.anatomy.check_base(generator.anatomy)
         if best not in ("mean", "medoid"):
-            raise UsageError(f"'{best}' is no way to choose a code.", "Use 'mean' or 'medoid'.")
+            raise UsageError(f"'{best}' is not a choice of codes.", "Use 'mean' or 'medoid'.")
         if best == "medoid" and (samples < 2 or not encoder.anatomy.variational):
             raise UsageError(
                 "A medoid needs a variational encoder and at least 2 samples.", "Raise the samples, or take the mean."
@@ -96,7 +97,7 @@ class EncoderInverter:
         else:
             found = self.projector.invert(images, start=codes, progress=progress)
         if not torch.isfinite(found.distance).all():
-            raise NonFinite("The inversion gave no numbers.", "Look for NaN in the picture.")
+            raise NonFinite("The inversion returned NaN.", "Look for NaN in the picture.")
         before = self.samples + 1 if self.best == "medoid" else 0
         return replace(found, steps=found.steps + before, seconds=time.perf_counter() - begun)
 
@@ -158,6 +159,22 @@ class EncoderInverter:
             distances.append(self.perceptual(drawing, resized(photos, self.generator.anatomy.resolution)))
         distance = torch.cat(distances)
         return Inverted(codes, torch.cat(drawings), distance, distance[None], 1, 0.0)
+
+
+@torch.no_grad()
+def encode_all(
+    encoder: Encoder, generator: Generator, pictures: ImageSet, *, batch: int = 32, progress: Progress | None = None
+) -> WPlus:
+    """Encode a set of aligned photos: their mean codes [N, rows, w_dim], on the device of the generator."""
+    where = generator.w_mean.device
+    encoder.eval().to(where)
+    codes: list[Tensor] = []
+    for part in torch.split(torch.arange(len(pictures)), batch):
+        images = pictures.batch(part, torch.zeros(len(part), dtype=torch.bool)).to(where)
+        codes.append(encoder.styles_of(encoder(images).mu, generator))
+        if progress is not None:
+            progress(sum(map(len, codes)), len(pictures))
+    return WPlus(torch.cat(codes))
 
 
 def medoid(images: Tensor, perceptual: PerceptualDistance) -> int:

@@ -58,7 +58,7 @@ class Projection:
 
     def __post_init__(self) -> None:
         if self.space not in ("w", "w+"):
-            raise UsageError(f"'{self.space}' is no space to project into.", "Use 'w' or 'w+'.")
+            raise UsageError(f"Codes cannot be projected into '{self.space}'.", "Use 'w' or 'w+'.")
         if self.steps < 1 or self.learning_rate <= 0:
             raise UsageError("A projection needs at least one step and a positive learning rate.")
         if self.rank is not None and (self.basis == "none" or self.rank < 1):

@@ -76,7 +76,9 @@ class Projector:
         self.prior = fit_prior(mapping, self.anatomy.z_dim).to(self.device)
         self.settings, self.encoder, self.together = settings or portrait(), encoder, together
         if self.settings.needs_encoder and encoder is None:
-            raise UsageError("This inversion begins at an encoder's code, and there is no encoder.", "Choose another.")
+            raise UsageError(
+                "This inversion starts at an encoder's code, but there is no encoder.", "Choose another method."
+            )
         self.perceptual = FeatureError(perceptual.features) if self.settings.features == "raw" else perceptual
         self.origin = self.prior.mean if self.settings.start != "zero" else torch.zeros_like(self.prior.mean)
         self.basis = None if self.settings.basis == "none" else self._basis(basis)
@@ -253,7 +255,7 @@ class _Best:
 
 @dataclass(frozen=True)
 class _Report:
-    """Steps of one batch told as steps of all."""
+    """Report steps of one batch as steps of all."""
 
     callback: Progress | None
     before: int

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..errors import BadModel
 from ..files import write_bytes
 from ..spaces import Code, W, WPlus, Z, ZPlus
+from .model_file import Model, generator_digest
 
 KEY = "portraitist-codes"
 SPACES: dict[str, type[Code]] = {"Z": Z, "Z+": ZPlus, "W": W, "W+": WPlus}
@@ -18,10 +20,14 @@ SPACES: dict[str, type[Code]] = {"Z": Z, "Z+": ZPlus, "W": W, "W+": WPlus}
 
 def save_codes(path: Path, codes: Code, generator: str, *, overwrite: bool = False) -> None:
     """Write codes with their space and the digest of the generator that draws them."""
+    write_bytes(path, encode_codes(codes, generator), overwrite=overwrite)
+
+
+def encode_codes(codes: Code, generator: str) -> bytes:
+    """Return the file that :func:`save_codes` writes."""
     space = next(name for name, kind in SPACES.items() if kind is type(codes))
     header = {KEY: json.dumps({"space": space, "generator": generator})}
-    content = save({"codes": codes.data.detach().cpu().contiguous()}, metadata=header)
-    write_bytes(path, content, overwrite=overwrite)
+    return save({"codes": codes.data.detach().cpu().contiguous()}, metadata=header)
 
 
 def load_codes(path: Path) -> tuple[Code, str]:
@@ -35,4 +41,34 @@ def load_codes(path: Path) -> tuple[Code, str]:
             header = json.loads((file.metadata() or {})[KEY])
             return SPACES[header["space"]](file.get_tensor("codes")), str(header["generator"])
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
-        raise BadModel(f"{path} is no file of codes ({error}).", "Make one with `portraitist invert`.") from error
+        raise BadModel(
+            f"{path} cannot be read as a file of codes ({error}).", "Make one with `portraitist invert`."
+        ) from error
+
+
+def load_as_wplus(path: Path, model: Model) -> WPlus:
+    """Read one code of any space as a code of W+ of a model: [1, rows, w_dim], on the device of the model.
+
+    Latents of Z and Z+ go through the mapping network; a code of W is repeated for every row.
+
+    Raises:
+        BadModel: The file holds no code, several, or one of another model.
+    """
+    codes, digest = load_codes(path)
+    generator, name = model.generator, model.header.name
+    if digest not in ("", generator_digest(model)):
+        raise BadModel(f"{path} holds codes of another base.", f"Invert the photo for '{name}'.")
+    if len(codes) != 1:
+        raise BadModel(f"{path} holds {len(codes)} codes.", "Give a file of one.")
+    anatomy, codes = generator.anatomy, codes.to(generator.w_mean.device)
+    sizes = {Z: (anatomy.z_dim,), ZPlus: (anatomy.rows, anatomy.z_dim), W: (anatomy.w_dim,)}
+    # A file that names no base is checked by its sizes alone.
+    if tuple(codes.data.shape[1:]) != sizes.get(type(codes), (anatomy.rows, anatomy.w_dim)):
+        raise BadModel(f"{path} does not fit '{name}'.", "Invert the photo again.")
+    if isinstance(codes, Z | ZPlus):
+        with torch.no_grad():
+            return generator.map(codes)
+    if isinstance(codes, W):
+        return codes.broadcast(anatomy.rows)
+    assert isinstance(codes, WPlus)
+    return codes

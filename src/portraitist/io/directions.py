@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 from torch import Tensor
 
 from ..errors import BadModel, UsageError
 from ..spaces.direction import Direction
-from .model_file import FORMAT, NAME, check_texts, read_described, write_described
+from .described import FORMAT, NAME, check_texts, header_parser, read_described, write_described
 
 
 @dataclass(frozen=True)
@@ -133,17 +133,28 @@ def load_directions(path: Path | str) -> StoredDirections:
     return StoredDirections(header, found)
 
 
+def find_direction(text: str) -> tuple[StoredDirections, Direction]:
+    """Read ``FILE:NAME``, or ``FILE`` alone where it holds one direction.
+
+    Raises:
+        UsageError: There is no such file, no direction of this name, or none was named and the file holds several.
+        BadModel: The file is damaged, incomplete, or of another kind.
+    """
+    file, colon, name = (text, "", "") if Path(text).is_file() else text.rpartition(":")
+    if not Path(file).is_file():
+        raise UsageError(
+            f"There is no file of directions {file or text}.", "Make one with `portraitist edit directions`."
+        )
+    stored = load_directions(file)
+    if colon:
+        return stored, stored.named(name)
+    if len(stored.directions) > 1:
+        raise UsageError(f"{file} holds several directions.", f"Write {file}:{next(iter(stored.directions))}.")
+    return stored, next(iter(stored.directions.values()))
+
+
 def _direction(header: DirectionHeader, vector: Tensor) -> Direction:
     return Direction(header.name, vector, header.rows, header.unit, header.found)
-
-
-_HEADERS: TypeAdapter[Any] = TypeAdapter(DirectionsHeader)
-
-
-def _parse(found: object) -> DirectionsHeader:
-    header: DirectionsHeader = _HEADERS.validate_python(found)
-    _check(header)
-    return header
 
 
 def _check(header: DirectionsHeader) -> None:
@@ -153,4 +164,7 @@ def _check(header: DirectionsHeader) -> None:
         if not NAME.fullmatch(name) or names.count(name) > 1:
             raise BadModel(f"{name[:80]!r} cannot be a direction of it.", "Name each once: letters, digits, - and _.")
     if not names:
-        raise BadModel("There is no direction in it.", "Give one at least.")
+        raise BadModel("It holds no direction.", "Give at least one.")
+
+
+_parse = header_parser(DirectionsHeader, _check)

@@ -21,50 +21,42 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor
 
 from ..errors import BadModel
 from ..networks.digest import tensors_digest
 from ..networks.encoder import STAGES, Encoder, EncoderAnatomy, EncoderKind
 from ..networks.identity import COUNTER
-from .foreign import size_of, tensors_of
-from .model_file import (
+from .described import (
     DEEPEST,
-    FORMAT,
     WIDEST,
-    Model,
+    About,
+    assembled,
     check_fit,
     check_texts,
-    generator_digest,
+    header_parser,
     read_described,
+    refuse_unknown,
     write_described,
 )
+from .foreign import size_of, tensors_of
+from .model_file import Model, generator_digest
 from .pickles import open_torch
 
 PREFIX = "E."
 
 
 @dataclass(frozen=True)
-class EncoderHeader:
+class EncoderHeader(About):
     """What an encoder file says about itself."""
 
     encoder: EncoderAnatomy
-    format: int = FORMAT
     kind: Literal["encoder"] = "encoder"
-    name: str = ""
-    description: str = ""
     base_name: str = ""
     base_digest: str = ""
     """Of the generator whose codes it gives; empty where that is not known."""
-    licence: str = ""
-    """SPDX identifier of the terms that the weights may be used under."""
-    credit: str = ""
-    """Who must be named wherever the file is passed on."""
     training: dict[str, Any] = field(default_factory=dict)
     """Settings of the training that made it."""
-    lineage: list[dict[str, Any]] = field(default_factory=list)
-    """Each training since the first: data, digest, images seen, device; or the file that it was read from."""
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
@@ -104,21 +96,11 @@ def load_encoder(path: Path | str, *, base: Model | None = None) -> StoredEncode
     """
     path = Path(path)
     header, tensors = read_described(path, _parse_header, ["encoder"])
-    check_fit(lambda: Encoder(header.encoder), tensors, PREFIX, path.name)
-    encoder = _filled(header.encoder, tensors, PREFIX)
-    if tensors:
-        raise BadModel(
-            f"{path.name} holds tensors that its anatomy does not know: {sorted(tensors)[:5]}.",
-            "Get the whole file from its author.",
-        )
+    encoder = assembled(lambda: Encoder(header.encoder), tensors, PREFIX, path.name)
+    refuse_unknown(tensors, path.name)
     if base is not None:
         check_encoder_base(header, base)
     return StoredEncoder(encoder, header)
-
-
-def read_encoder_header(path: Path | str) -> EncoderHeader:
-    """Read only what an encoder file says about itself."""
-    return read_described(Path(path), _parse_header, ["encoder"], contents=False)[0]
 
 
 def check_encoder_base(header: EncoderHeader, base: Model) -> None:
@@ -165,7 +147,7 @@ def read_foreign_encoder(path: Path, *, base: Model | None = None) -> StoredEnco
     bad = [k for k, v in theirs.items() if not torch.isfinite(v).all()]
     if bad:
         raise BadModel(f"{what} holds NaN or infinity in {bad[:5]}.", "Get the file again.")
-    encoder = _filled(anatomy, theirs, "")
+    encoder = assembled(lambda: Encoder(anatomy), theirs, "", what)
     if theirs:
         raise BadModel(f"{what} holds tensors of another encoder: {sorted(theirs)[:5]}.", OTHER)
     header = EncoderHeader(
@@ -180,13 +162,6 @@ def read_foreign_encoder(path: Path, *, base: Model | None = None) -> StoredEnco
 OTHER = "Only the pyramid encoders of pSp, e4e and AgileGAN over an IR-SE backbone can be read."
 # By `encoder_type` in the options of a file; e4e's tensors have the names of pSp's.
 _RESIDUAL = {"GradualStyleEncoder": False, "VAEStyleEncoder": False, "Encoder4Editing": True}
-_HEADERS = TypeAdapter(EncoderHeader)
-
-
-def _parse_header(found: object) -> EncoderHeader:
-    header = _HEADERS.validate_python(found)
-    check_encoder_header(header)
-    return header
 
 
 def check_encoder_header(header: EncoderHeader) -> None:
@@ -205,15 +180,6 @@ def _check_sizes(anatomy: EncoderAnatomy) -> None:
         raise BadModel(f"An encoder of {largest} channels, {anatomy.units} units and {anatomy.rows} rows is too large.")
 
 
-def _filled(anatomy: EncoderAnatomy, tensors: dict[str, Tensor], prefix: str) -> Encoder:
-    """Build an encoder of tensors that fit, which are taken out of ``tensors``, without drawing random numbers."""
-    with torch.device("meta"):
-        encoder = Encoder(anatomy)
-    # Copies, because a tensor that lies in a file's own memory need not be aligned, and sums then round otherwise.
-    encoder.load_state_dict({k: tensors.pop(prefix + k).clone() for k in encoder.state_dict()}, assign=True)
-    return encoder.eval()
-
-
 def _options(found: object) -> Mapping[str, Any]:
     if isinstance(found, argparse.Namespace):
         return vars(found)
@@ -221,7 +187,7 @@ def _options(found: object) -> Mapping[str, Any]:
 
 
 def _anatomy(theirs: Mapping[str, Tensor], options: Mapping[str, Any], what: str) -> EncoderAnatomy:
-    """Read the sizes from the shapes; what e4e does differently only the options tell."""
+    """Read the sizes from the shapes; only the options show what e4e does differently."""
     made = str(options.get("encoder_type", "GradualStyleEncoder"))
     if made not in _RESIDUAL:
         raise BadModel(f"{what} holds an encoder of the kind {made[:80]}.", OTHER)
@@ -280,3 +246,6 @@ def _program(anatomy: EncoderAnatomy) -> str:
     if anatomy.kind != "w+":
         return "agilegan"
     return "e4e" if anatomy.residual_rows else "psp"
+
+
+_parse_header = header_parser(EncoderHeader, check_encoder_header)

@@ -7,40 +7,104 @@ write_networks(Path("faces.safetensors"), networks)
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ..errors import BadModel, UsageError
+from .described import KEY, LARGEST_HEADER
 from .foreign import Networks
 from .legacy_tf import read_legacy
-from .model_file import KEY, LARGEST_HEADER, Header, Model, load_model, save_model
+from .model_file import Header, Model, load_model, save_model
 from .nvidia import read_nvidia, read_nvidia_state, write_nvidia, write_nvidia_state
 from .pickles import DAMAGED, read_head, refuse_other_files, zip_index
 from .rosinality import read_rosinality, write_rosinality
 
 Kind = Literal["native", "rosinality", "nvidia", "nvidia-state", "legacy-tf"]
 HEAD = 1 << 20
-"""Bytes looked at; the names that tell the layouts apart come before the numbers."""
+"""Bytes looked at; the names that distinguish the layouts come before the numbers."""
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+_NVIDIA_NAME = b"synthesis.b4.const"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One layout of checkpoint."""
+
+    recognises: Callable[[Path, bytes], bool]
+    """From the path of a file and its first bytes."""
+    read: Callable[[Path, bool], Networks]
+    """From the path, and whether the generator that was averaged over the training is wanted."""
+    write: Callable[[Path, Networks, Path | None, bool], object] | None = None
+    """To the path, from a template where there is one, replacing a file or not; None where it cannot be written."""
+    endings: tuple[str, ...] = ()
+    """Endings, in lower case, of files that are written in this layout where none is named."""
+    takes_template: bool = False
+
+
+def _read_native(path: Path, averaged: bool) -> Networks:
+    model = load_model(path)
+    return Networks(model.generator, model.discriminator, {"format": "native"})
+
+
+def _write_nvidia(path: Path, networks: Networks, template: Path | None, overwrite: bool) -> None:
+    if template is None:
+        raise UsageError(
+            "A .pkl that NVIDIA's code can open needs its source inside.",
+            "Give a template, a .pkl of the same sizes, or write its names into a state dict (nvidia-state).",
+        )
+    write_nvidia(path, networks, template=template, overwrite=overwrite)
+
+
+def _holds(word: bytes) -> Callable[[Path, bytes], bool]:
+    return lambda path, head: not _is_safetensors(path, head) and not head.startswith(ZIP) and word in head
+
+
+FORMATS: dict[Kind, Format] = {
+    "native": Format(
+        lambda path, head: _is_safetensors(path, head) and not _holds_state_dict(path, head),
+        _read_native,
+        lambda path, networks, template, overwrite: save_model(path, as_model(networks), overwrite=overwrite),
+        (".safetensors",),
+    ),
+    "nvidia": Format(
+        _holds(b"torch_utils.persistence"),
+        lambda path, averaged: read_nvidia(path, "G_ema" if averaged else "G"),
+        _write_nvidia,
+        (".pkl",),
+        takes_template=True,
+    ),
+    "legacy-tf": Format(
+        _holds(b"dnnlib.tflib"),
+        lambda path, averaged: read_legacy(path, "Gs" if averaged else "G"),
+    ),
+    "nvidia-state": Format(
+        lambda path, head: _NVIDIA_NAME in _index(path, head) or _is_safetensors(path, head),
+        lambda path, averaged: read_nvidia_state(path, "G_ema" if averaged else "G"),
+        lambda path, networks, template, overwrite: write_nvidia_state(path, networks, overwrite=overwrite),
+    ),
+    "rosinality": Format(
+        lambda path, head: head.startswith((ZIP, PICKLE)),
+        lambda path, averaged: read_rosinality(path, "g_ema" if averaged else "g"),
+        lambda path, networks, template, overwrite: write_rosinality(path, networks, overwrite=overwrite),
+        (".pt", ".pth"),
+    ),
+}
+"""All layouts, in the order in which files are asked about them; a new one is a file of its own and an entry here."""
 
 
 def sniff(path: Path) -> Kind:
-    """Tell the layout of a checkpoint from its first bytes, whatever its name ends in; nothing is unpickled.
+    """Recognise the layout of a checkpoint by its first bytes, whatever its name ends in; nothing is unpickled.
 
     Raises:
         BadModel: It is none of those that can be read.
     """
     head = read_head(path, HEAD)
     refuse_other_files(path, head)
-    if head.startswith(b"PK\x03\x04"):
-        return _state_kind(zip_index(path))
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
-        return _safetensors_kind(path, head)  # before pickles: its header may quote anything
-    if b"torch_utils.persistence" in head:
-        return "nvidia"
-    if b"dnnlib.tflib" in head:
-        return "legacy-tf"
-    if head.startswith(b"\x80"):
-        return _state_kind(head)
+    for kind, layout in FORMATS.items():
+        if layout.recognises(path, head):
+            return kind
     raise BadModel(f"{path} is not a checkpoint that can be read.", "See `portraitist convert --help` for the layouts.")
 
 
@@ -49,23 +113,14 @@ def read_networks(path: Path, *, kind: Kind | None = None, averaged: bool = True
 
     Args:
         path: The file.
-        kind: Its layout; found out when None.
+        kind: Its layout; recognised when None.
         averaged: Take the generator averaged over the training, not the one that was being trained.
 
     Raises:
         BadModel: The file is damaged, or holds networks of another kind.
         UntrustedFile: The file asks for code to be run.
     """
-    kind = kind or sniff(path)
-    if kind == "native":
-        model = load_model(path)
-        return Networks(model.generator, model.discriminator, {"format": "native"})
-    if kind == "rosinality":
-        return read_rosinality(path, "g_ema" if averaged else "g")
-    if kind == "legacy-tf":
-        return read_legacy(path, "Gs" if averaged else "G")
-    read = read_nvidia if kind == "nvidia" else read_nvidia_state
-    return read(path, "G_ema" if averaged else "G")
+    return FORMATS[kind or sniff(path)].read(path, averaged)
 
 
 def write_networks(
@@ -90,24 +145,13 @@ def write_networks(
         BadModel: The layout cannot hold these networks.
         StorageError: The disk is full, read-only or gone.
     """
-    kind = kind or _kind_of_ending(path)
-    if template is not None and kind != "nvidia":
-        raise UsageError(f"A template serves NVIDIA's pickles only, not {kind}.", "Leave it out or write a .pkl.")
-    if kind == "native":
-        save_model(path, as_model(networks), overwrite=overwrite)
-    elif kind == "rosinality":
-        write_rosinality(path, networks, overwrite=overwrite)
-    elif kind == "nvidia-state":
-        write_nvidia_state(path, networks, overwrite=overwrite)
-    elif kind == "nvidia" and template is not None:
-        write_nvidia(path, networks, template=template, overwrite=overwrite)
-    elif kind == "nvidia":
-        raise UsageError(
-            "A .pkl that NVIDIA's code can open needs its source inside.",
-            "Give a template, a .pkl of the same sizes, or write its names into a state dict (nvidia-state).",
-        )
-    else:
+    kind = kind or kind_of_ending(path)
+    layout = FORMATS[kind]
+    if layout.write is None:
         raise UsageError(f"The layout {kind} can be read but not written.", "Choose another.")
+    if template is not None and not layout.takes_template:
+        raise UsageError(f"A template serves NVIDIA's pickles only, not {kind}.", "Leave it out or write a .pkl.")
+    layout.write(path, networks, template, overwrite)
 
 
 def as_model(networks: Networks) -> Model:
@@ -123,24 +167,35 @@ def as_model(networks: Networks) -> Model:
     return Model(generator, discriminator, header)
 
 
-def _kind_of_ending(path: Path) -> Kind:
-    kinds: dict[str, Kind] = {
-        ".safetensors": "native",
-        ".pt": "rosinality",
-        ".pth": "rosinality",
-        ".pkl": "nvidia",
-    }
+def kind_of_ending(path: Path) -> Kind:
+    """Return the layout that files of this ending are written in; capitals do not count.
+
+    Raises:
+        UsageError: No layout has such files.
+    """
+    endings = {ending: kind for kind, layout in FORMATS.items() for ending in layout.endings}
     try:
-        return kinds[path.suffix.lower()]
+        return endings[path.suffix.lower()]
     except KeyError:
-        raise UsageError(f"No layout has files ending in '{path.suffix}'.", f"Use one of {', '.join(kinds)}.") from None
+        known = ", ".join(endings)
+        raise UsageError(f"No layout has files ending in '{path.suffix}'.", f"Use one of {known}.") from None
 
 
-def _state_kind(index: bytes) -> Kind:
-    return "nvidia-state" if b"synthesis.b4.const" in index else "rosinality"
+def _index(path: Path, head: bytes) -> bytes:
+    """Return where the names of a state dict stand: in the directory of a zip, or at the start of a pickle."""
+    if head.startswith(ZIP):
+        return zip_index(path)
+    return head if head.startswith(PICKLE) and not _is_safetensors(path, head) else b""
 
 
-def _safetensors_kind(path: Path, head: bytes) -> Kind:
+def _is_safetensors(path: Path, head: bytes) -> bool:
+    # Asked before all others: its header may quote anything.
+    size = int.from_bytes(head[:8], "little")
+    return not head.startswith(ZIP) and head[8:9] == b"{" and size < path.stat().st_size
+
+
+def _holds_state_dict(path: Path, head: bytes) -> bool:
+    """Tell a state dict under NVIDIA's names from a file of our own, which describes itself."""
     size = int.from_bytes(head[:8], "little")
     try:
         if size > LARGEST_HEADER:
@@ -149,4 +204,4 @@ def _safetensors_kind(path: Path, head: bytes) -> Kind:
         ours = KEY in header.get("__metadata__", {})
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise BadModel(f"{path} cannot be read as a safetensors file ({error}).", DAMAGED) from error
-    return "native" if ours or not any(name.startswith(("G_ema.", "G.", "D.")) for name in header) else "nvidia-state"
+    return not ours and any(name.startswith(("G_ema.", "G.", "D.")) for name in header)

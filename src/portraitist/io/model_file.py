@@ -16,60 +16,42 @@ extra or of another shape is an error that names it. Nothing in the file is ever
 from __future__ import annotations
 
 import copy
-import json
-import os
 import platform
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
-from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import __version__
 from ..errors import BadModel, UsageError
-from ..files import refuse_existing, write_bytes
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
 from ..networks.generator import with_low_rows
-
-KEY = "portraitist"
-FORMAT = 1
-LARGEST_HEADER = 8 << 20
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-"""What may be a model's name: a word that is safe in file names, in web pages and on a terminal."""
-LONGEST_TEXT = 10_000
-# No network that exists comes near; a header beyond them is damaged or a trap.
-WIDEST, DEEPEST = 1 << 14, 64
-
-KINDS = {
-    "model": "a model",
-    "style-pack": "a style pack",
-    "encoder": "an encoder",
-    "directions": "a file of directions",
-    "translator": "a translator",
-}
-"""What may stand under ``kind`` in a header."""
-
-AnyHeader = TypeVar("AnyHeader")
+from .described import (
+    DEEPEST,
+    NAME,
+    WIDEST,
+    About,
+    check_fit,
+    check_texts,
+    fill,
+    header_parser,
+    read_described,
+    refuse_unknown,
+    write_described,
+)
 
 
 @dataclass(frozen=True)
-class Header:
+class Header(About):
     """What a model file says about itself."""
 
     generator: GeneratorAnatomy
     discriminator: DiscriminatorAnatomy | None = None
-    format: int = FORMAT
     kind: Literal["model", "style-pack"] = "model"
-    name: str = ""
-    """A word that people type; letters, digits, ``-`` and ``_``."""
-    description: str = ""
     base_name: str = ""
     base_digest: str = ""
     """Of a style pack: the digest of the model it belongs to."""
@@ -78,14 +60,8 @@ class Header:
     swap_upto: int = 0
     """Of a style pack that is a feature swap: the features through so many pixels are the base's, and the stored
     tensors are those of the side that draws the rest (``surgery.FeatureSwap``); 0 for a plain style."""
-    licence: str = ""
-    """SPDX identifier of the terms that the weights may be used under."""
-    credit: str = ""
-    """Who must be named wherever the file is passed on."""
     recipe: dict[str, Any] = field(default_factory=dict)
     """Settings of the training that made it."""
-    lineage: list[dict[str, Any]] = field(default_factory=list)
-    """Each training since the first: data, digest, images seen, device."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """Figures measured of it, by name; empty until somebody has measured."""
 
@@ -184,7 +160,7 @@ def save_pack(
         overwrite: Replace a file of that name.
 
     Raises:
-        BadModel: The anatomy is not that of the base, the paths have different ones, or an attribute is no word.
+        BadModel: The anatomy is not that of the base, the paths have different ones, or an attribute is not a word.
     """
     models = list(model.values()) if isinstance(model, Mapping) else [model]
     if not models:
@@ -230,7 +206,7 @@ def load_model(
     *,
     find_base: Callable[[Header], Model] | None = None,
     attribute: str | None = None,
-    minds_swap: bool = False,
+    supports_feature_swap: bool = False,
 ) -> Model:
     """Read a model file, or a style pack together with its base.
 
@@ -238,16 +214,16 @@ def load_model(
         path: File to read.
         find_base: Called with the header of a style pack; returns the base it belongs to.
         attribute: Of a style pack with paths: which of them; of no meaning for other files.
-        minds_swap: The caller draws the features that ``header.swap_upto`` names with the base; the generator is then
-            the side that draws the rest.
+        supports_feature_swap: The caller draws the features that ``header.swap_upto`` names with the base; the
+            generator is then the side that draws the rest.
 
     Raises:
-        BadModel: The file is damaged, incomplete or of another kind, or it is a feature swap that nobody minds.
+        BadModel: The file is damaged, incomplete or of another kind, or an unsupported feature swap.
         UsageError: The pack has paths, and none of this attribute.
     """
     path = Path(path)
     header, tensors = read_file(path)
-    if header.swap_upto and not minds_swap:
+    if header.swap_upto and not supports_feature_swap:
         raise BadModel(
             f"{path.name} is a feature swap: two generators draw its pictures, and this takes one.",
             "Give it to `portraitist stylize --style`, or make the swap with --by weights.",
@@ -268,11 +244,7 @@ def load_model(
         check_fit(lambda: Discriminator(anatomy), tensors, "D.", path.name)
         discriminator = Discriminator(anatomy)
         fill(discriminator, tensors, "D.")
-    if tensors:
-        raise BadModel(
-            f"{path.name} holds tensors that its anatomy does not know: {sorted(tensors)[:5]}.",
-            "Get the whole file from its author.",
-        )
+    refuse_unknown(tensors, path.name)
     return Model(generator.eval(), None if discriminator is None else discriminator.eval(), header)
 
 
@@ -337,52 +309,6 @@ def read_file(path: Path) -> tuple[Header, dict[str, Tensor]]:
     return read_described(path, _parse_header, _MODELS)
 
 
-def write_described(
-    path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any], *, half: bool, overwrite: bool
-) -> Path:
-    """Write tensors, all finite, with the header as JSON beside them; whole or not at all."""
-    refuse_existing(path, overwrite)
-    dtype = torch.float16 if half else torch.float32
-    ready = {k: v.detach().to("cpu", dtype).contiguous().clone() for k, v in tensors.items()}
-    for name, value in ready.items():
-        if not torch.isfinite(value).all():
-            raise BadModel(
-                f"Tensor {name} holds NaN or infinity{' in half precision' if half else ''}.",
-                "The training that made it diverged; go back to an earlier snapshot.",
-            )
-    payload = save(ready, metadata={KEY: json.dumps(header, sort_keys=True)})
-    write_bytes(path, payload, overwrite=overwrite)
-    return path
-
-
-def read_described(
-    path: Path, parse: Callable[[object], AnyHeader], kinds: Sequence[str], *, contents: bool = True
-) -> tuple[AnyHeader, dict[str, Tensor]]:
-    """Read a file that describes itself: its header, and its tensors as float32.
-
-    Args:
-        path: File to read.
-        parse: Turns the JSON of the header into what the kind of file has; raises what is wrong with it.
-        kinds: Those of ``KINDS`` that are wanted.
-        contents: Read the tensors too.
-
-    Raises:
-        BadModel: The file is damaged, of another kind, or holds NaN.
-    """
-    with _opened(path) as file:
-        header = _parsed(file.metadata(), path.name, parse, kinds)
-        if not contents:
-            return header, {}
-        try:
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}
-        except (SafetensorError, RuntimeError) as error:
-            raise BadModel(f"{path.name} cannot be read ({error}).", "Copy it again.") from error
-    for name, value in tensors.items():
-        if not torch.isfinite(value).all():
-            raise BadModel(f"{path.name}: tensor {name} holds NaN or infinity.", "The training that wrote it diverged.")
-    return header, tensors
-
-
 def check_header(header: Header) -> None:
     """Refuse a header whose name or texts could harm where they are shown, or whose sizes no network has.
 
@@ -410,42 +336,8 @@ def check_header(header: Header) -> None:
         )
 
 
-def check_texts(names: Iterable[str], texts: Iterable[str]) -> None:
-    """Refuse names and texts that could harm where they are shown.
-
-    Raises:
-        BadModel: There is such a one.
-    """
-    for name in names:
-        if name and not NAME.fullmatch(name):
-            raise BadModel(f"{name[:80]!r} cannot be a model's name.", "Use letters, digits, - and _.")
-    for text in texts:
-        if len(text) > LONGEST_TEXT or not text.replace("\n", "").isprintable():
-            raise BadModel("A text of the header is too long or holds control characters.", "Write plain text.")
-
-
-def check_fit(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], prefix: str, name: str) -> None:
-    """Compare a network with the tensors meant for it without allocating it, so that no header can ask for memory."""
-    with torch.device("meta"):
-        state = build().state_dict()
-    missing = [k for k in state if prefix + k not in tensors]
-    if missing:
-        raise BadModel(
-            f"{name} lacks {len(missing)} tensors of its anatomy: {missing[:5]}.", "Get the whole file from its author."
-        )
-    pairs = [(k, tuple(tensors[prefix + k].shape), tuple(v.shape)) for k, v in state.items()]
-    wrong = [f"{k} {found}, not {due}" for k, found, due in pairs if found != due]
-    if wrong:
-        raise BadModel(f"{name} holds tensors of other shapes: {wrong[:5]}.", "Get the whole file from its author.")
-
-
-def fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
-    """Move the tensors of one network out of ``tensors`` into it."""
-    module.load_state_dict({k: tensors.pop(prefix + k) for k in module.state_dict()})
-
-
-_HEADERS = TypeAdapter(Header)
 _MODELS = ("model", "style-pack")
+_parse_header = header_parser(Header, check_header)
 
 
 def _begun(base: Generator, anatomy: GeneratorAnatomy) -> Generator:
@@ -487,44 +379,3 @@ def _paths(
 def _write(path: Path | str, tensors: Mapping[str, Tensor], header: Header, half: bool, overwrite: bool) -> Path:
     check_header(header)
     return write_described(Path(path), tensors, asdict(header), half=half, overwrite=overwrite)
-
-
-def _opened(path: Path) -> Any:
-    if not os.path.isfile(path):  # unlike Path.is_file, false for names too long
-        raise BadModel(f"There is no model file {path}.", "Check its path.")
-    try:
-        return safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise BadModel(
-            f"{path.name} is not a whole model file ({error}).",
-            "Copy it again; for checkpoints of other programs use `portraitist convert`.",
-        ) from error
-
-
-def _parse_header(found: object) -> Header:
-    header = _HEADERS.validate_python(found)
-    check_header(header)
-    return header
-
-
-def _parsed(
-    metadata: Mapping[str, str] | None, name: str, parse: Callable[[object], AnyHeader], kinds: Sequence[str]
-) -> AnyHeader:
-    text = (metadata or {}).get(KEY)
-    if text is None or len(text) > LARGEST_HEADER:
-        raise BadModel(f"{name} is a safetensors file, but not one of Portraitist.", "Use `portraitist convert`.")
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadModel(f"The header of {name} is no JSON ({error}).", "Get the file again from its source.") from error
-    if isinstance(found, dict) and found.get("format") != FORMAT:
-        raise BadModel(
-            f"{name} has format {str(found.get('format'))[:20]}; this version reads {FORMAT}.", "Update Portraitist."
-        )
-    kind = found.get("kind") if isinstance(found, dict) else None
-    if isinstance(kind, str) and kind in KINDS and kind not in kinds:
-        raise BadModel(f"{name} is {KINDS[kind]}, not {KINDS[kinds[0]]}.", "Give a file of the kind that is asked for.")
-    try:
-        return parse(found)
-    except (ValidationError, BadModel) as error:
-        raise BadModel(f"The header of {name} is damaged ({error}).", "Get the file again from its source.") from error

@@ -20,24 +20,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import Field, TypeAdapter
 
 from ..errors import BadModel, PortraitistError, UntrustedFile, UsageError
 from ..files import atomic_write, refuse_existing, write_bytes
 from ..networks import GeneratorAnatomy
-from .encoder_files import EncoderHeader, StoredEncoder, check_encoder_header, load_encoder, save_encoder
-from .model_file import (
-    NAME,
-    Header,
-    Model,
-    check_header,
-    generator_digest,
-    load_model,
-    read_described,
-    read_header,
+from .described import NAME, AnyHeader, read_described
+from .encoder_files import (
+    EncoderHeader,
+    StoredEncoder,
+    check_encoder_header,
+    load_encoder,
+    read_foreign_encoder,
+    save_encoder,
 )
+from .model_file import Header, Model, check_header, generator_digest, load_model, read_header
 from .pickles import read_head
 
 log = logging.getLogger("portraitist")
@@ -46,31 +45,27 @@ DIGESTS = "digests.json"
 SUFFIX = ".safetensors"
 # What `train` leaves in a run folder, the most useful first.
 RUN_FILES = ("style.safetensors", "model.safetensors")
-# And what `encoder train` leaves.
 ENCODER_FILE = "encoder.safetensors"
 
 
+ItsHeader = TypeVar("ItsHeader", covariant=True)
+
+
 @dataclass(frozen=True)
-class Entry:
-    """One model that can be loaded by name."""
+class Entry(Generic[ItsHeader]):
+    """One model, or one encoder, that can be loaded by name."""
 
     name: str
     path: Path
     where: str
     """``bundled`` or ``user``."""
     sha256: str
-    header: Header
+    header: ItsHeader
 
 
-@dataclass(frozen=True)
-class EncoderEntry:
-    """One encoder that can be loaded by name; fields as of :class:`Entry`."""
-
-    name: str
-    path: Path
-    where: str
-    sha256: str
-    header: EncoderHeader
+ModelEntry = Entry[Header]
+EncoderEntry = Entry[EncoderHeader]
+AnyEntry = Entry[Header | EncoderHeader]
 
 
 def bundled_folder() -> Path:
@@ -91,21 +86,21 @@ def user_folder() -> Path:
     return root / "portraitist" / "models"
 
 
-def entries(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[Entry]:
+def entries(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[ModelEntry]:
     """Return all known models, bundled ones first; of two with one name the user's counts.
 
     Args:
-        on_bad: Told of files that cannot be read; they are left out.
+        on_bad: Called with files that cannot be read; they are left out.
 
     Raises:
-        UntrustedFile: A list of digests is damaged, and nobody is told of bad files.
+        UntrustedFile: A list of digests is damaged, and ``on_bad`` is None.
     """
-    return list({e.name: e for e in _scan(on_bad) if isinstance(e, Entry)}.values())
+    return _entries(on_bad, Header)
 
 
 def encoders(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[EncoderEntry]:
     """Return all known encoders; order, argument and errors as of :func:`entries`."""
-    return list({e.name: e for e in _scan(on_bad) if isinstance(e, EncoderEntry)}.values())
+    return _entries(on_bad, EncoderHeader)
 
 
 def find(name: Path | str) -> Path:
@@ -129,7 +124,7 @@ def find_encoder(name: Path | str) -> Path:
     path = _file(name, (ENCODER_FILE,)) or _known_file(name, encoders(), "encoder", "portraitist encoder train")
     if not is_native(path):
         raise BadModel(
-            f"{path.name} is no encoder file of Portraitist.",
+            f"{path.name} is not an encoder file of Portraitist.",
             "Those of pSp, e4e and AgileGAN are read by `portraitist encoder import FILE`.",
         )
     return path
@@ -152,6 +147,18 @@ def load(name: Path | str, *, attribute: str | None = None) -> Model:
     """
     path = find(name)
     return load_model(path, find_base=lambda header: base_of(header, path), attribute=attribute)
+
+
+def load_base(name: Path | str) -> Model:
+    """Load a model that is a base, not a style; argument and errors as of :func:`load`.
+
+    Raises:
+        UsageError: It is a style.
+    """
+    model = load(name)
+    if model.header.kind != "model":
+        raise UsageError(f"'{name}' is a style, not a base.", f"Give its base, '{model.header.base_name}'.")
+    return model
 
 
 def load_encoder_of(base: Model, name: Path | str | None = None) -> StoredEncoder | None:
@@ -232,7 +239,7 @@ def known_base(header: Header | EncoderHeader) -> Model:
     return found
 
 
-def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry | EncoderEntry:
+def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> AnyEntry:
     """Copy a model or an encoder into the user's folder, where it can be loaded by name.
 
     Args:
@@ -252,7 +259,7 @@ def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> Entry |
         _check_base_known(header)
     else:
         attribute = next(iter(header.paths), None)  # checks all paths
-        load_model(path, find_base=known_base, attribute=attribute, minds_swap=True)
+        load_model(path, find_base=known_base, attribute=attribute, supports_feature_swap=True)
     _warn_of_licence(path.name, header)
     with path.open("rb") as source, atomic_write(target, overwrite=overwrite) as file:
         shutil.copyfileobj(source, file)
@@ -276,9 +283,42 @@ def add_encoder(stored: StoredEncoder, *, name: str = "", overwrite: bool = Fals
     _check_base_known(header)
     _warn_of_licence(header.name, header)
     save_encoder(target, StoredEncoder(stored.encoder, header), overwrite=overwrite)
-    entry = _recorded(target, header)
-    assert isinstance(entry, EncoderEntry)
-    return entry
+    return _recorded(target, header)
+
+
+def import_encoder(
+    path: Path,
+    *,
+    base: Model | None = None,
+    name: str = "",
+    terms: tuple[str, str] = ("", ""),
+    overwrite: bool = False,
+) -> AnyEntry:
+    """Copy an encoder of our own, or of pSp, e4e or AgileGAN, into the user's folder.
+
+    Args:
+        path: File or run folder.
+        base: The model it was trained for, noted in its header; where None, what the file says of it stays.
+        name: Name to load it by; its own when empty.
+        terms: Licence (SPDX) and credit to note; what the file says stays where they are empty.
+        overwrite: Replace an encoder of that name.
+
+    Raises:
+        UsageError: The name is taken or cannot be one.
+        BadModel: The file is damaged, holds something else, or does not fit the base.
+        UntrustedFile: The file asks for code to be run.
+    """
+    native = path.is_dir() or is_native(path)
+    if native and base is None and not any(terms):
+        return add(find_encoder(path), name=name, overwrite=overwrite)
+    stored = load_encoder(find_encoder(path), base=base) if native else read_foreign_encoder(path, base=base)
+    header = stored.header
+    if base is not None:
+        header = replace(header, base_name=base.header.name, base_digest=generator_digest(base))
+    header = replace(header, licence=terms[0] or header.licence, credit=terms[1] or header.credit)
+    return add_encoder(
+        StoredEncoder(stored.encoder, header), name=name or header.name or name_of(path), overwrite=overwrite
+    )
 
 
 def record_digest(path: Path) -> None:
@@ -298,7 +338,16 @@ _HEADERS: TypeAdapter[Header | EncoderHeader] = TypeAdapter(
 )
 
 
-def _scan(on_bad: Callable[[Path, PortraitistError], None] | None) -> Iterator[Entry | EncoderEntry]:
+def _entries(on_bad: Callable[[Path, PortraitistError], None] | None, kind: type[AnyHeader]) -> list[Entry[AnyHeader]]:
+    """Return what has a header of this kind; of two with one name the user's counts."""
+    found: dict[str, Entry[AnyHeader]] = {}
+    for entry in _scan(on_bad):
+        if isinstance(entry.header, kind):
+            found[entry.name] = Entry[AnyHeader](entry.name, entry.path, entry.where, entry.sha256, entry.header)
+    return list(found.values())
+
+
+def _scan(on_bad: Callable[[Path, PortraitistError], None] | None) -> Iterator[Entry[Header | EncoderHeader]]:
     """Go through both folders; arguments and errors as of :func:`entries`."""
     for where, folder in (("bundled", bundled_folder()), ("user", user_folder())):
         try:
@@ -315,13 +364,7 @@ def _scan(on_bad: Callable[[Path, PortraitistError], None] | None) -> Iterator[E
                 if on_bad is not None:
                     on_bad(path, error)
                 continue
-            yield _entry(path, where, digests.get(path.name, ""), header)
-
-
-def _entry(path: Path, where: str, sha256: str, header: Header | EncoderHeader) -> Entry | EncoderEntry:
-    if isinstance(header, EncoderHeader):
-        return EncoderEntry(path.stem, path, where, sha256, header)
-    return Entry(path.stem, path, where, sha256, header)
+            yield Entry(path.stem, path, where, digests.get(path.name, ""), header)
 
 
 def read_any_header(path: Path) -> Header | EncoderHeader:
@@ -347,7 +390,9 @@ def _file(name: Path | str, run_files: Iterable[str]) -> Path | None:
     return next((path / run_file for run_file in run_files if os.path.isfile(path / run_file)), None)
 
 
-def _known_file(name: Path | str, known: Sequence[Entry] | Sequence[EncoderEntry], what: str, trainer: str) -> Path:
+def _known_file(
+    name: Path | str, known: Sequence[ModelEntry] | Sequence[EncoderEntry], what: str, trainer: str
+) -> Path:
     """Return the file of a name, verified."""
     for entry in known:
         if entry.name == str(name):
@@ -385,9 +430,9 @@ def _warn_of_licence(what: str, header: Header | EncoderHeader) -> None:
         log.warning("%s names no licence: ask its author before you pass on its pictures", what)
 
 
-def _recorded(target: Path, header: Header | EncoderHeader) -> Entry | EncoderEntry:
+def _recorded(target: Path, header: AnyHeader) -> Entry[AnyHeader]:
     record_digest(target)
-    return _entry(target, "user", file_sha256(target), header)
+    return Entry(target.stem, target, "user", file_sha256(target), header)
 
 
 def _may_be_base(header: Header | EncoderHeader, anatomy: GeneratorAnatomy) -> bool:
@@ -426,7 +471,7 @@ def _read_digests(folder: Path) -> dict[str, str]:
         ) from error
 
 
-def _verify(entry: Entry | EncoderEntry) -> None:
+def _verify(entry: AnyEntry) -> None:
     if entry.sha256 and file_sha256(entry.path) != entry.sha256:
         raise UntrustedFile(
             f"{entry.path} has changed since it was added (its SHA-256 is not {entry.sha256[:12]}...).",

@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from pydantic import TypeAdapter
 from torch import Tensor
 
 from ..errors import BadModel
@@ -23,7 +21,17 @@ from ..networks.branches import BranchedTranslator, TranslatorSystem, check_grou
 from ..networks.digest import tensors_digest
 from ..networks.patch_discriminator import PanelAnatomy, PatchPanel
 from ..networks.translator import TranslatorAnatomy
-from .model_file import DEEPEST, FORMAT, WIDEST, check_fit, check_texts, read_described, write_described
+from .described import (
+    DEEPEST,
+    WIDEST,
+    About,
+    assembled,
+    check_texts,
+    header_parser,
+    read_described,
+    refuse_unknown,
+    write_described,
+)
 
 FILE = "translator.safetensors"
 """Its name in a run folder."""
@@ -33,7 +41,7 @@ LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True)
-class TranslatorHeader:
+class TranslatorHeader(About):
     """What a translator file says about itself."""
 
     translator: TranslatorAnatomy
@@ -43,18 +51,9 @@ class TranslatorHeader:
     """Whether the way back is there too."""
     panel: PanelAnatomy | None = None
     """Sizes of the discriminators of either domain, where they are there."""
-    format: int = FORMAT
     kind: Literal["translator"] = "translator"
-    name: str = ""
-    description: str = ""
-    licence: str = ""
-    """SPDX identifier of the terms that the weights may be used under."""
-    credit: str = ""
-    """Who must be named wherever the file is passed on."""
     training: dict[str, Any] = field(default_factory=dict)
     """Settings of the training that made it."""
-    lineage: list[dict[str, Any]] = field(default_factory=list)
-    """Each training since the first: data, digest, images seen, device; or the file that it was read from."""
 
 
 @dataclass(frozen=True)
@@ -102,22 +101,9 @@ def load_translator(path: Path | str) -> StoredTranslator:
     """
     path = translator_file(path)
     header, tensors = read_described(path, _parse_header, ["translator"])
-    check_fit(lambda: _built(header), tensors, PREFIX, path.name)
-    with torch.device("meta"):
-        system = _built(header)
-    # Copies, because a tensor that lies in a file's own memory need not be aligned, and sums then round otherwise.
-    system.load_state_dict({k: tensors.pop(PREFIX + k).clone() for k in system.state_dict()}, assign=True)
-    if tensors:
-        raise BadModel(
-            f"{path.name} holds tensors that its anatomy does not know: {sorted(tensors)[:5]}.",
-            "Get the whole file from its author.",
-        )
-    return StoredTranslator(system.eval(), header)
-
-
-def read_translator_header(path: Path | str) -> TranslatorHeader:
-    """Read only what a translator file says about itself."""
-    return read_described(translator_file(path), _parse_header, ["translator"], contents=False)[0]
+    system = assembled(lambda: _built(header), tensors, PREFIX, path.name)
+    refuse_unknown(tensors, path.name)
+    return StoredTranslator(system, header)
 
 
 def translator_file(path: Path | str) -> Path:
@@ -149,13 +135,7 @@ def _built(header: TranslatorHeader) -> TranslatorSystem:
     return TranslatorSystem(BranchedTranslator(header.translator, header.groups), to_photo, *panels)
 
 
-_HEADERS = TypeAdapter(TranslatorHeader)
-
-
-def _parse_header(found: object) -> TranslatorHeader:
-    header = _HEADERS.validate_python(found)
-    check_translator_header(header)
-    return header
+_parse_header = header_parser(TranslatorHeader, check_translator_header)
 
 
 def without_trainers(stored: StoredTranslator) -> StoredTranslator:

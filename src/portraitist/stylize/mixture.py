@@ -39,6 +39,8 @@ class Part:
     path: Path
     header: Header
     weight: float
+    attribute: str | None = None
+    """Which path of a multi-path style."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ class Mixture:
 
     name: str
     parts: tuple[Part, ...]
-    whole: Path | None = None
-    """The whole model that it is, which then must be the base; it has no parts."""
+    base_path: Path | None = None
+    """The file of the full model that it is, which then must be the base; it has no parts."""
 
     @classmethod
-    def find(cls, style: str | Path, *, or_base: bool = False) -> Self:
+    def find(cls, style: str | Path, *, or_base: bool = False, attribute: str | None = None) -> Self:
         """Find a style by name, file or run folder, or several as ``STYLE:WEIGHT+STYLE:WEIGHT...``.
 
         What is a name, a file or a folder as it stands is never taken for a mixture. Weights go from 0 to 1.5 and need
@@ -59,20 +61,21 @@ class Mixture:
 
         Args:
             style: What to find.
-            or_base: Take a whole model too; whether it is the base remains to be seen.
+            or_base: Take a full model too; whether it is the base is checked where it is used.
+            attribute: Path of multi-path styles, e.g. ``women``; ignored by the others.
 
         Raises:
-            UsageError: There is no such style, one is a whole model, a weight is too large, or a feature swap is mixed.
+            UsageError: There is no such style, one is a full model, a weight is too large, or a feature swap is mixed.
         """
         try:
             path = registry.find(style)
             if or_base and read_header(path).kind == "model":
                 return cls(registry.name_of(path), (), path)
-            return cls(registry.name_of(path), (_part(path, 1.0),))
+            return cls(registry.name_of(path), (_part(path, 1.0, attribute),))
         except UsageError:
             if not (texts := _split(str(style))):
                 raise
-        parts = tuple(_part(registry.find(text), float(weight)) for text, weight in texts)
+        parts = tuple(_part(registry.find(text), float(weight), attribute) for text, weight in texts)
         if len(parts) > 1 and (swapped := next((p for p in parts if p.header.swap_upto), None)):
             raise UsageError(
                 f"{swapped.path.name} is a feature swap, which cannot be mixed with other styles.",
@@ -113,8 +116,8 @@ def mixed(base: Generator, styles: Sequence[tuple[Generator, float]]) -> Generat
 
 
 def no_style(path: Path) -> UsageError:
-    """Return the error that a whole model is given in a style's place."""
-    return UsageError(f"{path} is a whole model, not a style.", "Give the style.safetensors of a run.")
+    """Return the error that a full model is given in a style's place."""
+    return UsageError(f"{path} is a full model, not a style.", "Give the style.safetensors of a run.")
 
 
 def _sum(start: Tensor, ends: Sequence[tuple[Tensor, float]]) -> Tensor:
@@ -129,17 +132,17 @@ def _with_rows(generator: Generator, rows: int) -> Generator:
     return generator if generator.anatomy.low_rows or not rows else with_low_rows(generator, rows)
 
 
-def _part(path: Path, weight: float) -> Part:
+def _part(path: Path, weight: float, attribute: str | None) -> Part:
     header = read_header(path)
     if header.kind != "style-pack":
         raise no_style(path)
     if weight > LARGEST_WEIGHT:
         raise UsageError(f"A style cannot have the weight {weight:g}.", f"Use 0 to {LARGEST_WEIGHT:g}.")
-    return Part(path, header, weight)
+    return Part(path, header, weight, attribute)
 
 
 def _split(text: str) -> list[tuple[str, str]]:
-    """Return the styles and weights that a text lists; none where it is no such list."""
+    """Return the styles and weights that a text lists; none where it lists none."""
     found = list(PART.finditer(text))
     whole = "".join(m[0] for m in found) == text and not text.endswith("+")
     return [(m[1], m[2]) for m in found] if whole else []

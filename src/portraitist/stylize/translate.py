@@ -1,21 +1,21 @@
 """Draw photos with a translator: find and align the face, put it on white, translate, put the result on white.
 
-The background goes as photo2cartoon does it, before and after; the group of a person is given, or told by the
-classifier on the discriminator of photos when that is asked for.
+The background is removed as photo2cartoon does it, before and after; the group of a person is given, or predicted by
+the classifier on the discriminator of photos where that is asked for.
 
     artist = PictureTranslator.load("runs/groups", group="men")
     found = artist.stylize("me.jpg", which="largest")
-    write_image("me.men.png", found.faces[0].picture)
+    write_image("me.men.png", found.faces[0].drawing)
     write_image("why.png", found.sheet())       # with attention maps, as Fig. 7 of the few-shot paper
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +25,12 @@ from torch import Tensor
 from ..data.images import Pixels, resize, to_array, to_tensor
 from ..data.sheet import beside
 from ..errors import BadImage, UsageError
-from ..faces import AlignedFace, FaceFinder, MediaPipeFinder, align, paste
-from ..faces.background import Cover, over, person_cover
+from ..faces import AlignedFace, FaceFinder, align, finder_named, paste
+from ..faces.background import Mask, composite, person_mask
 from ..io.translator_files import StoredTranslator, load_translator, translator_file
 from ..networks.branches import AUTO, TranslatorSystem
-from .pipeline import SMALLEST_PICTURE, Sample, Which, faces_of, one_thread, whole
+from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread
+from .portraits import SMALLEST_PICTURE
 
 SURE = 2 / 3
 """The classifier's probability below which a group must be named; of two groups one always has a half."""
@@ -44,22 +45,18 @@ class TranslatedFace:
     aligned: AlignedFace
     """The crop, and where it lies in the photo; on white where the background was taken away."""
     group: str
-    picture: Pixels
-    """The drawing, ``uint8 [S, S, 3]``."""
-    cover: Cover | None
+    drawing: Pixels
+    """``uint8 [S, S, 3]``; on white where the background was taken away."""
+    mask: Mask | None
     """How much of each pixel is the person; None where the background was kept."""
-    name: str
-    bare: Pixels = field(repr=False)
+    unmasked: Pixels = field(repr=False)
     """The drawing before it was put on white, which is what goes back into the photo."""
-    story: tuple[Pixels, ...] = field(repr=False)
+    stages: tuple[Pixels, ...] = field(repr=False)
     """Photo, attention on it, drawing, attention on that, photo again; without what the translator lacks."""
-    samples: tuple[Sample, ...] = ()
-    """There is one rendering of each face."""
 
-    @property
-    def pictures(self) -> Mapping[str, Pixels]:
-        """The drawing under the name of its translator."""
-        return {self.name: self.picture}
+    def picture(self, style: str = "", rendering: str = "") -> Pixels:
+        """Return the drawing; a translator has one style and one rendering."""
+        return self.drawing
 
 
 @dataclass(frozen=True)
@@ -70,16 +67,16 @@ class TranslatedFaces:
     faces: tuple[TranslatedFace, ...]
     """The largest face first."""
 
-    def pasted(self, style: str = "", sample: int = 0) -> Pixels:
+    def pasted(self, style: str = "", rendering: str = "") -> Pixels:
         """Return the photo with every person drawn in their place, before the photo's own background."""
         picture = self.photo
         for face in reversed(self.faces):  # the largest lies on top
-            picture = paste(picture, face.bare, face.aligned, mask=face.cover)
+            picture = paste(picture, face.unmasked, face.aligned, mask=face.mask)
         return picture
 
     def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:
         """Return a row per face: photo, attention, drawing, attention of the way back, photo again."""
-        return np.concatenate([beside(face.story, height) for face in self.faces], axis=0)
+        return np.concatenate([beside(face.stages, height) for face in self.faces], axis=0)
 
 
 class PictureTranslator:
@@ -87,9 +84,9 @@ class PictureTranslator:
 
     Args:
         stored: The translator.
-        group: Whose branch, or ``auto`` to let the classifier tell; may be empty where there is one group only.
+        group: Whose branch, or ``auto`` to let the classifier predict it; may be empty where there is only one group.
         name: What pictures are called by; the translator's own name when empty.
-        finder: Finds faces; MediaPipe's bundled models when None.
+        finder: Finds faces; the first of ``faces.FINDERS`` when None.
         keep_background: Leave what is behind a person in the photo, and what the translator draws there.
         device: ``cpu`` or ``cuda``.
 
@@ -114,13 +111,25 @@ class PictureTranslator:
         self._finder = finder
 
     @classmethod
-    def load(cls, path: Path | str, *, name: str = "", **options: Any) -> Self:
+    def load(
+        cls,
+        path: Path | str,
+        *,
+        group: str = "",
+        name: str = "",
+        finder: FaceFinder | None = None,
+        keep_background: bool = False,
+        device: str = "cpu",
+    ) -> Self:
         """Load a translator file or a run folder.
 
         Args:
             path: What to load.
+            group: As the constructor.
             name: What pictures are called by; the translator's own name, or that of the file or folder, when empty.
-            options: Those of the constructor.
+            finder: As the constructor.
+            keep_background: As the constructor.
+            device: As the constructor.
 
         Raises:
             BadModel: The file is damaged, incomplete or of another kind.
@@ -129,16 +138,23 @@ class PictureTranslator:
         stored = load_translator(path)
         file = translator_file(path)
         own = file.parent.resolve().name if Path(path).is_dir() else file.stem
-        return cls(stored, name=name or stored.header.name or own, **options)
+        return cls(
+            stored,
+            group=group,
+            name=name or stored.header.name or own,
+            finder=finder,
+            keep_background=keep_background,
+            device=device,
+        )
 
     @property
-    def generators(self) -> Mapping[str, TranslatorSystem]:
-        """The translator under the name that its pictures bear."""
-        return {self.name: self.system}
+    def styles(self) -> tuple[str, ...]:
+        """The one name that its pictures bear."""
+        return (self.name,)
 
     @property
     def further(self) -> tuple[str, ...]:
-        """The names of further renderings: there are none."""
+        """The names of further renderings; a translator has none."""
         return ()
 
     @property
@@ -155,11 +171,11 @@ class PictureTranslator:
     @cached_property
     def finder(self) -> FaceFinder:
         """What finds faces."""
-        return self._finder or MediaPipeFinder()
+        return self._finder or finder_named()
 
     def stylize(
         self,
-        photo: Path | str | bytes | BinaryIO | Pixels,
+        photo: Photo,
         *,
         which: Which | int = "all",
         aligned: bool = False,
@@ -176,27 +192,28 @@ class PictureTranslator:
         Raises:
             NoFaceFound: There is no face, or none of that number.
             BadImage: The photo cannot be read, or the classifier is not sure of the group of a face.
-            UsageError: The pixels have another layout, or ``which`` is no choice of faces.
+            UsageError: The pixels have another layout, or ``which`` does not select faces.
         """
-        # The person is told from the background on more pixels than a small translator has.
+        check_size(size)
+        # The person is separated from the background on more pixels than a small translator has.
         side = max(self.system.anatomy.resolution, SMALLEST_PICTURE)
         pixels, crops = faces_of(photo, None if aligned else self.finder, which, side)
         return TranslatedFaces(pixels, tuple(self.draw(crop, size) for crop in crops))
 
     def draw(self, crop: AlignedFace, size: int | None = None) -> TranslatedFace:
         """Draw one aligned face, alone and by one thread, so that it depends on nothing but itself."""
-        cover = None if self.keep_background else person_cover(crop.image)
-        face = crop.image if cover is None else over(crop.image, cover)
+        mask = None if self.keep_background else person_mask(crop.image)
+        face = crop.image if mask is None else composite(crop.image, mask)
         resolution = self.system.anatomy.resolution
         photo = to_tensor(resize(face, resolution))[None].to(self.device)
         side = size or max(resolution, SMALLEST_PICTURE)
         with one_thread(), torch.no_grad():
-            group = self._told(photo) if self.group == AUTO else self.group
+            group = self._predict_group(photo) if self.group == AUTO else self.group
             drawn, before, after = self._steps(photo, group)
-        bare = resize(drawn, side)
-        picture = bare if cover is None else over(bare, cover)
-        story = (face, *(resize(p, side) for p in before), picture, *(resize(p, side) for p in after))
-        return TranslatedFace(replace(crop, image=face), group, picture, cover, self.name, bare, story)
+        unmasked = resize(drawn, side)
+        drawing = unmasked if mask is None else composite(unmasked, mask)
+        stages = (face, *(resize(p, side) for p in before), drawing, *(resize(p, side) for p in after))
+        return TranslatedFace(replace(crop, image=face), group, drawing, mask, unmasked, stages)
 
     def _steps(self, photo: Tensor, group: str) -> tuple[Pixels, list[Pixels], list[Pixels]]:
         """Return the drawing; attention on the photo; attention on the drawing and the photo again, as far as known."""
@@ -210,8 +227,8 @@ class PictureTranslator:
             after.append(to_array(back.image[0]))
         return to_array(there.image[0]), before, after
 
-    def _told(self, photo: Tensor) -> str:
-        """Let the classifier tell the group of a photo [1, 3, R, R]."""
+    def _predict_group(self, photo: Tensor) -> str:
+        """Let the classifier predict the group of a photo [1, 3, R, R]."""
         assert self.system.of_photos is not None
         logits = self.system.of_photos(photo).groups
         assert logits is not None
@@ -227,17 +244,17 @@ def onto_white(side: int, finder: FaceFinder | None) -> Callable[[Pixels, str], 
     """Return what :func:`..data.prepare.prepare` asks for: it cuts the faces of a picture out and puts them on white.
 
     Args:
-        side: Of the faces, in pixels; the person is told from the background on 256 at least.
-        finder: Finds faces; None takes each picture as a face cut out already.
+        side: Of the faces, in pixels; the person is separated from the background on 256 at least.
+        finder: Finds faces; None takes each picture as an aligned face.
     """
     wide = max(side, SMALLEST_PICTURE)
 
     def cut(picture: Pixels, name: str) -> list[AlignedFace]:
         if finder is None:
-            faces = [whole(picture, wide)]
+            faces = [as_aligned_face(picture, wide)]
         else:
             faces = [align(picture, face.landmarks, wide) for face in finder.find(picture)]
-        return [replace(face, image=over(face.image, person_cover(face.image))) for face in faces]
+        return [replace(face, image=composite(face.image, person_mask(face.image))) for face in faces]
 
     return cut
 
@@ -263,5 +280,5 @@ def _checked(system: TranslatorSystem, group: str) -> str:
             raise UsageError("This translator has no classifier of groups.", f"Name one with --group: {known}.")
     elif group not in system.groups:
         said = f"There is no group '{group}'." if group else "The group of the people must be named."
-        raise UsageError(said, f"Give --group with one of {known}, or {AUTO} to let its classifier tell.")
+        raise UsageError(said, f"Give --group with one of {known}, or {AUTO} to let its classifier choose.")
     return group

@@ -4,7 +4,7 @@
     joined.save("soft-toon.safetensors")        # a style pack of faces, which `stylize --style` takes
 
 Where both sides are fine-tuned from one base, or one of them is that base, the result is a style pack of it; else it is
-a whole model.
+a full model.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import __version__
+from .._version import __version__
 from ..errors import UsageError
 from ..io.model_file import Header, Model, generator_digest, save_model, save_pack
 from ..networks import Generator
@@ -33,7 +33,7 @@ class Joined:
     """What the result is a style of; None where the sides have no base in common that is known."""
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> Path:
-        """Write a style pack of the base, or a whole model where there is none."""
+        """Write a style pack of the base, or a full model where there is none."""
         if self.base is None:
             return save_model(path, self.model, overwrite=overwrite)
         return save_pack(path, self.model, self.base, overwrite=overwrite)

@@ -1,0 +1,96 @@
+"""From a photo to aligned faces: read it, find the faces, cut them out.
+
+pixels, crops = faces_of("group.jpg", MediaPipeFinder(), "all", 256)     # the largest face first
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..data.images import Pixels, crop_square, read_image, resize
+from ..errors import NoFaceFound, UsageError
+from ..faces import AlignedFace, FaceFinder, align
+from ..faces.align import check_photo, square_to_quad
+
+Which = Literal["all", "largest"]
+Photo = Path | str | bytes | BinaryIO | Pixels | Image.Image
+"""A picture file, its bytes, an open stream of them, pixels ``uint8 [H, W, 3]``, or a picture of Pillow."""
+
+
+def faces_of(
+    photo: Photo, finder: FaceFinder | None, which: Which | int, size: int
+) -> tuple[Pixels, list[AlignedFace]]:
+    """Read a photo, and find and align its faces.
+
+    Args:
+        photo: A file, its bytes, pixels ``uint8 [H, W, 3]``, or a picture of Pillow.
+        finder: Finds faces; None takes the photo as an aligned face.
+        which: All faces, the largest, or one by its number (1 is the largest).
+        size: Side of the faces in pixels.
+
+    Returns:
+        The pixels of the photo, and its faces.
+
+    Raises:
+        NoFaceFound: There is no face, or none of that number.
+        BadImage: The photo cannot be read.
+        UsageError: The pixels have another layout, or ``which`` does not select faces.
+    """
+    if not isinstance(which, int) and which not in get_args(Which):
+        raise UsageError(f"'{which}' does not select faces.", "Use 'all', 'largest' or a number.")
+    if isinstance(photo, Image.Image):
+        photo = np.asarray(photo.convert("RGB"))
+    elif not isinstance(photo, Path | str | bytes | np.ndarray) and not hasattr(photo, "read"):
+        raise UsageError(f"A {type(photo).__name__} is not a photo.", "Give a path, bytes, or a uint8 H x W x 3 array.")
+    pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+    check_photo(pixels)
+    if finder is None:
+        return pixels, [as_aligned_face(pixels, size)]
+    found = finder.find(pixels)
+    if not found:
+        raise NoFaceFound(
+            "No face was found.", "If the picture is an aligned face already, add --aligned; else use another photo."
+        )
+    if isinstance(which, int):
+        if not 1 <= which <= len(found):
+            raise NoFaceFound(f"There is no face {which}; {len(found)} were found.", "1 is the largest.")
+        found = [found[which - 1]]
+    return pixels, [align(pixels, face.landmarks, size) for face in (found[:1] if which == "largest" else found)]
+
+
+def check_size(size: int | None) -> None:
+    """Refuse a side that no picture has.
+
+    Raises:
+        UsageError: It is not a positive whole number.
+    """
+    if size is not None and (not isinstance(size, int) or size < 1):
+        raise UsageError(f"Pictures cannot have the size {size!r}.", "Give their side in pixels, or None.")
+
+
+def as_aligned_face(photo: Pixels, size: int) -> AlignedFace:
+    """Take a whole photo ``uint8 [H, W, 3]`` as an aligned face; one that is not square is cropped at its centre."""
+    crop = crop_square(photo)
+    side = len(crop)
+    top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
+    corners = [(left, top), (left, top + side), (left + side, top + side), (left + side, top)]
+    quad = np.array(corners, dtype=np.float64)
+    return AlignedFace(resize(crop, size), quad, square_to_quad(quad, size))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Restrict PyTorch to one thread inside the block, so that sums are rounded the same on every machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,98 @@
+"""What became of a photo: a portrait per face, with a picture per style and per rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from ..data.images import Pixels
+from ..data.sheet import beside
+from ..errors import UsageError
+from ..faces import AlignedFace, paste
+from ..spaces import WPlus
+
+# Below this a picture is enlarged, so that a small model gives something to look at.
+SMALLEST_PICTURE = 256
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One more rendering of a face."""
+
+    name: str
+    """What stands for it in names of files: ``sample1``, ``random1`` or the name of a reference."""
+    codes: Mapping[str, WPlus]
+    """Style -> the code drawn, [1, rows, w_dim]; appearances belong to a style, so that each has its own."""
+    pictures: Mapping[str, Pixels]
+    """Style -> picture, ``uint8 [S, S, 3]``."""
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One face of a photo, redrawn."""
+
+    aligned: AlignedFace
+    """The crop that was inverted, and where it lies in the photo."""
+    code: WPlus
+    """Its code, [1, rows, w_dim]."""
+    pictures: Mapping[str, Pixels]
+    """Style -> picture, ``uint8 [S, S, 3]``."""
+    samples: tuple[Sample, ...]
+    """Further renderings, where they were asked for."""
+    reconstruct: Callable[[], Pixels] = field(repr=False, compare=False)
+    """Draws the reconstruction."""
+
+    @cached_property
+    def reconstruction(self) -> Pixels:
+        """What the base, or the style of the picture, draws from the code: how well the face was understood.
+
+        Drawn when it is first asked for.
+        """
+        return self.reconstruct()
+
+    def picture(self, style: str, rendering: str = "") -> Pixels:
+        """Return the picture ``uint8 [S, S, 3]`` in a style; ``rendering`` is the name of a sample.
+
+        Raises:
+            UsageError: There is no such style or rendering.
+        """
+        drawn = {"": self.pictures} | {sample.name: sample.pictures for sample in self.samples}
+        if rendering not in drawn or style not in self.pictures:
+            wanted = f"'{style}'" + (f", rendering '{rendering}'" if rendering else "")
+            raise UsageError(
+                f"There is no picture of {wanted}.",
+                f"Styles: {', '.join(self.pictures)}. Renderings: {', '.join(filter(None, drawn)) or 'none'}.",
+            )
+        return drawn[rendering][style]
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """All faces of a photo, redrawn."""
+
+    photo: Pixels
+    faces: tuple[Portrait, ...]
+    """The largest face first."""
+
+    def pasted(self, style: str, rendering: str = "") -> Pixels:
+        """Return the photo with every face redrawn in its place; ``rendering`` is the name of a sample.
+
+        Raises:
+            UsageError: There is no such style or rendering.
+        """
+        picture = self.photo
+        for face in reversed(self.faces):  # the largest lies on top
+            picture = paste(picture, face.picture(style, rendering), face.aligned)
+        return picture
+
+    def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:
+        """Return a sheet: per face the crop, the reconstruction, the picture in every style, and those of samples."""
+        rows = []
+        for face in self.faces:
+            each = [face.pictures, *(sample.pictures for sample in face.samples)]
+            drawn = [picture for pictures in each for picture in pictures.values()]
+            rows.append(beside([face.aligned.image, face.reconstruction, *drawn], height))
+        return np.concatenate(rows, axis=0)
