@@ -238,11 +238,11 @@ def test_of_few_exemplars_the_unseen_ones_are_always_the_same(images: ImageSet, 
 
 
 def test_a_run_is_kept_where_runs_are_compared_and_goes_on(images: ImageSet, tmp_path: Path) -> None:
-    study = study_of(images, tmp_path, images=8)
+    study = replace(study_of(images, tmp_path), images=8)
     run = Run("waves", "freeze_fc", 0, part="stop", images=16)
     study.train(run)
     assert [line["images"] for line in study.curve(run)][-1] == 16
-    short = study_of(images, tmp_path / "short", images=8)
+    short = replace(study_of(images, tmp_path / "short"), images=8)
     same = Run("waves", "freeze_fc", 0)
     pairs = zip(study.trained(run).parameters(), short.trained(same).parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
