@@ -5,7 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 
-DRAWING = {"data", "edit", "errors", "faces", "files", "invert", "io", "losses", "networks", "ops", "spaces"}
+DRAWING = {
+    "_version",
+    "data",
+    "edit",
+    "errors",
+    "faces",
+    "files",
+    "invert",
+    "io",
+    "losses",
+    "networks",
+    "ops",
+    "spaces",
+}
 DRAWING |= {"stylize", "surgery"}
 
 

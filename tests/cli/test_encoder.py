@@ -259,8 +259,8 @@ def test_evaluate_compares_encoders(run: Run, known: None, face: Path, tmp_path:
     assert report["hvae"]["encoder_digest"] == report["in-domain hvae"]["encoder_digest"] == digest
     assert report["hvae+3"]["steps"] == 3
     for words, message in (
-        (("-m", "encoder+0"), "no method 'encoder+0'"),
-        (("-m", "encoder+x"), "no method 'encoder+x'"),
+        (("-m", "encoder+0"), "Unknown method 'encoder+0'"),
+        (("-m", "encoder+x"), "Unknown method 'encoder+x'"),
         (("-m", "portrait", "--encoder", "hvae"), "--encoder has no part in portrait"),
         (("--encoder", "hvae", "--encoder", "hvae"), "Two encoders are called 'hvae'"),
         (("--encoder", "nobody"), "no encoder 'nobody'"),

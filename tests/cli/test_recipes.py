@@ -150,3 +150,32 @@ def test_old_names_of_settings_are_still_taken(dry: Callable[..., dict[str, Any]
     found = dry(*(word for pair in pairs for word in ("--set", pair)))
     assert found["frozen"]["mapping"] and found["gan_loss"] == "hinge"
     assert (found["structure"]["weight"], found["structure"]["last"]) == (2, 8)
+
+
+def test_a_base_grows_from_the_command_line(run: Run, drawings: Path, tmp_path: Path) -> None:
+    words = ("train", drawings, "--from", "tiny", "--resolution", "64", "--name", "grown", "--set", "batch=2")
+    short = ("--images", 2, "--set", "entrance_images=2", "--set", "mixing=0")
+    code, _, err = run(*words, *short, "-o", tmp_path / "run")
+    assert code == 0, err
+    model = registry.load(tmp_path / "run")
+    assert model.generator.anatomy.resolution == 64 and model.header.name == "grown"
+    assert model.header.lineage[-1]["grown_from"]["resolution"] == 32
+    assert not (tmp_path / "run" / "style.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--resolution", "16"), "cannot grow to 16"),
+        (("--channels", "2,2,2,2"), "lose channels"),
+        (("--channels", "8,x"), "whole numbers joined by commas"),
+        (("--resolution", "64", "--recipe", "freeze_sg"), "grows by itself, without a recipe"),
+        (("--set", "entrance_images=8"), "for bases that grow"),
+    ],
+)
+def test_growth_that_cannot_be_is_refused(
+    run: Run, drawings: Path, tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    code, _, err = run("train", drawings, "--from", "tiny", "-o", tmp_path / "run", "--set", "batch=2", *words)
+    assert code == 2 and says in err
+    assert "Traceback" not in err

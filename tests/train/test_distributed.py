@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import pytest
 import torch
@@ -24,12 +24,13 @@ from torch import Tensor
 
 from portraitist.errors import PortraitistError, UsageError
 from portraitist.io import registry
+from portraitist.io.model_file import Model
 from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
-from portraitist.train.distributed import SINGLE, ProcessGroup, SingleProcess, check_identical, process_group
+from portraitist.train.distributed import SINGLE, Precision, ProcessGroup, SingleProcess, check_identical, process_group
 from portraitist.train.gan import Gan
 from portraitist.train.loop import fit
 from portraitist.train.signals import Interrupted, graceful_shutdown
-from portraitist.train.spec import Training
+from portraitist.train.spec import Term, Training
 from portraitist.train.state import TrainState
 from portraitist.train.terms import standard_terms
 
@@ -111,7 +112,8 @@ class Recorder:
 def start(training: Training) -> TrainState:
     channels = (8, 8, 8)
     with torch.random.fork_rng():
-        torch.manual_seed(5)
+        # A seed at which no gradient is close to 0: Adam divides by its size, and would step by what was rounded.
+        torch.manual_seed(7)
         generator = Generator(GeneratorAnatomy(16, channels, 16, 16, 2))
         discriminator = Discriminator(DiscriminatorAnatomy(16, channels))
     state = TrainState.start(generator, discriminator, training)
@@ -233,20 +235,27 @@ def test_a_lost_process_ends_the_others(tmp_path: Path, fault: str, victim: int)
 
 def test_mixed_precision_points_where_full_precision_does() -> None:
     base = registry.load("faces")
-    assert base.discriminator is not None
-    training = replace(TRAINING, r1_every=0, path_every=0)
     images = base.generator(torch.randn(8, base.generator.anatomy.z_dim, generator=torch.Generator().manual_seed(7)))
-    for term in standard_terms(training):  # of each player alone, so that both begin with the same opponent
-        found = []
-        for precision in ("fp32", "bf16"):
-            with process_group("cpu", precision) as group:
-                state = TrainState.start(copy.deepcopy(base.generator), copy.deepcopy(base.discriminator), training)
-                state.ada.p, recorder = 0.5, Recorder(group)
-                fit(state, Gan(training, Fixed(images.detach()), [term]), lambda state, report: True, recorder)
-                assert {v.dtype for k, v in state.tensors().items()} == {torch.float32}
-                found.append(flat(recorder.first[0]))
-        cosine = torch.nn.functional.cosine_similarity(found[0], found[1], dim=0)
-        assert 0.99 < cosine < 0.99999, term.name  # measured: 0.996 for D, 0.997 for G
+    for term in standard_terms(replace(TRAINING, r1_every=0, path_every=0)):
+        # Of each role alone, so that both precisions begin with the same opponent. One draw says little: by the
+        # processor, cosines are 0.989 to 0.997.
+        cosines = [_cosine(base, images.detach(), term, seed) for seed in (3, 4, 5, 6)]
+        assert 0.99 < sum(cosines) / 4 < 0.99999, (term.name, cosines)
+
+
+def _cosine(base: Model, images: Tensor, term: Term, seed: int) -> float:
+    """Return how alike the first gradients of a term are in full and in mixed precision."""
+    training = replace(TRAINING, r1_every=0, path_every=0, seed=seed)
+    found = []
+    for precision in get_args(Precision):
+        with process_group("cpu", precision) as group:
+            discriminator = copy.deepcopy(base.require_discriminator("to train on with"))
+            state = TrainState.start(copy.deepcopy(base.generator), discriminator, training)
+            state.ada.p, recorder = 0.5, Recorder(group)
+            fit(state, Gan(training, Fixed(images), [term]), lambda state, report: True, recorder)
+            assert {v.dtype for v in state.tensors().values()} == {torch.float32}
+            found.append(flat(recorder.first[0]))
+    return float(torch.nn.functional.cosine_similarity(found[0], found[1], dim=0))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .. import __version__
+from .._version import __version__
 from ..errors import BadModel, UsageError
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest

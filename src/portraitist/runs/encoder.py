@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import __version__
+from .._version import __version__
 from ..data import ImageBatches, ImageSet
 from ..errors import UsageError
 from ..io.encoder_files import EncoderHeader, StoredEncoder, check_encoder_header, save_encoder

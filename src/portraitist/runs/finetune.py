@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .. import __version__
+from .._version import __version__
 from ..data import ImageBatches, ImageSet
 from ..errors import BadData, PortraitistError, UsageError
 from ..io import registry

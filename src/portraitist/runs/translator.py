@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import __version__
+from .._version import __version__
 from ..data.groups import Groups
 from ..errors import UsageError
 from ..io.model_file import lineage
