@@ -309,3 +309,17 @@ def test_train_refuses_what_cannot_be(
         "encoder", "train", tmp_path, "-o", tmp_path / "r", "--base", tiny_model.header.name, *words
     )
     assert code == expected and said in error and lines == [] and not (tmp_path / "r").exists()
+
+
+def test_an_encoder_trains_in_mixed_precision(run: Run, known: None, tmp_path: Path) -> None:
+    registry.add(save_model(tmp_path / "side32.safetensors", make_model(name="side32", resolution=32)))
+    random = np.random.default_rng(1)
+    for k in range(20):
+        write_image(tmp_path / "set" / f"{k:02d}.png", random.integers(0, 255, (32, 32, 3), dtype=np.uint8))
+    words = ["encoder", "train", tmp_path / "set", "-o", tmp_path / "run", "--base", "side32", "--images", 4]
+    words += ["--widths", "8,8,8,8,8", "--units", "1,1,1,1", "--set", "batch=2", "--set", "held_out=0.4", "--precision"]
+    code, _, error = run(*words, "half")
+    assert code == 2 and "precision 'half'" in error
+    code, lines, error = run(*words, "bf16")
+    assert code == 0 and lines == [str(tmp_path / "run" / "encoder.safetensors")], error
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["precision"] == "bf16"

@@ -97,6 +97,7 @@ def train(
     authorship: groups.Authorship,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
+    processes: groups.Processes,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
@@ -128,12 +129,13 @@ def train(
         return
     how = EncoderOptions(
         device=options.device(device),
+        **processes.settings(),
         about=about,
         perceptual=features.distance(),
         identity=None if identity is None else load_identity(identity),
         start=first,
     )
-    typer.echo(train_encoder(pictures, out, model, anatomy, training, how))
+    options.echo_once(train_encoder(pictures, out, model, anatomy, training, how))
 
 
 def _sizes(base: Model, kind: str, size: str, widths: str, units: str, equal_rows: bool) -> EncoderAnatomy:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypedDict, get_args, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..losses.perceptual import PerceptualDistance
     from ..stylize import Inversion as HowInverted
     from ..stylize.batch import Options as WriteOptions
+    from ..train.distributed import Precision
 
 Command = Callable[..., None]
 
@@ -110,6 +111,34 @@ class Authorship:
     name: Annotated[str, opt("Name that the file carries.")] = ""
     licence: Annotated[str, opt("SPDX identifier of the terms that the file may be used under.")] = ""
     credit: Annotated[str, opt("Whom the licence asks to name.")] = ""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """How a training is carried out."""
+
+    panel: ClassVar[str] = "Processes"
+
+    precision: Annotated[str, opt("fp32, or bf16: networks in mixed precision.")] = "fp32"
+    rank_timeout: Annotated[float, opt("Seconds to wait for another process, under torchrun.", min=1)] = 120.0
+
+    def settings(self) -> RunSettings:
+        """Return them as the options of a run have them.
+
+        Raises:
+            UsageError: There is no such precision.
+        """
+        from ..train import distributed
+
+        precision = options.choice(self.precision, distributed.Precision, "precision")
+        return {"precision": precision, "rank_timeout": self.rank_timeout}
+
+
+class RunSettings(TypedDict):
+    """The fields of ``RunOptions`` that every training takes."""
+
+    precision: Precision
+    rank_timeout: float
 
 
 class GroupedCommand(TyperCommand):

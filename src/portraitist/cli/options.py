@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -326,3 +327,9 @@ def widths(text: str, option: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError:
         raise UsageError(f"{option} takes whole numbers joined by commas, not '{text}'.") from None
+
+
+def echo_once(path: Path) -> None:
+    """Print what a training wrote; of several processes only the first prints."""
+    if int(os.environ.get("RANK", 0)) == 0:
+        typer.echo(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,8 +45,7 @@ def command(
     channel_cap: Annotated[int, opt("Most channels of a layer.", panel=SCRATCH)] = 256,
     latent: Annotated[int, opt("Size of latents and codes.", panel=SCRATCH)] = 256,
     mapping_layers: Annotated[int, opt("Layers of the mapping network.", panel=SCRATCH)] = 4,
-    precision: Annotated[str, opt("fp32, or bf16: networks in mixed precision.")] = "fp32",
-    rank_timeout: Annotated[float, opt("Seconds to wait for another process, under torchrun.", min=1)] = 120.0,
+    processes: groups.Processes,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
@@ -69,7 +67,6 @@ def command(
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
     from ..recipes import compose, from_scratch, grow, known_terms
     from ..runs.finetune import Source, TrainOptions, grown, train
-    from ..train.distributed import Precision
     from ..train.spec import Training, check, current
 
     if authorship.licence and not authorship.name:
@@ -121,16 +118,14 @@ def command(
         return
     how = TrainOptions(
         device=options.device(device),
-        precision=options.choice(precision, Precision, "precision"),
-        rank_timeout=rank_timeout,
+        **processes.settings(),
         recipe=f"{recipe} ({preset})",
         attribute=by,
         about=about,
         features=None if features is None else load_features(features, largest=256),
     )
     path = train(pictures, out, source, training, how)
-    if int(os.environ.get("RANK", 0)) == 0:
-        typer.echo(path)
+    options.echo_once(path)
 
 
 def _with_settings(training: Training, pairs: list[str], resolution: int) -> Training:

@@ -74,6 +74,7 @@ def train(
     authorship: groups.Authorship,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
+    processes: groups.Processes,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
@@ -93,11 +94,11 @@ def train(
         recipe = replace(recipe, translator=first.system.anatomy, panel=first.system.players()[2].anatomy)
     recipe = replace(recipe, training=_training(recipe.training, images, seed, set_))
     pictures = _pictures(data, recipe.training.loaded(recipe.translator.resolution), group or [largest_group(data)])
-    settings = _settings(authorship, identity, device, recipe.training)
+    settings = _settings(authorship, processes, identity, device, recipe.training)
     if dry_run:
         _show(pictures, recipe)
         return
-    typer.echo(train_translator(pictures, out, recipe, settings, start=first))
+    options.echo_once(train_translator(pictures, out, recipe, settings, start=first))
 
 
 @groups.add(app)
@@ -113,6 +114,7 @@ def extend(
     authorship: groups.Authorship,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
+    processes: groups.Processes,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
@@ -131,11 +133,11 @@ def extend(
     training = _training(_recipe(preset).training, images, seed, set_)
     wanted = [known[0], *(g for g in known[1:] if g in both), *new]
     pictures = _pictures(data, training.loaded(basic.system.anatomy.resolution), wanted)
-    settings = _settings(authorship, identity, device, training)
+    settings = _settings(authorship, processes, identity, device, training)
     if dry_run:
         _show(pictures, training)
         return
-    typer.echo(extend_translator(pictures, out, basic, training, settings))
+    options.echo_once(extend_translator(pictures, out, basic, training, settings))
 
 
 @groups.add(app)
@@ -239,7 +241,11 @@ def _pictures(data: Path, side: int, groups: list[str]) -> Groups:
 
 
 def _settings(
-    authorship: groups.Authorship, identity: Path | None, device: str, training: TranslatorTraining
+    authorship: groups.Authorship,
+    processes: groups.Processes,
+    identity: Path | None,
+    device: str,
+    training: TranslatorTraining,
 ) -> TranslatorOptions:
     from ..io import registry
     from ..runs.translator import TranslatorOptions
@@ -247,7 +253,12 @@ def _settings(
     where = options.device(device)
     embedder = options.persons(registry.load("faces"), identity, where) if training.person_weight else None
     return TranslatorOptions(
-        where, name=authorship.name, licence=authorship.licence, credit=authorship.credit, identity=embedder
+        device=where,
+        **processes.settings(),
+        name=authorship.name,
+        licence=authorship.licence,
+        credit=authorship.credit,
+        identity=embedder,
     )
 
 

@@ -136,6 +136,7 @@ class EncoderRun(Run[EncoderState]):
             "looks": {"name": perceptual.name, "digest": perceptual.features.digest},
             "persons": None if identity is None else {"name": identity.name, "digest": identity.digest},
             "device": self.options.device,
+            "precision": self.options.precision,
             "version": __version__,
         }
 

@@ -177,6 +177,7 @@ class TranslatorRun(Run[TranslatorState]):
             "data": {"digest": data.digest, "count": sum(map(sum, counts.values())), "groups": counts},
             "persons": None if identity is None else {"name": identity.name, "digest": identity.digest},
             "device": self.options.device,
+            "precision": self.options.precision,
             "version": __version__,
         }
 
