@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
 from portraitist.ops import taps, upsample
 from portraitist.recipes import grow
 from portraitist.runs.finetune import Source, TrainOptions, grown, train
-from portraitist.train.growth import EntranceRegression
+from portraitist.train.growth import EntranceRegression, EntranceState
+from portraitist.train.loop import fit
 from portraitist.train.signals import Interrupted
 from portraitist.train.source_losses import Structure
 from portraitist.train.spec import Freeze, Training
@@ -82,6 +83,16 @@ def test_before_the_first_step_it_draws_enlarged_pictures(source: Source) -> Non
     assert (image - small).abs().max() <= 1e-5 * (small.max() - small.min())
 
 
+@dataclass(frozen=True)
+class Shuffled:
+    """Eight of some images, others at each position."""
+
+    images: torch.Tensor
+
+    def at(self, images: int) -> torch.Tensor:
+        return self.images[torch.randperm(len(self.images), generator=torch.Generator().manual_seed(images))[:8]]
+
+
 def test_the_regression_brings_old_and_grown_scores_together() -> None:
     base = make_model(seed=0)
     assert base.discriminator is not None
@@ -101,10 +112,9 @@ def test_the_regression_brings_old_and_grown_scores_together() -> None:
 
     assert apart() > 1
     training = replace(TRAINING, batch=8, entrance_images=1600)
-    regression = EntranceRegression(base.discriminator, new, training)
-    for _ in range(200):
-        regression.step(images[torch.randperm(64, generator=random)[:8]], training)
-    assert regression.error < 0.12
+    state = EntranceState(base.discriminator, new, training)
+    fit(state, EntranceRegression(base.discriminator.from_rgb, Shuffled(images), training), lambda state, report: False)
+    assert state.images == 1600 and state.error < 0.12
     assert apart() < 0.12
 
 
@@ -126,15 +136,14 @@ def test_it_resumes_bit_for_bit_within_and_after_the_regression(
 
 
 def _interrupt_in_the_regression(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
-    step: Callable[..., float] = EntranceRegression.step
+    finish: Callable[..., None] = EntranceRegression.finish
 
-    def stepped(self: EntranceRegression, real: torch.Tensor, training: Training) -> float:
-        left = step(self, real, training)
-        if self.images == images:
+    def finished(self: EntranceRegression, state: EntranceState, report: dict[str, torch.Tensor]) -> None:
+        finish(self, state, report)
+        if state.images + self.step_images == images:
             os.kill(os.getpid(), signal.SIGTERM)
-        return left
 
-    monkeypatch.setattr(EntranceRegression, "step", stepped)
+    monkeypatch.setattr(EntranceRegression, "finish", finished)
 
 
 def test_a_style_of_the_small_base_is_refused_on_the_grown_one(

@@ -93,9 +93,7 @@ def grow_generator(old: Generator, anatomy: GeneratorAnatomy, seed: int) -> Gene
     Raises:
         UsageError: The sizes cannot hold the old network.
     """
-    wanted = grown_generator(old.anatomy, anatomy.resolution, anatomy.channels)
-    if wanted != anatomy:
-        raise UsageError("Growing changes resolutions and channels alone.", f"Take {wanted} for {anatomy}.")
+    _check_same(anatomy, grown_generator(old.anatomy, anatomy.resolution, anatomy.channels))
     with _seeded(seed):
         new = Generator(anatomy)
     tensors = _carried(old, new)
@@ -123,9 +121,7 @@ def grow_discriminator(old: Discriminator, anatomy: DiscriminatorAnatomy, seed: 
     Raises:
         UsageError: The sizes cannot hold the old network.
     """
-    wanted = grown_discriminator(old.anatomy, anatomy.resolution, anatomy.channels)
-    if wanted != anatomy:
-        raise UsageError("Growing changes resolutions and channels alone.", f"Take {wanted} for {anatomy}.")
+    _check_same(anatomy, grown_discriminator(old.anatomy, anatomy.resolution, anatomy.channels))
     with _seeded(seed):
         new = Discriminator(anatomy)
     tensors = _carried(old, new, leave=("from_rgb.",) if anatomy.resolution > old.anatomy.resolution else ())
@@ -143,6 +139,11 @@ def entrance(discriminator: Discriminator, resolution: int) -> nn.Sequential:
     """
     above = [r for r in reversed(discriminator.anatomy.resolutions) if r > resolution]
     return nn.Sequential(discriminator.from_rgb, *(discriminator.blocks[str(r)] for r in above))
+
+
+def _check_same(given: object, grown: object) -> None:
+    if given != grown:
+        raise UsageError("Growing changes resolutions and channels alone.", f"Take {grown} for {given}.")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def from_scratch(resolution: int, start: Training | None = None) -> Training:
 
 def grow(resolution: int, start: Training | None = None) -> Training:
     """Train a base on after it has grown to ``resolution``; ``start`` as in :func:`from_scratch`."""
-    training = replace(
+    return replace(  # gamma as of from_scratch
         from_scratch(resolution, start),
         images=100_000,
         learning_rate=0.002,
@@ -29,7 +29,6 @@ def grow(resolution: int, start: Training | None = None) -> Training:
         tick=1_000,
         snapshot=5_000,
     )
-    return with_gamma(training, resolution)
 
 
 def fine_tune(resolution: int, start: Training | None = None) -> Training:

@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..data import ImageBatches
 from ..io.model_file import Header, Model
 from ..networks import Discriminator
 from ..train.distributed import ProcessGroup, check_identical
 from ..train.folder import passed
-from ..train.growth import EntranceRegression
-from ..train.growth import fit_entrance as fit
+from ..train.growth import EntranceRegression, EntranceState
+from ..train.loop import fit
 from ..train.signals import Asked, Interrupted
 from ..train.snapshot import counters_of, resume, snapshots, write_snapshot
 from ..train.spec import Training
@@ -41,26 +43,26 @@ def fit_entrance(
     """
     old = copy.deepcopy(base.require_discriminator("to grow")).to(group.device).eval().requires_grad_(False)
     frozen = [p for p in grown.parameters() if not p.requires_grad]
-    regression = EntranceRegression(old, grown.requires_grad_(True), training)
-    used = resume(out / FOLDER, regression)
-    check_identical(group, "run folder", regression.images)
+    state = EntranceState(old, grown.requires_grad_(True), training)
+    used = resume(out / FOLDER, state)
+    check_identical(group, "run folder", state.images)
     if used is not None:
         log.info("continuing from %s", used.name)
 
-    def on_step(regression: EntranceRegression, left: float) -> bool:
+    def on_step(state: EntranceState, report: dict[str, Tensor]) -> bool:
         asked.number = group.all_reduce_max(asked.number or 0) or None
-        if group.rank == 0 and (asked.number or passed(regression.images, training.batch, training.tick)):
-            write_snapshot(out / FOLDER, regression)
+        if group.rank == 0 and (asked.number or passed(state.images, training.batch, training.tick)):
+            write_snapshot(out / FOLDER, state)
         return asked.number is not None
 
-    fit(regression, batches, training, on_step)
+    fit(state, EntranceRegression(old.from_rgb, batches, training), on_step, group)
     for p in frozen:
         p.requires_grad_(False)
     if asked.number is not None:
         raise Interrupted(asked.number)
     if group.rank == 0:
-        write_snapshot(out / FOLDER, regression)
-        log.info("new layers of the discriminator: %.1f %% of the variance is left", 100 * regression.error)
+        write_snapshot(out / FOLDER, state)
+        log.info("new layers of the discriminator: %.1f %% of the variance is left", 100 * state.error)
 
 
 def record(out: Path, base: Model) -> dict[str, Any]:
@@ -72,7 +74,8 @@ def record(out: Path, base: Model) -> dict[str, Any]:
         "discriminator_channels": list(base.require_discriminator("to grow").anatomy.channels),
     }
     if (out / FOLDER).is_dir() and (newest := snapshots(out / FOLDER)):
-        found |= {f"entrance_{name}": value for name, value in counters_of(newest[-1]).items()}
+        counters = counters_of(newest[-1])
+        found |= {f"entrance_{name}": counters[name] for name in ("images", "error")}
     return {"grown_from": found}
 
 
