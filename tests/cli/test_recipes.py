@@ -171,6 +171,9 @@ def test_a_base_grows_from_the_command_line(run: Run, drawings: Path, tmp_path: 
         (("--channels", "8,x"), "whole numbers joined by commas"),
         (("--resolution", "64", "--recipe", "freeze_sg"), "grows by itself, without a recipe"),
         (("--set", "entrance_images=8"), "for bases that grow"),
+        (("--set", "entrance_rate=0.1"), "for bases that grow"),
+        (("--channel-cap", "8"), "for training from scratch"),
+        (("--latent", "8"), "for training from scratch"),
     ],
 )
 def test_growth_that_cannot_be_is_refused(
@@ -179,3 +182,10 @@ def test_growth_that_cannot_be_is_refused(
     code, _, err = run("train", drawings, "--from", "tiny", "-o", tmp_path / "run", "--set", "batch=2", *words)
     assert code == 2 and says in err
     assert "Traceback" not in err
+
+
+def test_channels_are_given_or_follow_from_the_rule(run: Run, drawings: Path, tmp_path: Path) -> None:
+    words = ("train", drawings, "-o", tmp_path / "run", "--resolution", "32", "--channels", "8,8,8,8", "--dry-run")
+    assert run(*words)[0] == 0
+    code, _, err = run(*words, "--channel-base", "64")
+    assert code == 2 and "--channel-base and --channels cannot be combined" in err

@@ -41,10 +41,12 @@ def command(
     ] = None,
     channels: Annotated[str, opt("Channels at 4, 8, ... pixels, joined by commas.", panel=SIZE)] = "",
     discriminator_channels: Annotated[str, opt("Those of the discriminator (default: --channels).", panel=SIZE)] = "",
-    channel_base: Annotated[int, opt("Channels times side.", panel=SCRATCH)] = 4096,
-    channel_cap: Annotated[int, opt("Most channels of a layer.", panel=SCRATCH)] = 256,
-    latent: Annotated[int, opt("Size of latents and codes.", panel=SCRATCH)] = 256,
-    mapping_layers: Annotated[int, opt("Layers of the mapping network.", panel=SCRATCH)] = 4,
+    channel_base: Annotated[int | None, opt("Channels times side (default: 4096).", min=1, panel=SCRATCH)] = None,
+    channel_cap: Annotated[int | None, opt("Most channels of a layer (default: 256).", min=1, panel=SCRATCH)] = None,
+    latent: Annotated[int | None, opt("Size of latents and codes (default: 256).", min=1, panel=SCRATCH)] = None,
+    mapping_layers: Annotated[
+        int | None, opt("Layers of the mapping network (default: 4).", min=1, panel=SCRATCH)
+    ] = None,
     processes: groups.Processes,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -75,6 +77,12 @@ def command(
         base = "faces"
     widths = options.widths(channels, "--channels")
     narrower = options.widths(discriminator_channels, "--discriminator-channels")
+    rule = {"--channel-base": channel_base, "--channel-cap": channel_cap}
+    scratch = {**rule, "--latent": latent, "--mapping-layers": mapping_layers}
+    if base is not None and (given := [option for option, value in scratch.items() if value is not None]):
+        raise UsageError(f"{given[0]} is for training from scratch.", "A base has its own; --channels widens it.")
+    if widths and (given := [option for option, value in rule.items() if value is not None]):
+        raise UsageError(f"{given[0]} and --channels cannot be combined.", "Give one of them.")
     if base is not None:
         source = grown(registry.load(base, attribute=attribute), resolution, widths, narrower)
         if source.grows and recipe:
@@ -83,9 +91,10 @@ def command(
             )
     else:
         side = resolution or 64
-        sizes = widths or channels_for(side, base=channel_base, cap=channel_cap)
+        sizes = widths or channels_for(side, base=channel_base or 4096, cap=channel_cap or 256)
+        codes = latent or 256
         source = Source(
-            generator=GeneratorAnatomy(side, sizes, latent, latent, mapping_layers),
+            generator=GeneratorAnatomy(side, sizes, codes, codes, mapping_layers or 4),
             discriminator=DiscriminatorAnatomy(side, narrower or sizes),
         )
     anatomy = source.anatomies[0]

@@ -359,8 +359,10 @@ def _check(images: ImageSet, source: Source, training: Training) -> None:
     if source.fine_tuned is None and (asked := [name for name, value in needs_base.items() if value]):
         cure = "Grow the base first, then fine-tune the result." if source.grows else "Name one with --from."
         raise UsageError(f"The setting {asked[0]} needs a base of the same size to compare with.", cure)
-    if training.entrance_images and not source.grows:
-        raise UsageError("The setting entrance_images is for bases that grow.", "Give --resolution, or leave it at 0.")
+    if not source.grows:
+        for name in ("entrance_images", "entrance_rate"):
+            if getattr(training, name) != getattr(Training, name):
+                raise UsageError(f"The setting {name} is for bases that grow.", "Give --resolution, or leave it out.")
     if source.base is not None and source.base.generator.anatomy.low_rows:
         raise UsageError(
             f"'{source.base.header.name}' is a FreezeSG style, which cannot be fine-tuned again.",
