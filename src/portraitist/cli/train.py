@@ -112,7 +112,7 @@ def command(
     if base is None:
         recipe, training = "from_scratch", from_scratch(anatomy.resolution, start)
     elif source.grows:
-        recipe, training = "grow", grow(anatomy.resolution, start)
+        recipe, training = "grow", grow(anatomy.resolution, start, features=features is not None)
     else:
         recipe = recipe or "baseline"
         chosen = _paths(pictures, by, paths) if "multipath" in recipe.split("+") else ()

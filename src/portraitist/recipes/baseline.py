@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..train.feature_terms import FeatureLoss
 from ..train.spec import Training
 
 
@@ -18,17 +19,21 @@ def from_scratch(resolution: int, start: Training | None = None) -> Training:
     return with_gamma(training, resolution)
 
 
-def grow(resolution: int, start: Training | None = None) -> Training:
-    """Train a base on after it has grown to ``resolution``; ``start`` as in :func:`from_scratch`."""
-    return replace(  # gamma as of from_scratch
+def grow(resolution: int, start: Training | None = None, *, features: bool = False) -> Training:
+    """Train a base on after it has grown to ``resolution``; ``start`` as in :func:`from_scratch`.
+
+    Where there are ``features`` to look at, a discriminator of them teaches it beside the plain one.
+    """
+    training = replace(  # gamma as of from_scratch
         from_scratch(resolution, start),
         images=100_000,
         learning_rate=0.002,
         path_every=0,
         entrance_images=1_500,
         tick=1_000,
-        snapshot=5_000,
+        snapshot=2_000,
     )
+    return training.with_term(FeatureLoss()) if features else training
 
 
 def fine_tune(resolution: int, start: Training | None = None) -> Training:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from ..errors import UsageError
+from ..train.feature_terms import FeatureLoss
 from ..train.spec import Term, Training
 from . import agilegan, baseline, cartoon_stylegan, correspondence, freeze_g, toonify, ui2i
 
@@ -130,8 +131,9 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 def known_terms(resolution: int) -> Mapping[str, Term]:
-    """Return the losses that recipes bring along, by name, with the settings of the recipe."""
-    return {t.name: t for r in RECIPES.values() for t in r.derive(Training(), resolution).terms}
+    """Return the losses that a training may carry, by name; those that recipes bring have the recipe's settings."""
+    brought = {t.name: t for r in RECIPES.values() for t in r.derive(Training(), resolution).terms}
+    return {**brought, FeatureLoss.name: FeatureLoss()}
 
 
 def compose(

@@ -27,11 +27,13 @@ from ..io.model_file import (
     save_pack,
 )
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
+from ..networks.feature_discriminator import with_mean_pooling
 from ..networks.features import DiscriminatorFeatures, Features
 from ..networks.growth import grow_discriminator, grow_generator, grown_discriminator, grown_generator
 from ..spaces import statistics
 from ..surgery import blend, hard
 from ..train.distributed import ProcessGroup
+from ..train.feature_terms import optimised_heads
 from ..train.gan import Gan
 from ..train.log import RunLog
 from ..train.loop import Batches
@@ -157,7 +159,8 @@ class TrainOptions(RunOptions):
     about: Header | None = None
     """Name, licence and credit that the model's header will carry."""
     features: Features | None = None
-    """What the similarity loss compares; the base's discriminator when None."""
+    """What the similarity loss compares, the base's discriminator when None; and what the discriminator of features
+    looks at, which has no other."""
     watch: Callable[[TrainState], None] | None = None
     """Called at every tick, and before the first step; may look, but not touch."""
 
@@ -185,7 +188,7 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, optio
     options = options or TrainOptions()
     if options.about is not None:
         check_header(options.about)
-    _check(images, source, training)
+    _check(images, source, training, options.features)
     return Finetuning(images, out, source, training, options).go()
 
 
@@ -193,13 +196,12 @@ def objective_of(
     source: Source, training: Training, batches: Batches, options: TrainOptions | None = None, device: str = "cpu"
 ) -> Gan:
     """Return what a training minimises; that of a fine-tuning may compare with the base."""
-    if (base := source.fine_tuned) is None:
-        return Gan(training, batches)
     options = options or TrainOptions()
-    features = options.features or DiscriminatorFeatures(base.require_discriminator("to train on with"))
-    if isinstance(features, torch.nn.Module):
-        features.to(device)
-    return Gan(training, batches, source=SourceModel(_frozen(base, device), features))
+    if (base := source.fine_tuned) is None:
+        return Gan(training, batches, features=_looked_through(options.features, device))
+    features = _on(options.features or DiscriminatorFeatures(base.require_discriminator("to train on with")), device)
+    compared = SourceModel(_frozen(base, device), features)
+    return Gan(training, batches, source=compared, features=_looked_through(options.features, device))
 
 
 class Finetuning(Run[TrainState]):
@@ -250,7 +252,10 @@ class Finetuning(Run[TrainState]):
         """Copy the base, or make new networks."""
         self.device = device
         generator, discriminator = self.source.networks(self.training.seed)
-        return TrainState.start(generator.to(device), discriminator.to(device), self.training)
+        heads = None
+        if (features := _looked_through(self.options.features, device)) is not None:
+            heads = optimised_heads(self.training, features, self.batches.at(0).to(device))
+        return TrainState.start(generator.to(device), discriminator.to(device), self.training, heads)
 
     @property
     def batches(self) -> ImageBatches:
@@ -340,7 +345,7 @@ class Finetuning(Run[TrainState]):
         return {} if monitor is None else monitor.update(state)
 
 
-def _check(images: ImageSet, source: Source, training: Training) -> None:
+def _check(images: ImageSet, source: Source, training: Training, features: Features | None) -> None:
     wanted = source.resolution
     if images.resolution != wanted:
         raise UsageError(
@@ -359,6 +364,16 @@ def _check(images: ImageSet, source: Source, training: Training) -> None:
     if source.fine_tuned is None and (asked := [name for name, value in needs_base.items() if value]):
         cure = "Grow the base first, then fine-tune the result." if source.grows else "Name one with --from."
         raise UsageError(f"The setting {asked[0]} needs a base of the same size to compare with.", cure)
+    if features is None and (asked := [term.name for term in training.terms if term.needs_features]):
+        raise UsageError(
+            f"The setting {asked[0]}.weight needs a feature network to look through.",
+            "Name its weights with --features.",
+        )
+    if features is not None and not any(term.uses_features for term in training.terms):
+        raise UsageError(
+            f"No loss of this training looks at {features.name}.",
+            "Leave --features out, or add a loss: --set feature_discriminator.weight=3.",
+        )
     if not source.grows:
         for name in ("entrance_images", "entrance_rate"):
             if getattr(training, name) != getattr(Training, name):
@@ -370,6 +385,18 @@ def _check(images: ImageSet, source: Source, training: Training) -> None:
         )
     if source.fine_tuned is not None and len(images) < FEWEST_EXEMPLARS:
         log.warning("%d exemplars are few; from %d on a style can be learned.", len(images), FEWEST_EXEMPLARS)
+
+
+def _on(features: Features, device: str) -> Features:
+    """Move a feature network to a device; return it."""
+    if isinstance(features, torch.nn.Module):
+        features.to(device)
+    return features
+
+
+def _looked_through(features: Features | None, device: str) -> Features | None:
+    """Return what the discriminator of features looks at, where there is anything."""
+    return None if features is None else _on(with_mean_pooling(features), device)
 
 
 def _frozen(base: Model, device: str) -> Generator:

@@ -13,6 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ..networks.features import Features
 from ..ops.augment import augment, diff_augment
 from .distributed import ProcessGroup
 from .loop import Batches, Losses, Phase, Share
@@ -32,6 +33,7 @@ class Gan:
         batches: Batches,
         terms: Sequence[Term] | None = None,
         source: SourceModel | None = None,
+        features: Features | None = None,
     ) -> None:
         """Choose what is minimised.
 
@@ -40,10 +42,13 @@ class Gan:
             batches: Real images by position; of several paths, the batch of the first, then that of the second, ...
             terms: Losses of both roles; those of StyleGAN2 and those that the training carries when None.
             source: What terms compare with that need the base.
+            features: What the discriminator of features looks at, where there is one.
         """
-        self.training, self.batches, self.source = training, batches, source
-        self.terms = (*standard_terms(training), *training.terms) if terms is None else tuple(terms)
+        self.training, self.batches, self.source, self.features = training, batches, source, features
+        chosen = (*standard_terms(training), *training.terms) if terms is None else tuple(terms)
+        self.terms = (*chosen, *(partner for term in chosen for partner in term.partners))
         self.units = max(len(training.paths), 1)
+        self._shown: dict[tuple[int, int], Tensor] = {}
         self.step_images = training.batch
         groups = grouped(self.terms)
         self.phases = tuple(
@@ -69,6 +74,7 @@ class Gan:
 
     def begin(self, state: TrainState) -> Sequence[Tensor]:
         """Return the real images of each path."""
+        self._shown = {}
         return self.batches.at(state.images).to(state.device).chunk(self.units)
 
     def finish(self, state: TrainState, report: dict[str, Tensor]) -> None:
@@ -94,6 +100,9 @@ class Gan:
             _augmentation(self.training, state),
             share,
             self.source,
+            self.features,
+            self._shown,
+            path,
         )
         loss = torch.zeros((), device=real.device)
         for term in terms:
@@ -112,7 +121,7 @@ class Gan:
 
 
 def grouped(terms: Sequence[Term]) -> tuple[tuple[Term, ...], ...]:
-    """Group terms into phases: D, D's lazy ones, G, G's lazy ones, in the order in which they step."""
+    """Group terms into phases: D, D's lazy ones, then those of the other roles, in the order in which they step."""
     found: list[tuple[Term, ...]] = []
     for role in ROLES:
         mine = [t for t in terms if t.role == role]

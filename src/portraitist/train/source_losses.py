@@ -70,6 +70,7 @@ class Similarity(SourceTerm):
     taps: int = 3
     """How many of the deepest taps of the features it compares."""
     name: ClassVar[str] = "similarity"
+    uses_features: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

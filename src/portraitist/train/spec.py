@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 Augmentation = Literal["none", "ada", "diffaugment"]
 Latents = Literal["z", "z+"]
-Role = Literal["G", "D"]
-ROLES: tuple[Role, ...] = ("D", "G")
-"""Generator and discriminator, in the order in which they step."""
+Role = Literal["G", "D", "F"]
+ROLES: tuple[Role, ...] = ("D", "G", "F")
+"""Discriminator, generator and discriminator of features, in the order in which they step."""
 LEAST_HELD_OUT = 5
 """Fewer held-out exemplars than this say nothing."""
 
@@ -53,8 +53,17 @@ class Term(ABC):
     """Whose parameters it moves."""
     needs_source: ClassVar[bool] = False
     """Whether it compares with the base, ``context.base``."""
+    uses_features: ClassVar[bool] = False
+    """Whether a feature network makes a difference to it."""
+    needs_features: ClassVar[bool] = False
+    """Whether that network has to be given; without one the base's discriminator takes its place."""
     every: int = 1
     """Steps between its steps; 1 joins the role's main phase, more is a lazy phase of its own."""
+
+    @property
+    def partners(self) -> tuple[Term, ...]:
+        """Losses of other roles that come with it."""
+        return ()
 
     @abstractmethod
     def __call__(self, context: StepContext) -> Tensor:

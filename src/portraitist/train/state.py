@@ -129,6 +129,7 @@ class TrainState(State):
         generator: Generator | MultiPathGenerator,
         discriminator: Discriminator | DiscriminatorPanel,
         training: Training,
+        heads: Optimised | None = None,
     ) -> None:
         """Begin a training; :meth:`start` freezes layers and splits paths first."""
         self.generator, self.discriminator = generator, discriminator
@@ -136,20 +137,34 @@ class TrainState(State):
         """Moving average of the generator: the one that is kept."""
         self.optimiser_g = adam(generator, training.learning_rate, training.path_interval)
         self.optimiser_d = adam(discriminator, training.learning_rate, training.r1_interval)
-        super().__init__(
-            {"G": generator, "D": discriminator, "average": self.average},
-            {
-                "G": Optimised("adam.G", generator, self.optimiser_g),
-                "D": Optimised("adam.D", discriminator, self.optimiser_d),
-            },
-        )
+        networks: dict[str, nn.Module] = {"G": generator, "D": discriminator, "average": self.average}
+        optimisers = {
+            "G": Optimised("adam.G", generator, self.optimiser_g),
+            "D": Optimised("adam.D", discriminator, self.optimiser_d),
+        }
+        if heads is not None:
+            networks["F"], optimisers["F"] = heads.network, heads
+        super().__init__(networks, optimisers)
         self.ada = AdaController(Ada(training.ada_target, training.ada_images / 1000, training.ada_every))
         self.path_mean = torch.zeros((), device=self.device)
         """Running mean of path lengths, a scalar."""
 
     @classmethod
-    def start(cls, generator: Generator, discriminator: Discriminator, training: Training) -> TrainState:
-        """Begin a training with networks that it then owns; each path of the training gets its own copy of some."""
+    def start(
+        cls,
+        generator: Generator,
+        discriminator: Discriminator,
+        training: Training,
+        heads: Optimised | None = None,
+    ) -> TrainState:
+        """Begin a training with networks that it then owns; each path of the training gets its own copy of some.
+
+        Args:
+            generator: Of the base, or a new one.
+            discriminator: The same.
+            training: Settings.
+            heads: The discriminator of features with its optimiser, where the training has one.
+        """
         frozen = training.frozen
         if frozen.styles_upto and not generator.anatomy.low_rows:
             generator = with_low_rows(generator, generator.anatomy.rows_upto(frozen.styles_upto))
@@ -164,7 +179,7 @@ class TrainState(State):
                 DiscriminatorPanel(discriminator, training.paths),
                 training,
             )
-        return cls(generator, discriminator, training)
+        return cls(generator, discriminator, training, heads)
 
     def pair(self, path: int = 0) -> tuple[Generator, Discriminator]:
         """Return the generator and the discriminator of one path; the only ones where there is a single path."""

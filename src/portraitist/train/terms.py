@@ -17,6 +17,7 @@ from torch import Tensor
 from ..losses import GanLoss, discriminator_loss, generator_loss, path_lengths, r1
 from ..losses.perceptual import PerceptualDistance
 from ..networks import Discriminator, Generator, Seen
+from ..networks.feature_discriminator import FeatureDiscriminator
 from ..networks.features import DeepestTaps, Features
 from .ada import mean_sign
 from .loop import WHOLE, Share
@@ -72,6 +73,10 @@ class StepContext:
     """What images go through before the discriminator sees them."""
     share: Share = WHOLE
     source: SourceModel | None = None
+    seen_by: Features | None = None
+    shown: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    """Drawn images that the discriminators of this step have in common, by path and share."""
+    path: int = 0
     report: dict[str, Tensor] = field(default_factory=dict)
     """Scalars for the log, without gradients; averaged over shares."""
 
@@ -108,6 +113,15 @@ class StepContext:
         z, noise = self.latents(self.batch), self.noise(self.batch)
         return Drawn(z, noise, list(self.generator.synthesis.walk(self.generator.styles(z), noise)))
 
+    @property
+    def opposed(self) -> Tensor:
+        """Drawn images [N, 3, R, R] without gradients; all discriminators of a step look at the same."""
+        key = self.path, self.share.index
+        if key not in self.shown:
+            with torch.no_grad():
+                self.shown[key] = self.drawn.images
+        return self.shown[key]
+
     def scores(self, images: Tensor) -> Tensor:
         """Return the discriminator's scores [N] of images after augmentation."""
         score: Tensor = self.discriminator(self.augmentation(images, self.random, self.share))
@@ -118,6 +132,19 @@ class StepContext:
         """The source, for terms that need one."""
         assert self.source is not None, "a term that needs the base was given none"
         return self.source
+
+    @property
+    def features(self) -> Features:
+        """The frozen network, for terms that need one."""
+        assert self.seen_by is not None, "a term that needs features was given none"
+        return self.seen_by
+
+    @property
+    def heads(self) -> FeatureDiscriminator:
+        """The discriminator of features."""
+        heads = self.state.networks["F"]
+        assert isinstance(heads, FeatureDiscriminator)
+        return heads
 
 
 @dataclass(frozen=True)
@@ -130,9 +157,7 @@ class DiscriminatorLoss(Term):
 
     def __call__(self, context: StepContext) -> Tensor:
         """Score one batch of drawn and one of real images."""
-        with torch.no_grad():
-            drawn = context.drawn.images
-        fake, real = context.scores(drawn), context.scores(context.real)  # [N]
+        fake, real = context.scores(context.opposed), context.scores(context.real)  # [N]
         seen = real.detach()
         context.report |= {"score_real": seen.mean(), "score_fake": fake.detach().mean(), "sign_real": mean_sign(seen)}
         return discriminator_loss(real, fake, self.gan_loss)
