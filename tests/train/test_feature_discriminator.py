@@ -93,12 +93,12 @@ def test_heads_see_dots_that_blurred_features_hide(squeezenet: SqueezeNetFeature
     made = FeatureDiscriminator.fitted(squeezenet, smooth, 0)
     optimiser = Adam(made.parameters(), 0.005)
     for _ in range(40):
-        real, dotted = made.seen(squeezenet, smooth, smooth), made.seen(squeezenet, smooth, smooth + dots)
+        real, dotted = made.seen(squeezenet, smooth, smooth), made.seen(squeezenet, smooth + dots, smooth)
         loss = patch_loss(made(real), -1) + patch_loss(made(dotted), 1)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    real, dotted = (made(made.seen(squeezenet, smooth, x)) for x in (smooth, smooth + dots))
+    real, dotted = (made(made.seen(squeezenet, x, smooth)) for x in (smooth, smooth + dots))
     assert (real[-1].mean() - dotted[-1].mean()) > 1
     assert all(torch.equal(a, b) for a, b in zip(real[:-1], dotted[:-1], strict=True))
 
