@@ -168,10 +168,12 @@ def distances(models: Sequence[Model]) -> dict[tuple[str, str], tuple[float, flo
     return found
 
 
-def labelled(rows: Sequence[Sequence[Pixels]], columns: Sequence[str], names: Sequence[str]) -> Pixels:
+def labelled(
+    rows: Sequence[Sequence[Pixels]], columns: Sequence[str], names: Sequence[str], side: int = SIDE
+) -> Pixels:
     """Arrange pictures in rows, with a name over each column and beside each row that differs from the one before."""
     left = 8 + max(round(ImageDraw.Draw(Image.new("RGB", (1, 1))).textlength(name)) for name in names)
-    step = SIDE + GAP
+    step = side + GAP
     sheet = Image.new("RGB", (left + len(columns) * step, LABEL + len(rows) * step), "white")
     pen = ImageDraw.Draw(sheet)
     for x, name in enumerate(columns):
@@ -180,7 +182,7 @@ def labelled(rows: Sequence[Sequence[Pixels]], columns: Sequence[str], names: Se
         if y == 0 or names[y - 1] != name:
             pen.text((2, LABEL + y * step + 2), name, fill="black")
         for x, picture in enumerate(row):
-            sheet.paste(Image.fromarray(resize(picture, SIDE)), (left + x * step, LABEL + y * step))
+            sheet.paste(Image.fromarray(resize(picture, side)), (left + x * step, LABEL + y * step))
     return np.asarray(sheet)
 
 

@@ -1,0 +1,131 @@
+"""How far a base has come that grows: its snapshots beside the old base enlarged, and beside the photos it learns from.
+
+python -m studies growth runs/faces-256 --from faces --photos P --held-out Q --features squeezenet.npz
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from pydantic import TypeAdapter
+from safetensors import safe_open
+from torch import Tensor
+
+from portraitist.data import ImageSet
+from portraitist.data.images import to_array, write_image
+from portraitist.evaluate import kernel_interval, neighbourhoods, pooled_features
+from portraitist.files import write_bytes
+from portraitist.io import registry
+from portraitist.io.feature_files import load_features
+from portraitist.networks import Generator, GeneratorAnatomy
+from portraitist.networks.features import Features
+from portraitist.report.markdown import table
+from portraitist.train.folder import SNAPSHOTS
+from portraitist.train.snapshot import counters_of, snapshots
+
+from .material import drawn_photos
+from .surgery import labelled
+
+SHOWN = 8
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Row:
+    """One set of pictures against the held-out photos."""
+
+    name: str
+    cells: tuple[str, ...]
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m studies growth", description=__doc__)
+    parser.add_argument("run", type=Path, help="run folder of the base that grows")
+    parser.add_argument("--from", dest="base", required=True, help="the base it is compared with")
+    parser.add_argument("--photos", type=Path, required=True, help="what it learns from")
+    parser.add_argument("--held-out", type=Path, required=True, help="photos that it has not seen")
+    parser.add_argument("--features", type=Path, action="append", required=True, help="feature networks that measure")
+    parser.add_argument("--images", type=int, action="append", help="snapshots to measure (default: all)")
+    parser.add_argument("--samples", type=int, default=500, help="pictures of each set")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheet")
+    given = parser.parse_args(arguments)
+    features = [load_features(path) for path in given.features]
+    base = registry.load(given.base).generator
+    latents = torch.randn(given.samples, base.anatomy.z_dim, generator=torch.Generator().manual_seed(11))
+    generators = list(trained(given.run, given.images or []))
+    side = generators[-1][1].anatomy.resolution
+    photos, held_out = (ImageSet.open(path, side) for path in (given.photos, given.held_out))
+    wanted = [pooled_features(f, drawn_photos(held_out, len(held_out))) for f in features]
+    old = drawn(base, latents)
+    sets = [("photos it learns from", drawn_photos(photos, given.samples))]
+    sets += [(f"{given.base}, enlarged", enlarged(old, side))]
+    rows = [Row(name, measured(pictures, features, wanted)) for name, pictures in sets]
+    shown = [[to_array(p) for p in sets[-1][1][:SHOWN]]]
+    for images, generator in generators:
+        pictures = drawn(generator, latents)
+        rows.append(Row(f"{images:,} images", measured(pictures, features, wanted)))
+        shown.append([to_array(p) for p in pictures[:SHOWN]])
+    names = [sets[-1][0], *(f"{images:,}" for images, _ in generators)]
+    write_image(given.out / "growth.png", labelled(shown, ["" for _ in range(SHOWN)], names, side // 2))
+    lines = page(rows, features, given.samples, len(held_out), side)
+    write_bytes(given.out / "growth.md", "\n".join(lines).encode(), overwrite=True)
+
+
+def trained(run: Path, wanted: Sequence[int]) -> Iterator[tuple[int, Generator]]:
+    """Yield images seen and the averaged generator of each snapshot that is wanted; of all, if none is named."""
+    networks = json.loads((run / "settings.json").read_text())["networks"]["generator"]
+    anatomy = TypeAdapter(GeneratorAnatomy).validate_python(networks)
+    for path in snapshots(run / SNAPSHOTS):
+        images = counters_of(path)["images"]
+        if wanted and images not in wanted:
+            continue
+        generator = Generator(anatomy)
+        with safe_open(path, "pt") as file:
+            generator.load_state_dict({name: file.get_tensor(f"average.{name}") for name in generator.state_dict()})
+        yield images, generator.eval()
+
+
+@torch.no_grad()
+def drawn(generator: Generator, latents: Tensor) -> Tensor:
+    """Draw pictures as a file would hold them, [N, 3, R, R] in 256 steps of [-1, 1]."""
+    images = generator.sample_batches(latents, BATCH)
+    return ((images.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def enlarged(images: Tensor, side: int) -> Tensor:
+    """Enlarge pictures as viewers do (bicubic): [N, 3, side, side]."""
+    return F.interpolate(images, (side, side), mode="bicubic", align_corners=False).clamp(-1, 1)
+
+
+def measured(images: Tensor, features: Sequence[Features], wanted: Sequence[Tensor]) -> tuple[str, ...]:
+    """Return kernel distance and recall to the held-out photos by each network."""
+    cells: list[str] = []
+    for network, rows in zip(features, wanted, strict=True):
+        mine = pooled_features(network, images)
+        distance = kernel_interval(mine, rows)
+        cells += [f"{distance.value:.3f} ± {distance.spread:.3f}", f"{neighbourhoods(rows, mine).recall.value:.2f}"]
+    return tuple(cells)
+
+
+def page(rows: Sequence[Row], features: Sequence[Features], samples: int, held_out: int, side: int) -> list[str]:
+    """Return the lines of the page."""
+    heads = ["", *(cell for f in features for cell in (f"kernel distance, {f.name}", f"recall, {f.name}"))]
+    return [
+        "# A base that grows",
+        "",
+        "`python -m studies growth` measures the snapshots of a run folder (`--images` chooses some).",
+        f"{samples} samples (seed 11) against {held_out} held-out photos, at {side} pixels, by pooled features. Lower",
+        "distances and higher recall are better; ± is one standard error.",
+        "",
+        *table(heads, [[row.name, *row.cells] for row in rows]),
+        "![The same codes, image by image of the training](growth.png)",
+        "",
+        f"Each row draws the same {SHOWN} codes.",
+        "",
+    ]
