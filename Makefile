@@ -30,9 +30,10 @@ lint: setup ## Check style, spelling, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## Measure speed against the reference forms; writes docs/results/bench.md and recipe_costs.md
+bench: setup ## Measure speed, of training by phase too; writes bench.md, recipe_costs.md and training_speed.md in docs/results
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.recipes
+	$(BIN)/python -m benchmarks.phases
 
 models: setup ## Train the bundled models again from DATA (a folder laid out as docs/models.md says)
 	$(BIN)/python scripts/make_models.py --data "$(or $(DATA),../shared/data)" --runs runs/models

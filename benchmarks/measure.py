@@ -74,7 +74,7 @@ def measure(subject: Subject, machine: Peak, *, seconds: float, least: int) -> R
     """Run a subject and its reference form in turn for about ``seconds``, at least ``least`` rounds."""
     torch.manual_seed(0)
     run = subject.build()
-    with plain_convolution(), _Counter() as counter:
+    with plain_convolution(), WorkCounter() as counter:
         run()
     with reference_forms():
         run()
@@ -102,7 +102,7 @@ def measure(subject: Subject, machine: Peak, *, seconds: float, least: int) -> R
     )
 
 
-class _Counter(TorchDispatchMode):
+class WorkCounter(TorchDispatchMode):
     """Adds up the work of matrix products and convolutions; the depthwise filters between them do not count."""
 
     total = 0
