@@ -179,3 +179,12 @@ def test_low_rows_come_from_the_second_mapping_network() -> None:
     assert generator.mean.data[0, :, 0].tolist() == [0, 0, 1, 1, 1, 1]
     with pytest.raises(BadModel, match="6 rows"):
         replace(drawn().anatomy, low_rows=7)
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(64, [6]), (128, [2, 2, 2]), (256, [1] * 6)])
+def test_larger_pictures_are_drawn_fewer_at_a_time(size: int, sizes: list[int]) -> None:
+    generator = drawn(size, channels_for(size, base=size, cap=4))
+    z, seen = torch.randn(6, 10, generator=dice()), []
+    generator.register_forward_hook(lambda _, arguments, __: seen.append(len(arguments[0])))
+    torch.testing.assert_close(generator.sample_batches(z, 8), generator.synthesis(generator.styles(z)).detach())
+    assert seen == sizes

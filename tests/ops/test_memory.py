@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from portraitist.ops import keep_heap
+from portraitist.ops import at_once, keep_heap
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
@@ -29,3 +29,8 @@ def test_the_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert keep_heap() is False
+
+
+def test_images_at_once_hold_no_more_pixels_than_at_64() -> None:
+    assert [at_once(32, side) for side in (16, 64, 128, 256, 512, 1024)] == [32, 32, 8, 2, 1, 1]
+    assert all(at_once(64, side) * side**2 == 64 * 64**2 for side in (64, 128, 256))

@@ -6,7 +6,7 @@ import copy
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -230,7 +230,7 @@ def test_presets_differ_where_a_recipe_says_so(name: str) -> None:
     differs = {
         "agilegan": (released.terms, released.augment, released.frozen.discriminator_from)
         == ((Similarity(taps=99),), "ada", 64),
-        "freeze_sg": released.frozen == Freeze(True, 16, 64, 0) and paper.frozen == Freeze(False, 8, 128, 8),
+        "freeze_sg": released.frozen == Freeze(True, 16, 64, 0) and paper.frozen == Freeze(False, 8, 32, 8),
         "structure": (released.terms, paper.terms)
         == ((Structure(first=8, tap="feature"),), (Structure(first=4, tap="rgb"),)),
         "freeze_fc": (released.frozen.mapping, released.path_every) == (False, 4) and paper.frozen.mapping,
@@ -239,6 +239,27 @@ def test_presets_differ_where_a_recipe_says_so(name: str) -> None:
     if name != "agilegan":  # rosinality's r1 = 10, and its decay an iteration of 0.5 ** (32 / 10000)
         assert released.r1_gamma == 10
         assert 0.5 ** (released.batch / released.ema_images) == pytest.approx(0.5 ** (32 / 10_000))
+
+
+@pytest.mark.parametrize("side", [64, 256])
+def test_resolutions_of_the_recipes_follow_the_base(side: int) -> None:
+    """Pixels where a paper names them, shares of the side where its authors count blocks from the top."""
+    paper, released = (partial(compose, resolution=side, preset=preset) for preset in ("paper", "released"))
+    low = {name: paper(name).frozen.generator_upto for name in ("baseline", "freeze_g", "freeze_sg")}
+    assert low == {"baseline": 0, "freeze_g": {64: 16, 256: 64}[side], "freeze_sg": 8}
+    assert paper("freeze_sg").frozen.styles_upto == 8
+    assert released("freeze_sg").frozen == {64: Freeze(True, 4, 16, 0), 256: Freeze(True, 16, 64, 0)}[side]
+    assert released("agilegan").frozen.discriminator_from == {64: 16, 256: 64}[side]
+    # FreezeD's authors train the blocks of 16, 8 and 4 pixels, at 256
+    assert {paper(n).frozen.discriminator_from for n in ("baseline", "freeze_d", "freeze_fc", "structure")} == {32}
+    assert paper("toonify").blend_upto == 32
+    multipath = compose("multipath", side, paths=("a", "b"))
+    assert (multipath.split_from, multipath.split_upto) == (8, {64: 16, 256: 64}[side])
+    assert paper("structure").terms == (Structure(first=4, last=16, tap="rgb"),)
+    assert paper("baseline").r1_gamma == pytest.approx({64: 0.1024, 256: 1.6384}[side])  # of a batch of 8
+    for name in RECIPES:
+        if name != "multipath":
+            check(paper(name), GeneratorAnatomy(side, (4,) * (side.bit_length() - 2)))
 
 
 @pytest.mark.parametrize("name", [r.name for r in RECIPES.values() if not r.released])

@@ -13,9 +13,11 @@ from portraitist.data import ImageSet, to_array, write_image
 from portraitist.errors import BadModel, UsageError
 from portraitist.io.encoder_files import EncoderHeader, load_encoder
 from portraitist.io.model_file import Model, generator_digest
+from portraitist.losses.perceptual import default_perceptual
 from portraitist.networks.encoder import EncoderAnatomy
-from portraitist.runs.encoder import EncoderOptions, train_encoder
-from portraitist.train.encoder import EncoderTraining
+from portraitist.networks.identity import DiscriminatorIdentity
+from portraitist.runs.encoder import EncoderOptions, measured, train_encoder
+from portraitist.train.encoder import EncoderLoss, EncoderTraining
 from portraitist.train.signals import Interrupted
 from tests.conftest import make_model
 from tests.recipes.tiny_runs import Waves
@@ -65,6 +67,22 @@ def test_what_a_run_leaves(run: Path, base: Model, photos: ImageSet) -> None:
     assert all(wanted <= t.keys() for t in told)
     assert told[-1]["held_out_loss"] == pytest.approx(header.metrics["held_out"]["held_out_loss"], rel=1e-5)
     assert sorted(p.name for p in (run / "samples").iterdir()) == ["images-000000016.png", "images-000000032.png"]
+
+
+def test_held_out_photos_are_measured_alike_in_parts(
+    run: Path, base: Model, photos: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert base.discriminator is not None
+    identity = DiscriminatorIdentity.of_base(base.generator, base.discriminator)
+    loss = EncoderLoss(base.generator, TRAINING, default_perceptual(base.discriminator), identity)
+    encoder, held = load_encoder(run / "encoder.safetensors").encoder.eval(), photos.all()[:7]
+    seen: list[int] = []
+    encoder.register_forward_hook(lambda _, arguments, __: seen.append(len(arguments[0])))
+    whole = measured(encoder, loss, held)
+    assert whole == {f"held_out_{k}": float(v.detach()) for k, v in loss(encoder, held, None).items()}
+    monkeypatch.setattr("portraitist.runs.encoder.MOST_HELD_OUT", 3)
+    assert measured(encoder, loss, held) == pytest.approx(whole, rel=1e-4, abs=1e-6)
+    assert seen == [7, 7, 3, 3, 1]
 
 
 def test_it_goes_on_where_it_was(

@@ -57,6 +57,11 @@ def test_rows_that_feed_the_start_or_more_are_appearance(size: int, data: st.Dat
     assert all(layer.resolution < start for layer in anatomy.convs if layer.row < row)
 
 
+@pytest.mark.parametrize("size", [64, 256])
+def test_by_default_appearance_begins_after_32_pixels(size: int) -> None:
+    assert Appearance().row(GeneratorAnatomy(size, channels_for(size, cap=4))) == 7
+
+
 @pytest.mark.parametrize(("start", "row"), [(4, 0), (8, 1), (16, 3)])
 def test_content_rows_are_the_photos_and_the_rest_a_samples(make: Make, start: int, row: int) -> None:
     stylizer = make(appearance=Appearance(random=3, start=start), seed=5)

@@ -18,6 +18,7 @@ from ..errors import NonFinite
 from ..losses.perceptual import unit_channels
 from ..networks.classifiers import Describes
 from ..networks.features import Features
+from ..ops import at_once
 
 STANDARD = {"Fréchet distance": "FID", "kernel distance": "KID"}
 """What the measures are called on the very network that they were published with."""
@@ -51,7 +52,7 @@ def pooled_features(features: Features, images: Tensor | Iterable[Tensor], batch
     Args:
         features: The network that looks; the discriminator of the base needs no download.
         images: Images [N, 3, H, W] in about [-1, 1] on the device of the network, or batches of such.
-        batch: How many images the network sees at once.
+        batch: How many images of up to 64 pixels the network sees at once; of larger ones fewer.
 
     Returns:
         float32 on the CPU, without gradients; F is twice the number of channels of all taps.
@@ -65,7 +66,8 @@ def pooled_features(features: Features, images: Tensor | Iterable[Tensor], batch
 @torch.no_grad()
 def _gathered(look: Callable[[Tensor], Tensor], images: Tensor | Iterable[Tensor], batch: int) -> Tensor:
     batches = [images] if isinstance(images, Tensor) else images
-    rows = torch.cat([look(part).cpu() for whole in batches for part in torch.split(whole, batch)])
+    parts = (part for whole in batches for part in torch.split(whole, at_once(batch, whole.shape[-1])))
+    rows = torch.cat([look(part).cpu() for part in parts])
     if not rows.isfinite().all():
         first = int((~rows.isfinite().all(1)).nonzero()[0, 0])
         raise NonFinite(f"The features of image {first} are not finite numbers.", "Score an earlier snapshot.")

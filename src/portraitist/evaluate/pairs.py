@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import BadData, UsageError
 from ..losses.perceptual import PerceptualDistance
 from ..networks.identity import Identity
+from ..ops import at_once
 from .kernel import Interval
 
 BATCH = 25
@@ -156,13 +157,14 @@ def _distances(
     if first is None or second is None:
         _check_pairs(outputs, inputs)
         first = second = torch.arange(len(outputs))
-    parts = zip(torch.split(first, BATCH), torch.split(second, BATCH), strict=True)
+    some = at_once(BATCH, outputs.shape[-1])
+    parts = zip(torch.split(first, some), torch.split(second, some), strict=True)
     return torch.cat([distance(outputs[i], inputs[j]).cpu() for i, j in parts])
 
 
 @torch.no_grad()
 def _embedded(embedder: Identity, images: Tensor) -> Tensor:
-    return torch.cat([embedder.embed(part).cpu() for part in torch.split(images, BATCH)])
+    return torch.cat([embedder.embed(part).cpu() for part in torch.split(images, at_once(BATCH, images.shape[-1]))])
 
 
 def _check_pairs(outputs: Tensor, inputs: Tensor) -> None:

@@ -25,6 +25,7 @@ from ..losses.perceptual import PerceptualDistance
 from ..networks import Generator
 from ..networks.encoder import Encoded, Encoder
 from ..networks.features import resized
+from ..ops import at_once
 from ..spaces import WPlus
 from .inverter import Inverted, Progress
 from .projection import Projection
@@ -165,11 +166,14 @@ class EncoderInverter:
 def encode_all(
     encoder: Encoder, generator: Generator, pictures: ImageSet, *, batch: int = 32, progress: Progress | None = None
 ) -> WPlus:
-    """Encode a set of aligned photos: their mean codes [N, rows, w_dim], on the device of the generator."""
+    """Encode a set of aligned photos: their mean codes [N, rows, w_dim], on the device of the generator.
+
+    ``batch`` photos are encoded at a time; of more than 64 pixels fewer, so that the memory stays the same.
+    """
     where = generator.w_mean.device
     encoder.eval().to(where)
     codes: list[Tensor] = []
-    for part in torch.split(torch.arange(len(pictures)), batch):
+    for part in torch.split(torch.arange(len(pictures)), at_once(batch, pictures.resolution)):
         images = pictures.batch(part, torch.zeros(len(part), dtype=torch.bool)).to(where)
         codes.append(encoder.styles_of(encoder(images).mu, generator))
         if progress is not None:

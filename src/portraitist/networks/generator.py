@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadModel
+from ..ops import at_once
 from ..spaces import W, WPlus, Z, ZPlus, mix
 from .anatomy import GeneratorAnatomy
 from .mapping import Mapping
@@ -54,8 +55,11 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def sample_batches(self, z: Tensor, batch: int = 32) -> Tensor:
-        """Draw latents [N, z_dim] with the stored noise, ``batch`` at a time and without gradients: [N, 3, R, R]."""
-        return torch.cat([self(part) for part in torch.split(z, batch)])
+        """Draw latents [N, z_dim] with the stored noise and without gradients: [N, 3, R, R].
+
+        ``batch`` are drawn at a time; of more than 64 pixels fewer, so that the memory stays the same.
+        """
+        return torch.cat([self(part) for part in torch.split(z, at_once(batch, self.anatomy.resolution))])
 
     def map(self, z: Z | ZPlus) -> WPlus:
         """Send codes of the prior through the mapping network; each row of Z+ on its own."""

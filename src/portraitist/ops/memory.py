@@ -1,9 +1,10 @@
-"""Keep large tensors in the heap.
+"""Keep large tensors in the heap, and work through sets of images in parts that fit the memory.
 
 By default glibc hands every large block back to the system as soon as it is freed, and the page faults of the next one
 cost up to half of the time of a network. The price of keeping them is memory that stays with the process.
 
     keep_heap()      # once, before the first large tensor
+    torch.split(images, at_once(32, side))
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ SWITCH = "PORTRAITIST_NO_HEAP"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 LARGEST_BLOCK = 1 << 30
 NEVER = 2**31 - 1
+SIDE = 64
+"""Side of images, in pixels, that counts of images at a time are given for."""
 
 
 def keep_heap() -> bool:
@@ -33,3 +36,11 @@ def keep_heap() -> bool:
         return False
     settings = ((M_MMAP_THRESHOLD, LARGEST_BLOCK), (M_TRIM_THRESHOLD, NEVER), (M_MMAP_MAX, 0))
     return all([mallopt(name, value) == 1 for name, value in settings])
+
+
+def at_once(count: int, side: int) -> int:
+    """Return how many images of ``side`` pixels a network sees at a time: no more pixels than ``count`` of 64 have.
+
+    It is ``count`` up to 64 pixels, and at least 1.
+    """
+    return max(count * SIDE**2 // max(side, SIDE) ** 2, 1)

@@ -1,8 +1,8 @@
 """The trainings that all others are derived from.
 
 Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data", arXiv:2006.06676 (ADA); Mo, Cho and
-Shin 2020, "Freeze the Discriminator", arXiv:2002.10964 (FreezeD). The gamma of R1 follows the rule of the former's
-``auto`` setting, 0.0002 * side^2 / batch.
+Shin 2020, "Freeze the Discriminator", arXiv:2002.10964 (FreezeD), whose released code trains the blocks of 16, 8 and 4
+pixels at 256. The gamma of R1 follows the rule of the former's ``auto`` setting, 0.0002 * side^2 / batch.
 """
 
 from __future__ import annotations
@@ -60,8 +60,12 @@ def baseline(training: Training, resolution: int) -> Training:
 
 
 def freeze_d(training: Training, resolution: int) -> Training:
-    """Freeze the layers of the discriminator nearest the pixels (Mo et al., Sec. 3)."""
-    return replace(training, frozen=replace(training.frozen, discriminator_from=max(resolution // 2, 8)))
+    """Freeze the layers of the discriminator nearest the pixels (Mo et al., Sec. 3).
+
+    Those that the authors freeze, from 32 pixels up, or the upper half of a side below 64.
+    """
+    first = max(min(resolution // 2, 32), 8)
+    return replace(training, frozen=replace(training.frozen, discriminator_from=first))
 
 
 def with_gamma(training: Training, resolution: int) -> Training:

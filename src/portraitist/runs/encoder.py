@@ -22,6 +22,7 @@ from ..io.model_file import Model, generator_digest, lineage
 from ..losses.perceptual import PerceptualDistance, default_perceptual
 from ..networks.encoder import Encoder, EncoderAnatomy, new_encoder
 from ..networks.identity import DiscriminatorIdentity, Identity
+from ..ops import at_once
 from ..train.encoder import EncoderLoss, EncoderState, EncoderTraining, Encoding
 from ..train.log import RunLog
 from ..train.session import Run, RunOptions
@@ -30,6 +31,7 @@ from . import early_stopping
 FILE = "encoder.safetensors"
 LEAST_HELD_OUT = 8
 MOST_HELD_OUT = 64
+"""Held-out photos that are measured; at 64 pixels, in one batch."""
 SHOWN = 18
 
 
@@ -208,11 +210,21 @@ def measured(encoder: Encoder, loss: EncoderLoss, photos: Tensor | None) -> dict
     """Return the terms of the loss on photos [N, 3, R, R], for the mean codes; nothing without photos."""
     if photos is None:
         return {}
-    return {f"held_out_{name}": float(value) for name, value in loss(encoder, photos, None).items()}
+    found: dict[str, float] = {}
+    for part in _parts(photos):
+        for name, value in loss(encoder, part, None).items():
+            found[f"held_out_{name}"] = found.get(f"held_out_{name}", 0.0) + float(value) * (len(part) / len(photos))
+    return found
 
 
 @torch.no_grad()
 def _pairs(encoder: Encoder, loss: EncoderLoss, photos: Tensor) -> Tensor:
     """Return photos and, after each, what the base draws of its mean code."""
-    drawn = loss.base.synthesis(encoder.styles_of(encoder(photos).mu, loss.base))
+    codes = [encoder.styles_of(encoder(part).mu, loss.base) for part in _parts(photos)]
+    drawn = torch.cat([loss.base.synthesis(part) for part in codes])
     return torch.stack([photos, drawn], 1).flatten(0, 1)
+
+
+def _parts(photos: Tensor) -> tuple[Tensor, ...]:
+    """Divide photos [N, 3, R, R] so that their number times their pixels stays within what fits the memory."""
+    return torch.split(photos, at_once(MOST_HELD_OUT, photos.shape[-1]))
