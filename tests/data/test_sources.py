@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from portraitist.data import ImageSet, sources
+from portraitist.data import ImageSet, images, sources
 from portraitist.data.sources import ZipSource, open_source
 from portraitist.errors import BadData, BadImage
 from tests.data.made_files import encode, noise
@@ -94,7 +94,7 @@ def test_a_directory_of_a_million_members_is_not_parsed(tmp_path: Path) -> None:
 
 
 def test_a_size_that_lies_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_BYTES", len(PICTURE) - 1)
+    monkeypatch.setattr(images, "MAX_BYTES", len(PICTURE) - 1)
     source = ZipSource(pack(tmp_path / "set.zip", ("a.png", PICTURE)))
     with pytest.raises(BadImage) as caught:
         source.read("a.png")
