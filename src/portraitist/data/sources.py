@@ -102,9 +102,14 @@ class FolderSource:
     def labels(self) -> dict[str, object]:
         """Return the labels of ``dataset.json`` if the folder has one."""
         try:
-            text = (self.path / LABELS).read_bytes()
+            with open_regular(self.path / LABELS) as file:
+                text = read_capped(file, LABELS)
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise BadData(f"{self.path / LABELS} cannot be read: {error.strerror}.", "Check its permissions.") from None
+        except BadImage as error:
+            raise BadData(error.message, error.cure) from None
         return parse_labels(text, str(self.path / LABELS))
 
 
@@ -168,13 +173,20 @@ def parse_labels(text: bytes, name: str) -> dict[str, object]:
     """
     try:
         content = json.loads(text)
-        pairs = content.get("labels") or []
-        return {str(file): label for file, label in pairs}
+        pairs = [(str(file), label) for file, label in content.get("labels") or []]
+        labels = dict(pairs)
+    except json.JSONDecodeError as error:
+        raise BadData(
+            f"{name} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}.", "Mend it there."
+        ) from None
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise BadData(
             f"{name} does not hold labels.",
             'It must read {"labels": [["file.png", 0], ...]} or {"labels": null}.',
         ) from None
+    if twice := [file for file, label in pairs if labels[file] != label]:
+        raise BadData(f"{name} gives {twice[0]} two labels.", "Keep one of them.")
+    return labels
 
 
 def is_picture(name: str) -> bool:
