@@ -15,6 +15,7 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +77,18 @@ def storage_error(path: Path, error: OSError, needed: int | None = None) -> Stor
             "Free some space or write elsewhere.",
         )
     return StorageError(f"Cannot write {path}: {error.strerror or error}.", "Check the folder and its permissions.")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe or a device, which may have no end, is refused.
+
+    Raises:
+        OSError: It is none, or cannot be opened.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+    return path.open("rb")
 
 
 def sweep_partial(folder: Path) -> None:

@@ -569,3 +569,29 @@ def test_the_console_script_reports_like_main(tmp_path: Path) -> None:
         assert cut.stdout is not None and cut.stderr is not None
         cut.stdout.close()
         assert b"Traceback" not in cut.stderr.read()
+
+
+def started(shell: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program as a shell does, with ``$PORTRAITIST`` in its command."""
+    program = {"PORTRAITIST": f"{sys.executable} -m portraitist"}
+    return subprocess.run(["sh", "-c", shell], env=os.environ | program | environment, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_under_the_output_is_exit_code_5() -> None:
+    run = started("$PORTRAITIST recipes > /dev/full")
+    assert run.returncode == 5
+    assert run.stderr.startswith("error: The output cannot be written") and run.stderr.count("\n") == 1
+
+
+def test_closed_outputs_stop_nothing(tmp_path: Path) -> None:
+    assert started("$PORTRAITIST recipes >&- 2>&-").returncode == 0
+    assert started("$PORTRAITIST sample no-such-model -o out >&- 2>&-").returncode == 2
+
+
+def test_no_home_folder_is_one_line() -> None:
+    code = "import pwd, sys; pwd.getpwuid = lambda number: {}[number]; from portraitist.cli.main import main; main()"
+    for variables, expected in (("", 5), ("XDG_DATA_HOME=/nowhere", 0)):
+        run = started(f'unset HOME; {variables} {sys.executable} -c "{code}" models', PORTRAITIST_MODELS="")
+        assert run.returncode == expected, run.stderr
+        assert "Traceback" not in run.stderr

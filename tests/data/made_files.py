@@ -57,9 +57,10 @@ def scene(height: int, width: int, seed: int = 0) -> Pixels:
     return np.stack(planes, axis=-1).astype(np.uint8)
 
 
-def exif(orientation: int) -> bytes:
-    """A TIFF block (big-endian) with an orientation and a GPS directory."""
-    entries = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0) + struct.pack(">HHII", 0x8825, 4, 1, 38)
+def exif(orientation: int, kind: int = 3) -> bytes:
+    """A TIFF block (big-endian) with an orientation, a SHORT or of another type, and a GPS directory."""
+    value = struct.pack(">" + {1: "B", 3: "H", 4: "I"}[kind], orientation).ljust(4, b"\0")
+    entries = struct.pack(">HHI4s", 0x0112, kind, 1, value) + struct.pack(">HHII", 0x8825, 4, 1, 38)
     gps = struct.pack(">H", 1) + struct.pack(">HHI4s", 1, 2, 2, b"N\0\0\0") + struct.pack(">I", 0)
     return b"MM\0*" + struct.pack(">IH", 8, 2) + entries + struct.pack(">I", 0) + gps
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
+from portraitist.data import images
 from portraitist.data.images import crop_square, read_image, resize, to_array, to_tensor, write_image
 from portraitist.errors import BadImage, StorageError, UsageError
 from tests.data.made_files import (
@@ -80,6 +82,27 @@ def test_orientation_equals_the_upright_reference(kind: str, options: dict[str, 
     assert read_image(data).shape == ((24, 40, 3) if orientation < 5 else (40, 24, 3))
 
 
+@pytest.mark.parametrize("kind", [1, 4])
+@pytest.mark.parametrize("format, options", ORIENTED)
+def test_an_orientation_of_another_type_of_number_counts(format: str, options: dict[str, object], kind: int) -> None:
+    usual = encode(scene(24, 40), format, exif=b"Exif\0\0" + exif(6), **options)
+    odd = encode(scene(24, 40), format, exif=b"Exif\0\0" + exif(6, kind), **options)
+    assert np.array_equal(read_image(odd), read_image(usual))
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+@pytest.mark.parametrize("blocks, turned", [((6, None), 6), ((None, 6), 6), ((6, 3), 6), ((1, 6), 1), ((9, 8), 8)])
+def test_the_first_of_several_orientations_counts(blocks: tuple[int | None, ...], turned: int) -> None:
+    plain = encode(scene(24, 40), "JPEG", quality=95)
+    held = [b"MM\0*\0\0\0\x08\0\0" if block is None else exif(block) for block in blocks]
+    data = plain[:2] + b"".join(segment(0xE1, b"Exif\0\0" + block) for block in held) + plain[2:]
+    upright = read_image(encode(scene(24, 40), "JPEG", quality=95, exif=b"Exif\0\0" + exif(turned)))
+    assert np.array_equal(read_image(data), upright)
+
+
 @pytest.mark.parametrize("block", [b"", b"nonsense", exif(0), exif(9), exif(6)[:16], b"MM\0*\xff\xff\xff\xff"])
 def test_nonsense_in_exif_leaves_the_picture_as_stored(block: bytes) -> None:
     data = png(2, 1, 8, GREY, [b"\x01\x02"], chunk(b"eXIf", block))
@@ -118,6 +141,12 @@ def test_a_keyed_colour_is_transparent_in_8_and_16_bits() -> None:
         assert read_image(data, matte=(9, 8, 7))[0].tolist() == [[9, 8, 7], [1, 2, 4]]
     deep = png(2, 1, 16, GREY, [np.array([500, 501], ">u2").tobytes()], chunk(b"tRNS", struct.pack(">H", 500)))
     assert read_image(deep, matte=(9, 8, 7))[0].tolist() == [[9, 8, 7], [2, 2, 2]]
+
+
+def test_a_key_of_16_bits_is_compared_in_full() -> None:
+    row = np.array([0xFF00, 0xFF00, 0xFF00, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFE], ">u2").tobytes()
+    data = png(3, 1, 16, RGB, [row], chunk(b"tRNS", struct.pack(">HHH", 0xFFFF, 0xFFFF, 0xFFFF)))
+    assert read_image(data, matte=(9, 8, 7))[0].tolist() == [[255] * 3, [9, 8, 7], [255] * 3]
 
 
 def test_a_palette_with_opacities_lies_over_the_matte() -> None:
@@ -181,9 +210,41 @@ def test_a_profile_keeps_transparency() -> None:
     assert (read[1:] == (1, 2, 3)).all()
 
 
-@pytest.mark.parametrize("profile", [b"broken", matrix_profile(SRGB, 2.2, "x")[:200], matrix_profile(SRGB, 1, "sRGB")])
+TRUE_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("profile", [b"broken", matrix_profile(SRGB, 2.2, "x")[:200], TRUE_SRGB])
 def test_unreadable_and_srgb_profiles_change_nothing(profile: bytes) -> None:
     assert np.array_equal(read_image(encode(noise(8, 8), "PNG", icc_profile=profile)), noise(8, 8))
+
+
+@pytest.mark.parametrize("name", ["sRGB", "sRGB linear", "sRGB-elle-V4-g10.icc", "linear"])
+def test_what_a_profile_is_counts_and_not_its_name(name: str) -> None:
+    grey = np.full((8, 8, 3), 55, np.uint8)
+    assert (read_image(encode(grey, "PNG", icc_profile=matrix_profile(SRGB, 1, name))) == 128).all()
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("behind", [0xD8, 0xE0, 0xC0, 0xC4])
+def test_the_profile_of_a_jpeg_counts_wherever_it_stands(behind: int, parts: int) -> None:
+    profile = matrix_profile(ADOBE_RGB, 2.19921875, "wide").ljust(900, b"\0")
+    plain, usual = (encode(scene(24, 40), "JPEG", quality=95, icc_profile=p) for p in (None, profile))
+    pieces = [profile[i * 300 : (i + 1) * 300] for i in range(3)] if parts == 3 else [profile]
+    segments = [segment(0xE2, b"ICC_PROFILE\0" + bytes([i + 1, parts]) + piece) for i, piece in enumerate(pieces)]
+    at = plain.index(bytes([0xFF, behind]))
+    at += 2 if behind == 0xD8 else 2 + struct.unpack_from(">H", plain, at + 2)[0]
+    moved = plain[:at] + b"".join(reversed(segments)) + plain[at:]
+    assert np.array_equal(read_image(moved), read_image(usual))
+    assert not np.array_equal(read_image(moved), read_image(plain))
+
+
+@pytest.mark.parametrize("kind, options", [("PNG", {}), ("JPEG", {"quality": 95}), ("WEBP", {"lossless": True})])
+def test_a_profile_may_be_as_large_as_printers_have_them(kind: str, options: dict[str, object]) -> None:
+    small = matrix_profile(ADOBE_RGB, 2.19921875, "wide")
+    large = small + np.random.default_rng(0).bytes(2 << 20)
+    large = struct.pack(">I", len(large)) + large[4:]
+    one, other = (read_image(encode(scene(24, 40), kind, icc_profile=p, **options)) for p in (small, large))
+    assert np.array_equal(one, other)
 
 
 def test_a_profile_for_other_channels_is_ignored() -> None:
@@ -265,6 +326,51 @@ def test_damage_gives_pixels_or_a_bad_image(form: tuple[str, dict[str, object]],
     except BadImage:
         return
     assert picture.dtype == np.uint8 and picture.shape[2] == 3
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 6, 7])
+def test_strips_leave_no_seams(orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    layered = np.dstack([noise(37, 23), noise(37, 23, 1)[..., 0]])
+    data = encode(layered, "PNG", exif=b"Exif\0\0" + exif(orientation))
+    whole = read_image(data, matte=(1, 2, 3))
+    monkeypatch.setattr(images, "_STRIP", 100)
+    assert np.array_equal(read_image(data, matte=(1, 2, 3)), whole)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P"])
+def test_a_picture_costs_12_bytes_a_pixel(mode: str, tmp_path: Path) -> None:
+    side = 4000
+    picture = Image.new(mode, (side, side), 0)
+    picture.save(tmp_path / "large.png", exif=b"Exif\0\0" + exif(6), **({"transparency": 0} if mode == "P" else {}))
+    assert rise_of_memory(tmp_path / "large.png") <= 12 * side * side + (8 << 20)
+
+
+def test_a_file_that_is_no_picture_is_not_read_whole(tmp_path: Path) -> None:
+    with (tmp_path / "huge.png").open("wb") as file:
+        file.truncate(400 << 20)
+    assert rise_of_memory(tmp_path / "huge.png") < 4 << 20
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    assert kind_of(tmp_path / "pipe.png") == "missing"
+
+
+def rise_of_memory(path: Path) -> int:
+    """Return the bytes by which the peak of a fresh process rises while it reads a picture."""
+    script = """
+import resource, sys
+from portraitist.data import read_image
+from portraitist.errors import BadImage
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    read_image(sys.argv[1])
+except BadImage:
+    pass
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+    run = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    return int(run.stdout)
 
 
 def test_the_pixel_cap_is_exact() -> None:

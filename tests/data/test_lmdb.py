@@ -58,3 +58,12 @@ def test_damaged_databases_are_refused(tmp_path: Path) -> None:
     (tmp_path / "db" / "data.mdb").write_bytes(b"\7" * 8192)
     with pytest.raises(BadData):
         ImageSet.open(tmp_path / "db", 16)
+
+
+@pytest.mark.parametrize("share", [0.75, 0.5, 0.25])
+def test_a_database_cut_short_is_refused_before_it_is_read(tmp_path: Path, share: float) -> None:
+    path = make(tmp_path / "db", pictures(64, count=20))
+    with (path / "data.mdb").open("r+b") as file:
+        file.truncate(int((path / "data.mdb").stat().st_size * share) // 4096 * 4096)
+    with pytest.raises(BadData, match="shorter"):
+        LmdbSource(path, 64)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from portraitist.data import ImageSet, sources
-from portraitist.data.sources import ZipSource, open_source
+from portraitist.data import ImageSet, images, sources
+from portraitist.data.sources import ZipSource, open_source, parse_labels
 from portraitist.errors import BadData, BadImage
 from tests.data.made_files import encode, noise
 
@@ -94,7 +94,7 @@ def test_a_directory_of_a_million_members_is_not_parsed(tmp_path: Path) -> None:
 
 
 def test_a_size_that_lies_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_BYTES", len(PICTURE) - 1)
+    monkeypatch.setattr(images, "MAX_BYTES", len(PICTURE) - 1)
     source = ZipSource(pack(tmp_path / "set.zip", ("a.png", PICTURE)))
     with pytest.raises(BadImage) as caught:
         source.read("a.png")
@@ -113,3 +113,14 @@ def test_unicode_and_spaces_in_names(tmp_path: Path) -> None:
     names = ["Ärger & Spaß.png", "日本/絵 1.png", "a'b;c.png"]
     images = ImageSet.open(pack(tmp_path / "a set.zip", *((name, PICTURE) for name in names)), 16)
     assert images.names == tuple(sorted(names)) and not images.left_out
+
+
+def test_labels_that_are_no_json_name_the_place() -> None:
+    with pytest.raises(BadData, match="line 1, column"):
+        parse_labels(b'{"labels": [["a.png", 0],]}', "dataset.json")
+
+
+def test_two_labels_of_one_picture_are_refused() -> None:
+    assert parse_labels(b'{"labels": [["a.png", 0], ["a.png", 0]]}', "dataset.json") == {"a.png": 0}
+    with pytest.raises(BadData, match=r"a\.png two labels"):
+        parse_labels(b'{"labels": [["a.png", 0], ["a.png", 1]]}', "dataset.json")

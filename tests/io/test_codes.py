@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,17 @@ def test_a_code_of_any_space_becomes_one_of_w_plus(tmp_path: Path, tiny_model: M
         save_codes(path, *wrong, overwrite=True)
         with pytest.raises(BadModel, match=words):
             load_as_wplus(path, tiny_model)
+
+
+@pytest.mark.parametrize("value", [torch.full((1, 8), torch.nan), torch.zeros(1, 8, dtype=torch.int64)])
+def test_codes_that_are_no_finite_numbers_are_refused(tmp_path: Path, value: torch.Tensor) -> None:
+    header = {KEY: json.dumps({"space": "W", "generator": ""})}
+    save_file({"codes": value}, tmp_path / "codes.safetensors", metadata=header)
+    with pytest.raises(BadModel, match="finite"):
+        load_codes(tmp_path / "codes.safetensors")
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(BadModel, match="pipe"):
+        load_codes(tmp_path / "pipe.safetensors")

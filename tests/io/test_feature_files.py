@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from portraitist.errors import BadModel, UntrustedFile
-from portraitist.io.feature_files import load_features, load_lpips
+from portraitist.io.feature_files import load_features, load_lpips, read_tensors
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import AlexNetFeatures, SqueezeNetFeatures, TrunkFeatures, VGG16Features
 
@@ -130,3 +132,18 @@ def test_the_published_heads_fit(name: str, network: type[TrunkFeatures], shared
 def test_the_shared_squeezenet_is_read(shared: Path) -> None:
     found = load_features(shared / "data/weights/squeezenet1_1_imagenet_mxnet.npz")
     assert PerceptualDistance(found).name == "SqueezeNet distance"
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_refused_from_its_directory(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", bytes(20 << 20))
+    with pytest.raises(BadModel, match="unpacks to"):
+        read_tensors(tmp_path / "bomb.npz")
+
+
+def test_an_array_larger_than_memory_is_a_bad_model(tmp_path: Path) -> None:
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }".ljust(117) + b"\n"
+    with zipfile.ZipFile(tmp_path / "vast.npz", "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header)
+    with pytest.raises(BadModel):
+        read_tensors(tmp_path / "vast.npz")

@@ -83,3 +83,16 @@ def test_other_networks_are_refused(tmp_path: Path, edit: Any, message: str) -> 
     write_legacy_pickle(tmp_path / "in.pkl", make_networks(), edit)
     with pytest.raises(BadModel, match=message):
         read_legacy(tmp_path / "in.pkl")
+
+
+JUNK = [None, 3, 2.5, "text", b"bytes", [1], (1, 2), {"a": 1}, np.zeros(3), np.array(1.0)]
+
+
+@pytest.mark.parametrize("value", JUNK, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("part", ["version", "components", "variables"])
+def test_a_value_of_another_type_is_a_bad_model(tmp_path: Path, part: str, value: Any) -> None:
+    write_legacy_pickle(
+        tmp_path / "in.pkl", make_networks(), lambda generator, _: generator.state.update({part: value})
+    )
+    with pytest.raises(BadModel):
+        read_legacy(tmp_path / "in.pkl")

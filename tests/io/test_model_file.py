@@ -507,3 +507,18 @@ def test_a_whole_model_is_no_feature_swap(saved: Path) -> None:
     rewrite(saved, lambda tensors, header: header.update(swap_upto=8))
     with pytest.raises(BadModel, match=r"header of tiny\.safetensors is damaged"):
         read_header(saved)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.bool, torch.int8, torch.int64, torch.float64])
+def test_numbers_of_types_that_are_never_written_are_refused(saved: Path, dtype: torch.dtype) -> None:
+    rewrite(saved, lambda tensors, header: tensors.update({"G.w_mean": tensors["G.w_mean"].to(dtype)}))
+    with pytest.raises(BadModel, match="holds tensors of"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("clamp", [-1.0, 0.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_a_clamp_that_would_destroy_every_picture_is_refused(saved: Path, network: str, clamp: float) -> None:
+    rewrite(saved, lambda tensors, header: header[network].update(clamp=clamp))
+    with pytest.raises(BadModel, match="clamp"):
+        load_model(saved)

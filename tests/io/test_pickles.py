@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -208,3 +209,61 @@ def test_a_changed_byte_is_read_or_refused_but_never_crashes(tmp_path: Path, whe
         open_pickle(tmp_path / "in.pkl")
     except PortraitistError as error:
         assert error.message
+
+
+def bomb(levels: int = 60) -> bytes:
+    """A pickle of tuples in tuples, each twice the one before: 2^levels steps to hash or to print."""
+    return b"(t" + b"2\x86" * levels
+
+
+@pytest.mark.parametrize("read", [open_pickle, open_torch])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02}" + bomb() + b"K\x01s.",
+        b"\x80\x02}(" + bomb() + b"K\x01u.",
+        b"\x80\x02(" + bomb() + b"K\x01d.",
+        b"\x80\x04\x8f(" + bomb() + b"\x90.",
+        b"\x80\x04(" + bomb() + b"\x91.",
+        b"\x80\x02ccollections\nOrderedDict\n(]" + b"(" + bomb() + b"K\x01tatR.",
+        b"\x80\x02c_codecs\nencode\nX\x01\0\0\0x" + bomb() + b"\x86R.",
+        b"\x80\x02ctorch_utils.persistence\n_reconstruct_persistent_obj\n}X\x0a\0\0\0class_name" + bomb() + b"s\x85R.",
+        b"\x80\x02cnumpy\ndtype\n" + bomb() + b"\x85R.",
+    ],
+)
+def test_what_would_take_for_ever_is_refused_at_once(tmp_path: Path, read: Any, content: bytes) -> None:
+    (tmp_path / "bomb.pt").write_bytes(content)
+    before = time.process_time()
+    with pytest.raises(PortraitistError):
+        read(tmp_path / "bomb.pt")
+    assert time.process_time() - before < 2
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(1).expand(1 << 17, 1 << 17),
+        torch.empty(3, device="meta"),
+        torch.eye(3).to_sparse(),
+        torch.zeros(3, dtype=torch.complex64),
+        torch.zeros(3, dtype=torch.float8_e4m3fn),
+    ],
+)
+def test_tensors_that_are_not_plain_are_refused_before_they_are_used(tmp_path: Path, tensor: torch.Tensor) -> None:
+    for place, tree in enumerate(({"g": {"a": tensor}}, {"list": [tensor]}, (tensor,))):
+        path = tmp_path / f"{place}.pt"
+        torch.save(tree, path)
+        with pytest.raises(BadModel):
+            open_torch(path)
+
+
+def test_a_tensor_that_repeats_a_few_numbers_is_read(tmp_path: Path) -> None:
+    torch.save({"mean": torch.ones(16).expand(18, 16)}, tmp_path / "mean.pt")
+    assert open_torch(tmp_path / "mean.pt")["mean"].shape == (18, 16)
+
+
+@pytest.mark.parametrize("read", [open_pickle, open_torch])
+def test_a_pipe_is_refused_at_once(tmp_path: Path, read: Any) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(BadModel, match="pipe"):
+        read(tmp_path / "pipe.pt")

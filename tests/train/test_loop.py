@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from portraitist.errors import BadModel, NonFinite, UsageError
 from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
+from portraitist.train.folder import differences
 from portraitist.train.gan import Gan
 from portraitist.train.loop import fit
 from portraitist.train.snapshot import KEPT, resume, snapshots, write_snapshot
@@ -229,3 +232,22 @@ def test_the_average_has_the_half_life_it_says() -> None:
 def test_settings_that_make_no_sense_are_refused(field: str) -> None:
     with pytest.raises(UsageError, match=field):
         replace(TRAINING, **{field: -1})
+
+
+def test_a_snapshot_of_another_run_is_told_and_not_continued(tmp_path: Path) -> None:
+    write_snapshot(tmp_path, start(), {"seed": 1, "images": 8})
+
+    def other(settings: Mapping[str, Any]) -> list[str]:
+        return differences(settings, {"seed": 2, "images": 16}, frozenset({"images"}))
+
+    with pytest.raises(BadModel, match="seed: 1 -> 2"):
+        resume(tmp_path, start(), other)
+    assert resume(tmp_path, start(), lambda settings: differences(settings, {"seed": 1}, frozenset({"images"})))
+
+
+def test_a_snapshot_under_another_name_is_skipped_loudly(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = start()
+    right = write_snapshot(tmp_path, state)
+    shutil.copy(right, tmp_path / "snapshot-999999999.safetensors")
+    assert resume(tmp_path, start()) == right
+    assert "under another name" in caplog.text

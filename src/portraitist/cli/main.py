@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs, so that every ``--help`` answer
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -70,15 +71,22 @@ def options(
 
 def main() -> None:
     """Run the command line; errors that are the user's to mend are one line on stderr and an exit code."""
+    _reopen_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         code = app(prog_name="portraitist", standalone_mode=False)
+        sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         code = 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        _silence()
+        code = _fail(f"The output cannot be written: {error.strerror}. Free some space or write elsewhere.", 5)
     except KeyboardInterrupt:
         code = _fail("stopped", 128 + signal.SIGINT)
     except typer.TyperException as error:
@@ -86,6 +94,23 @@ def main() -> None:
     except BaseException as error:
         code = _fail(*_meaning(error))
     sys.exit(code)
+
+
+def _reopen_closed() -> None:
+    """Give a program that was started without standard streams ones that lead nowhere.
+
+    Otherwise the files that it opens take their numbers, and what is printed goes into them.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)
+
+
+def _silence() -> None:
+    """Let what is still to be printed go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refuse(error: typer.TyperException) -> int:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,8 +26,11 @@ from ..errors import BadImage
 ACCEPTED = "Save the picture as PNG, JPEG or WebP."
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# Chunks that change pixels; eXIf and acTL are read here and not passed on.
-_PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT", b"IEND"}
+# Chunks that change pixels; eXIf, iCCP and acTL are read here and not passed on.
+_PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+MAX_PROFILE = 4 << 20
+"""Largest colour profile in bytes; printing profiles reach about 3 MB."""
+_ICC = b"ICC_PROFILE\0"
 # Start-of-frame markers: all of C0..CF but DHT (C4), JPG (C8) and DAC (CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Ends a run of entropy-coded data: any marker but a stuffed zero, a fill byte or a restart.
@@ -62,6 +65,8 @@ class Header:
     """Bits per channel as stored."""
     orientation: int
     """EXIF orientation 1 to 8; 1 where the file says nothing or nonsense."""
+    profile: bytes
+    """Its colour profile; empty where it has none that is whole."""
     stream: bytes
     """The same picture without the parts that pixels do not need."""
 
@@ -70,20 +75,33 @@ def inspect(data: bytes, name: str) -> Header:
     """Read the header of a still picture and check that the file is whole.
 
     Raises:
-        BadImage: ``empty``, ``not-an-image``, ``format`` (a picture of another format), ``animated`` or
-            ``truncated``.
+        BadImage: ``empty``, ``not-an-image``, ``format`` (a picture of another format), ``animated``,
+            ``truncated`` or ``colour`` (a colour profile that is too large).
     """
-    if not data:
-        raise BadImage(f"{name} is empty.", "Copy the picture again.", kind="empty")
     try:
-        if data.startswith(_PNG):
-            return _png(data, name)
-        if data.startswith(b"\xff\xd8\xff"):
-            return _jpeg(data, name)
-        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-            return _webp(data, name)
+        return _reader(data, name)(data, name)
     except (struct.error, IndexError):
         raise truncated(name) from None
+
+
+def refuse_foreign(head: bytes, name: str) -> None:
+    """Refuse by its first bytes what is no PNG, JPEG or WebP.
+
+    Raises:
+        BadImage: ``empty``, ``not-an-image``, ``format`` or ``truncated``.
+    """
+    _reader(head, name)
+
+
+def _reader(data: bytes, name: str) -> Callable[[bytes, str], Header]:
+    if not data:
+        raise BadImage(f"{name} is empty.", "Copy the picture again.", kind="empty")
+    if data.startswith(_PNG):
+        return _png
+    if data.startswith(b"\xff\xd8\xff"):
+        return _jpeg
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return _webp
     raise _foreign(data, name)
 
 
@@ -116,17 +134,34 @@ def _png(data: bytes, name: str) -> Header:
     if data[12:16] != b"IHDR" or not width or not height:
         raise truncated(name)
     kept = [_PNG]
-    orientation, kind = 1, b""
+    orientation, profile, kind = 0, b"", b""
     for kind, chunk, body in _png_chunks(data, name):
         if kind == b"acTL" and struct.unpack_from(">I", body)[0] > 1:
             raise _animated(name)
         if kind == b"eXIf":
-            orientation = exif_orientation(bytes(body))
+            orientation = orientation or exif_orientation(bytes(body))
+        if kind == b"iCCP":
+            profile = profile or _unpacked(bytes(body), name)
         if kind in _PNG_KEPT:
             kept.append(bytes(chunk))
     if kind != b"IEND":
         raise truncated(name)
-    return Header("PNG", width, height, bits, orientation, b"".join(kept))
+    return Header("PNG", width, height, bits, orientation or 1, profile, b"".join(kept))
+
+
+def _unpacked(chunk: bytes, name: str) -> bytes:
+    """Return the profile of an iCCP chunk: a name, a method of compression, deflated bytes."""
+    try:
+        profile = zlib.decompressobj().decompress(chunk.partition(b"\0")[2][1:], MAX_PROFILE + 1)
+    except zlib.error:
+        return b""
+    return _capped(profile, name)
+
+
+def _capped(profile: bytes, name: str) -> bytes:
+    if len(profile) > MAX_PROFILE:
+        raise BadImage(f"The colour profile of {name} is too large.", "Convert the picture to sRGB.", kind="colour")
+    return profile
 
 
 def _png_chunks(data: bytes, name: str) -> Iterator[tuple[bytes, memoryview, memoryview]]:
@@ -150,19 +185,21 @@ def _png_chunks(data: bytes, name: str) -> Iterator[tuple[bytes, memoryview, mem
 def _jpeg(data: bytes, name: str) -> Header:
     kept = [b"\xff\xd8"]
     frame: tuple[int, int, int] | None = None
-    orientation, scan = 1, 0
+    profile: list[bytes] = []
+    orientation, scan = 0, 0
     for marker, begin, end in _jpeg_segments(data, name):
         body = data[begin + 4 : end]
         if marker in _JPEG_FRAMES:
             bits, height, width = struct.unpack_from(">BHH", body)
             frame = frame or (width, height, bits)
         if marker == 0xE1 and body.startswith(b"Exif\0\0"):
-            orientation = exif_orientation(body[6:])
-        icc = marker == 0xE2 and body.startswith(b"ICC_PROFILE\0")
+            orientation = orientation or exif_orientation(body[6:])
+        if marker == 0xE2 and body.startswith(_ICC):
+            profile.append(body[len(_ICC) :])
         if marker == 0xDA:
             scan = begin
             break
-        if icc or not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker in (0xE0, 0xEE):
+        if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker in (0xE0, 0xEE):
             kept.append(data[begin:end])
     # Entropy-coded data never holds FF D9, so the first one after the scan starts closes this picture; what
     # lies behind it (further pictures of an MPO, a maker's trailer) is none of ours.
@@ -170,7 +207,16 @@ def _jpeg(data: bytes, name: str) -> Header:
     if frame is None or not scan or close < 0 or not frame[0] or not frame[1]:
         raise truncated(name)
     kept.append(data[scan:close])
-    return Header("JPEG", *frame, orientation, b"".join(kept))
+    return Header("JPEG", *frame, orientation or 1, _capped(_joined(profile), name), b"".join(kept))
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    """Return the profile that the ICC segments of a JPEG hold, each after its number and their count (ICC.1, B.4)."""
+    whole = [part for part in parts if len(part) > 2]
+    numbered = {part[0]: part[2:] for part in whole}
+    if not whole or sorted(numbered) != list(range(1, whole[0][1] + 1)):
+        return b""
+    return b"".join(numbered[number] for number in sorted(numbered))
 
 
 def _jpeg_segments(data: bytes, name: str) -> Iterator[tuple[int, int, int]]:
@@ -214,7 +260,8 @@ def _webp(data: bytes, name: str) -> Header:
     if struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
         raise truncated(name)
     size: tuple[int, int] | None = None
-    orientation, at = 1, 12
+    profile = b""
+    orientation, at = 0, 12
     for _ in range(_MAX_PARTS):
         if at + 8 > len(data):
             break
@@ -223,12 +270,14 @@ def _webp(data: bytes, name: str) -> Header:
         if kind in (b"ANIM", b"ANMF") or (kind == b"VP8X" and body[0] & 2):
             raise _animated(name)
         if kind == b"EXIF":
-            orientation = exif_orientation(body.removeprefix(b"Exif\0\0"))
+            orientation = orientation or exif_orientation(body.removeprefix(b"Exif\0\0"))
+        if kind == b"ICCP":
+            profile = profile or _capped(data[at + 8 : at + 8 + length], name)
         size = size or _webp_size(kind, body)
         at += 8 + length + (length & 1)
     if size is None or not all(size):
         raise truncated(name)
-    return Header("WEBP", *size, 8, orientation, data)
+    return Header("WEBP", *size, 8, orientation or 1, profile, data)
 
 
 def _webp_size(kind: bytes, body: bytes) -> tuple[int, int] | None:
@@ -244,16 +293,25 @@ def _webp_size(kind: bytes, body: bytes) -> tuple[int, int] | None:
 
 
 def exif_orientation(tiff: bytes) -> int:
-    """Return tag 0x0112 of the first directory of an EXIF block, 1 where it is missing or out of range."""
+    """Return tag 0x0112 of the first directory of an EXIF block; 0 where it is missing or out of range.
+
+    It should be a SHORT; what programs write as BYTE or LONG, signed or not, is read by its type (TIFF 6.0, section 2).
+    """
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
-        return 1
+        return 0
     try:
         start = struct.unpack_from(order + "I", tiff, 4)[0]
         for entry in range(struct.unpack_from(order + "H", tiff, start)[0]):
-            tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, start + 2 + 12 * entry)
-            if tag == 0x0112:
-                return int(value) if 1 <= value <= 8 else 1
+            at = start + 2 + 12 * entry
+            tag, kind = struct.unpack_from(order + "HH", tiff, at)
+            if tag == 0x0112 and kind in _WHOLE_NUMBERS:
+                value = struct.unpack_from(order + _WHOLE_NUMBERS[kind], tiff, at + 8)[0]
+                return int(value) if 1 <= value <= 8 else 0
     except struct.error:
-        return 1
-    return 1
+        return 0
+    return 0
+
+
+_WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
+"""Types of TIFF and how ``struct`` calls them."""

@@ -8,11 +8,16 @@ What comes in, and how it is read:
 - PNG, JPEG, WebP, told by content and not by name; anything else is refused, and so are animations. Of a
   multi-picture JPEG (MPO, as phones write) the first picture is read.
 - 16 bits per channel become 8 (grey: rounded v / 257; colour: the high byte, within one level of that).
-- Transparency lies over the matte. CMYK without an Adobe marker is taken as not inverted.
-- A colour profile is converted to sRGB with relative colorimetric intent and black-point compensation. A
+- Transparency lies over the matte. CMYK without an Adobe marker is taken as not inverted; without a profile, no
+  particular inks are assumed: red is (1 - cyan)(1 - black), and so on.
+- A colour profile, wherever in the file it stands and whatever its name, is converted to sRGB with relative
+  colorimetric intent and black-point compensation; one that changes no colour by more than two levels is sRGB. A
   profile that cannot be read, or that does not fit the picture's channels, is ignored: the picture counts as
-  sRGB. PNG's gAMA and cHRM are ignored.
-- EXIF orientation is applied, then all metadata is gone: an array holds none, and ``write_image`` writes none.
+  sRGB. PNG's gAMA, cHRM and cICP are ignored: a picture for HDR screens looks flat.
+- EXIF orientation is applied, the first that the file gives, whatever its type of number. Then all metadata is gone:
+  an array holds none, and ``write_image`` writes none.
+
+A picture costs at most 12 bytes a pixel while it is read (WebP 20), and a file that is no picture 64 kB.
 
 Example::
 
@@ -23,8 +28,9 @@ Example::
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import IO, Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +38,8 @@ import torch
 from PIL import Image, ImageChops, ImageCms
 
 from ..errors import BadImage, OutOfMemory, UsageError
-from ..files import write_bytes
-from .containers import Header, inspect, truncated
+from ..files import open_regular, write_bytes
+from .containers import Header, inspect, refuse_foreign, truncated
 
 Pixels = npt.NDArray[np.uint8]
 """Pictures in memory: ``uint8 [H, W, 3]``, sRGB."""
@@ -44,8 +50,6 @@ MAX_PIXELS = 64_000_000
 MAX_SIDE = 32_767
 MAX_BYTES = 512 << 20
 """Largest file that is read at all."""
-MAX_PROFILE = 4 << 20
-"""Largest colour profile in bytes; printing profiles reach about 3 MB."""
 
 WHITE = (255, 255, 255)
 
@@ -79,7 +83,7 @@ def read_image(
     header = inspect(_read_bytes(source, name), name)
     _check_size(header, name, max_pixels)
     try:
-        return _upright(_decode(header, name, matte), header.orientation)
+        return _decode(header, name, matte)
     except MemoryError:
         raise OutOfMemory(
             f"{name} ({header.width}x{header.height}) does not fit into memory.", "Make the picture smaller."
@@ -149,15 +153,41 @@ def to_array(tensor: torch.Tensor) -> Pixels:
     return np.ascontiguousarray(levels.movedim(-3, -1).numpy())
 
 
+def read_whole(file: BinaryIO | IO[bytes], name: str) -> bytes:
+    """Return the bytes of a picture file; one that is no picture, by its first bytes, is not read to its end.
+
+    Raises:
+        BadImage: It is none, or larger than any that is read.
+    """
+    head = file.read(_HEAD)
+    refuse_foreign(head, name)
+    return head + read_capped(file, name, len(head))
+
+
+_HEAD = 1 << 16
+
+
+def read_capped(file: BinaryIO | IO[bytes], name: str, before: int = 0) -> bytes:
+    """Return what is left of a file behind its first ``before`` bytes, whatever a directory claims of its size.
+
+    Raises:
+        BadImage: The file is larger than any that is read.
+    """
+    most = MAX_BYTES - before
+    data = file.read(most + 1)
+    if len(data) > most:
+        raise BadImage(f"{name} is larger than {MAX_BYTES >> 20} MiB.", "Save a smaller copy.", kind="too-large")
+    return data
+
+
 def _read_bytes(source: Source, name: str) -> bytes:
+    if isinstance(source, bytes):
+        return read_capped(io.BytesIO(source), name)
     try:
-        if isinstance(source, bytes):
-            data = source
-        elif isinstance(source, Path | str):
-            with Path(source).open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        else:
-            data = source.read(MAX_BYTES + 1)
+        if not isinstance(source, Path | str):
+            return read_whole(source, name)
+        with open_regular(Path(source)) as file:
+            return read_whole(file, name)
     except FileNotFoundError:
         raise BadImage(f"{name} does not exist.", "Check the path.", kind="missing") from None
     except IsADirectoryError:
@@ -166,9 +196,6 @@ def _read_bytes(source: Source, name: str) -> bytes:
         raise BadImage(
             f"{name} cannot be read: {error}.", "Check the path and its permissions.", kind="missing"
         ) from None
-    if len(data) > MAX_BYTES:
-        raise BadImage(f"{name} is larger than {MAX_BYTES >> 20} MiB.", "Save a smaller copy.", kind="too-large")
-    return data
 
 
 def _check_size(header: Header, name: str, max_pixels: int) -> None:
@@ -182,34 +209,53 @@ def _check_size(header: Header, name: str, max_pixels: int) -> None:
 
 
 def _decode(header: Header, name: str, matte: tuple[int, int, int]) -> Pixels:
+    image, low = _opened(header, name), None
+    if header.bits == 16 and image.mode == "RGB" and "transparency" in image.info:
+        low = _opened(header, name, "RGB;16L")  # reads the other byte of each number
+    convert = _conversion(image, header)
+    tall, wide = (header.width, header.height) if header.orientation >= 5 else (header.height, header.width)
+    upright = np.empty((tall, wide, 3), np.uint8)
+    stored = _as_stored(upright, header.orientation)
+    # By strips, so that of every step but the first and the last there is little in memory at a time.
+    rows = max(1, _STRIP // header.width)
+    for top in range(0, header.height, rows):
+        box = (0, top, header.width, min(top + rows, header.height))
+        colour, alpha = _colour_and_alpha(image.crop(box), None if low is None else low.crop(box), header)
+        rgb = convert(colour)
+        if alpha is not None:
+            rgb = Image.composite(rgb, Image.new("RGB", rgb.size, matte), alpha)
+        stored[top : box[3]] = np.asarray(rgb)
+    return upright
+
+
+_STRIP = 1 << 20
+"""Pixels that are worked on at a time."""
+
+
+def _opened(header: Header, name: str, raw: str = "") -> Image.Image:
+    """Return the decoded picture; ``raw`` names another way to unpack its numbers than Pillow's own choice."""
     try:
         image = Image.open(io.BytesIO(header.stream), formats=[header.format])
         if image.size != (header.width, header.height):
             raise truncated(name)
+        if raw:
+            image.tile = [part._replace(args=raw) for part in image.tile]
         image.load()
     except (BadImage, MemoryError):
         raise
-    except Exception as error:
+    except Exception:
         # Hostile bytes make the decoder raise nearly anything; each is the same news to the user.
-        if "too large" in str(error):
-            raise _bad_profile(name) from None
         raise truncated(name) from None
-    profile = image.info.get("icc_profile") or b""
-    if len(profile) > MAX_PROFILE:
-        raise _bad_profile(name)
-    colour, alpha = _colour_and_alpha(image, header)
-    rgb = _to_srgb(colour, profile)
-    if alpha is not None:
-        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, matte), alpha)
-    return np.asarray(rgb)
+    return image
 
 
-def _bad_profile(name: str) -> BadImage:
-    return BadImage(f"The colour profile of {name} is too large.", "Convert the picture to sRGB.", kind="colour")
+def _colour_and_alpha(
+    image: Image.Image, low: Image.Image | None, header: Header
+) -> tuple[Image.Image, Image.Image | None]:
+    """Split into the colours as stored (mode L, RGB or CMYK) and the opacity (mode L; None: opaque).
 
-
-def _colour_and_alpha(image: Image.Image, header: Header) -> tuple[Image.Image, Image.Image | None]:
-    """Split into the colours as stored (mode L, RGB or CMYK) and the opacity (mode L; None: opaque)."""
+    ``low`` holds the low bytes of 16-bit colours where these are needed.
+    """
     key = image.info.pop("transparency", None)
     if image.mode == "P":
         if key is None:
@@ -228,10 +274,10 @@ def _colour_and_alpha(image: Image.Image, header: Header) -> tuple[Image.Image, 
         image = ImageChops.invert(image)
     if image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")
-    return image, None if key is None else _keyed(image, key, header.bits)
+    return image, None if key is None else _keyed(image, low, key, header.bits)
 
 
-def _keyed(image: Image.Image, key: int | tuple[int, ...], bits: int) -> Image.Image:
+def _keyed(image: Image.Image, low: Image.Image | None, key: int | tuple[int, ...], bits: int) -> Image.Image:
     """Return the opacity of a PNG whose tRNS names one colour, in the file's own bit depth."""
     levels = np.asarray(image)
     wanted = np.atleast_1d(np.asarray(key))
@@ -239,8 +285,8 @@ def _keyed(image: Image.Image, key: int | tuple[int, ...], bits: int) -> Image.I
         wanted = np.where(wanted > 0, 255, 0)
     elif bits < 8:
         wanted = wanted * 255 // (2**bits - 1)
-    elif bits == 16:
-        wanted = wanted >> 8
+    if low is not None:
+        levels = levels.astype(np.uint16) << 8 | np.asarray(low)
     return _mask((levels.reshape(*levels.shape[:2], -1) != wanted).any(axis=-1))
 
 
@@ -248,37 +294,57 @@ def _mask(opaque: npt.NDArray[np.bool_]) -> Image.Image:
     return Image.fromarray(np.where(opaque, 255, 0).astype(np.uint8))
 
 
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    if profile:
-        try:
-            return _convert(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            pass  # unreadable, or for other channels: the picture counts as sRGB, as the module says
-    return image.convert("RGB")
+def _conversion(image: Image.Image, header: Header) -> Callable[[Image.Image], Image.Image]:
+    """Return what turns colours as stored, in mode L, RGB or CMYK, into sRGB."""
 
+    def plain(colours: Image.Image) -> Image.Image:
+        return colours.convert("RGB")
 
-def _convert(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
-    if ImageCms.getProfileDescription(profile).strip().startswith("sRGB"):
-        return image.convert("RGB")
-    converted = ImageCms.profileToProfile(
-        image,
-        profile,
-        ImageCms.createProfile("sRGB"),
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        outputMode="RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    mode = (
+        image.mode if image.mode in ("CMYK", "LAB") else "L" if image.mode in ("1", "L", "LA", "I", "I;16") else "RGB"
     )
-    assert converted is not None  # only the in-place form returns None
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(header.profile)),
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return plain  # none, unreadable, or for other channels: the picture counts as sRGB, as the module says
+
+    def converted(colours: Image.Image) -> Image.Image:
+        found = ImageCms.applyTransform(colours, transform)
+        assert found is not None  # only the in-place form returns None
+        return found
+
+    if mode != "CMYK":
+        probe = _samples() if mode == "RGB" else _samples().convert("L")
+        change = np.asarray(converted(probe)).astype(int) - np.asarray(plain(probe))
+        if np.abs(change).max() <= _SAME:
+            return plain
     return converted
 
 
-def _upright(array: Pixels, orientation: int) -> Pixels:
-    """Undo EXIF orientation: 2-4 flip and turn, 5-8 exchange the axes first."""
-    if orientation >= 5:
-        array = array.transpose(1, 0, 2)
+_SAME = 2
+"""Levels by which profiles of sRGB differ from each other, through rounding and through their tables."""
+
+
+def _samples() -> Image.Image:
+    """Return all greys, and colours from all over the cube."""
+    greys = np.repeat(np.arange(256)[:, None], 3, axis=1)
+    cube = np.stack(np.meshgrid(*[np.arange(0, 256, 17)] * 3), axis=-1).reshape(-1, 3)
+    return Image.fromarray(np.concatenate([greys, cube]).astype(np.uint8)[None])
+
+
+def _as_stored(upright: Pixels, orientation: int) -> Pixels:
+    """Return a view of an upright picture whose rows are the file's: 2-4 flip and turn, 5-8 exchange the axes."""
     rows = -1 if orientation in (3, 4, 7, 8) else 1
     columns = -1 if orientation in (2, 3, 6, 7) else 1
-    return np.ascontiguousarray(array[::rows, ::columns])
+    array = upright[::rows, ::columns]
+    return array.transpose(1, 0, 2) if orientation >= 5 else array
 
 
 def _area(array: Pixels, height: int, width: int) -> Pixels:

@@ -20,6 +20,7 @@ import lmdb
 from ..errors import BadData, BadImage
 
 _MAX_LENGTH = 10_000_000
+_MAX_DIGITS = 20
 _MAX_SIZES = 16
 
 
@@ -72,10 +73,16 @@ class LmdbSource:
                     more = cursor.set_range(size + b".")  # '.' follows '-'
                 else:
                     more = cursor.next()
-        return int(length) if length.isdigit() else 0, sizes
+        return int(length) if length.isdigit() and len(length) <= _MAX_DIGITS else 0, sizes
 
 
 @lru_cache(maxsize=8)
 def _open(path: Path) -> Any:
     # LMDB allows one open environment per path in a process, so sets share it.
-    return lmdb.open(str(path), readonly=True, lock=False, readahead=False, max_readers=1, create=False)
+    environment = lmdb.open(str(path), readonly=True, lock=False, readahead=False, max_readers=1, create=False)
+    # Pages that a cut file lacks would end the process, not raise.
+    due = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if (path / "data.mdb").stat().st_size < due:
+        environment.close()
+        raise lmdb.Error(f"its file is shorter than the {due:,} bytes that it speaks of")
+    return environment

@@ -19,11 +19,13 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Protocol
 
 from ..errors import BadData, BadImage
-from .images import MAX_BYTES
+from ..files import open_regular
+from .images import read_capped, read_whole
 
 PICTURES = frozenset(
     f".{suffix}"
@@ -90,8 +92,8 @@ class FolderSource:
     def read(self, name: str) -> bytes:
         """Return a file's bytes."""
         try:
-            with (self.path / name).open("rb") as file:
-                return _capped(file, name)
+            with open_regular(self.path / name) as file:
+                return read_whole(file, name)
         except OSError as error:
             raise BadImage(
                 f"{name} cannot be read: {error.strerror}.", "Check its permissions.", kind="missing"
@@ -100,9 +102,14 @@ class FolderSource:
     def labels(self) -> dict[str, object]:
         """Return the labels of ``dataset.json`` if the folder has one."""
         try:
-            text = (self.path / LABELS).read_bytes()
+            with open_regular(self.path / LABELS) as file:
+                text = read_capped(file, LABELS)
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise BadData(f"{self.path / LABELS} cannot be read: {error.strerror}.", "Check its permissions.") from None
+        except BadImage as error:
+            raise BadData(error.message, error.cure) from None
         return parse_labels(text, str(self.path / LABELS))
 
 
@@ -134,9 +141,12 @@ class ZipSource:
         Raises:
             BadImage: ``truncated`` where the member fails its checksum or cannot be unpacked.
         """
+        return self._member(name, read_whole)
+
+    def _member(self, name: str, read: Callable[[IO[bytes], str], bytes]) -> bytes:
         try:
             with self._zip.open(name) as file:
-                return _capped(file, name)
+                return read(file, name)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError) as error:
             raise BadImage(
                 f"{name} is damaged in {self.path}: {error}.", "Make the zip again.", kind="truncated"
@@ -149,7 +159,7 @@ class ZipSource:
             return {}
         folder = found[0].removesuffix(LABELS)
         try:
-            text = self.read(found[0])
+            text = self._member(found[0], read_capped)
         except BadImage as error:
             raise BadData(error.message, error.cure) from None
         return {folder + name: label for name, label in parse_labels(text, f"{self.path}:{found[0]}").items()}
@@ -163,13 +173,20 @@ def parse_labels(text: bytes, name: str) -> dict[str, object]:
     """
     try:
         content = json.loads(text)
-        pairs = content.get("labels") or []
-        return {str(file): label for file, label in pairs}
+        pairs = [(str(file), label) for file, label in content.get("labels") or []]
+        labels = dict(pairs)
+    except json.JSONDecodeError as error:
+        raise BadData(
+            f"{name} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}.", "Mend it there."
+        ) from None
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise BadData(
             f"{name} does not hold labels.",
             'It must read {"labels": [["file.png", 0], ...]} or {"labels": null}.',
         ) from None
+    if twice := [file for file, label in pairs if labels[file] != label]:
+        raise BadData(f"{name} gives {twice[0]} two labels.", "Keep one of them.")
+    return labels
 
 
 def is_picture(name: str) -> bool:
@@ -177,14 +194,6 @@ def is_picture(name: str) -> bool:
     parts = name.replace("\\", "/").split("/")
     hidden = any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts)
     return not hidden and Path(parts[-1]).suffix.lower() in PICTURES
-
-
-def _capped(file: IO[bytes], name: str) -> bytes:
-    # `file` is bounded whatever a directory claims of its size.
-    data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise BadImage(f"{name} is larger than {MAX_BYTES >> 20} MiB.", "Save a smaller copy.", kind="too-large")
-    return data
 
 
 def _check_directory(path: Path) -> None:

@@ -10,9 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..errors import BadModel
-from ..files import write_bytes
+from ..files import open_regular, write_bytes
 from ..spaces import Code, W, WPlus, Z, ZPlus
 from .model_file import Model, generator_digest
+from .pickles import FLOATS
 
 KEY = "portraitist-codes"
 SPACES: dict[str, type[Code]] = {"Z": Z, "Z+": ZPlus, "W": W, "W+": WPlus}
@@ -37,10 +38,14 @@ def load_codes(path: Path) -> tuple[Code, str]:
         BadModel: The file is damaged or holds no codes.
     """
     try:
+        open_regular(path).close()  # a pipe would be waited for
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
-            return SPACES[header["space"]](file.get_tensor("codes")), str(header["generator"])
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+            codes = file.get_tensor("codes")
+            if codes.dtype not in FLOATS or not codes.isfinite().all():
+                raise ValueError("its codes are no finite numbers")
+            return SPACES[header["space"]](codes.float()), str(header["generator"])
+    except (SafetensorError, KeyError, ValueError, TypeError, NotImplementedError, RecursionError, OSError) as error:
         raise BadModel(
             f"{path} cannot be read as a file of codes ({error}).", "Make one with `portraitist invert`."
         ) from error

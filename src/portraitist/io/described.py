@@ -28,6 +28,8 @@ from ..errors import BadModel
 from ..files import refuse_existing, write_bytes
 
 KEY = "portraitist"
+STORED = ("F16", "BF16", "F32")
+"""Types of number that a file may hold."""
 FORMAT = 1
 LARGEST_HEADER = 8 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -114,6 +116,9 @@ def read_described(
         if not contents:
             return header, {}
         try:
+            odd = {kind for name in file.keys() if (kind := file.get_slice(name).get_dtype()) not in STORED}
+            if odd:
+                raise BadModel(f"{path.name} holds tensors of {sorted(odd)}.", f"Store them as {', '.join(STORED)}.")
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}
         except (SafetensorError, RuntimeError) as error:
             raise BadModel(f"{path.name} cannot be read ({error}).", "Copy it again.") from error

@@ -41,7 +41,7 @@ from .described import (
 )
 from .foreign import size_of, tensors_of
 from .model_file import Model, generator_digest
-from .pickles import open_torch
+from .pickles import open_torch, typed
 
 PREFIX = "E."
 
@@ -118,6 +118,7 @@ def check_encoder_base(header: EncoderHeader, base: Model) -> None:
         )
 
 
+@typed
 def read_foreign_encoder(path: Path, *, base: Model | None = None) -> StoredEncoder:
     """Read ``encoder.pt`` of pSp, e4e or AgileGAN.
 

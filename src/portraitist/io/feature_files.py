@@ -22,7 +22,7 @@ from torch import Tensor
 from ..errors import BadModel
 from ..networks.classifiers import InceptionFeatures, MobileNetFeatures
 from ..networks.features import AlexNetFeatures, Features, SqueezeNetFeatures, TrunkFeatures, VGG16Features
-from .pickles import open_torch
+from .pickles import check_tensors, open_torch, typed
 
 KNOWN: tuple[type[TrunkFeatures], ...] = (VGG16Features, AlexNetFeatures, SqueezeNetFeatures)
 # Networks by the name of a tensor that no other of the layouts has.
@@ -30,6 +30,8 @@ MARKS: dict[str, Callable[[Mapping[str, Tensor]], Features]] = {
     "Mixed_5b.branch1x1.conv.weight": InceptionFeatures,
     "51.weight": MobileNetFeatures,
 }
+LARGEST_RATIO = 10
+"""Times that arrays may be larger unpacked; trained weights hardly shrink."""
 FID_FILE = "6726825d"
 """How the SHA-256 of the file begins that holds the FID's Inception-v3 in PyTorch's form, by which it is published."""
 
@@ -43,6 +45,7 @@ class Lpips(NamedTuple):
     name: str
 
 
+@typed
 def load_features(path: Path | str, *, largest: int | None = None) -> Features:
     """Read a feature network from ``.pth``, ``.safetensors`` or ``.npz``.
 
@@ -92,6 +95,7 @@ def load_lpips(trunk: Path | str, heads: Path | str, *, largest: int | None = No
     return Lpips(features, tuple(found[k].float().flatten() for k in names), f"LPIPS ({features.name})")
 
 
+@typed
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read named tensors from a file of ``torch.save``, safetensors or numpy; nothing in it is executed."""
     if not path.is_file():
@@ -104,6 +108,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         found = found["state_dict"]
     if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
         raise BadModel(f"{path.name} holds something else than named tensors.", "Save the network's state_dict().")
+    check_tensors(found, path.name)
     for name, value in found.items():
         if not torch.isfinite(value).all():
             raise BadModel(f"{path.name}: tensor {name} holds NaN or infinity.", "Get the file again.")
@@ -150,13 +155,17 @@ def _tap_widths(features: TrunkFeatures) -> list[int]:
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, NotImplementedError, OSError) as error:
         raise BadModel(f"{path.name} is not a whole safetensors file ({error}).", "Get the file again.") from error
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
     try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > LARGEST_RATIO * path.stat().st_size:
+            raise BadModel(f"{path.name} unpacks to {unpacked:,} bytes.", "Save the arrays with numpy.savez.")
         with np.load(path, allow_pickle=False) as file:
             return {k: torch.from_numpy(file[k]) for k in file.files}
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, TypeError, MemoryError, zipfile.BadZipFile) as error:
         raise BadModel(f"{path.name} is not a whole file of numpy arrays ({error}).", "Get the file again.") from error

@@ -18,7 +18,7 @@ from .foreign import Networks
 from .legacy_tf import read_legacy
 from .model_file import Header, Model, load_model, save_model
 from .nvidia import read_nvidia, read_nvidia_state, write_nvidia, write_nvidia_state
-from .pickles import DAMAGED, read_head, refuse_other_files, zip_index
+from .pickles import DAMAGED, read_head, refuse_other_files, typed, zip_index
 from .rosinality import read_rosinality, write_rosinality
 
 Kind = Literal["native", "rosinality", "nvidia", "nvidia-state", "legacy-tf"]
@@ -108,6 +108,7 @@ def sniff(path: Path) -> Kind:
     raise BadModel(f"{path} is not a checkpoint that can be read.", "See `portraitist convert --help` for the layouts.")
 
 
+@typed
 def read_networks(path: Path, *, kind: Kind | None = None, averaged: bool = True) -> Networks:
     """Read generator and discriminator from a checkpoint of any layout.
 

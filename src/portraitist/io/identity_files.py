@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import BadModel
 from ..networks.identity import FoamliuIdentity, Identity, IRSE50Identity, MobileFaceNetIdentity
 from .feature_files import read_tensors
+from .pickles import typed
 
 # The name of a tensor that no other of the layouts has.
 KNOWN: dict[str, Callable[[Mapping[str, Tensor]], Identity]] = {
@@ -22,6 +23,7 @@ KNOWN: dict[str, Callable[[Mapping[str, Tensor]], Identity]] = {
 }
 
 
+@typed
 def load_identity(path: Path | str) -> Identity:
     """Read IR-SE50 or MobileFaceNet (photo2cartoon's layout or foamliu's) from ``.pth``, ``.pt``, ``.safetensors``, ...
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..errors import BadModel
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from .foreign import OTHER_KIND, Name, Networks, build, group_channels, size_of
-from .pickles import Array, Network, open_pickle
+from .pickles import Array, Network, open_pickle, shown, typed
 
 PLAIN: dict[str, object] = {
     "label_size": 0,
@@ -35,6 +35,7 @@ PLAIN: dict[str, object] = {
 FILTERS = ("resample_kernel", "resample_filter")
 
 
+@typed
 def read_legacy(path: Path, which: Literal["Gs", "G"] = "Gs") -> Networks:
     """Read generator and discriminator of a TensorFlow checkpoint.
 
@@ -188,12 +189,13 @@ def _settings(network: Network, what: str, architecture: str) -> dict[str, Any]:
         version = part.state.get("version")
         if not isinstance(version, int) or version < 4:
             raise BadModel(
-                f"{what} has version {version} of the TensorFlow format, which is older than StyleGAN2.", OTHER_KIND
+                f"{what} has version {shown(version)} of the TensorFlow format, which is older than StyleGAN2.",
+                OTHER_KIND,
             )
         found |= dict(part.state.get("static_kwargs") or {})
     for name, plain in {**PLAIN, "architecture": architecture}.items():
         if found.get(name) is not None and found[name] != plain:
-            raise BadModel(f"{what} has {name} {found[name]!r}; only {plain!r} can be read.", OTHER_KIND)
+            raise BadModel(f"{what} has {name} {shown(found[name])}; only {plain!r} can be read.", OTHER_KIND)
     for name in FILTERS:
         if found.get(name) is not None and list(found[name]) != [1, 3, 3, 1]:
             raise BadModel(f"{what} resamples with another filter than 1,3,3,1 ({name}).", OTHER_KIND)

@@ -40,7 +40,7 @@ from .foreign import (
     under_their_names,
     without_filters,
 )
-from .pickles import DAMAGED, Opened, Record, open_pickle, open_torch, read_head
+from .pickles import DAMAGED, Opened, Record, check_tensors, open_pickle, open_torch, read_head, typed
 
 SETTINGS = "portraitist.settings"
 """Key under which a state dict holds what tensors cannot tell: clamp and group of each network."""
@@ -49,6 +49,7 @@ DEEPEST, MOST = 16, 4096
 WHOLE_BATCH = 1 << 30
 
 
+@typed
 def read_nvidia(path: Path, which: Literal["G_ema", "G"] = "G_ema") -> Networks:
     """Read generator and discriminator from a pickle; nothing in it is executed.
 
@@ -66,6 +67,7 @@ def read_nvidia(path: Path, which: Literal["G_ema", "G"] = "G_ema") -> Networks:
     return _networks({k: _flatten(r, f"{path.name}: {k}") for k, r in _records(tree, path).items()}, path.name, which)
 
 
+@typed
 def read_nvidia_state(path: Path, which: Literal["G_ema", "G"] = "G_ema") -> Networks:
     """Read a state dict under NVIDIA's names from safetensors or ``torch.save``; see :func:`read_nvidia`."""
     tensors, settings = _safetensors(path) if read_head(path, 9)[8:] == b"{" else _torch_file(path)
@@ -196,7 +198,9 @@ def _modulation(ours: str, theirs: str) -> list[Name]:
 
 
 def _records(tree: Any, path: Path) -> dict[str, Record]:
-    found = {k: v for k, v in tree.items() if k in ("G", "D", "G_ema")} if isinstance(tree, dict) else {}
+    found = (
+        {k: v for k, v in tree.items() if k in ("G", "D", "G_ema") and v is not None} if isinstance(tree, dict) else {}
+    )
     if isinstance(tree, tuple):
         raise BadModel(f"{path.name} is a TensorFlow checkpoint.", "Read it with the reader of that layout.")
     if not found or not all(isinstance(v, Record) for v in found.values()):
@@ -372,8 +376,9 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
             metadata = file.metadata() or {}
+        check_tensors(tensors, path.name)
         return tensors, _checked(json.loads(metadata.get(SETTINGS, "{}")), path)
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, json.JSONDecodeError, NotImplementedError, OSError) as error:
         raise BadModel(f"{path} cannot be read as a safetensors file ({error}).", DAMAGED) from error
 
 

@@ -11,16 +11,18 @@ objects become inert records of their class name and attributes, source text sta
 from __future__ import annotations
 
 import argparse
+import functools
 import io
 import math
+import os
 import pickle
 import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,7 @@ import torch
 from torch import Tensor
 
 from ..errors import BadModel, PortraitistError, UntrustedFile
+from ..files import open_regular
 
 LARGEST_FILE = 8 << 30
 """Bytes; several times the largest StyleGAN2 checkpoint with its optimiser."""
@@ -80,7 +83,7 @@ class Number:
     def accept(self, state: object) -> None:
         """Take the byte order from numpy's state tuple."""
         if isinstance(state, tuple) and len(state) > 1:
-            self.order = str(state[1])
+            self.order = state[1] if isinstance(state[1], str) else "="
 
     @property
     def numpy(self) -> np.dtype[Any]:
@@ -98,6 +101,9 @@ class Numbers:
 
 class Fields(dict[str, Any]):
     """A dictionary of NVIDIA's own class."""
+
+    def __init__(self) -> None:
+        super().__init__()  # filled by the pickle's own steps, which look at the keys
 
 
 @dataclass(frozen=True)
@@ -126,8 +132,32 @@ def open_pickle(path: Path) -> Opened:
     except PortraitistError as error:
         raise type(error)(f"{path}: {error.message}", error.cure) from error
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise BadModel(f"{path} cannot be read as a pickle ({type(error).__name__}: {error}).", DAMAGED) from error
+        raise BadModel(f"{path} cannot be read as a pickle ({type(error).__name__}).", DAMAGED) from error
     return Opened(tree, content, reader.spans)
+
+
+Arguments = ParamSpec("Arguments")
+Found = TypeVar("Found")
+
+
+AnyPath = TypeVar("AnyPath")
+
+
+def typed(
+    read: Callable[Concatenate[AnyPath, Arguments], Found],
+) -> Callable[Concatenate[AnyPath, Arguments], Found]:
+    """Wrap a reader of foreign files, so that whatever a malformed one makes it raise becomes BadModel."""
+
+    @functools.wraps(read)
+    def door(path: AnyPath, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Found:
+        try:
+            return read(path, *args, **kwargs)
+        except (PortraitistError, MemoryError):
+            raise
+        except Exception as error:
+            raise BadModel(f"{path} is malformed ({type(error).__name__}).", DAMAGED) from error
+
+    return door
 
 
 def open_torch(path: Path) -> Any:
@@ -139,16 +169,61 @@ def open_torch(path: Path) -> Any:
     """
     refuse_other_files(path, read_head(path, 512))
     if zipfile.is_zipfile(path):
-        zip_index(path)
+        _scan(io.BytesIO(zip_index(path, LARGEST_INDEX)), 1)
+    else:
+        with _opened(path) as file:
+            _scan(file, OLD_PICKLES)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            tree = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if not zipfile.is_zipfile(path):
             open_pickle(path)  # names what a plain pickle asks for
         raise _refusal(path, str(error)) from error
     except Exception as error:  # as above
         raise BadModel(f"{path} cannot be read as a PyTorch file ({type(error).__name__}).", DAMAGED) from error
+    check_tensors(tree, path.name)
+    return tree
+
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def check_tensors(tree: Any, source: str) -> None:
+    """Refuse tensors that hold other than plain numbers, or show more numbers than they hold, wherever they lie.
+
+    Raises:
+        BadModel: There is such a tensor; or containers are nested deeper than in any checkpoint.
+    """
+    waiting: list[tuple[Any, int]] = [(tree, 0)]
+    seen: set[int] = set()  # a container may lie in many places, or in itself
+    while waiting:
+        value, depth = waiting.pop()
+        if isinstance(value, Tensor):
+            _check_tensor(value, source)
+        elif isinstance(value, Mapping | list | tuple | set) and id(value) not in seen:
+            seen.add(id(value))
+            if depth > DEEPEST:
+                raise BadModel(f"{source} nests its content more than {DEEPEST} deep.", DAMAGED)
+            waiting += [(inner, depth + 1) for inner in (value.values() if isinstance(value, Mapping) else value)]
+
+
+def _check_tensor(tensor: Tensor, source: str) -> None:
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_nested or tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        raise BadModel(f"{source} holds a tensor that is sparse, quantised, nested or without numbers.", PLAIN)
+    if tensor.dtype not in (*FLOATS, *WHOLE):
+        raise BadModel(f"{source} holds a tensor of {kind}.", PLAIN)
+    if tensor.numel() * tensor.element_size() > max(tensor.untyped_storage().nbytes(), REPEATED):
+        raise BadModel(f"{source} holds a tensor of {tuple(tensor.shape)} that repeats fewer numbers.", PLAIN)
+
+
+REPEATED = 1 << 20
+"""Bytes that a tensor may show by repeating few numbers, as the mean of w in every row; a trap shows gigabytes."""
+PLAIN = "Save it again with plain tensors of 16, 32 or 64 bits."
+DEEPEST = 64
+"""Levels of containers in a file; optimisers have the most, six."""
 
 
 def read_head(path: Path, count: int) -> bytes:
@@ -194,17 +269,116 @@ def refuse_other_files(path: Path, head: bytes) -> None:
         raise BadModel(f"{path} is a compressed archive.", "Unpack it and give the model inside.")
 
 
-def _opened(path: Path) -> io.BufferedReader:
+def _opened(path: Path) -> BinaryIO:
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise BadModel(f"{path} is larger than any StyleGAN2 checkpoint.", "Is it the file you meant?")
-        return path.open("rb")
+        file = open_regular(path)
     except OSError as error:
         raise BadModel(f"Cannot read {path}: {error.strerror}.", "Check the name and the permissions.") from error
+    if os.fstat(file.fileno()).st_size > LARGEST_FILE:
+        file.close()
+        raise BadModel(f"{path} is larger than any StyleGAN2 checkpoint.", "Is it the file you meant?")
+    return file
 
 
-class _Reader(pickle._Unpickler):
-    """The pure-Python unpickler: it trusts no length in the file, and each of its steps can be replaced."""
+class _Guarded(pickle._Unpickler):
+    """The pure-Python unpickler: it trusts no length in the file, and each of its steps can be replaced.
+
+    What becomes a key must be a number, a text or a short tuple of these: to hash tuples in tuples may take for ever.
+    """
+
+    stack: list[Any]
+
+    def load_setitem(self) -> None:
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()  # type: ignore[misc]
+
+    def load_setitems(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_setitems()  # type: ignore[misc]
+
+    def load_dict(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_dict()  # type: ignore[misc]
+
+    def load_additems(self) -> None:
+        _check_keys(self.stack)
+        super().load_additems()  # type: ignore[misc]
+
+    def load_frozenset(self) -> None:
+        _check_keys(self.stack)
+        super().load_frozenset()  # type: ignore[misc]
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+        pickle.ADDITEMS[0]: load_additems,
+        pickle.FROZENSET[0]: load_frozenset,
+    }
+
+
+def _check_keys(keys: Iterable[Any]) -> None:
+    for key in keys:
+        parts = key if isinstance(key, tuple) else (key,)
+        if len(parts) > 8 or not all(part is None or isinstance(part, str | bytes | int | float) for part in parts):
+            raise BadModel("the pickle has keys that are neither numbers nor texts.", DAMAGED)
+
+
+class _Scan(_Guarded):
+    """Walks through a pickle that PyTorch is about to read, with a stand-in for every object."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return _StandIn
+
+    def persistent_load(self, pid: Any) -> Any:
+        return _StandIn()
+
+    def load_reduce(self) -> None:
+        self.stack[-2:] = [_StandIn()]
+
+    def load_build(self) -> None:
+        self.stack.pop()
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **_Guarded.dispatch,
+        pickle.REDUCE[0]: load_reduce,
+        pickle.NEWOBJ[0]: load_reduce,
+        pickle.BUILD[0]: load_build,
+    }
+
+
+class _StandIn(dict[Any, Any]):
+    """Takes whatever a pickle gives to an object."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__()
+
+    def append(self, _: object) -> None:
+        """Take an item."""
+
+    extend = add = append
+
+
+LARGEST_INDEX = 64 << 20
+"""Bytes of the pickle in a file of ``torch.save``, which holds names and sizes; the numbers lie beside it."""
+OLD_PICKLES = 4
+"""A file of ``torch.save`` before PyTorch 1.6 begins with so many pickles, of which the last is the content."""
+
+
+def _scan(file: IO[bytes], count: int) -> None:
+    """Refuse a pickle that would keep PyTorch busy for ever; what else is wrong with it, PyTorch says."""
+    try:
+        for _ in range(count):
+            _Scan(file, encoding="latin1").load()
+    except PortraitistError:
+        raise
+    except Exception:
+        return
+
+
+class _Reader(_Guarded):
+    """Rebuilds what the list of names allows, and nothing else."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content), encoding="latin1")
@@ -228,8 +402,8 @@ class _Reader(pickle._Unpickler):
 
     def load_build(self) -> None:
         """Give state to inert objects only, so that no class or function here can be changed by a file."""
-        state = self.stack.pop()  # type: ignore[attr-defined]
-        target = self.stack[-1]  # type: ignore[attr-defined]
+        state = self.stack.pop()
+        target = self.stack[-1]
         if not isinstance(target, Record | Array | Number):
             raise UntrustedFile(f"the file sets attributes of {type(target).__name__}.")
         target.accept(state)
@@ -251,7 +425,7 @@ class _Reader(pickle._Unpickler):
             self.spans[numbers.data_ptr()] = (start, self.cursor)
         return Numbers(numbers, storage.dtype)
 
-    dispatch = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}  # type: ignore[dict-item] # noqa: RUF012
+    dispatch: ClassVar[dict[int, Any]] = {**_Guarded.dispatch, pickle.BUILD[0]: load_build}
 
 
 def _tensor(storage: Numbers, offset: int, size: Any, stride: Any, *_: object) -> Tensor:
@@ -259,6 +433,8 @@ def _tensor(storage: Numbers, offset: int, size: Any, stride: Any, *_: object) -
     if not isinstance(storage, Numbers) or len(size) != len(stride):
         raise BadModel("a tensor of the pickle is malformed.", DAMAGED)
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    if math.prod(size) * storage.dtype.itemsize > max(storage.content.nbytes(), REPEATED):
+        raise BadModel("a tensor of the pickle repeats fewer numbers than it shows.", DAMAGED)
     if math.prod(size) and last >= storage.content.nbytes() // storage.dtype.itemsize:
         raise BadModel("a tensor of the pickle reaches beyond its numbers.", DAMAGED)
     return torch.empty(0, dtype=storage.dtype).set_(storage.content, offset, size, stride)
@@ -269,14 +445,16 @@ def _parameter(data: Tensor, *_: object) -> Tensor:
 
 
 def _persistent(meta: dict[str, Any]) -> Record:
-    record = Record(str(meta["class_name"]))
+    if not isinstance(meta["class_name"], str):
+        raise BadModel("an object of the pickle has no name.", DAMAGED)
+    record = Record(meta["class_name"])
     record.accept(meta["state"])
     return record
 
 
 def _number(code: str, *_: object) -> Number:
-    if not re.fullmatch(r"[<>=|]?(b1|[iu][1248]|f[248])", code):
-        raise UntrustedFile(f"the file holds an array of {code!r}, not of numbers.")
+    if not isinstance(code, str) or not re.fullmatch(r"[<>=|]?(b1|[iu][1248]|f[248])", code):
+        raise UntrustedFile(f"the file holds an array of {shown(code)}, not of numbers.")
     return Number(code)
 
 
@@ -285,13 +463,31 @@ def _scalar(kind: Number, content: bytes) -> float | int | bool:
     return value
 
 
+def _ordered(pairs: Iterable[Any] = ()) -> OrderedDict[Any, Any]:
+    pairs = [tuple(pair) for pair in pairs]
+    _check_keys(pair[0] for pair in pairs)
+    return OrderedDict(pairs)
+
+
+def _set(items: Iterable[Any] = ()) -> set[Any]:
+    items = list(items)
+    _check_keys(items)
+    return set(items)
+
+
 def _array(*_: object) -> Array:
     return Array()
 
 
+def shown(value: object) -> str:
+    """Return a short text of a value from a file; of what is nested, the kind alone, since it may have no end."""
+    plain = isinstance(value, str | int | float) or value is None
+    return repr(value)[:80] if plain else type(value).__name__
+
+
 def _encoded(text: str, encoding: str = "latin1") -> bytes:
-    if encoding not in ("latin1", "latin-1"):
-        raise UntrustedFile(f"the file asks for the text encoding {encoding!r}.")
+    if not isinstance(encoding, str) or encoding not in ("latin1", "latin-1"):
+        raise UntrustedFile(f"the file asks for the text encoding {shown(encoding)}.")
     return text.encode("latin1")
 
 
@@ -311,9 +507,9 @@ def _sizes(values: Any) -> tuple[int, ...]:
 
 
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("builtins", "set"): set,
-    ("__builtin__", "set"): set,
+    ("collections", "OrderedDict"): _ordered,
+    ("builtins", "set"): _set,
+    ("__builtin__", "set"): _set,
     ("builtins", "bytes"): _no_bytes,
     ("__builtin__", "bytes"): _no_bytes,
     ("_codecs", "encode"): _encoded,

@@ -24,7 +24,7 @@ from typing import Annotated, Generic, TypeVar
 
 from pydantic import Field, TypeAdapter
 
-from ..errors import BadModel, PortraitistError, UntrustedFile, UsageError
+from ..errors import BadModel, PortraitistError, StorageError, UntrustedFile, UsageError
 from ..files import atomic_write, refuse_existing, write_bytes
 from ..networks import GeneratorAnatomy
 from .described import NAME, AnyHeader, read_described
@@ -78,11 +78,15 @@ def user_folder() -> Path:
     if chosen := os.environ.get("PORTRAITIST_MODELS"):
         return Path(chosen)
     if sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA", str(Path.home() / "AppData/Local")))
+        variable, usual = "LOCALAPPDATA", "AppData/Local"
     elif sys.platform == "darwin":
-        root = Path.home() / "Library/Application Support"
+        variable, usual = "", "Library/Application Support"
     else:
-        root = Path(os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local/share")))
+        variable, usual = "XDG_DATA_HOME", ".local/share"
+    try:
+        root = Path(os.environ.get(variable) or Path.home() / usual)
+    except RuntimeError:
+        raise StorageError("This user has no home folder.", "Name a folder for models in PORTRAITIST_MODELS.") from None
     return root / "portraitist" / "models"
 
 

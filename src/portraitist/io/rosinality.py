@@ -33,12 +33,13 @@ from .foreign import (
     under_their_names,
     without_filters,
 )
-from .pickles import open_torch
+from .pickles import open_torch, typed
 
 GROUP, GROUP_CHANNELS = 4, 1
 """Of the minibatch standard deviation; the layout has them in its code, not in the file."""
 
 
+@typed
 def read_rosinality(path: Path, which: Literal["g_ema", "g"] = "g_ema") -> Networks:
     """Read generator and discriminator; sizes come from the tensors.
 

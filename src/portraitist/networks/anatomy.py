@@ -11,6 +11,7 @@ blocks of 4, 8, ..., S pixels and 2 log2(S) - 2 rows of W+; row 0 drives the con
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -93,6 +94,7 @@ class GeneratorAnatomy:
         _check_sizes("generator", self.resolution, self.channels)
         if min(self.z_dim, self.w_dim, self.mapping_layers, self.image_channels) < 1:
             raise BadModel(f"A generator needs positive sizes, not {self}.")
+        _check_clamp(self.clamp)
         if not 0 <= self.low_rows <= self.rows:
             raise BadModel(f"A generator with {self.rows} rows cannot take {self.low_rows} of them from its base.")
 
@@ -178,6 +180,7 @@ class DiscriminatorAnatomy:
         _check_sizes("discriminator", self.resolution, self.channels)
         if min(self.image_channels, self.group_channels) < 1 or self.group < 0:
             raise BadModel(f"A discriminator needs positive sizes, not {self}.", "Only `group` may be 0.")
+        _check_clamp(self.clamp)
         if self.group and self.channels[0] % self.group_channels:
             raise BadModel(
                 f"{self.channels[0]} channels cannot be shared by {self.group_channels} group statistics.",
@@ -195,6 +198,11 @@ class DiscriminatorAnatomy:
             if parameter.startswith(f"blocks.{r}."):
                 return r
         return self.resolution if parameter.startswith("from_rgb.") else SMALLEST
+
+
+def _check_clamp(clamp: float | None) -> None:
+    if clamp is not None and not 0 < clamp < math.inf:
+        raise BadModel(f"A network cannot clamp its features to {clamp}.", "Give a positive number, or none.")
 
 
 def _check_sizes(what: str, resolution: int, channels: tuple[int, ...]) -> None:

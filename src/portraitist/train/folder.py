@@ -64,17 +64,22 @@ def check_config(
     # What JSON gives back: tuples become lists, so both sides compare alike.
     wanted = json.loads(json.dumps(settings))
     if path.exists():
-        before = _flat(upgrade(_read(path)))
-        now = _flat(wanted)
-        # A setting that the record does not know came with a later version of the program, which keeps its meaning.
-        changed = [k for k in before if before[k] != now.get(k)]
-        if refused := [k for k in changed if k.partition(".")[0] not in may_change]:
-            lines = "; ".join(f"{k}: {before[k]} -> {now.get(k)}" for k in refused)
+        if lines := differences(upgrade(_read(path)), wanted, may_change):
             raise UsageError(
-                f"The run in {folder} began with other settings ({lines}).",
+                f"The run in {folder} began with other settings ({'; '.join(lines)}).",
                 "Give the same ones, or train into a new folder.",
             )
     write_bytes(path, json.dumps(wanted, indent=1, sort_keys=True).encode(), overwrite=True)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], may_change: frozenset[str]) -> list[str]:
+    """Return a line for each setting that differs though it may not.
+
+    One that ``before`` does not know came with a later version of the program, which keeps its meaning.
+    """
+    old, new = _flat(before), _flat(json.loads(json.dumps(now)))
+    changed = [k for k in old if old[k] != new.get(k) and k.partition(".")[0] not in may_change]
+    return [f"{k}: {old[k]} -> {new.get(k)}" for k in changed]
 
 
 def passed(images: int, batch: int, interval: int) -> bool:

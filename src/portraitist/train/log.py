@@ -98,13 +98,13 @@ def _trim(path: Path, images: int) -> None:
     """Drop the lines of ``stats.jsonl`` beyond a number of images, and a last one that was cut off."""
     if not path.exists():
         return
-    text = path.read_text(encoding="utf-8")
-    kept = "".join(line for line in text.splitlines(keepends=True) if _images_of(line) <= images)
+    text = path.read_bytes()
+    kept = b"".join(line for line in text.splitlines(keepends=True) if _images_of(line) <= images)
     if kept != text:
-        write_bytes(path, kept.encode(), overwrite=True)
+        write_bytes(path, kept, overwrite=True)
 
 
-def _images_of(line: str) -> float:
+def _images_of(line: bytes) -> float:
     try:
         return float(json.loads(line)["images"])
     except (ValueError, KeyError, TypeError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from torch import Tensor
 
 from .distributed import RANK_TIMEOUT, Precision, ProcessGroup, check_identical, process_group
-from .folder import SAMPLES, SNAPSHOTS, check_config, locked, passed
+from .folder import SAMPLES, SNAPSHOTS, check_config, differences, locked, passed
 from .log import RunLog
 from .loop import Objective, Schedule, fit
 from .signals import Asked, Interrupted, graceful_shutdown
@@ -142,7 +142,7 @@ class Run(ABC, Generic[S]):
             group.barrier()
             check_identical(group, "data set", self.data)
             state = self.start(group.device)
-            used = resume(self.out / SNAPSHOTS, state)
+            used = resume(self.out / SNAPSHOTS, state, self._differences)
             check_identical(group, "run folder", state.images)
             if used is not None:
                 log.info("continuing from %s", used.name)
@@ -160,10 +160,13 @@ class Run(ABC, Generic[S]):
                     fit(state, self.objective(state), on_step, group)
             if group.rank != 0:
                 return self.path
-            write_snapshot(self.out / SNAPSHOTS, state)
+            write_snapshot(self.out / SNAPSHOTS, state, self.settings)
             if asked.number is not None:
                 raise Interrupted(asked.number)
             return self.finish(state)
+
+    def _differences(self, settings: Mapping[str, Any]) -> list[str]:
+        return differences(self.upgraded(dict(settings)), self.settings, self.may_change)
 
     @contextmanager
     def _recorded(self, state: S, group: ProcessGroup) -> Iterator[RunRecorder[S] | None]:
@@ -193,5 +196,5 @@ class RunRecorder(Generic[S]):
         if passed(state.images, each, owner.training.tick):
             self.run.tick(state.images, owner.tick(state))
         if passed(state.images, each, owner.training.snapshot):
-            write_snapshot(owner.out / SNAPSHOTS, state)
+            write_snapshot(owner.out / SNAPSHOTS, state, owner.settings)
             owner.samples(state, self.run)

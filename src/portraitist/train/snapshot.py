@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,8 +47,13 @@ class State(Protocol):
         """
 
 
-def write_snapshot(folder: Path, state: State) -> Path:
+def write_snapshot(folder: Path, state: State, settings: Mapping[str, Any] | None = None) -> Path:
     """Write the state as ``snapshot-<images>.safetensors`` and remove all but the newest two.
+
+    Args:
+        folder: Where the snapshots of the run lie.
+        state: What to write.
+        settings: Of the run, by which :func:`resume` tells its snapshots from those of other runs.
 
     Raises:
         StorageError: The disk is full or gone; older snapshots are untouched.
@@ -55,7 +61,9 @@ def write_snapshot(folder: Path, state: State) -> Path:
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.tensors().items()}
     counters = state.counters()
     header = {"counters": counters, "seal": _seal(counters), "digest": tensors_digest(tensors)}
-    path = folder / f"snapshot-{state.images:09d}.safetensors"
+    if settings is not None:
+        header["settings"] = dict(settings)
+    path = folder / _name(state.images)
     write_bytes(path, save(tensors, metadata={KEY: json.dumps(header)}), overwrite=True)
     for old in snapshots(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
@@ -85,14 +93,21 @@ def counters_of(path: Path) -> dict[str, Any]:
     return counters
 
 
-def resume(folder: Path, state: State) -> Path | None:
-    """Restore the newest whole snapshot of a folder; a damaged one is skipped with a warning.
+def resume(
+    folder: Path, state: State, differences: Callable[[Mapping[str, Any]], Sequence[str]] = lambda settings: ()
+) -> Path | None:
+    """Restore the newest whole snapshot of a folder; a damaged or renamed one is skipped with a warning.
+
+    Args:
+        folder: Where the snapshots lie.
+        state: What becomes as it was.
+        differences: Tells, from the settings in a snapshot, which are not those of this run.
 
     Returns:
         The snapshot used, or None where the folder has none.
 
     Raises:
-        BadModel: There are snapshots and all are damaged, or they belong to other networks.
+        BadModel: There are snapshots and all are damaged, or they belong to other networks or to another run.
     """
     clean_partial(folder)
     found = snapshots(folder)
@@ -102,6 +117,10 @@ def resume(folder: Path, state: State) -> Path | None:
         except BadModel as error:
             log.warning("SKIPPED A DAMAGED SNAPSHOT: %s", error)
             continue
+        if "settings" in header and (other := differences(header["settings"])):
+            raise BadModel(
+                f"{path.name} belongs to another run ({'; '.join(other)}).", f"Remove it from {folder}, or put it back."
+            )
         _restore(path, state, tensors, header)
         return path
     if found:
@@ -130,6 +149,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path.name} is damaged: its digest does not fit its content.",
             "The one before it is used where there is one.",
         )
+    if path.name != _name(header["counters"].get("images", path.name)):
+        raise BadModel(
+            f"{path.name} is the snapshot of {header['counters']['images']} images under another name.",
+            "The one before it is used where there is one.",
+        )
     return tensors, header
 
 
@@ -140,6 +164,10 @@ def _restore(path: Path, state: State, tensors: dict[str, Tensor], header: dict[
         raise BadModel(
             f"{path.name} belongs to a training of other networks ({error}).", "Train into a new folder."
         ) from error
+
+
+def _name(images: int) -> str:
+    return f"snapshot-{images:09d}.safetensors"
 
 
 def _seal(counters: Any) -> str:
