@@ -247,7 +247,7 @@ def test_a_snapshot_of_another_run_is_told_and_not_continued(tmp_path: Path) -> 
 
 def test_a_snapshot_under_another_name_is_skipped_loudly(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     state = start()
-    right = write_snapshot(tmp_path, state)
+    right = write_snapshot(tmp_path, state, {"seed": 3})
     shutil.copy(right, tmp_path / "snapshot-999999999.safetensors")
     assert resume(tmp_path, start()) == right
     assert "under another name" in caplog.text

@@ -17,7 +17,7 @@ What comes in, and how it is read:
 - EXIF orientation is applied, the first that the file gives, whatever its type of number. Then all metadata is gone:
   an array holds none, and ``write_image`` writes none.
 
-A picture costs at most 12 bytes a pixel while it is read (WebP 20), and a file that is no picture 64 kB.
+A picture costs at most 12 bytes a pixel while it is read (WebP 20), and a path that holds no picture 64 kB.
 
 Example::
 

@@ -19,13 +19,12 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from ..errors import BadData, BadImage
 from ..files import open_regular
-from .images import read_capped, read_whole
+from .images import read_capped
 
 PICTURES = frozenset(
     f".{suffix}"
@@ -93,7 +92,7 @@ class FolderSource:
         """Return a file's bytes."""
         try:
             with open_regular(self.path / name) as file:
-                return read_whole(file, name)
+                return read_capped(file, name)
         except OSError as error:
             raise BadImage(
                 f"{name} cannot be read: {error.strerror}.", "Check its permissions.", kind="missing"
@@ -141,12 +140,9 @@ class ZipSource:
         Raises:
             BadImage: ``truncated`` where the member fails its checksum or cannot be unpacked.
         """
-        return self._member(name, read_whole)
-
-    def _member(self, name: str, read: Callable[[IO[bytes], str], bytes]) -> bytes:
         try:
             with self._zip.open(name) as file:
-                return read(file, name)
+                return read_capped(file, name)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError) as error:
             raise BadImage(
                 f"{name} is damaged in {self.path}: {error}.", "Make the zip again.", kind="truncated"
@@ -159,7 +155,7 @@ class ZipSource:
             return {}
         folder = found[0].removesuffix(LABELS)
         try:
-            text = self._member(found[0], read_capped)
+            text = self.read(found[0])
         except BadImage as error:
             raise BadData(error.message, error.cure) from None
         return {folder + name: label for name, label in parse_labels(text, f"{self.path}:{found[0]}").items()}

@@ -149,7 +149,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path.name} is damaged: its digest does not fit its content.",
             "The one before it is used where there is one.",
         )
-    if path.name != _name(header["counters"].get("images", path.name)):
+    # Snapshots of earlier versions, which hold no settings, may bear any name.
+    if "settings" in header and path.name != _name(header["counters"]["images"]):
         raise BadModel(
             f"{path.name} is the snapshot of {header['counters']['images']} images under another name.",
             "The one before it is used where there is one.",
