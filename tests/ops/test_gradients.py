@@ -70,7 +70,7 @@ CHECKED: dict[str, list[Case]] = {
     "upsample": [(lambda x: ops.upsample(x, KERNEL), (normal(1, 2, 3, 2),))],
     "winograd_conv": convolved(ops.winograd_conv),
 }
-NOT_DIFFERENTIABLE = {"keep_heap", "plain_convolution", "taps"}
+NOT_DIFFERENTIABLE = {"at_once", "keep_heap", "plain_convolution", "taps"}
 CHECKED_ELSEWHERE = {
     "affine_warp": "test_warp.py",
     "affine_warp_reference": "test_warp.py",
