@@ -49,6 +49,8 @@ from .__main__ import RESULTS
 
 # Channels of rosinality's networks with multiplier 2, which are those of the official FFHQ models.
 CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
+GROWN_CHANNELS = (128, 128, 128, 64, 48, 32, 16)
+GROWN_DISCRIMINATOR_CHANNELS = (128, 128, 96, 48, 32, 16, 16)
 BATCH = 4
 
 
@@ -85,10 +87,14 @@ def base(side: int) -> Model:
     return Model(generator, discriminator, Header(generator.anatomy, discriminator.anatomy, name="official"))
 
 
+def grown_source(model: Model) -> Source:
+    """Return the sizes that the bundled base grows to in docs/larger.md, and the base."""
+    return grown(model, 256, GROWN_CHANNELS, GROWN_DISCRIMINATOR_CHANNELS)
+
+
 def grown_base() -> Model:
     """Return the bundled base, grown to 256 pixels as docs/larger.md says; its new layers are not trained."""
-    source = grown(registry.load("faces"), 256, (128, 128, 128, 64, 48, 32, 16), (128, 128, 96, 48, 32, 16, 16))
-    generator, discriminator = (network.eval() for network in source.networks(0))
+    generator, discriminator = (network.eval() for network in grown_source(registry.load("faces")).networks(0))
     assert isinstance(generator, Generator) and isinstance(discriminator, Discriminator)
     return Model(generator, discriminator, Header(generator.anatomy, discriminator.anatomy, name="grown"))
 

@@ -21,7 +21,7 @@ from portraitist.networks.features import Features, SqueezeNetFeatures
 from portraitist.ops import keep_heap, plain_convolution
 from portraitist.recipes import from_scratch, grow
 from portraitist.report.markdown import prose, table
-from portraitist.runs.finetune import Source, grown
+from portraitist.runs.finetune import Source
 from portraitist.train.feature_terms import optimised_heads
 from portraitist.train.gan import Gan
 from portraitist.train.loop import Batches, Losses, Phase, Share, fit
@@ -29,12 +29,10 @@ from portraitist.train.spec import Training
 from portraitist.train.state import TrainState
 
 from .__main__ import RESULTS
-from .larger import Noise
+from .larger import GROWN_CHANNELS, GROWN_DISCRIMINATOR_CHANNELS, Noise, grown_source
 from .measure import Peak, WorkCounter, peak
 
 PAGE = RESULTS / "training_speed.md"
-CHANNELS = (128, 128, 128, 64, 48, 32, 16)
-DISCRIMINATOR_CHANNELS = (128, 128, 96, 48, 32, 16, 16)
 STEPS = 8
 SEEN = 10_000
 """Images that count as seen, so that the generator hears of the discriminator of features in full."""
@@ -48,7 +46,7 @@ def main() -> None:
     torch.manual_seed(0)
     machine = peak(rounds=15)
     base = load("faces")
-    wide = grown(base, 256, CHANNELS, DISCRIMINATOR_CHANNELS)
+    wide = grown_source(base)
     measured = {
         "64 px": costs(Source(base), from_scratch(64)),
         "256 px": costs(wide, grow(256)),
@@ -143,7 +141,7 @@ def page(measured: Mapping[str, Sequence[Cost]], machine: Peak, batch: int) -> l
         mean = mean_step(phases)
         rows += [[name, *cost.cells(machine), ""] for cost in phases]
         rows.append([name, *mean.cells(machine), f"**{batch / mean.seconds:.1f}**"])
-    channels, narrower = (",".join(map(str, widths)) for widths in (CHANNELS, DISCRIMINATOR_CHANNELS))
+    channels, narrower = (",".join(map(str, widths)) for widths in (GROWN_CHANNELS, GROWN_DISCRIMINATOR_CHANNELS))
     head = ("training", "phase", "every", "ms", "GFLOP", "of matrix product", "of convolution", "images a second")
     return [
         "# Speed of training",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor
 from portraitist.data import ImageSet
 from portraitist.data.images import to_array, write_image
 from portraitist.evaluate import kernel_interval, neighbourhoods, pooled_features
+from portraitist.evaluate.quality import as_files
 from portraitist.files import write_bytes
 from portraitist.io import registry
 from portraitist.io.feature_files import load_features
@@ -34,14 +34,6 @@ from .surgery import labelled
 
 SHOWN = 8
 BATCH = 16
-
-
-@dataclass(frozen=True)
-class Row:
-    """One set of pictures against the held-out photos."""
-
-    name: str
-    cells: tuple[str, ...]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -65,11 +57,11 @@ def main(arguments: Sequence[str]) -> None:
     old = drawn(base, latents)
     sets = [("photos it learns from", drawn_photos(photos, given.samples))]
     sets += [(f"{given.base}, enlarged", enlarged(old, side))]
-    rows = [Row(name, measured(pictures, features, wanted)) for name, pictures in sets]
+    rows = [(name, *measured(pictures, features, wanted)) for name, pictures in sets]
     shown = [[to_array(p) for p in sets[-1][1][:SHOWN]]]
     for images, generator in generators:
         pictures = drawn(generator, latents)
-        rows.append(Row(f"{images:,} images", measured(pictures, features, wanted)))
+        rows.append((f"{images:,} images", *measured(pictures, features, wanted)))
         shown.append([to_array(p) for p in pictures[:SHOWN]])
     names = [sets[-1][0], *(f"{images:,}" for images, _ in generators)]
     write_image(given.out / "growth.png", labelled(shown, ["" for _ in range(SHOWN)], names, side // 2))
@@ -93,9 +85,8 @@ def trained(run: Path, wanted: Sequence[int]) -> Iterator[tuple[int, Generator]]
 
 @torch.no_grad()
 def drawn(generator: Generator, latents: Tensor) -> Tensor:
-    """Draw pictures as a file would hold them, [N, 3, R, R] in 256 steps of [-1, 1]."""
-    images = generator.sample_batches(latents, BATCH)
-    return ((images.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+    """Draw pictures [N, 3, R, R] in [-1, 1] as an 8-bit file would hold them."""
+    return as_files(generator.sample_batches(latents, BATCH))
 
 
 def enlarged(images: Tensor, side: int) -> Tensor:
@@ -113,7 +104,9 @@ def measured(images: Tensor, features: Sequence[Features], wanted: Sequence[Tens
     return tuple(cells)
 
 
-def page(rows: Sequence[Row], features: Sequence[Features], samples: int, held_out: int, side: int) -> list[str]:
+def page(
+    rows: Sequence[Sequence[str]], features: Sequence[Features], samples: int, held_out: int, side: int
+) -> list[str]:
     """Return the lines of the page."""
     heads = ["", *(cell for f in features for cell in (f"kernel distance, {f.name}", f"recall, {f.name}"))]
     return [
@@ -123,7 +116,7 @@ def page(rows: Sequence[Row], features: Sequence[Features], samples: int, held_o
         f"{samples} samples (seed 11) against {held_out} held-out photos, at {side} pixels, by pooled features. Lower",
         "distances and higher recall are better; ± is one standard error.",
         "",
-        *table(heads, [[row.name, *row.cells] for row in rows]),
+        *table(heads, rows),
         "![The same codes, image by image of the training](growth.png)",
         "",
         f"Each row draws the same {SHOWN} codes.",

@@ -7,9 +7,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from portraitist.data import ImageSet, write_image
 from portraitist.io import registry
 from portraitist.io.model_file import Header, Model
 from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
@@ -51,6 +53,15 @@ def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PORTRAITIST_MODELS", str(folder))
     monkeypatch.setattr(registry, "bundled_folder", lambda: tmp_path / "bundled")
     return folder
+
+
+def smooth_pictures(folder: Path) -> ImageSet:
+    """Write ten pictures of 32 pixels in squares of 4, and open them."""
+    random = np.random.default_rng(0)
+    for i in range(10):
+        smooth = np.kron(random.integers(0, 255, (8, 8, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+        write_image(folder / f"{i:02d}.png", smooth)
+    return ImageSet.open(folder, 32)
 
 
 def make_model(seed: int = 0, name: str = "", resolution: int = 16) -> Model:

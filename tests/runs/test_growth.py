@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from portraitist.data import ImageSet, write_image
+from portraitist.data import ImageSet
 from portraitist.errors import BadModel, UsageError
 from portraitist.io.model_file import Header, Model, load_model, save_pack
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
@@ -25,7 +24,7 @@ from portraitist.train.loop import fit
 from portraitist.train.signals import Interrupted
 from portraitist.train.source_losses import Structure
 from portraitist.train.spec import Freeze, Training
-from tests.conftest import make_model
+from tests.conftest import make_model, smooth_pictures
 
 SCRATCH = Source(generator=GeneratorAnatomy(32, (8,) * 4, 8, 8, 2), discriminator=DiscriminatorAnatomy(32, (8,) * 4))
 QUIET = TrainOptions(quiet=True)
@@ -36,12 +35,7 @@ TRAINING = replace(
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    folder = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
-    for i in range(10):
-        smooth = np.kron(random.integers(0, 255, (8, 8, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-        write_image(folder / f"{i:02d}.png", smooth)
-    return ImageSet.open(folder, 32)
+    return smooth_pictures(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,13 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from torch import Tensor
 from torch.optim import Adam
 
-from portraitist.data import ImageSet, write_image
+from portraitist.data import ImageSet
 from portraitist.errors import UsageError
 from portraitist.io.model_file import Model, load_model
 from portraitist.networks.feature_discriminator import FeatureDiscriminator, patch_loss, spread, with_mean_pooling
@@ -26,7 +25,7 @@ from portraitist.train.loop import fit
 from portraitist.train.signals import Interrupted
 from portraitist.train.spec import Training
 from portraitist.train.state import TrainState
-from tests.conftest import make_model
+from tests.conftest import make_model, smooth_pictures
 
 TERM = FeatureLoss(weight=1.0, rest=4, ramp=4)
 TRAINING = replace(
@@ -36,12 +35,7 @@ TRAINING = replace(
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    folder = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
-    for i in range(10):
-        smooth = np.kron(random.integers(0, 255, (8, 8, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-        write_image(folder / f"{i:02d}.png", smooth)
-    return ImageSet.open(folder, 32)
+    return smooth_pictures(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="module")

@@ -94,8 +94,7 @@ def with_mean_pooling(features: Features) -> Features:
     """Return a trunk that takes means where it took maxima; other features are returned as they are.
 
     Its gradients are smoother (Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural
-    Networks", Sec. 2): behind a blur of [1 2 1], SqueezeNet's of photos have 6 % of their power above half the Nyquist
-    frequency instead of 12 %; without the blur 47 % instead of 59 %.
+    Networks", Sec. 2).
     """
     if not isinstance(features, TrunkFeatures):
         return features

@@ -198,10 +198,10 @@ def objective_of(
     """Return what a training minimises; that of a fine-tuning may compare with the base."""
     options = options or TrainOptions()
     if (base := source.fine_tuned) is None:
-        return Gan(training, batches, features=_looked_through(options.features, device))
+        return Gan(training, batches, features=_looked_through(training, options, device))
     features = _on(options.features or DiscriminatorFeatures(base.require_discriminator("to train on with")), device)
     compared = SourceModel(_frozen(base, device), features)
-    return Gan(training, batches, source=compared, features=_looked_through(options.features, device))
+    return Gan(training, batches, source=compared, features=_looked_through(training, options, device))
 
 
 class Finetuning(Run[TrainState]):
@@ -253,7 +253,7 @@ class Finetuning(Run[TrainState]):
         self.device = device
         generator, discriminator = self.source.networks(self.training.seed)
         heads = None
-        if (features := _looked_through(self.options.features, device)) is not None:
+        if (features := _looked_through(self.training, self.options, device)) is not None:
             heads = optimised_heads(self.training, features, self.batches.at(0).to(device))
         return TrainState.start(generator.to(device), discriminator.to(device), self.training, heads)
 
@@ -394,9 +394,11 @@ def _on(features: Features, device: str) -> Features:
     return features
 
 
-def _looked_through(features: Features | None, device: str) -> Features | None:
-    """Return what the discriminator of features looks at, where there is anything."""
-    return None if features is None else _on(with_mean_pooling(features), device)
+def _looked_through(training: Training, options: TrainOptions, device: str) -> Features | None:
+    """Return what the discriminator of features looks at, where the training has one."""
+    if options.features is None or not any(term.needs_features for term in training.terms):
+        return None
+    return _on(with_mean_pooling(options.features), device)
 
 
 def _frozen(base: Model, device: str) -> Generator:

@@ -55,9 +55,7 @@ class FeatureLoss(Term):
     needs_features: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name in ("weight", "detail", "rate", "rest", "ramp"):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"The setting {self.name}.{name} cannot be negative ({getattr(self, name)}).")
+        self.refuse_negative("weight", "detail", "rate", "rest", "ramp")
         if not 0 < self.smallest <= self.largest:
             raise UsageError(
                 f"The sides {self.name}.smallest={self.smallest} and {self.name}.largest={self.largest} exclude "

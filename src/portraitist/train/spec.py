@@ -60,6 +60,16 @@ class Term(ABC):
     every: int = 1
     """Steps between its steps; 1 joins the role's main phase, more is a lazy phase of its own."""
 
+    def refuse_negative(self, *names: str) -> None:
+        """Refuse settings below 0, and those that are no number.
+
+        Raises:
+            UsageError: There is one.
+        """
+        for name in names:
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"The setting {self.name}.{name} cannot be negative ({getattr(self, name)}).")
+
     @property
     def partners(self) -> tuple[Term, ...]:
         """Losses of other roles that come with it."""
@@ -91,8 +101,7 @@ class SourceTerm(Term):
     needs_source: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not self.weight >= 0:
-            raise UsageError(f"The setting {self.name}.weight cannot be negative ({self.weight}).")
+        self.refuse_negative("weight")
 
 
 @dataclass(frozen=True)
