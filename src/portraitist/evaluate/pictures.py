@@ -48,12 +48,13 @@ class PictureMeasures:
     """Mean cosine of a drawing and another person's photo: the zero of ``identity``; jackknife over people."""
     rank1: Interval
     """Share of drawings whose nearest photo of N is the right person's, 0 to 1; chance is 1 / N; Wilson's error."""
-    style: Interval
-    """Kernel distance to held-out exemplars, about 0 at best; jackknife. Comparable on one feature network only."""
+    style: Interval | None
+    """Kernel distance to held-out exemplars, about 0 at best; jackknife. Comparable on one feature network only. None
+    without exemplars."""
     sharpness: Interval
     """Root mean square of the luminance above 32 cycles a picture, grey levels; error over people."""
-    exemplar_sharpness: Interval
-    """The same of the exemplars, error over these: neither more nor less is wanted."""
+    exemplar_sharpness: Interval | None
+    """The same of the exemplars, error over these: neither more nor less is wanted. None without exemplars."""
     layout: Interval
     """Mean correlation of luminance over 16 x 16 areas of drawing and photo, -1 to 1; error over people."""
     eye_difference: Interval
@@ -108,7 +109,19 @@ class PictureScorer:
         check_batch(pictures, "exemplars", LEAST)
         return ExemplarReference(embed(self._features, self._batches(pictures)), _mean(sharpness(pictures)))
 
-    def measure(self, drawings: Batch, exemplars: ExemplarReference, mirrored: Batch | None = None) -> PictureMeasures:
+    def style(self, drawings: Batch, *exemplars: ExemplarReference) -> list[Interval]:
+        """Return the style distance of pictures ``uint8 [M, 256, 256, 3]`` to each of several sets of exemplars.
+
+        Raises:
+            BadData: The pictures have another layout, or are too few.
+        """
+        check_batch(drawings, "drawings", LEAST)
+        rows = embed(self._features, self._batches(drawings)) if exemplars else torch.empty(0)
+        return [kernel_interval(rows, reference.rows) for reference in exemplars]
+
+    def measure(
+        self, drawings: Batch, exemplars: ExemplarReference | None = None, mirrored: Batch | None = None
+    ) -> PictureMeasures:
         """Measure drawings, one of each photo in the same order.
 
         Args:
@@ -131,9 +144,9 @@ class PictureScorer:
             identity=who.own,
             strangers=who.strangers,
             rank1=who.rank1,
-            style=kernel_interval(embed(self._features, self._batches(drawings)), exemplars.rows),
+            style=None if exemplars is None else self.style(drawings, exemplars)[0],
             sharpness=_mean(sharpness(drawings)),
-            exemplar_sharpness=exemplars.sharpness,
+            exemplar_sharpness=None if exemplars is None else exemplars.sharpness,
             layout=interval(torch.cat([layout_similarity(mine, theirs) for mine, theirs in pairs])),
             eye_difference=_mean(eyes),
             mirror_bias=bias,
@@ -159,7 +172,7 @@ class PictureScorer:
 def measure_pictures(
     photos: Batch,
     drawings: Batch,
-    exemplars: Batch,
+    exemplars: Batch | None,
     identity: Identity,
     features: Features,
     mirrored: Batch | None = None,
@@ -171,7 +184,7 @@ def measure_pictures(
     Args:
         photos: Photos of N different people, aligned as FFHQ's are, ``uint8 [N, 256, 256, 3]``; N at least 3.
         drawings: One of each, in the same order and layout.
-        exemplars: Held-out exemplars ``uint8 [M, 256, 256, 3]``; M at least 3.
+        exemplars: Held-out exemplars ``uint8 [M, 256, 256, 3]``, M at least 3; None leaves out what needs them.
         identity: Embeds faces; those trained on photos see less of a person in a drawing.
         features: What the style distance looks with.
         mirrored: The drawings of the mirrored photos, as they came; :attr:`PictureMeasures.mirror_bias` needs them.
@@ -181,7 +194,7 @@ def measure_pictures(
         BadData: Pictures have another layout, are too few, or are not one of each photo.
     """
     scorer = PictureScorer(photos, identity, features, device)
-    return scorer.measure(drawings, scorer.exemplars(exemplars), mirrored)
+    return scorer.measure(drawings, None if exemplars is None else scorer.exemplars(exemplars), mirrored)
 
 
 def _mean(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Interval:
