@@ -22,6 +22,7 @@ from portraitist.data import write_image
 from portraitist.io import registry
 from portraitist.io.translator_files import FILE, save_translator
 from portraitist.networks.features import DiscriminatorFeatures
+from portraitist.networks.identity import DiscriminatorIdentity
 from tests.conftest import REPOSITORY
 from tests.stylize.test_translate import stored
 
@@ -40,8 +41,13 @@ def test_the_python_of_a_document_runs(name: str, tmp_path: Path, monkeypatch: p
         write_image(tmp_path / picture, np.asarray(astronaut()))
     save_translator(tmp_path / "runs" / "all" / FILE, stored(("women", "men")))
     pictures = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    features = DiscriminatorFeatures(registry.load("faces").require_discriminator("to look with"))
+    base = registry.load("faces")
+    features = DiscriminatorFeatures(base.require_discriminator("to look with"))
     names: dict[str, Any] = {"features": features, "pictures": pictures, "exemplars": pictures.flip(0) * 0.5}
+    random = np.random.default_rng(0)
+    for name_of_set in ("photos", "drawings", "unseen", "mirrored"):
+        names[name_of_set] = random.integers(0, 256, (4, 256, 256, 3), dtype=np.uint8)
+    names["identity"] = DiscriminatorIdentity.of_base(base.generator, base.require_discriminator("to look with"))
     for block in BLOCKS[name]:
         exec(compile(block, name, "exec"), names)
 

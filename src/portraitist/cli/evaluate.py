@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from . import evaluate_models, evaluate_reproduce, options
+from . import evaluate_models, evaluate_pictures, evaluate_reproduce, groups, options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +36,7 @@ for command in (
     evaluate_models.report,
 ):
     app.command()(command)
+groups.add(app)(evaluate_pictures.pictures)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(evaluate_reproduce.reproduce)
 
 

@@ -161,7 +161,7 @@ def quality(
         part.generator.to(where)
     scorer = Scorer(
         reference.to(where),
-        _network(base, features, where),
+        set_network(base, features, where),
         _perceptual(base, perceptual, lpips, where, "--perceptual"),
         options.persons(base, identity, where),
         seed=seed,
@@ -224,7 +224,7 @@ def _base(header: Header, style: str) -> Model | None:
     return registry.base_of(header, registry.find(style)) if header.base_digest else None
 
 
-def _network(base: Model, features: Path | None, device: str) -> Network:
+def set_network(base: Model, features: Path | None, device: str) -> Network:
     """Return what sets are compared with."""
     import torch
 
@@ -246,7 +246,7 @@ def _perceptual(base: Model, file: Path | None, lpips: Path | None, device: str,
     """Return what two pictures are compared with, whose weights are given with ``flag``."""
     from ..losses.perceptual import PerceptualDistance
 
-    return (options.perceptual(file, lpips, flag) or PerceptualDistance(_network(base, None, device))).to(device)
+    return (options.perceptual(file, lpips, flag) or PerceptualDistance(set_network(base, None, device))).to(device)
 
 
 def _faces(photos: Path, resolution: int, limit: int | None) -> Tensor:

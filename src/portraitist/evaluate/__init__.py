@@ -26,6 +26,10 @@ from .inversion import (
 from .kernel import Interval, kernel_distance, kernel_interval
 from .models import distance_matrix, layout_similarity, model_distance, structure_distance
 from .pairs import diversity, identity_similarity, pair_distance, path_length
+from .picture_baselines import baselines
+from .picture_signals import eye_difference, sharpness
+from .pictures import PictureMeasures, PictureScorer, measure_pictures
+from .recognition import Recognition, recognition
 
 __all__ = [
     "Comparison",
@@ -33,13 +37,18 @@ __all__ = [
     "Interval",
     "Neighbourhoods",
     "Overlap",
+    "PictureMeasures",
+    "PictureScorer",
+    "Recognition",
     "Result",
+    "baselines",
     "compare_inversions",
     "copy_test",
     "distance_matrix",
     "diversity",
     "embed",
     "energy_distance",
+    "eye_difference",
     "frechet_distance",
     "frechet_interval",
     "identity_similarity",
@@ -47,6 +56,7 @@ __all__ = [
     "kernel_interval",
     "kernel_subsets",
     "layout_similarity",
+    "measure_pictures",
     "metric_name",
     "model_distance",
     "ms_ssim",
@@ -57,6 +67,8 @@ __all__ = [
     "path_length",
     "pooled_features",
     "prior_codes",
+    "recognition",
+    "sharpness",
     "ssim",
     "structure_distance",
     "tsne",

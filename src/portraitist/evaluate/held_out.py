@@ -10,6 +10,7 @@ hold the same exemplars out again.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..data import ImageSet
@@ -22,6 +23,38 @@ SPLIT = 0.2
 """Share of exemplars to score on where a style was trained on all of them."""
 
 
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Exemplars by what a style has seen of them."""
+
+    held_out: ImageSet
+    trained: ImageSet | None = None
+    """Those that it was trained on, where they are known."""
+    warning: str = ""
+    """What is wrong with the first."""
+
+
+def parts_of(header: Header, images: ImageSet) -> Parts:
+    """Part the exemplars that the user has as a training did that saw this very set, at this resolution.
+
+    Args:
+        header: Of the style.
+        images: The exemplars, at the resolution that the style was trained at.
+    """
+    settings = header.recipe
+    if images.digest not in _digests(settings):
+        return Parts(
+            images,
+            None,
+            "The file of the style does not tell whether it was trained on these exemplars: only held-out ones say "
+            "something about it.",
+        )
+    share = float(settings.get("held_out") or 0)
+    rest, held = images.split(share or SPLIT, int(settings.get("seed", 0)), at_least=LEAST_HELD_OUT)
+    warning = "" if share else "The style was trained on all of these exemplars: nothing here is held out."
+    return Parts(held, rest, warning)
+
+
 def reference_of(header: Header, images: ImageSet, trained: ImageSet | None = None) -> Reference:
     """Return the exemplars to score a style on, those it was trained on, and a warning where they are not apart.
 
@@ -31,22 +64,12 @@ def reference_of(header: Header, images: ImageSet, trained: ImageSet | None = No
         trained: Those that the style was trained on, where the user keeps them apart; ``images`` are then scored on
             whole.
     """
-    settings = header.recipe
     if trained is not None:
         shared = _pictures(images) & _pictures(trained)
         warning = f"{len(shared)} exemplars are both scored on and trained on." if shared else ""
         return Reference(images.all(), trained.all(), warning)
-    if images.digest not in _digests(settings):
-        return Reference(
-            images.all(),
-            None,
-            "The file of the style does not tell whether it was trained on these exemplars: only held-out ones say "
-            "something about it.",
-        )
-    share = float(settings.get("held_out") or 0)
-    rest, held = images.split(share or SPLIT, int(settings.get("seed", 0)), at_least=LEAST_HELD_OUT)
-    warning = "" if share else "The style was trained on all of these exemplars: nothing here is held out."
-    return Reference(held.all(), rest.all(), warning)
+    parts = parts_of(header, images)
+    return Reference(parts.held_out.all(), None if parts.trained is None else parts.trained.all(), parts.warning)
 
 
 def _digests(settings: Mapping[str, Any]) -> set[str]:

@@ -14,16 +14,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..data.images import Pixels, resize, write_image
-from ..data.sheet import tile
+from ..data.images import Pixels, write_image
 from ..evaluate.comparison import CHANCE_DRAWS, MEAN, Comparison, Measure, Result
 from ..evaluate.inversion import SIGMA, WINDOW, ms_ssim_scales, no_tsne, tsne
 from ..evaluate.kernel import Interval
 from ..files import refuse_existing, write_bytes
+from .labels import labelled
 from .markdown import table
 
 FILES = ("inversion.md", "inversion.json", "inversion.png")
@@ -103,9 +101,7 @@ def markdown(found: Comparison) -> str:
 def sheet(found: Comparison, side: int = 160) -> Pixels:
     """Return a picture with a row per photo: the photo, then the drawing of every way, under their names."""
     columns = {"photo": found.crops, **{name: result.drawings for name, result in found.results.items()}}
-    pictures = [resize(picture, side) for row in zip(*columns.values(), strict=True) for picture in row]
-    heads = [_label(name, side) for name in columns]
-    return np.concatenate([tile(heads, len(columns)), tile(pictures, len(columns))])
+    return labelled(columns, side)
 
 
 def plot_codes(found: Comparison, *, panel: float = 2.6) -> bytes:
@@ -231,15 +227,6 @@ def _with_spread(interval: Interval | None) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def _label(text: str, width: int) -> Pixels:
-    """Write a name in the middle of a strip, as small as it must be."""
-    strip = Image.new("RGB", (width, 24), "white")
-    draw = ImageDraw.Draw(strip)
-    size = next((s for s in range(14, 6, -1) if draw.textlength(text, ImageFont.load_default(s)) <= width - 4), 6)
-    draw.text((width / 2, 12), text, "black", ImageFont.load_default(size), anchor="mm")
-    return np.asarray(strip)
 
 
 def _xy(points: Tensor) -> tuple[list[float], list[float]]:
