@@ -1,0 +1,12 @@
+"""The detail stage: what the code of a face cannot hold comes from the photo.
+
+- ``filters``: simplify a picture as painters do, and what a medium leaves on it.
+- ``shape``: move the parts of a face.
+- ``look``: what a style changes of any photo (``Look``), and how a photo and its drawings become the picture.
+- ``measure``: find the look of a style from its exemplars.
+"""
+
+from .look import SIDE, Look, redraw_detail
+from .measure import Population, measure_look, measure_population
+
+__all__ = ["SIDE", "Look", "Population", "measure_look", "measure_population", "redraw_detail"]

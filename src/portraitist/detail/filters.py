@@ -1,0 +1,168 @@
+"""Simplify a picture as painters do, and what a medium leaves on it.
+
+Pictures are [N, C, H, W] in grey levels (0 to 255); ``N`` is 1 where a filter follows the lines of one picture. Lengths
+are in pixels of the picture.
+
+Sources: bilateral filter (Tomasi and Manduchi 1998), repeated for abstraction (Winnemöller, Olsen and Gooch 2006);
+difference of Gaussians with a weight (XDoG: Winnemöller, Kyprianidis and Olsen 2012, Eq. 7); structure tensor (Brox et
+al. 2006; Kyprianidis and Döllner 2008); line integral convolution (Cabral and Leedom 1993).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in luminance (ITU-R BT.601)."""
+
+
+def luminance(x: Tensor) -> Tensor:
+    """Return the luminance [N, 1, H, W] of a colour picture."""
+    return (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+
+
+def blur(x: Tensor, sigma: float) -> Tensor:
+    """Blur by a Gaussian of this deviation; the picture is mirrored at its border."""
+    if sigma <= 0:
+        return x
+    reach = min(math.ceil(3 * sigma), x.shape[-1] - 1, x.shape[-2] - 1)
+    steps = torch.arange(-reach, reach + 1, dtype=x.dtype)
+    kernel = torch.exp(-(steps**2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).to(x.device)
+    channels = x.shape[1]
+    x = F.pad(x, (reach,) * 4, mode="reflect")
+    x = F.conv2d(x, kernel.view(1, 1, 1, -1).expand(channels, -1, -1, -1), groups=channels)
+    return F.conv2d(x, kernel.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
+
+
+def smooth(x: Tensor, times: int, *, colour: float = 22.0, reach: int = 3, stride: int = 1) -> Tensor:
+    """Flatten areas and keep edges: a bilateral filter, ``times`` over.
+
+    Args:
+        x: Picture.
+        times: How often.
+        colour: Grey levels a channel by which neighbours may differ and still count.
+        reach: Neighbours on each side.
+        stride: Pixels from one neighbour to the next.
+    """
+    height, width = x.shape[-2:]
+    for _ in range(times):
+        margin = reach * stride
+        padded = F.pad(x, (margin,) * 4, mode="reflect")
+        total, weights = torch.zeros_like(x), torch.zeros_like(x[:, :1])
+        for dy in range(-reach, reach + 1):
+            for dx in range(-reach, reach + 1):
+                if dx * dx + dy * dy > reach * reach + 1:
+                    continue
+                top, left = margin + dy * stride, margin + dx * stride
+                near = padded[:, :, top : top + height, left : left + width]
+                apart = (near - x).abs().mean(dim=1, keepdim=True) / colour
+                weight = torch.exp(-1.5 * apart**2 - (dx * dx + dy * dy) / (2 * reach**2))
+                total += weight * near
+                weights += weight
+        x = total / weights
+    return x
+
+
+def sharpen_edges(x: Tensor, strength: float, sigma: float = 1.2) -> Tensor:
+    """Draw edges stronger on both sides: (1 + p) G_sigma - p G_1.6sigma (XDoG, Eq. 7)."""
+    if strength <= 0:
+        return x
+    return (1 + strength) * blur(x, sigma) - strength * blur(x, 1.6 * sigma)
+
+
+def tangents(x: Tensor, sigma: float = 4.0) -> Tensor:
+    """Return the direction of least change at each pixel of a colour picture: unit vectors (x, y), [1, 2, H, W]."""
+    grey = blur(luminance(x), sigma / 4)
+    padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
+    gx = (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]) / 2
+    gy = (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]) / 2
+    xx, xy, yy = blur(torch.cat([gx * gx, gx * gy, gy * gy], dim=1), sigma).unbind(dim=1)
+    # The major axis of the structure tensor [[xx, xy], [xy, yy]], and a quarter turn from it.
+    angle = torch.atan2(2 * xy, xx - yy) / 2 + math.pi / 2
+    return torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
+
+
+def along(x: Tensor, directions: Tensor, steps: int, step: float = 1.0) -> Tensor:
+    """Average a picture along the lines that its directions draw: line integral convolution.
+
+    Args:
+        x: Picture [1, C, H, W].
+        directions: Unit vectors [1, 2, H, W]; a vector and its opposite mean the same.
+        steps: On each side.
+        step: Length of one.
+    """
+    sigma = max(steps * step / 1.6, 1e-3)
+    start, total, weights = _positions(x), x, 1.0
+    for sign in (1, -1):
+        place, heading = start, sign * directions
+        for k in range(1, steps + 1):
+            place = place + step * heading
+            found = _at(torch.cat([x, directions], dim=1), place)
+            turned = found[:, -2:]
+            turned = turned * torch.where((turned * heading).sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
+            heading = turned / turned.norm(dim=1, keepdim=True).clamp_min(1e-6)
+            weight = math.exp(-((k * step) ** 2) / (2 * sigma**2))
+            total = total + weight * found[:, :-2]
+            weights += weight
+    return total / weights
+
+
+def strokes(directions: Tensor, steps: int, step: float = 1.0) -> Tensor:
+    """Return the marks of a brush or a piece of charcoal that follows the directions: [1, 1, H, W], mean 0, variance 1.
+
+    They are noise of a fixed seed, averaged along the lines.
+    """
+    height, width = directions.shape[-2:]
+    marks = along(_noise(height, width).to(directions.device), directions, steps, step)
+    return (marks - marks.mean()) / marks.std()
+
+
+def bands(x: Tensor, count: int, scale: float = 1.0) -> tuple[list[Tensor], Tensor]:
+    """Split a picture by fineness: ``count`` bands from the finest on, an octave each, and what is left; they add up.
+
+    Args:
+        x: Picture.
+        count: How many.
+        scale: Side of the picture over 256.
+    """
+    found = []
+    for k in range(count):
+        # The blurs add up to deviations of 1.2, 2.4, 4.8, ...: the squares do.
+        sigma = 1.2 * 2**k * (1.0 if k == 0 else math.sqrt(0.75))
+        coarser = blur(x, sigma * scale)
+        found.append(x - coarser)
+        x = coarser
+    return found, x
+
+
+@functools.lru_cache(maxsize=4)
+def _noise(height: int, width: int) -> Tensor:
+    """Return grains of about two pixels at a side of 256, and of the same part of the picture at others: [1, 1, H, W]."""
+    grains = torch.randn(1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
+    if (height, width) != (256, 256):
+        grains = F.interpolate(grains, (height, width), mode="bicubic", align_corners=False)
+    return blur(grains, 0.7 * height / 256)
+
+
+def _positions(x: Tensor) -> Tensor:
+    """Return the centres (x, y) of the pixels, [1, 2, H, W]."""
+    height, width = x.shape[-2:]
+    rows, columns = torch.meshgrid(
+        torch.arange(height, dtype=x.dtype, device=x.device) + 0.5,
+        torch.arange(width, dtype=x.dtype, device=x.device) + 0.5,
+        indexing="ij",
+    )
+    return torch.stack([columns, rows])[None]
+
+
+def _at(x: Tensor, places: Tensor) -> Tensor:
+    """Look a picture up at places [1, 2, H, W] in pixels."""
+    size = places.new_tensor([x.shape[-1], x.shape[-2]]).view(1, 2, 1, 1)
+    grid = (2 * places / size - 1).permute(0, 2, 3, 1)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

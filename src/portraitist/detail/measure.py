@@ -1,0 +1,140 @@
+"""Find the look of a style: what tells its exemplars from photos.
+
+    photos = measure_population(pictures, points, persons)
+    look = measure_look(measure_population(exemplars, their_points, their_persons), photos, Medium(smoothing=2))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import BadData
+from . import filters
+from .look import BANDS, CELLS, COARSE, POINTS, SIDE, Look, Medium, band_energy
+
+_STRETCH = (0.8, 1.45)
+"""Least and largest factor of a colour axis: populations of few pictures have extreme ones."""
+_SPREAD = 4.0
+"""Grey levels squared, added to each colour's variance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """What aligned pictures of one kind have in common; all of 256 pixels a side."""
+
+    count: int
+    points: Tensor
+    """Mean points of the face mesh, [478, 2], in parts of the side."""
+    colour: Tensor
+    """Mean colour of the person, [3, 16, 16] in grey levels."""
+    background: Tensor
+    """Mean colour behind the person, [3]."""
+    covariance: Tensor
+    """Of the person's colours about that mean, [3, 3]."""
+    energy: Tensor
+    """Mean square of each band of luminance, [4, 8, 8]."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors, by name."""
+        names = ("points", "colour", "background", "covariance", "energy")
+        return {name: getattr(self, name) for name in names}
+
+
+def measure_population(pictures: Iterable[tuple[Tensor, Tensor | None, Tensor]]) -> Population:
+    """Measure pictures, one by one.
+
+    Args:
+        pictures: Each as picture [3, 256, 256] in grey levels, points of its face mesh [478, 2] in parts of the side
+            (None where none was found), and how much of each pixel is the person, [256, 256] in [0, 1].
+
+    Raises:
+        BadData: There are fewer than two, or no mesh was found in any.
+    """
+    count, points = 0, []
+    inside, weights = torch.zeros(3, CELLS, CELLS), torch.zeros(1, CELLS, CELLS)
+    behind, behind_weight = torch.zeros(3), 0.0
+    energy, colours = torch.zeros(BANDS, COARSE, COARSE), []
+    for picture, mesh, person in pictures:
+        count += 1
+        if mesh is not None:
+            points.append(mesh.float())
+        inside += F.adaptive_avg_pool2d(picture * person, CELLS)
+        weights += F.adaptive_avg_pool2d(person[None], CELLS)
+        behind += (picture * (1 - person)).mean(dim=(1, 2))
+        behind_weight += float((1 - person).mean())
+        energy += band_energy(picture[None])[0]
+        colours.append((F.avg_pool2d(picture, 4), F.avg_pool2d(person[None], 4)))
+    if count < 2 or not points:
+        raise BadData(
+            f"A look cannot be measured of {count} pictures with {len(points)} faces.",
+            "Give at least two aligned pictures (256 pixels) whose faces are found.",
+        )
+    # Where hardly anybody reaches, the mean of all places counts.
+    everywhere = inside.sum(dim=(1, 2)) / weights.sum()
+    colour = (inside + 0.05 * count * everywhere.view(3, 1, 1)) / (weights + 0.05 * count)
+    mean = F.interpolate(colour[None], SIDE // 4, mode="bilinear", align_corners=False)[0]
+    total, covariance = 0.0, torch.zeros(3, 3)
+    for small, person in colours:
+        about = ((small - mean) * person.sqrt()).flatten(1)
+        covariance += about @ about.T
+        total += float(person.sum())
+    return Population(
+        count,
+        torch.stack(points).mean(dim=0),
+        colour,
+        behind / max(behind_weight, 1e-6),
+        covariance / total + _SPREAD * torch.eye(3),
+        energy / count,
+    )
+
+
+def measure_look(style: Population, photos: Population, medium: Medium, *, shape: float = 1.0, colour: float = 0.8) -> Look:
+    """Return the look of a style.
+
+    Args:
+        style: Of its exemplars.
+        photos: Of photos.
+        medium: What it is drawn with.
+        shape: How far the parts of the face move towards the exemplars': 1 to their mean place, more exaggerates.
+        colour: How far colours do.
+    """
+    stretch = torch.eye(3) + colour * (transport(photos.covariance, style.covariance) - torch.eye(3))
+    shift = colour * (style.colour - photos.colour)
+    return Look(
+        shape * (style.points - photos.points),
+        photos.colour.clone(),
+        shift,
+        colour / 2 * (style.background - photos.background),
+        stretch,
+        style.energy.clone(),
+        medium,
+    )
+
+
+def transport(source: Tensor, target: Tensor) -> Tensor:
+    """Return the symmetric map of colours that takes one covariance [3, 3] to another (Pitié and Kokaram 2007).
+
+    Its eigenvalues are kept within bounds: s^-1/2 (s^1/2 t s^1/2)^1/2 s^-1/2, with s the source and t the target.
+    """
+    root = _root(source)
+    inverse = torch.linalg.inv(root)
+    values, axes = torch.linalg.eigh(inverse @ _root(root @ target @ root) @ inverse)
+    return axes @ torch.diag(values.clamp(*_STRETCH)) @ axes.T
+
+
+def _root(matrix: Tensor) -> Tensor:
+    values, axes = torch.linalg.eigh((matrix + matrix.T) / 2)
+    return axes @ torch.diag(values.clamp_min(1e-6).sqrt()) @ axes.T
+
+
+def grey(pictures: Tensor) -> Tensor:
+    """Return pictures [N, 3, H, W] without colour."""
+    return filters.luminance(pictures).expand(-1, 3, -1, -1)
+
+
+__all__ = ["POINTS", "Population", "grey", "measure_look", "measure_population", "transport"]

@@ -1,0 +1,80 @@
+"""Move the parts of a face: a smooth map of the square that takes landmarks where they should lie.
+
+The map is a thin-plate spline (Bookstein 1989) with a small slack, held at the border of the square. Points are (x, y)
+in parts of the square's side, from 0 to 1.
+
+    moved = warp(picture, displacement(points, points + shift, side=256))
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_CELLS = 64
+"""The spline is evaluated at the corners of so many cells a side, and interpolated between."""
+_SLACK = 1e-3
+"""How far the spline may miss its points for being smoother."""
+_LEAST_STRETCH = 0.35
+"""A map that shrinks an area to less in one direction is weakened until it does not: it would fold soon after."""
+
+
+def displacement(source: Tensor, target: Tensor, side: int) -> Tensor:
+    """Return where each pixel of the moved picture comes from, relative to itself.
+
+    Args:
+        source: Points of the picture [N, 2].
+        target: Where they shall lie [N, 2].
+        side: Of the picture.
+
+    Returns:
+        Displacements (x, y) in pixels, [1, 2, side, side]. Where the points would fold the picture, all are weakened.
+    """
+    edge = torch.linspace(0, 1, 9, dtype=torch.float64)
+    frame = torch.cartesian_prod(edge, edge)
+    frame = frame[((frame == 0) | (frame == 1)).any(dim=1)]
+    source, target = (torch.cat([points.double(), frame]) for points in (source, target))
+    corners = torch.linspace(0, 1, _CELLS + 1, dtype=torch.float64)
+    rows, columns = torch.meshgrid(corners, corners, indexing="ij")
+    moved = _spline(target, source - target, torch.stack([columns, rows], dim=-1).view(-1, 2))
+    grid = moved.view(_CELLS + 1, _CELLS + 1, 2)
+    grid = grid * _unfolded(grid)
+    planes = F.interpolate(grid.permute(2, 0, 1)[None].float(), size=side + 1, mode="bicubic", align_corners=True)
+    # From the corners of pixels to their centres.
+    return F.avg_pool2d(planes, 2, stride=1) * side
+
+
+def warp(x: Tensor, moved: Tensor) -> Tensor:
+    """Look each pixel of a picture [N, C, S, S] up where :func:`displacement` says; mirrored at the border."""
+    side = x.shape[-1]
+    centres = (torch.arange(side, dtype=x.dtype, device=x.device) + 0.5) / side
+    rows, columns = torch.meshgrid(centres, centres, indexing="ij")
+    places = torch.stack([columns, rows])[None] + moved / side
+    grid = (2 * places - 1).permute(0, 2, 3, 1).expand(len(x), -1, -1, -1)
+    return F.grid_sample(x, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+
+
+def _spline(points: Tensor, values: Tensor, where: Tensor) -> Tensor:
+    """Fit a thin-plate spline to values [N, 2] at points [N, 2], and evaluate it at places [M, 2]."""
+    count = len(points)
+    flat = torch.cat([torch.ones(count, 1, dtype=points.dtype), points], dim=1)
+    system = points.new_zeros(count + 3, count + 3)
+    system[:count, :count] = _bending(points, points) + _SLACK * torch.eye(count, dtype=points.dtype)
+    system[:count, count:], system[count:, :count] = flat, flat.T
+    weights = torch.linalg.solve(system, torch.cat([values, values.new_zeros(3, 2)]))
+    flat = torch.cat([torch.ones(len(where), 1, dtype=where.dtype), where], dim=1)
+    return _bending(where, points) @ weights[:count] + flat @ weights[count:]
+
+
+def _bending(a: Tensor, b: Tensor) -> Tensor:
+    """The radial function r^2 log r of the distances between two sets of points."""
+    squares = torch.cdist(a, b) ** 2
+    return squares * torch.log(squares + 1e-12) / 2
+
+
+def _unfolded(grid: Tensor) -> float:
+    """Return the part in [0, 1] of a grid of displacements that keeps ``_LEAST_STRETCH`` everywhere."""
+    across, down = (torch.diff(grid, dim=axis) * _CELLS for axis in (1, 0))
+    steepest = max(-float(across[..., 0].min()), -float(down[..., 1].min()), 1e-9)
+    return min(1.0, (1 - _LEAST_STRETCH) / steepest)
