@@ -143,7 +143,7 @@ def bands(x: Tensor, count: int, scale: float = 1.0) -> tuple[list[Tensor], Tens
 
 @functools.lru_cache(maxsize=4)
 def _noise(height: int, width: int) -> Tensor:
-    """Return grains of about two pixels at a side of 256, and of the same part of the picture at others: [1, 1, H, W]."""
+    """Return grains of about two pixels at a side of 256, and of the same part of larger pictures: [1, 1, H, W]."""
     grains = torch.randn(1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
     if (height, width) != (256, 256):
         grains = F.interpolate(grains, (height, width), mode="bicubic", align_corners=False)
