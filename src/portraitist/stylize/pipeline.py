@@ -153,7 +153,7 @@ class Stylizer:
         """
         if isinstance(styles, str):
             raise UsageError(f"Styles are a list, not the text '{styles}'.", f"Write ['{styles}'].")
-        chosen = list(styles) or _bundled_styles(attribute)
+        chosen = list(styles) or default_styles(attribute)
         if not chosen:
             raise UsageError("No style is known.", "Train one with `portraitist train`, or name a file.")
         mixtures = [Mixture.find(style, or_base=True, attribute=attribute) for style in chosen]
@@ -444,7 +444,7 @@ class _Style:
         return swap(base, self.plain, self.upto, self.by, "high") if self.upto else self.plain
 
 
-def _bundled_styles(attribute: str | None) -> list[str]:
+def default_styles(attribute: str | None) -> list[str]:
     """Return the names of the styles inside the package that can draw; of the user's where it holds none.
 
     A style with a path per attribute takes part where it has a path of the one that is asked for.
