@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -61,7 +62,9 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, PortraitistError):
         kind = error.kind if isinstance(error, BadImage) else "usage"
         return Failure(413 if kind == "too-large" else 422, kind, _plain(error.message), _plain(error.cure))
-    log.error("a request met an error of the program, please report it", exc_info=error)
+    # As text: a record with the error itself, which handlers may keep, would hold on to the photo.
+    told = "".join(traceback.format_exception(error))
+    log.error("a request met an error of the program, please report it\n%s", told)
     return Failure(500, "error", "The program has a fault.", "Its owner finds it in the log of the service.")
 
 

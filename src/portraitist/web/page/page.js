@@ -218,11 +218,11 @@ function update() {
   const mixes = find("mix").checked && chosen.length > 1;
   find("weights").hidden = !mixes;
   const known = new Map([...find("weights").querySelectorAll("input")].map((range) => [range.name, range.value]));
-  find("weights").replaceChildren(...chosen.map((name) => {
+  if (mixes) find("weights").replaceChildren(...chosen.map((name) => {
     const range = make("input", {
       type: "range", min: "0", max: "1", step: "0.05", name, id: `weight-${name}`, value: known.get(name) ?? "0.5",
     });
-    const shown = make("output", { textContent: range.value, htmlFor: range.id });
+    const shown = make("span", { textContent: range.value, ariaHidden: "true" }); // ranges tell their value themselves
     range.addEventListener("input", () => { shown.textContent = range.value; });
     const label = make("label", { htmlFor: range.id, textContent: `Weight of ${name}` });
     return make("p", { className: "slider" }, label, range, shown);
@@ -288,14 +288,14 @@ find("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   if (find("draw").disabled) return;
   complain(null);
-  const settings = wanted();
-  const source = { photo, faces, settings, image: await createImageBitmap(photo) };
+  const source = { photo, faces, settings: wanted(), image: null };
   job = "";
   update();
   find("cancel").hidden = find("progress").hidden = false;
   say("Sending the photo.");
   try {
-    ({ id: job } = await (await ask("/jobs", { method: "POST", body: form(settings) })).json());
+    source.image = await createImageBitmap(photo);
+    ({ id: job } = await (await ask("/jobs", { method: "POST", body: form(source.settings) })).json());
     let state = { state: "failed", error: { message: "The service ended the connection.", cure: "Try again." } };
     for await (state of events(job)) showProgress(state);
     if (state.state === "cancelled") {
@@ -314,7 +314,7 @@ find("form").addEventListener("submit", async (event) => {
     complain(error);
   }
   job = null;
-  source.image.close();
+  source.image?.close();
   find("cancel").hidden = find("progress").hidden = true;
   update();
 });
