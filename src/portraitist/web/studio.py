@@ -222,9 +222,6 @@ class _Watched:
         self._finder = finder
         self.found: Callable[[int], None] | None = None
 
-    def __repr__(self) -> str:
-        return repr(self._finder)
-
     def find(self, image: Pixels) -> list[Face]:
         faces = self._finder.find(image)
         if self.found is not None:
