@@ -31,6 +31,7 @@ from tests.conftest import restyled
 COMMANDS = [
     "",
     "stylize",
+    "serve",
     "train",
     "prepare",
     "invert",

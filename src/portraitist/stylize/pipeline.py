@@ -164,7 +164,7 @@ class Stylizer:
         """
         if isinstance(styles, str):
             raise UsageError(f"Styles are a list, not the text '{styles}'.", f"Write ['{styles}'].")
-        chosen = list(styles) or _bundled_styles(attribute)
+        chosen = list(styles) or default_styles(attribute)
         if not chosen:
             raise UsageError("No style is known.", "Train one with `portraitist train`, or name a file.")
         mixtures = [Mixture.find(style, or_base=True, attribute=attribute) for style in chosen]
@@ -509,7 +509,7 @@ class _Drawings:
         return self.stylizer.draw(self.stylizer.base.generator, self.code, self.size)
 
 
-def _bundled_styles(attribute: str | None) -> list[str]:
+def default_styles(attribute: str | None) -> list[str]:
     """Return the names of the styles inside the package that can draw; of the user's where it holds none.
 
     A style with a path per attribute takes part where it has a path of the one that is asked for.
