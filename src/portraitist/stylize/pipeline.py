@@ -114,10 +114,10 @@ class Stylizer:
         self._codes = PhotoInverter(base, inversion, perceptual=perceptual, seed=seed, source=self._source)
         self._appearance = appearance or Appearance()
         self._row = self._appearance.row(base.generator.anatomy) if self._appearance.names else 0
-        self._references = [self._cut(reference) for reference in self._appearance.references]
-        self._check_names()
         self.generators = {}
         self._styles: dict[str, _Style] = {}
+        self._references = [self._cut(reference) for reference in self._appearance.references]
+        self._check_names()
         for name, style in styles.items():
             self.add(style, name=name)
 
