@@ -57,5 +57,5 @@ def _seen(pictures: Iterable[Pixels], finder: FaceFinder) -> Iterator[tuple[Tens
         meshes = [face.landmarks.full for face in finder.find(picture)[:1]]
         mesh = next((torch.from_numpy(m / SIDE) for m in meshes if m is not None and len(m) == POINTS), None)
         known += mesh is not None
-        levels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float()
+        levels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float()
         yield levels, mesh, torch.from_numpy(portrait_mask(picture))

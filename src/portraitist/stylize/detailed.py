@@ -106,8 +106,8 @@ class DetailStage:
 
 
 def _levels(picture: Pixels) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float()
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
 
 
 def _tensor(points: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(points)).float()
+    return torch.from_numpy(np.array(points)).float()
