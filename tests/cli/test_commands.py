@@ -32,6 +32,7 @@ COMMANDS = [
     "",
     "stylize",
     "train",
+    "look",
     "prepare",
     "invert",
     "sample",
