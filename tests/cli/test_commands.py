@@ -33,6 +33,7 @@ COMMANDS = [
     "stylize",
     "serve",
     "train",
+    "look",
     "prepare",
     "invert",
     "sample",

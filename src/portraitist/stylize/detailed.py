@@ -110,4 +110,4 @@ def _levels(picture: Pixels) -> Tensor:
 
 
 def _tensor(points: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(points)).float()
+    return torch.from_numpy(np.array(points)).float()

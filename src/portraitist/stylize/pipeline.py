@@ -114,10 +114,10 @@ class Stylizer:
         self._codes = PhotoInverter(base, inversion, perceptual=perceptual, seed=seed, source=self._source)
         self._appearance = appearance or Appearance()
         self._row = self._appearance.row(base.generator.anatomy) if self._appearance.names else 0
-        self._references = [self._cut(reference) for reference in self._appearance.references]
-        self._check_names()
         self.generators = {}
         self._styles: dict[str, _Style] = {}
+        self._references = [self._cut(reference) for reference in self._appearance.references]
+        self._check_names()
         for name, style in styles.items():
             self.add(style, name=name)
 
@@ -384,7 +384,8 @@ class Stylizer:
 
     def _closeup(self, size: int | None) -> int:
         """Return the side of the close-ups that are needed; 0 where no style takes anything from a photo."""
-        return self._detail.side(size) if any(style.look for style in self._styles.values()) else 0
+        looks = any(style.look for style in self._styles.values())
+        return self._detail.side(size or self.base.generator.anatomy.resolution) if looks else 0
 
     def _cut(self, reference: Reference) -> AlignedFace:
         """Align a reference; that it shows no face is not the fault of any photo."""
@@ -505,8 +506,9 @@ class _Drawings:
 
     @cached_property
     def base(self) -> Pixels:
-        """What the base draws from the face's code."""
-        return self.stylizer.draw(self.stylizer.base.generator, self.code, self.size)
+        """What the base draws from the face's code, of the close-up's size as the drawings of the styles are."""
+        side = None if self.face is None else len(self.face.image)
+        return self.stylizer.draw(self.stylizer.base.generator, self.code, side)
 
 
 def default_styles(attribute: str | None) -> list[str]:
