@@ -8,6 +8,7 @@ import sys
 DRAWING = {
     "_version",
     "data",
+    "detail",
     "edit",
     "errors",
     "faces",
