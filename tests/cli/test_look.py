@@ -177,7 +177,8 @@ def test_media_are_tried_on_photos(run: Run, people: Path, monkeypatch: pytest.M
 def test_photos_take_as_much_of_the_photo_as_is_asked_for(
     run: Run, people: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model
 ) -> None:
-    registry.add(save_pack(tmp_path / "seen.safetensors", replace(tiny_style, look=full()), tiny_model), overwrite=True)
+    seen = replace(tiny_style, look=full(), header=replace(tiny_style.header, name="seen"))
+    registry.add(save_pack(tmp_path / "seen.safetensors", seen, tiny_model))
     drawn = {}
     for detail in ((), ("--detail", 0), ("--detail", 0.5), ("--detail", 1)):
         words = (

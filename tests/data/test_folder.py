@@ -10,7 +10,7 @@ import torch
 
 from portraitist.data import BatchOrder, ImageSet
 from portraitist.data.images import crop_square, read_image, resize, to_tensor
-from portraitist.errors import BadData
+from portraitist.errors import BadData, BadImage
 from tests.data.made_files import encode, noise, scene
 
 
@@ -41,6 +41,21 @@ def test_a_folder_is_sorted_and_decoded(tmp_path: Path, pictures: dict[str, byte
     for index, name in enumerate(images.names):
         expected = read_image(pictures[name]).transpose(2, 0, 1)
         assert images[index].dtype == torch.uint8 and np.array_equal(images[index].numpy(), expected)
+
+
+def test_images_can_be_read_again_at_another_size(tmp_path: Path, pictures: dict[str, bytes]) -> None:
+    images = ImageSet.open(write(tmp_path, pictures), 8)
+    again = list(images.decoded_at(16))
+    assert len(again) == 4 and all(
+        np.array_equal(p, read_image(pictures[n])) for p, n in zip(again, images.names, strict=True)
+    )
+    part = images.subset([2, 0])
+    chosen = [read_image(pictures[images.names[k]]) for k in (2, 0)]
+    assert all(np.array_equal(a, b) for a, b in zip(part.decoded_at(16), chosen, strict=True))
+    assert images[0].shape == (3, 8, 8)  # as before
+    (tmp_path / images.names[1]).write_bytes(b"x")
+    with pytest.raises(BadImage):
+        list(images.decoded_at(16))
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
