@@ -39,7 +39,7 @@ from ..spaces import WPlus, mix
 from ..surgery import By, FeatureSwap, compatibility, swap
 from .appearance import Appearance, Reference, random_codes
 from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread
-from .detailed import CloseFace, DetailStage
+from .detailed import CloseFace, DetailStage, check_amount
 from .inversion import Inversion, PhotoInverter
 from .mixture import Mixture, Part, mixed, no_style
 from .portraits import SMALLEST_PICTURE, Portrait, Portraits, Sample
@@ -63,7 +63,8 @@ class Stylizer:
         finder: Finds faces; the first of ``faces.FINDERS`` when None.
         perceptual: What compares drawings; the discriminator of the base when None.
         appearance: Which appearances each face is drawn in beside its own.
-        strength: Multiplies the weight of every style: 1 draws it as trained, 0 the base.
+        strength: Multiplies the weight of every style: 1 draws it as trained, 0 no style: the base, or with detail the
+            photo.
         swap: Draw the features through so many pixels by the base and the rest by the style; 0 for the style alone.
         swap_by: What is swapped, see ``surgery.swap``.
         source: The style that the pictures come in, which then inverts them; the base, that is photos, when None.
@@ -110,6 +111,7 @@ class Stylizer:
         self._finder, self._perceptual = finder, perceptual
         self._swap, self._swap_by = swap, swap_by
         self._source = None if source is None else self._read_source(source)
+        check_amount(detail)
         self._detail = DetailStage(0.0 if source is not None else detail, lambda: self.finder)
         self._codes = PhotoInverter(base, inversion, perceptual=perceptual, seed=seed, source=self._source)
         self._appearance = appearance or Appearance()
@@ -437,8 +439,9 @@ class Stylizer:
         generator = mixed(
             self.base.generator, [(m.generator.to(self.device), weight * strength) for m, weight in models]
         )
-        looks = [(m.look, weight * strength) for m, weight in models if m.look is not None]
-        return generator, Look.mixed(looks) if looks and len(looks) == len(models) else None
+        parts = [(m, weight) for m, weight in models if weight]
+        looks = [(m.look, weight * strength) for m, weight in parts if m.look is not None]
+        return generator, Look.mixed(looks) if looks and len(looks) == len(parts) else None
 
     def _warn(self, name: str, plain: Generator) -> None:
         """Warn of a swap with a style that has moved far from the base."""
