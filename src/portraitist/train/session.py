@@ -176,7 +176,8 @@ class Run(ABC, Generic[S]):
             return
         for folder in (self.out, self.out / SAMPLES):
             clean_partial(folder)
-        with RunLog(self.out, self.training.images, state.images, quiet=self.options.quiet) as run:
+        images = self.training.images
+        with RunLog(self.out, images, state.images, state.tally, quiet=self.options.quiet) as run:
             if not state.images:
                 self.begin(state, run)
             yield RunRecorder(self, run, state.images)
@@ -196,5 +197,6 @@ class RunRecorder(Generic[S]):
         if passed(state.images, each, owner.training.tick):
             self.run.tick(state.images, owner.tick(state))
         if passed(state.images, each, owner.training.snapshot):
-            write_snapshot(owner.out / SNAPSHOTS, state, owner.settings)
+            # In this order: a run that is killed between the two goes on from before both, and draws the sheet again.
             owner.samples(state, self.run)
+            write_snapshot(owner.out / SNAPSHOTS, state, owner.settings)
