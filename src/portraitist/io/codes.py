@@ -12,7 +12,7 @@ from safetensors.torch import save
 from ..errors import BadModel
 from ..files import open_regular, write_bytes
 from ..spaces import Code, W, WPlus, Z, ZPlus
-from .described import DIGEST, digest_of
+from .described import DIGEST, digest_of, refuse_many
 from .model_file import Model, generator_digest
 from .pickles import FLOATS
 
@@ -41,6 +41,7 @@ def load_codes(path: Path) -> tuple[Code, str]:
     """
     try:
         open_regular(path).close()  # a pipe would be waited for
+        refuse_many(path)
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
             codes = file.get_tensor("codes")

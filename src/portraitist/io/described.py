@@ -124,8 +124,6 @@ def read_described(
         header = _parsed(found, path.name, parse, kinds)
         if not contents:
             return header, {}
-        if len(file.keys()) > MOST:
-            raise BadModel(f"{path.name} holds {len(file.keys()):,} tensors.", "No model has so many.")
         try:
             odd = {kind for name in file.keys() if (kind := file.get_slice(name).get_dtype()) not in STORED}
             if odd:
@@ -215,9 +213,30 @@ def assembled(build: Callable[[], AnyModule], tensors: dict[str, Tensor], prefix
     return module.eval()
 
 
+def refuse_many(path: Path) -> None:
+    """Refuse a safetensors file of more tensors than any network has, before each is made.
+
+    Raises:
+        BadModel: It is one.
+    """
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            found = file.read(min(size, _HEAD)).count(b'"dtype"')
+    except OSError:
+        return  # told by who opens it
+    if found > MOST:
+        raise BadModel(f"{path.name} holds more than {MOST:,} tensors.", "No network has so many; get another file.")
+
+
+_HEAD = 100 << 20
+"""Largest header of a safetensors file."""
+
+
 def _opened(path: Path) -> Any:
     if not os.path.isfile(path):  # unlike Path.is_file, false for names too long
         raise BadModel(f"There is no model file {path}.", "Check its path.")
+    refuse_many(path)
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:

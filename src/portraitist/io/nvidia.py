@@ -28,6 +28,7 @@ from torch import Tensor
 from ..errors import BadModel
 from ..files import refuse_existing, write_bytes
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
+from .described import refuse_many
 from .foreign import (
     OTHER_KIND,
     Name,
@@ -372,6 +373,7 @@ def _settings(module: Network) -> dict[str, Any]:
 
 
 def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    refuse_many(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}

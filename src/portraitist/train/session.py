@@ -142,7 +142,7 @@ class Run(ABC, Generic[S]):
             group.barrier()
             check_identical(group, "data set", self.data)
             state = self.start(group.device)
-            used = resume(self.out / SNAPSHOTS, state, self._differences)
+            used = resume(self.out / SNAPSHOTS, state, self.differences)
             check_identical(group, "run folder", state.images)
             if used is not None:
                 log.info("continuing from %s", used.name)
@@ -165,7 +165,8 @@ class Run(ABC, Generic[S]):
                 raise Interrupted(asked.number)
             return self.finish(state)
 
-    def _differences(self, settings: Mapping[str, Any]) -> list[str]:
+    def differences(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return a line for each setting, of those that a snapshot holds, that is not this run's."""
         return differences(self.upgraded(dict(settings)), self.settings, self.may_change)
 
     @contextmanager
