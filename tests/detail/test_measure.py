@@ -12,7 +12,7 @@ from torch import Tensor
 from portraitist.detail import MEDIA, Medium, Population, measure_look, measure_population, photo_population
 from portraitist.detail.filters import luminance
 from portraitist.detail.look import BANDS, CELLS, COARSE, POINTS, SIDE, TENSORS, band_energy
-from portraitist.detail.measure import transport
+from portraitist.detail.measure import mirror_partners, transport
 from portraitist.errors import BadData
 from tests.detail.test_look import oval, soft
 
@@ -188,3 +188,25 @@ def test_photos_that_ship_are_whole() -> None:
 def test_media_are_media() -> None:
     assert list(MEDIA) == ["smooth", "paint", "brush", "dry"]
     assert all(isinstance(medium, Medium) and 0 < medium.own <= 1 for medium in MEDIA.values())
+
+
+def test_a_look_is_the_same_for_both_sides_of_a_face() -> None:
+    photos = photo_population()
+    lit = torch.linspace(0, 60, 16).expand(3, 16, 16)
+    shifted = photos.points + torch.tensor([0.02, 0.0]) * (photos.points[:, :1] > 0.5)
+    style = replace(photos, colour=photos.colour + lit, points=shifted, energy=photos.energy * lit[:1, ::2, ::2])
+    look = measure_look(style, photos, Medium(), colour=1.0)
+    assert torch.allclose(look.shift, look.shift.flip(-1), atol=1e-4)
+    assert torch.allclose(look.shift.mean(), torch.tensor(30.0), atol=1e-3)  # the mean of both sides
+    assert torch.equal(look.energy, look.energy.flip(-1))
+    partners = mirror_partners(photos.points)
+    assert torch.allclose(look.shape[partners, 0], -look.shape[:, 0], atol=1e-6)
+    assert torch.allclose(look.shape[263, 0], torch.tensor(0.01), atol=1e-6)  # half of it went to the other side
+
+
+def test_the_partner_of_a_point_lies_on_the_other_side() -> None:
+    points = photo_population().points
+    partners = mirror_partners(points)
+    assert partners[[33, 133, 61]].tolist() == [263, 362, 291]  # corners of the eyes, and of the mouth
+    assert torch.equal(partners[partners], torch.arange(478))
+    assert int((partners == torch.arange(478)).sum()) < 60  # the midline
