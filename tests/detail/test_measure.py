@@ -12,7 +12,7 @@ from torch import Tensor
 from portraitist.detail import MEDIA, Medium, Population, measure_look, measure_population, photo_population
 from portraitist.detail.filters import luminance
 from portraitist.detail.look import BANDS, CELLS, COARSE, POINTS, SIDE, TENSORS, band_energy
-from portraitist.detail.measure import mirror_partners, transport
+from portraitist.detail.measure import mirror_partners, symmetric, transport
 from portraitist.errors import BadData
 from tests.detail.test_look import oval, soft
 
@@ -141,12 +141,14 @@ def test_a_look_is_the_difference_of_two_populations(people: Population) -> None
         energy=2 * people.energy,
     )
     look = measure_look(style, people, MEDIA["paint"], shape=1.5, colour=0.5)
-    assert close(look.shape, torch.full((POINTS, 2), 0.03), 1e-5)
-    assert torch.equal(look.centre, people.colour) and look.centre.data_ptr() != people.colour.data_ptr()
+    both = symmetric(people, mirror_partners(people.points))
+    # What moves to one side in a picture moves to the other in its mirror image.
+    assert close(look.shape, torch.tensor([0.0, 0.03]).expand(POINTS, 2), 1e-5)
+    assert torch.equal(look.centre, both.colour)
     assert close(look.shift, torch.full((3, CELLS, CELLS), 5.0))
     assert close(look.background, torch.full((3,), -5 * 0.5 / 2))
     assert close(look.stretch, 1.05 * torch.eye(3))
-    assert close(look.energy, 2 * people.energy) and look.medium == MEDIA["paint"] and look.weight == 1
+    assert close(look.energy, 2 * both.energy) and look.medium == MEDIA["paint"] and look.weight == 1
     assert {name: tuple(value.shape) for name, value in look.tensors().items()} == TENSORS
 
 
@@ -161,7 +163,7 @@ def test_the_look_of_a_grey_style_is_grey(people: Population) -> None:
     look = measure_look(grey, people, MEDIA["dry"])
     assert look.medium == replace(MEDIA["dry"], colourless=1.0)
     assert close(look.shift, torch.zeros(3, CELLS, CELLS)) and close(look.stretch, torch.eye(3))
-    assert close(look.centre, grey.colour)
+    assert close(look.centre, symmetric(grey, mirror_partners(grey.points)).colour)
 
 
 def test_photos_that_ship_are_whole() -> None:
