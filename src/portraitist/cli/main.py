@@ -19,6 +19,7 @@ from .._version import __version__
 from ..errors import PortraitistError
 from . import (
     convert,
+    distill,
     edit,
     encoder,
     evaluate,
@@ -43,7 +44,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (stylize, train, recipes, prepare, invert, sample, convert):
+for module in (stylize, train, distill, recipes, prepare, invert, sample, convert):
     groups.add(app, module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(edit.app, name="edit")
 groups.add(app)(surgery.swap)

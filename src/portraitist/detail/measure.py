@@ -1,7 +1,7 @@
 """Find the look of a style: what tells its exemplars from photos.
 
-    photos = measure_population(pictures, points, persons)
-    look = measure_look(measure_population(exemplars, their_points, their_persons), photos, Medium(smoothing=2))
+photos = measure_population(pictures, points, persons)
+look = measure_look(measure_population(exemplars, their_points, their_persons), photos, Medium(smoothing=2))
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def measure_population(pictures: Iterable[tuple[Tensor, Tensor | None, Tensor]])
     )
 
 
-def measure_look(style: Population, photos: Population, medium: Medium, *, shape: float = 1.0, colour: float = 0.8) -> Look:
+def measure_look(
+    style: Population, photos: Population, medium: Medium, *, shape: float = 1.0, colour: float = 0.8
+) -> Look:
     """Return the look of a style.
 
     Args:
