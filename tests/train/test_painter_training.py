@@ -209,7 +209,7 @@ def test_a_loss_that_is_not_finite_ends_the_training() -> None:
             return replace(found, drawings=found.drawings / (0.0 if step == 2 else 1.0))
 
     state = start()
-    with pytest.raises(NonFinite, match="the painter is (nan|inf) after 8 images"):
+    with pytest.raises(NonFinite, match=r"the painter is (nan|inf) after 8 images"):
         fit(state, Distillation(TINY, Broken(), LOOKS), lambda state, report: False)
     assert all(v.isfinite().all() for v in state.tensors().values())
 

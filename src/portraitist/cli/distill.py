@@ -44,9 +44,9 @@ def command(
 ) -> None:
     """Distil a style into a painter: a small network that draws a photo in one pass, without a code.
 
-    The style draws the photos first, as `stylize` does; its pictures stay in OUT/teacher. Ctrl-C keeps what was drawn and
-    learned, and the same command continues: on the CPU, with as many threads, bit for bit. Licence and credit are the
-    style's unless you name others.
+    The style draws the photos first, as `stylize` does; its pictures stay in OUT/teacher. Ctrl-C keeps what was drawn
+    and learned, and the same command continues: on the CPU, with as many threads, bit for bit. Licence and credit are
+    the style's unless you name others.
     """
     from dataclasses import asdict, replace
 

@@ -56,6 +56,7 @@ class Drawing:
                 attribute=self.attribute,
                 inversion=inversion.how(run.seed),
                 finder=finder_named(self.detector),
+                detail=0,  # edited codes are drawn: the pixels of the photo know nothing of the edit
                 seed=run.seed,
                 device=options.device(run.device),
                 progress=progress,

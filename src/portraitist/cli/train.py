@@ -63,6 +63,7 @@ def command(
     import dataclasses
     import json
 
+    from ..faces import finder_named
     from ..io import registry
     from ..io.feature_files import load_features
     from ..io.model_file import Header, check_header
@@ -132,6 +133,7 @@ def command(
         attribute=by,
         about=about,
         features=None if features is None else load_features(features, largest=256),
+        finder=finder_named(),
     )
     path = train(pictures, out, source, training, how)
     options.echo_once(path)

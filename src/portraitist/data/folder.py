@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -54,7 +54,7 @@ class ImageSet:
     _digests: tuple[bytes, ...] = field(repr=False)
     _pixels: torch.Tensor | None = field(repr=False)
     _rows: torch.Tensor = field(repr=False)
-    _decode: Callable[[str], Pixels] = field(repr=False)
+    _decode: _Decoder = field(repr=False)
 
     @classmethod
     def open(
@@ -136,6 +136,15 @@ class ImageSet:
         for name, pixels in zip(self.names, self._digests, strict=True):
             whole.update(hashlib.sha256(name.encode()).digest() + pixels)
         return whole.hexdigest()
+
+    def decoded_at(self, resolution: int) -> Iterator[Pixels]:
+        """Yield every image in order at another size, ``uint8 [R, R, 3]``; each is read again.
+
+        Raises:
+            BadImage: One cannot be read any more.
+        """
+        decode = replace(self._decode, resolution=resolution)
+        return (decode(name) for name in self.names)
 
     def select(self, value: str, by: str = "") -> ImageSet:
         """Return the images with the attribute ``value``; ``by`` names the column where several have it.

@@ -6,7 +6,17 @@
 - ``measure``: find the look of a style from its exemplars.
 """
 
-from .look import SIDE, Look, redraw_detail
-from .measure import Population, measure_look, measure_population
+from .look import SIDE, Look, Medium, redraw_detail
+from .measure import MEDIA, Population, measure_look, measure_population, photo_population
 
-__all__ = ["SIDE", "Look", "Population", "measure_look", "measure_population", "redraw_detail"]
+__all__ = [
+    "MEDIA",
+    "SIDE",
+    "Look",
+    "Medium",
+    "Population",
+    "measure_look",
+    "measure_population",
+    "photo_population",
+    "redraw_detail",
+]

@@ -40,31 +40,34 @@ def blur(x: Tensor, sigma: float) -> Tensor:
     return F.conv2d(x, kernel.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
 
 
-def smooth(x: Tensor, times: int, *, colour: float = 22.0, reach: int = 3, stride: int = 1) -> Tensor:
-    """Flatten areas and keep edges: a bilateral filter, ``times`` over.
+def smooth(
+    x: Tensor, times: int = 1, *, colour: float = 38.0, space: float = 3.0, reach: int = 3, stride: int = 1
+) -> Tensor:
+    """Flatten areas and keep edges: a bilateral filter on a disc, ``times`` over.
 
     Args:
         x: Picture.
         times: How often.
-        colour: Grey levels a channel by which neighbours may differ and still count.
-        reach: Neighbours on each side.
+        colour: Difference of colours, summed over the channels, at which a neighbour counts exp(-1/2) as much.
+        space: The same of distances, in strides.
+        reach: Radius of the disc, in strides.
         stride: Pixels from one neighbour to the next.
     """
     height, width = x.shape[-2:]
+    reaches = range(-reach, reach + 1)
+    disc = [(dy, dx) for dy in reaches for dx in reaches if dy * dy + dx * dx <= reach * reach]
     for _ in range(times):
         margin = reach * stride
         padded = F.pad(x, (margin,) * 4, mode="reflect")
         total, weights = torch.zeros_like(x), torch.zeros_like(x[:, :1])
-        for dy in range(-reach, reach + 1):
-            for dx in range(-reach, reach + 1):
-                if dx * dx + dy * dy > reach * reach + 1:
-                    continue
-                top, left = margin + dy * stride, margin + dx * stride
-                near = padded[:, :, top : top + height, left : left + width]
-                apart = (near - x).abs().mean(dim=1, keepdim=True) / colour
-                weight = torch.exp(-1.5 * apart**2 - (dx * dx + dy * dy) / (2 * reach**2))
-                total += weight * near
-                weights += weight
+        for dy, dx in disc:
+            top, left = margin + dy * stride, margin + dx * stride
+            near = padded[:, :, top : top + height, left : left + width]
+            apart = (near - x).abs_().sum(dim=1, keepdim=True)
+            far = (dy * dy + dx * dx) / (2 * space**2)
+            weight = apart.square_().div_(-2 * colour**2).sub_(far).exp_()
+            total.addcmul_(near, weight)
+            weights += weight
         x = total / weights
     return x
 
@@ -143,7 +146,7 @@ def bands(x: Tensor, count: int, scale: float = 1.0) -> tuple[list[Tensor], Tens
 
 @functools.lru_cache(maxsize=4)
 def _noise(height: int, width: int) -> Tensor:
-    """Return grains of about two pixels at a side of 256, and of the same part of the picture at others: [1, 1, H, W]."""
+    """Return grains of about two pixels at a side of 256, and of the same part of larger pictures: [1, 1, H, W]."""
     grains = torch.randn(1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
     if (height, width) != (256, 256):
         grains = F.interpolate(grains, (height, width), mode="bicubic", align_corners=False)

@@ -1,7 +1,7 @@
 """What a style changes of any photo, and how a photo and the drawings of its code become the picture.
 
-After HFGI (Wang et al. 2022, arXiv:2109.06590) and VToonify (Yang et al. 2022, arXiv:2209.11224): a code holds little of
-a person, so the picture takes the rest from the photo. A *look* is the difference between the style's exemplars and
+After HFGI (Wang et al. 2022, arXiv:2109.06590) and VToonify (Yang et al. 2022, arXiv:2209.11224): a code holds little
+of a person, so the picture takes the rest from the photo. A *look* is the difference between the style's exemplars and
 photos as populations: where the parts of the face lie, which colours they have at each place (the linear map that takes
 one Gaussian to the other: Pitié and Kokaram 2007), and how strong detail of each fineness is (Shih et al. 2014, "Style
 transfer for headshot portraits"). With F the filter and W the warp of a look, p the photo, and d and b what style and
@@ -15,8 +15,8 @@ so that the style's own drawing says what it does to this face beyond what it do
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Self
 
 import torch
@@ -102,6 +102,12 @@ class Look:
         )
 
     @classmethod
+    def of(cls, tensors: Mapping[str, Tensor], medium: Medium) -> Self:
+        """Return the look of these tensors, by name, and this medium."""
+        shape, centre, shift, background, stretch, energy = (tensors[name] for name in TENSORS)
+        return cls(shape, centre, shift, background, stretch, energy, medium)
+
+    @classmethod
     def mixed(cls, looks: Sequence[tuple[Self, float]]) -> Self:
         """Add what looks change, each with its weight; energies are averaged in logarithms."""
         if len(looks) == 1 and looks[0][1] == 1:
@@ -113,7 +119,8 @@ class Look:
 
         def added(name: str) -> Tensor:
             first: Tensor = getattr(start, name)
-            return first + sum(weight * (getattr(look, name) - first) for look, weight in looks)
+            moved = [weight * (getattr(look, name) - first) for look, weight in looks]
+            return first + torch.stack(moved).sum(dim=0)
 
         medium = {f.name: sum(w * getattr(k.medium, f.name) for k, w in looks) for f in fields(Medium)}
         return cls(
@@ -130,10 +137,6 @@ class Look:
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors, by name."""
         return {name: getattr(self, name) for name in TENSORS}
-
-    def to(self, device: torch.device | str) -> Look:
-        """Return the look on a device."""
-        return replace(self, **{name: tensor.to(device) for name, tensor in self.tensors().items()})
 
 
 TENSORS = {

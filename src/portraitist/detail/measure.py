@@ -1,21 +1,32 @@
 """Find the look of a style: what tells its exemplars from photos.
 
-photos = measure_population(pictures, points, persons)
-look = measure_look(measure_population(exemplars, their_points, their_persons), photos, Medium(smoothing=2))
+style = measure_population(seen)                     # pictures, points of their faces, and where the persons are
+look = measure_look(style, photo_population(), MEDIA["brush"], shape=1.5)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load
 from torch import Tensor
 
 from ..errors import BadData
 from . import filters
-from .look import BANDS, CELLS, COARSE, POINTS, SIDE, Look, Medium, band_energy
+from .look import BANDS, CELLS, COARSE, SIDE, Look, Medium, band_energy
+
+MEDIA = {
+    "smooth": Medium(smoothing=2, own=0.5),
+    "paint": Medium(smoothing=2, edges=1, strokes=3, length=8, own=0.4),
+    "brush": Medium(smoothing=3, edges=3, strokes=6, length=8, own=0.4),
+    "dry": Medium(smoothing=2, edges=4, strokes=6, length=4, own=0.3),
+}
+"""Media by name: flat colour, thin paint, a broad brush, and charcoal or chalk."""
 
 _STRETCH = (0.8, 1.45)
 """Least and largest factor of a colour axis: populations of few pictures have extreme ones."""
@@ -43,6 +54,24 @@ class Population:
         """Return the tensors, by name."""
         names = ("points", "colour", "background", "covariance", "energy")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def is_colourless(self) -> bool:
+        """Whether its colours are greys: they vary along the grey axis alone."""
+        values, axes = torch.linalg.eigh(self.covariance)
+        grey = float(axes[:, 2].sum().abs()) / 3**0.5
+        return grey > 0.999 and float(values[1]) < 2 * _SPREAD
+
+    def colourless(self) -> Population:
+        """Return what the same pictures have in common without their colours; all is linear in them."""
+        luma = torch.tensor(filters.LUMA)
+        spread = self.covariance - _SPREAD * torch.eye(3)
+        return replace(
+            self,
+            colour=torch.einsum("c,chw->hw", luma, self.colour).expand(3, -1, -1).clone(),
+            background=(luma @ self.background).expand(3).clone(),
+            covariance=(luma @ spread @ luma).expand(3, 3) + _SPREAD * torch.eye(3),
+        )
 
 
 def measure_population(pictures: Iterable[tuple[Tensor, Tensor | None, Tensor]]) -> Population:
@@ -96,7 +125,7 @@ def measure_population(pictures: Iterable[tuple[Tensor, Tensor | None, Tensor]])
 def measure_look(
     style: Population, photos: Population, medium: Medium, *, shape: float = 1.0, colour: float = 0.8
 ) -> Look:
-    """Return the look of a style.
+    """Return the look of a style; of a grey style, without colour.
 
     Args:
         style: Of its exemplars.
@@ -105,6 +134,8 @@ def measure_look(
         shape: How far the parts of the face move towards the exemplars': 1 to their mean place, more exaggerates.
         colour: How far colours do.
     """
+    if style.is_colourless:
+        photos, medium = photos.colourless(), replace(medium, colourless=1.0)
     stretch = torch.eye(3) + colour * (transport(photos.covariance, style.covariance) - torch.eye(3))
     shift = colour * (style.colour - photos.colour)
     return Look(
@@ -118,6 +149,13 @@ def measure_look(
     )
 
 
+@cache
+def photo_population() -> Population:
+    """Return what 699 aligned photos have in common (SFHQ, MIT; SD3 faces, CC0; ``scripts/measure_photos.py``)."""
+    tensors = load((files(__package__) / "photos.safetensors").read_bytes())
+    return Population(int(tensors.pop("count")), **tensors)
+
+
 def transport(source: Tensor, target: Tensor) -> Tensor:
     """Return the symmetric map of colours that takes one covariance [3, 3] to another (Pitié and Kokaram 2007).
 
@@ -126,17 +164,11 @@ def transport(source: Tensor, target: Tensor) -> Tensor:
     root = _root(source)
     inverse = torch.linalg.inv(root)
     values, axes = torch.linalg.eigh(inverse @ _root(root @ target @ root) @ inverse)
-    return axes @ torch.diag(values.clamp(*_STRETCH)) @ axes.T
+    found: Tensor = axes @ torch.diag(values.clamp(*_STRETCH)) @ axes.T
+    return found
 
 
 def _root(matrix: Tensor) -> Tensor:
     values, axes = torch.linalg.eigh((matrix + matrix.T) / 2)
-    return axes @ torch.diag(values.clamp_min(1e-6).sqrt()) @ axes.T
-
-
-def grey(pictures: Tensor) -> Tensor:
-    """Return pictures [N, 3, H, W] without colour."""
-    return filters.luminance(pictures).expand(-1, 3, -1, -1)
-
-
-__all__ = ["POINTS", "Population", "grey", "measure_look", "measure_population", "transport"]
+    found: Tensor = axes @ torch.diag(values.clamp_min(1e-6).sqrt()) @ axes.T
+    return found

@@ -64,13 +64,15 @@ def _spline(points: Tensor, values: Tensor, where: Tensor) -> Tensor:
     system[:count, count:], system[count:, :count] = flat, flat.T
     weights = torch.linalg.solve(system, torch.cat([values, values.new_zeros(3, 2)]))
     flat = torch.cat([torch.ones(len(where), 1, dtype=where.dtype), where], dim=1)
-    return _bending(where, points) @ weights[:count] + flat @ weights[count:]
+    found: Tensor = _bending(where, points) @ weights[:count] + flat @ weights[count:]
+    return found
 
 
 def _bending(a: Tensor, b: Tensor) -> Tensor:
     """The radial function r^2 log r of the distances between two sets of points."""
     squares = torch.cdist(a, b) ** 2
-    return squares * torch.log(squares + 1e-12) / 2
+    found: Tensor = squares * torch.log(squares + 1e-12) / 2
+    return found
 
 
 def _unfolded(grid: Tensor) -> float:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ..data.images import resize
+from ..detail.filters import smooth
 from ..errors import UsageError
 from .picture_signals import SIDE, Batch, check_batch
 
@@ -63,19 +63,7 @@ def smoothed(photos: Batch, passes: int = PASSES) -> Batch:
 
 
 def _smoothed(photo: Batch, passes: int) -> Batch:
-    height, width = photo.shape[:2]
-    reach = range(-RADIUS, RADIUS + 1)
-    disc = [(y, x) for y in reach for x in reach if y * y + x * x <= RADIUS**2]
-    planes = torch.from_numpy(np.ascontiguousarray(photo)).movedim(-1, 0).float()
+    planes = torch.from_numpy(np.ascontiguousarray(photo)).movedim(-1, 0)[None].float()
     for _ in range(passes):
-        around = F.pad(planes[None], (RADIUS,) * 4, mode="reflect")[0]
-        total, weights = torch.zeros_like(planes), torch.zeros(height, width)
-        for y, x in disc:
-            there = around[:, RADIUS + y : RADIUS + y + height, RADIUS + x : RADIUS + x + width]
-            apart = (there - planes).abs_().sum(0)
-            near = (y * y + x * x) / (2 * SPACE_DEVIATION**2)
-            weight = apart.square_().div_(-2 * COLOUR_DEVIATION**2).sub_(near).exp_()
-            total.addcmul_(there, weight[None])
-            weights += weight
-        planes = (total / weights).round_()
-    return planes.to(torch.uint8).movedim(0, -1).contiguous().numpy()
+        planes = smooth(planes, colour=COLOUR_DEVIATION, space=SPACE_DEVIATION, reach=RADIUS).round_()
+    return planes[0].to(torch.uint8).movedim(0, -1).contiguous().numpy()

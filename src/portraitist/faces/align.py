@@ -31,11 +31,15 @@ class AlignedFace:
         image: uint8 S x S x 3.
         quad: The crop's corners in the photo, 4 x 2: top left, bottom left, bottom right, top right.
         matrix: 3 x 3, maps pixel coordinates of the crop to those of the photo (convention: ``landmarks``).
+        landmarks: Of the face, in pixels of the crop; None where they are not known.
+        closeup: The same square with more pixels, from which pictures take what the crop is too small for, or None.
     """
 
     image: Pixels
     quad: Points
     matrix: Points
+    landmarks: Landmarks | None = None
+    closeup: AlignedFace | None = None
 
 
 def align(image: Pixels, landmarks: Landmarks, size: int) -> AlignedFace:
@@ -63,7 +67,9 @@ def align(image: Pixels, landmarks: Landmarks, size: int) -> AlignedFace:
     patch, to_patch = _padded(patch, to_patch, size)
     if _step(matrix) < 2:
         patch, to_patch = doubled(patch), np.diag([2.0, 2.0, 1.0]) @ to_patch
-    return AlignedFace(_warped(patch, to_patch, size, samples), quad, matrix)
+    return AlignedFace(
+        _warped(patch, to_patch, size, samples), quad, matrix, landmarks.transformed(np.linalg.inv(matrix))
+    )
 
 
 def ffhq_quad(landmarks: Landmarks) -> Points:

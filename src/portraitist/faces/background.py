@@ -18,12 +18,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from portraitist.errors import PortraitistError
 from portraitist.faces.align import Pixels, check_photo
 from portraitist.faces.wheel import silent_stderr, solutions
 
 Mask = npt.NDArray[np.float32]
 """How much of each pixel is the person: [H, W] in [0, 1]."""
 WHITE = (255, 255, 255)
+_OVAL = (0.5, 0.58, 0.27, 0.36)
+"""Centre and half axes of the face in an aligned square, in parts of its side."""
 _MAKING = threading.Lock()
 
 
@@ -38,6 +41,22 @@ def person_mask(picture: Pixels) -> Mask:
         graph = _graph(os.getpid())
         found = graph.process(np.ascontiguousarray(picture)).segmentation_mask
     return np.clip(np.asarray(found, dtype=np.float32), 0, 1)
+
+
+def portrait_mask(face: Pixels) -> Mask:
+    """Return how much of each pixel of an aligned face, uint8 [S, S, 3], is the person.
+
+    It is what the segmentation finds, and in any case the oval of the face; the oval alone where mediapipe is missing.
+    """
+    side = len(face)
+    centres = (np.arange(side, dtype=np.float32) + 0.5) / side
+    x, y, width, height = _OVAL
+    away = ((centres[None, :] - x) / width) ** 2 + ((centres[:, None] - y) / height) ** 2
+    oval = np.asarray(np.clip((1.2 - away) / 0.4, 0, 1), dtype=np.float32)
+    try:
+        return np.maximum(person_mask(face), oval)
+    except PortraitistError:
+        return oval
 
 
 def composite(picture: Pixels, mask: Mask, colour: tuple[int, int, int] = WHITE) -> Pixels:

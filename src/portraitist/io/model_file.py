@@ -4,7 +4,9 @@ Tensors are named ``G.<parameter>`` and ``D.<parameter>``; the header holds, und
 with the anatomies, the recipe, the lineage, the licence and provenance of the data, and metrics. A *style pack* is the
 same file with only the tensors that differ from its base, and the digest of that base. It may hold several *paths*, one
 generator per attribute (Song et al. 2021, "AgileGAN", Sec. 3.3): what the paths share is named ``G.<parameter>`` as
-ever, what each has for itself ``G@<attribute>.<parameter>``. It may also ask to be drawn as a *feature swap*, whose low
+ever, what each has for itself ``G@<attribute>.<parameter>``. A style pack may carry its *look*, the tensors
+``L.<name>`` and the header's ``medium``, which the detail stage redraws photos with (``portraitist.detail``). It may
+also ask to be drawn as a *feature swap*, whose low
 resolutions are the base's; whoever cannot draw one is refused the file. Reading is strict: a tensor that is missing,
 extra or of another shape is an error that names it. Nothing in the file is ever executed.
 
@@ -26,6 +28,7 @@ import torch
 from torch import Tensor
 
 from .._version import __version__
+from ..detail.look import TENSORS, Look, Medium
 from ..errors import BadModel, UsageError
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
@@ -60,6 +63,8 @@ class Header(About):
     swap_upto: int = 0
     """Of a style pack that is a feature swap: the features through so many pixels are the base's, and the stored
     tensors are those of the side that draws the rest (``surgery.FeatureSwap``); 0 for a plain style."""
+    medium: Medium | None = None
+    """Of a style pack with a look: what it is drawn with."""
     recipe: dict[str, Any] = field(default_factory=dict)
     """Settings of the training that made it."""
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -73,6 +78,8 @@ class Model:
     generator: Generator
     discriminator: Discriminator | None
     header: Header
+    look: Look | None = None
+    """What the style changes of any photo; None where that was not measured."""
 
     @property
     def digest(self) -> str:
@@ -135,6 +142,7 @@ def save_model(path: Path | str, model: Model, *, half: bool = False, overwrite:
         base_name="",
         base_digest="",
         paths=(),
+        medium=None,
     )
     return _write(path, model.tensors(), header, half, overwrite)
 
@@ -154,7 +162,7 @@ def save_pack(
     Args:
         path: File to write.
         model: What to write; or attribute -> model, for a pack with one path per attribute. The header, but for the
-            paths, is then that of the first.
+            paths, and the look are then those of the first.
         base: What it was fine-tuned from.
         half: Store in half precision.
         overwrite: Replace a file of that name.
@@ -177,9 +185,12 @@ def save_pack(
     mine = {f"G.{k}": v for k, v in states[0].items() if k not in own and not torch.equal(v, start[k])}
     for attribute, state in zip(names, states, strict=False):
         mine |= {_of_path(attribute, f"G.{k}"): state[k] for k in own}
+    if (look := models[0].look) is not None:
+        mine |= {f"L.{k}": v for k, v in look.tensors().items()}
     header = replace(
         models[0].header,
         kind="style-pack",
+        medium=None if look is None else look.medium,
         generator=anatomy,
         discriminator=None,
         base_name=base.header.name,
@@ -273,6 +284,7 @@ def apply_pack(
     if header.generator.of_base != base.generator.anatomy:
         raise BadModel(f"{name} claims another anatomy than its base has.", "Get it again from its source.")
     check_attribute(header, attribute, name)
+    look, tensors = _look(header, tensors, name)
     generator = _begun(base.generator, header.generator)
     start = {f"G.{k}": v for k, v in generator.state_dict().items()}
     chosen = start
@@ -281,7 +293,26 @@ def apply_pack(
         if path == attribute or not header.paths:
             chosen = start | found
     fill(generator, chosen, "G.")
-    return Model(generator.eval(), base.discriminator, header)
+    return Model(generator.eval(), base.discriminator, header, look)
+
+
+def _look(header: Header, tensors: Mapping[str, Tensor], name: str) -> tuple[Look | None, dict[str, Tensor]]:
+    """Split the tensors of a style pack: its look, and the others.
+
+    Raises:
+        BadModel: Tensors of a look are missing, unknown or of another shape.
+    """
+    found = {k.removeprefix("L."): v for k, v in tensors.items() if k.startswith("L.")}
+    rest = {k: v for k, v in tensors.items() if not k.startswith("L.")}
+    if header.medium is None and not found:
+        return None, rest
+    wrong = [k for k, shape in TENSORS.items() if k not in found or tuple(found[k].shape) != shape]
+    if header.medium is None or wrong or len(found) != len(TENSORS) or float(found["energy"].min()) < 0:
+        raise BadModel(
+            f"{name} holds a look that is not whole: {(wrong or sorted(found))[:5]}.",
+            "Get the whole file from its author, or measure the look again (`portraitist look`).",
+        )
+    return Look.of(found, header.medium), rest
 
 
 def _check_not_grown(base: Header, digest: str, name: str) -> None:

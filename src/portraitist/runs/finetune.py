@@ -14,7 +14,9 @@ import torch
 
 from .._version import __version__
 from ..data import ImageBatches, ImageSet
+from ..detail import MEDIA, SIDE, Look
 from ..errors import BadData, PortraitistError, UsageError
+from ..faces import FaceFinder
 from ..io import registry
 from ..io.model_file import (
     Header,
@@ -43,6 +45,7 @@ from ..train.spec import LEAST_HELD_OUT, Training, check, upgraded
 from ..train.state import TrainState, path_of
 from ..train.terms import SourceModel
 from . import early_stopping, findings, growth
+from .looks import look_of
 
 log = logging.getLogger("portraitist")
 
@@ -161,6 +164,8 @@ class TrainOptions(RunOptions):
     features: Features | None = None
     """What the similarity loss compares, the base's discriminator when None; and what the discriminator of features
     looks at, which has no other."""
+    finder: FaceFinder | None = None
+    """Finds the faces of the exemplars, for the look of the style; it gets none when None."""
     watch: Callable[[TrainState], None] | None = None
     """Called at every tick, and before the first step; may look, but not touch."""
 
@@ -317,7 +322,8 @@ class Finetuning(Run[TrainState]):
         held_out = self.exemplars.held_out
         found = findings.Findings.of(state, base, generators, self.exemplars.train, held_out, self.monitor)
         header = replace(header, metrics=found.metrics)
-        models = _models(state, generators, header)
+        look = self._look()
+        models = [replace(model, look=look) for model in _models(state, generators, header)]
         if not training.paths:
             save_model(self.path, models[0], overwrite=True)
         named = dict(zip(training.paths, models, strict=True)) if training.paths else models[0]
@@ -328,6 +334,17 @@ class Finetuning(Run[TrainState]):
             save_model(self.out / "base.safetensors", base, overwrite=True)
         findings.report(self.out, found, state, training, self.settings, header)
         return self.path
+
+    def _look(self) -> Look | None:
+        """Return what the detail stage needs to know of the style; None where the faces of exemplars are not found."""
+        if self.options.finder is None:
+            return None
+        pictures = (picture for part in self.exemplars.train for picture in part.decoded_at(SIDE))
+        try:
+            return look_of(pictures, MEDIA["smooth"], self.options.finder)
+        except PortraitistError as error:
+            log.warning("The style gets no look, so photos are drawn from their codes alone: %s", error)
+            return None
 
     def _watched(self, state: TrainState) -> early_stopping.HeldOutMonitor | None:
         """Return what scores the training; None where nothing is held out."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal, get_args
 
@@ -25,7 +26,7 @@ Photo = Path | str | bytes | BinaryIO | Pixels | Image.Image
 
 
 def faces_of(
-    photo: Photo, finder: FaceFinder | None, which: Which | int, size: int
+    photo: Photo, finder: FaceFinder | None, which: Which | int, size: int, *, closeup: int = 0
 ) -> tuple[Pixels, list[AlignedFace]]:
     """Read a photo, and find and align its faces.
 
@@ -34,6 +35,7 @@ def faces_of(
         finder: Finds faces; None takes the photo as an aligned face.
         which: All faces, the largest, or one by its number (1 is the largest).
         size: Side of the faces in pixels.
+        closeup: Side of the close-up that each comes with; none where 0.
 
     Returns:
         The pixels of the photo, and its faces.
@@ -52,7 +54,7 @@ def faces_of(
     pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
     check_photo(pixels)
     if finder is None:
-        return pixels, [as_aligned_face(pixels, size)]
+        return pixels, [as_aligned_face(pixels, size, closeup=closeup)]
     found = finder.find(pixels)
     if not found:
         raise NoFaceFound(
@@ -62,7 +64,11 @@ def faces_of(
         if not 1 <= which <= len(found):
             raise NoFaceFound(f"There is no face {which}; {len(found)} were found.", "1 is the largest.")
         found = [found[which - 1]]
-    return pixels, [align(pixels, face.landmarks, size) for face in (found[:1] if which == "largest" else found)]
+    crops = []
+    for face in found[:1] if which == "largest" else found:
+        crop = align(pixels, face.landmarks, size)
+        crops.append(replace(crop, closeup=align(pixels, face.landmarks, closeup)) if closeup else crop)
+    return pixels, crops
 
 
 def check_size(size: int | None) -> None:
@@ -75,14 +81,21 @@ def check_size(size: int | None) -> None:
         raise UsageError(f"Pictures cannot have the size {size!r}.", "Give their side in pixels, or None.")
 
 
-def as_aligned_face(photo: Pixels, size: int) -> AlignedFace:
-    """Take a whole photo ``uint8 [H, W, 3]`` as an aligned face; one that is not square is cropped at its centre."""
+def as_aligned_face(photo: Pixels, size: int, *, closeup: int = 0) -> AlignedFace:
+    """Take a whole photo ``uint8 [H, W, 3]`` as an aligned face; one that is not square is cropped at its centre.
+
+    Args:
+        photo: The photo.
+        size: Side of the face in pixels.
+        closeup: Side of the close-up that it comes with; none where 0.
+    """
     crop = crop_square(photo)
     side = len(crop)
     top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
     corners = [(left, top), (left, top + side), (left + side, top + side), (left + side, top)]
     quad = np.array(corners, dtype=np.float64)
-    return AlignedFace(resize(crop, size), quad, square_to_quad(quad, size))
+    nearer = as_aligned_face(photo, closeup) if closeup else None
+    return AlignedFace(resize(crop, size), quad, square_to_quad(quad, size), closeup=nearer)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ again = stylizer.redraw(portraits.faces[0].aligned, code=portraits.faces[0].code
 several = Stylizer.load(["toon3d"], inversion=ByEncoder(samples=4))    # faces[0].picture("toon3d", "sample1"), ...
 varied = Stylizer.load(["toon3d"], appearance=Appearance(random=8))    # the same person in other colours
 softer = Stylizer.load(["toon3d"], swap=32)                            # the base's features through 32 pixels
+papers = Stylizer.load(["toon3d"], detail=0)                           # the drawings of the code, as in the papers
 across = Stylizer.load(["charcoal", "faces"], source="toon3d")         # redraws drawings instead of photos
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
@@ -23,8 +24,10 @@ from typing import Self
 import torch
 
 from ..data.images import Pixels, resize, to_array, to_tensor
+from ..detail import Look
 from ..errors import NoFaceFound, UsageError
 from ..faces import AlignedFace, FaceFinder, finder_named
+from ..faces.background import Mask
 from ..invert import Inverter, Progress
 from ..io import registry
 from ..io.encoder_files import StoredEncoder
@@ -36,6 +39,7 @@ from ..spaces import WPlus, mix
 from ..surgery import By, FeatureSwap, compatibility, swap
 from .appearance import Appearance, Reference, random_codes
 from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread
+from .detailed import CloseFace, DetailStage
 from .inversion import Inversion, PhotoInverter
 from .mixture import Mixture, Part, mixed, no_style
 from .portraits import SMALLEST_PICTURE, Portrait, Portraits, Sample
@@ -63,6 +67,9 @@ class Stylizer:
         swap: Draw the features through so many pixels by the base and the rest by the style; 0 for the style alone.
         swap_by: What is swapped, see ``surgery.swap``.
         source: The style that the pictures come in, which then inverts them; the base, that is photos, when None.
+        detail: How far pictures take from a photo what its code does not hold, in the styles that carry a look: 1 for
+            the whole detail stage, 0 for the drawings of the code alone. Drawings that a ``source`` style inverts are
+            redrawn by their codes alone.
         seed: Of the samples of an encoder, of appearances, and of the default optimisation; a projection has its own.
         device: ``cpu`` or ``cuda``.
         progress: Called with the steps of each inversion.
@@ -92,6 +99,7 @@ class Stylizer:
         swap: int = 0,
         swap_by: By = "features",
         source: Mixture | Model | None = None,
+        detail: float = 1.0,
         seed: int = 0,
         device: str = "cpu",
         progress: Progress | None = None,
@@ -102,6 +110,7 @@ class Stylizer:
         self._finder, self._perceptual = finder, perceptual
         self._swap, self._swap_by = swap, swap_by
         self._source = None if source is None else self._read_source(source)
+        self._detail = DetailStage(0.0 if source is not None else detail, lambda: self.finder)
         self._codes = PhotoInverter(base, inversion, perceptual=perceptual, seed=seed, source=self._source)
         self._appearance = appearance or Appearance()
         self._row = self._appearance.row(base.generator.anatomy) if self._appearance.names else 0
@@ -126,6 +135,7 @@ class Stylizer:
         strength: float = 1.0,
         swap: int = 0,
         swap_by: By = "features",
+        detail: float = 1.0,
         seed: int = 0,
         device: str = "cpu",
         progress: Progress | None = None,
@@ -143,6 +153,7 @@ class Stylizer:
             strength: As the constructor.
             swap: As the constructor.
             swap_by: As the constructor.
+            detail: As the constructor.
             seed: As the constructor.
             device: As the constructor.
             progress: As the constructor.
@@ -178,6 +189,7 @@ class Stylizer:
             swap=swap,
             swap_by=swap_by,
             source=origin,
+            detail=detail,
             seed=seed,
             device=device,
             progress=progress,
@@ -210,8 +222,8 @@ class Stylizer:
             raise UsageError(f"Two styles are called '{name}'.", "Name each once, or rename a run folder.")
         if upto and self._swap:
             raise UsageError(f"The style '{name}' is swapped at {upto} pixels already.", "Leave out --swap.")
-        plain = self._mixed(style, name, self.strength)
-        held = _Style(plain, *((upto, "features") if upto else (self._swap, self._swap_by)))
+        plain, look = self._mixed(style, name, self.strength)
+        held = _Style(plain, *((upto, "features") if upto else (self._swap, self._swap_by)), look=look)
         self.generators[name] = held.synthesizer(self.base.generator)
         self._styles[name] = held
         if self._swap:
@@ -236,6 +248,7 @@ class Stylizer:
             "swap": {name: [style.upto, style.by] for name, style in self._styles.items() if style.upto},
             "appearance": self._appearance.settings if self._appearance.names else [],
             "source": "" if self._source is None else tensors_digest(self._source.state_dict()),
+            "detail": self._detail_settings,
         }
         return {key: value for key, value in rare.items() if value} | {
             "base": self.base.digest,
@@ -277,8 +290,8 @@ class Stylizer:
             UsageError: The pixels have another layout, or ``which`` does not select faces.
         """
         check_size(size)
-        finder = None if aligned else self.finder
-        pixels, crops = faces_of(photo, finder, which, self.base.generator.anatomy.resolution)
+        finder, resolution = None if aligned else self.finder, self.base.generator.anatomy.resolution
+        pixels, crops = faces_of(photo, finder, which, resolution, closeup=self._closeup(size))
         return Portraits(pixels, tuple(self.redraw(crop, size) for crop in crops))
 
     def crops(self, photo: Pixels, which: Which | int, size: int) -> list[AlignedFace]:
@@ -287,12 +300,12 @@ class Stylizer:
         Raises:
             NoFaceFound: There is none, or none of that number.
         """
-        return faces_of(photo, self.finder, which, size)[1]
+        return faces_of(photo, self.finder, which, size, closeup=self._closeup(None))[1]
 
     def redraw(self, crop: AlignedFace, size: int | None = None, *, code: WPlus | None = None) -> Portrait:
         """Invert one aligned face, unless its code is known already, and draw its code in every style.
 
-        Samples of a posterior are drawn only where the face is inverted.
+        Samples of a posterior are drawn only where the face is inverted. The detail stage needs the crop's close-up.
 
         Each face is worked on alone and by one thread, so that its pictures depend neither on its company nor on the
         machine's cores: sums in another order round otherwise, and the steps of an inversion amplify that.
@@ -301,9 +314,10 @@ class Stylizer:
             first, *others = self._inverted(crop) if code is None else [code]
             further = {f"sample{k}": dict.fromkeys(self.generators, one) for k, one in enumerate(others, 1)}
             further |= self._dressed(first)
-            pictures = self._drawn(dict.fromkeys(self.generators, first), size)
-            samples = tuple(Sample(name, codes, self._drawn(codes, size)) for name, codes in further.items())
-        return Portrait(crop, first, pictures, samples, partial(self._reconstruct, first, size))
+            drawings = _Drawings(self, crop, first, size)
+            pictures = drawings.of(dict.fromkeys(self.generators, first))
+            samples = tuple(Sample(name, codes, drawings.of(codes)) for name, codes in further.items())
+        return Portrait(crop, first, pictures, samples, partial(self._reconstruct, first, size), drawings.covered)
 
     def draw(self, generator: Synthesizer, code: WPlus, size: int | None = None) -> Pixels:
         """Draw one code [1, rows, w_dim] with the stored noise."""
@@ -359,8 +373,18 @@ class Stylizer:
             style.appearance_codes = codes
         return style.appearance_codes
 
-    def _drawn(self, codes: Mapping[str, WPlus], size: int | None) -> dict[str, Pixels]:
-        return {name: self.draw(self.generators[name], code, size) for name, code in codes.items()}
+    @property
+    def _detail_settings(self) -> object:
+        """What determines the detail stage; nothing where no style takes part."""
+        looks = {name: style.look for name, style in self._styles.items() if style.look is not None}
+        if not self._detail.amount or not looks:
+            return None
+        digests = {name: [tensors_digest(k.tensors()), asdict(k.medium), k.weight] for name, k in looks.items()}
+        return [self._detail.amount, digests]
+
+    def _closeup(self, size: int | None) -> int:
+        """Return the side of the close-ups that are needed; 0 where no style takes anything from a photo."""
+        return self._detail.side(size) if any(style.look for style in self._styles.values()) else 0
 
     def _cut(self, reference: Reference) -> AlignedFace:
         """Align a reference; that it shows no face is not the fault of any photo."""
@@ -391,12 +415,15 @@ class Stylizer:
             raise UsageError(
                 f"'{name}' is a feature swap, which cannot invert pictures.", "Make the swap with --by weights."
             )
-        generator = self._mixed(source, name, 1.0)
+        generator, _ = self._mixed(source, name, 1.0)
         ends = [tensors_digest(g.state_dict()) for g in (generator, self.base.generator)]
         return None if ends[0] == ends[1] else generator
 
-    def _mixed(self, style: Mixture | Model, name: str, strength: float) -> Generator:
-        """Return the generator of a style, of a mixture of styles, or of the base."""
+    def _mixed(self, style: Mixture | Model, name: str, strength: float) -> tuple[Generator, Look | None]:
+        """Return the generator and the look of a style, of a mixture of styles, or of the base, which has no look.
+
+        A mixture has one where all its styles have.
+        """
         if isinstance(style, Model):
             self._check(name, style.header.base_digest, style.generator.anatomy)
             models = [(style, 1.0)]
@@ -406,7 +433,11 @@ class Stylizer:
             models = []
         else:
             models = [(self._read(name, part), part.weight) for part in style.parts]
-        return mixed(self.base.generator, [(m.generator.to(self.device), weight * strength) for m, weight in models])
+        generator = mixed(
+            self.base.generator, [(m.generator.to(self.device), weight * strength) for m, weight in models]
+        )
+        looks = [(m.look, weight * strength) for m, weight in models if m.look is not None]
+        return generator, Look.mixed(looks) if looks and len(looks) == len(models) else None
 
     def _warn(self, name: str, plain: Generator) -> None:
         """Warn of a swap with a style that has moved far from the base."""
@@ -436,12 +467,46 @@ class _Style:
     """The style itself, which maps samples and inverts references."""
     upto: int
     by: By
+    look: Look | None = None
     appearance_codes: list[WPlus] | None = None
     """The codes of the appearances, once they are known."""
 
     def synthesizer(self, base: Generator) -> Synthesizer:
         """Return what draws it, with the base's low resolutions where that is asked for."""
         return swap(base, self.plain, self.upto, self.by, "high") if self.upto else self.plain
+
+
+class _Drawings:
+    """Draws codes of one face; what all pictures of the face share is made once."""
+
+    def __init__(self, stylizer: Stylizer, crop: AlignedFace, code: WPlus, size: int | None) -> None:
+        self.stylizer, self.crop, self.code, self.size = stylizer, crop, code, size
+        self.covered: dict[str, Mask] = {}
+        """Style -> how much of each pixel of its pictures is the person, where the detail stage took part."""
+
+    def of(self, codes: Mapping[str, WPlus]) -> dict[str, Pixels]:
+        """Draw a code in each style."""
+        return {name: self._picture(name, code) for name, code in codes.items()}
+
+    def _picture(self, name: str, code: WPlus) -> Pixels:
+        held, generator = self.stylizer._styles[name], self.stylizer.generators[name]
+        if self.face is None or held.look is None:
+            return self.stylizer.draw(generator, code, self.size)
+        side = len(self.face.image)
+        drawing = self.stylizer.draw(generator, code, side)
+        picture, self.covered[name] = self.stylizer._detail.redraw(self.face, self.base, drawing, held.look)
+        return resize(picture, self.size or max(generator.anatomy.resolution, side))
+
+    @cached_property
+    def face(self) -> CloseFace | None:
+        """The close-up; None where nothing is taken from it."""
+        stage, closeup = self.stylizer._detail, self.crop.closeup
+        return stage.face(closeup) if closeup is not None and stage.amount else None
+
+    @cached_property
+    def base(self) -> Pixels:
+        """What the base draws from the face's code."""
+        return self.stylizer.draw(self.stylizer.base.generator, self.code, self.size)
 
 
 def _bundled_styles(attribute: str | None) -> list[str]:

@@ -12,6 +12,7 @@ from ..data.images import Pixels
 from ..data.sheet import beside
 from ..errors import UsageError
 from ..faces import AlignedFace, paste
+from ..faces.background import Mask
 from ..spaces import WPlus
 
 # Below this a picture is enlarged, so that a small model gives something to look at.
@@ -44,6 +45,8 @@ class Portrait:
     """Further renderings, where they were asked for."""
     reconstruct: Callable[[], Pixels] = field(repr=False, compare=False)
     """Draws the reconstruction."""
+    covered: Mapping[str, Mask] = field(default_factory=dict, repr=False)
+    """Style -> how much of each pixel of its pictures is the person, [S, S], where the detail stage took part."""
 
     @cached_property
     def reconstruction(self) -> Pixels:
@@ -80,12 +83,14 @@ class Portraits:
     def pasted(self, style: str, rendering: str = "") -> Pixels:
         """Return the photo with every face redrawn in its place; ``rendering`` is the name of a sample.
 
+        Only the person is laid over the photo, where it is known which pixels that is; else the whole square is.
+
         Raises:
             UsageError: There is no such style or rendering.
         """
         picture = self.photo
         for face in reversed(self.faces):  # the largest lies on top
-            picture = paste(picture, face.picture(style, rendering), face.aligned)
+            picture = paste(picture, face.picture(style, rendering), face.aligned, mask=face.covered.get(style))
         return picture
 
     def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:

@@ -1,0 +1,61 @@
+"""What the detail stage needs to know of a style, from its exemplars.
+
+look = look_of(pictures, MEDIA["smooth"], finder)       # aligned pictures, uint8 [S, S, 3]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.images import Pixels, resize
+from ..detail import SIDE, Look, Medium, Population, measure_look, measure_population, photo_population
+from ..detail.look import POINTS
+from ..faces import FaceFinder
+from ..faces.background import portrait_mask
+
+ENOUGH = 8
+"""Pictures without a face after which no further one is looked at."""
+
+
+def population(pictures: Iterable[Pixels], finder: FaceFinder) -> Population:
+    """Measure what aligned pictures, ``uint8 [S, S, 3]`` of any size, have in common.
+
+    Raises:
+        BadData: There are fewer than two, or the finder finds the 478 points of the face mesh in none.
+    """
+    return measure_population(_seen(pictures, finder))
+
+
+def look_of(
+    exemplars: Iterable[Pixels], medium: Medium, finder: FaceFinder, *, shape: float = 1.0, colour: float = 0.8
+) -> Look:
+    """Return the look of a style.
+
+    Args:
+        exemplars: Aligned pictures in the style, ``uint8 [S, S, 3]``; at 256 pixels their detail is known.
+        medium: What it is drawn with.
+        finder: Finds the points of their faces.
+        shape: How far the parts of the face move towards the exemplars'.
+        colour: How far colours do.
+
+    Raises:
+        BadData: As :func:`population`.
+    """
+    return measure_look(population(exemplars, finder), photo_population(), medium, shape=shape, colour=colour)
+
+
+def _seen(pictures: Iterable[Pixels], finder: FaceFinder) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
+    known = 0
+    for count, picture in enumerate(pictures):
+        if count == ENOUGH and not known:
+            return
+        picture = resize(picture, SIDE)
+        meshes = [face.landmarks.full for face in finder.find(picture)[:1]]
+        mesh = next((torch.from_numpy(m / SIDE) for m in meshes if m is not None and len(m) == POINTS), None)
+        known += mesh is not None
+        levels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float()
+        yield levels, mesh, torch.from_numpy(portrait_mask(picture))

@@ -1,0 +1,181 @@
+"""What becomes of people in the bundled styles: by the code alone, refined, and with the detail stage.
+
+python -m studies pictures --people Q.zip=36 --people london/neutral=18 --exemplars toon3d=style_toon3d ...
+    --identity mobilefacenet.pt --features mobilenetv2.npz --shown folder --unaligned folder
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from portraitist.data import ImageSet
+from portraitist.data.images import Pixels, read_image, write_image
+from portraitist.errors import NoFaceFound
+from portraitist.evaluate import PictureMeasures, PictureScorer, baselines
+from portraitist.evaluate.held_out import parts_of
+from portraitist.evaluate.picture_baselines import NOTHING, SMOOTHED
+from portraitist.evaluate.picture_signals import SIDE, Batch
+from portraitist.faces.background import person_mask
+from portraitist.files import write_bytes
+from portraitist.io import registry
+from portraitist.io.feature_files import load_features
+from portraitist.io.identity_files import load_identity
+from portraitist.io.model_file import read_header
+from portraitist.report.labels import labelled
+from portraitist.report.markdown import prose, shown, table
+from portraitist.stylize import ByEncoder, Stylizer
+
+from .material import shown_people
+
+CODE, REFINED, DETAIL = "code", "code, 20 steps", "detail (default)"
+WAYS = (CODE, REFINED, DETAIL)
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one way made of all people."""
+
+    pictures: Mapping[str, Batch]
+    """Style -> ``uint8 [N, 256, 256, 3]``."""
+    mirrored: Mapping[str, Batch]
+    """The same of the mirrored photos."""
+    seconds: float
+    """CPU time a face, all styles together."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m studies pictures", description=__doc__)
+    parser.add_argument("--people", action="append", required=True, help="SET=COUNT of aligned photos to measure on")
+    parser.add_argument("--exemplars", action="append", required=True, help="STYLE=FOLDER")
+    parser.add_argument("--identity", type=Path, required=True, help="face embedder")
+    parser.add_argument("--features", type=Path, required=True, help="feature network of the style distance")
+    parser.add_argument("--shown", type=Path, required=True, help="folder with sd3_*.jpg, whole photos for the sheet")
+    parser.add_argument("--unaligned", type=Path, required=True, help="folder of whole photos to paste faces back into")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheet")
+    given = parser.parse_args(arguments)
+    photos = np.stack([p for text in given.people for p in people(*text.rsplit("=", 1))])
+    folders = dict(text.split("=", 1) for text in given.exemplars)
+    styles = list(folders)
+    drawn = {way: draw(stylizer(styles, way), photos) for way in WAYS}
+    scorer = PictureScorer(photos, load_identity(given.identity), load_features(given.features))
+    references = {style: scorer.exemplars(held_out(style, Path(folders[style]))) for style in styles}
+    plain = baselines(photos, 64)
+    lines = ["# Pictures: who stays, and what the style changes", "", *intro(given, photos)]
+    for style in styles:
+        reference = references[style]
+        rows = [(name, scorer.measure(plain[name], reference)) for name in (NOTHING, SMOOTHED)]
+        rows += [(way, scorer.measure(d.pictures[style], reference, d.mirrored[style])) for way, d in drawn.items()]
+        lines += [f"## {style}", "", *table(HEAD, [(name, *cells(measures)) for name, measures in rows])]
+    lines += ["## Time", ""]
+    lines += table(["way", "CPU s a face, all styles"], [(way, f"{d.seconds:.2f}") for way, d in drawn.items()])
+    lines += ["## Pasted back", "", *pasted(stylizer(styles[:1], DETAIL), given.unaligned)]
+    lines += ["![Photos, and their pictures in each style](pictures.png)"]
+    write_image(given.out / "pictures.png", sheet(styles, shown_people(given.shown, SHOWN)))
+    write_bytes(given.out / "pictures.md", ("\n".join(lines) + "\n").encode(), overwrite=True)
+    print(given.out / "pictures.md")
+
+
+HEAD = ("", "identity ↑", "strangers", "rank-1 ↑", "style ↓", "sharpness / exemplars'", "layout", "mirror bias")
+
+
+def people(path: str, count: str) -> Iterator[Pixels]:
+    """Yield so many photos of a set, evenly spread."""
+    images = ImageSet.open(Path(path), SIDE)
+    for k in range(int(count)):
+        yield images[k * len(images) // int(count)].permute(1, 2, 0).numpy()
+
+
+def stylizer(styles: Sequence[str], way: str) -> Stylizer:
+    """Return what draws in a way."""
+    inversion = ByEncoder(refine=20) if way == REFINED else None
+    return Stylizer.load(styles, inversion=inversion, detail=1.0 if way == DETAIL else 0.0)
+
+
+def draw(by: Stylizer, photos: Batch) -> Drawn:
+    """Draw all people, and their mirror images."""
+    start = time.process_time()
+    pictures = _drawn(by, photos)
+    seconds = (time.process_time() - start) / len(photos)
+    return Drawn(pictures, _drawn(by, np.ascontiguousarray(photos[:, :, ::-1])), seconds)
+
+
+def _drawn(by: Stylizer, photos: Batch) -> dict[str, Batch]:
+    each = [by.stylize(photo, aligned=True, size=SIDE).faces[0].pictures for photo in photos]
+    return {style: np.stack([pictures[style] for pictures in each]) for style in by.styles}
+
+
+def held_out(style: str, folder: Path) -> Batch:
+    """Return the exemplars that a style has not seen."""
+    header = read_header(registry.find(style))
+    parts = parts_of(header, ImageSet.open(folder, header.generator.resolution))
+    return np.stack(list(parts.held_out.decoded_at(SIDE)))
+
+
+def cells(found: PictureMeasures) -> tuple[str, ...]:
+    """Return a row of the table."""
+    assert found.exemplar_sharpness is not None
+    ratio = found.sharpness.value / found.exemplar_sharpness.value
+    return (
+        *map(shown, (found.identity, found.strangers, found.rank1, found.style)),
+        f"{ratio:.2f}",
+        *map(shown, (found.layout, found.mirror_bias)),
+    )
+
+
+def pasted(by: Stylizer, folder: Path) -> list[str]:
+    """Paste faces back into whole photos; say what changes outside the person."""
+    outside, faces, none = [], 0, 0
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".png")):
+        photo = read_image(path)
+        try:
+            portraits = by.stylize(photo)
+        except NoFaceFound:
+            none += 1
+            continue
+        faces += len(portraits.faces)
+        change = np.abs(portraits.pasted(by.styles[0]).astype(np.int16) - photo).mean(axis=2)
+        away = person_mask(photo) < 0.05
+        if away.any():
+            outside.append(float(change[away].mean()))
+    return prose(
+        f"{by.styles[0]}, {len(outside)} whole photos with {faces} faces ({none} photos without a face that is found). "
+        f"Outside the person, as the segmentation sees it in the whole photo, pixels change by {np.mean(outside):.2f} "
+        f"grey levels in the mean, by {max(outside):.2f} in the photo where they change most."
+    )
+
+
+def intro(given: argparse.Namespace, photos: Batch) -> list[str]:
+    """Say what was measured, and how."""
+    sets = ", ".join(f"{count} of {Path(path).name}" for path, count in (t.rsplit("=", 1) for t in given.people))
+    return [
+        *prose(
+            "Written by `python -m studies pictures --people SET=COUNT ... --exemplars STYLE=FOLDER ... "
+            "--identity FILE --features FILE --shown FOLDER --unaligned FOLDER`."
+        ),
+        *prose(
+            f"{len(photos)} people ({sets}), whom no model and no setting has seen. *Code* draws the code of the "
+            "encoder, *code, 20 steps* the code refined; *detail* is what `portraitist stylize` does: the detail stage "
+            "on the code of the encoder. *Nothing* is the photo, *smoothed* the photo without its texture. Identity is "
+            f"the cosine of {given.identity.stem}, rank-1 the share of pictures whose nearest photo is the right "
+            f"person's, style the kernel distance on {given.features.stem} to held-out exemplars, sharpness the rms "
+            "above 32 cycles a picture, mirror bias the difference of both eyes that does not turn with the photo. "
+            "± is half the 95 % interval."
+        ),
+    ]
+
+
+@torch.no_grad()
+def sheet(styles: Sequence[str], photos: Sequence[Pixels]) -> Pixels:
+    """Return the first faces of whole photos beside their pictures."""
+    by = stylizer(styles, DETAIL)
+    faces = [by.stylize(photo, which="largest", size=SIDE).faces[0] for photo in photos]
+    closeups = [face.aligned.closeup.image for face in faces if face.aligned.closeup is not None]
+    return labelled({"photo": closeups, **{s: [face.pictures[s] for face in faces] for s in styles}}, 200)
