@@ -93,14 +93,14 @@ def _sizes(widths: str, blocks: int | None) -> PainterAnatomy:
 def _about(
     style: str, attribute: str | None, stylizer: Stylizer, anatomy: PainterAnatomy, authorship: groups.Authorship
 ) -> PainterHeader:
-    from ..io.painter_files import PainterHeader
+    from ..io.painter_files import PainterHeader, check_painter_header
     from ..networks.digest import tensors_digest
     from ..stylize.mixture import Mixture
     from ..stylize.teacher import terms_of
 
     mixture = Mixture.find(style, or_base=True, attribute=attribute)
     licence, credit = terms_of(mixture)
-    return PainterHeader(
+    about = PainterHeader(
         anatomy,
         name=authorship.name,
         licence=authorship.licence or licence,
@@ -109,3 +109,5 @@ def _about(
         style_name=mixture.name,
         style_digest=tensors_digest(stylizer.generators[stylizer.styles[0]].state_dict()),
     )
+    check_painter_header(about)
+    return about

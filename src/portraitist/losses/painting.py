@@ -81,7 +81,8 @@ def inconsistency(drawn: Tensor, still: Tensor, views: Views) -> Tensor:
     """
     inside = views.inside(*drawn.shape[2:]).to(drawn)
     apart = F.avg_pool2d((drawn - views.seen(still)) * inside, 2).abs().mean(1, keepdim=True)
-    return apart.sum() / F.avg_pool2d(inside, 2).sum().clamp(min=1)
+    places = F.avg_pool2d(inside, 2).sum((1, 2, 3)).clamp(min=1)
+    return (apart.sum((1, 2, 3)) / places).mean()  # of each picture alone, so that a batch can be shared
 
 
 def roughness(field: Tensor) -> Tensor:
