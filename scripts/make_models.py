@@ -20,6 +20,9 @@ from typing import Any
 import torch
 
 from portraitist.data import ImageSet
+from portraitist.detail import MEDIA, SIDE
+from portraitist.evaluate.held_out import parts_of
+from portraitist.faces import finder_named
 from portraitist.io import registry
 from portraitist.io.encoder_files import EncoderHeader, load_encoder, save_encoder
 from portraitist.io.feature_files import load_features
@@ -32,6 +35,7 @@ from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose, from_scratch
 from portraitist.runs.encoder import EncoderOptions, train_encoder
 from portraitist.runs.finetune import Source, TrainOptions, train
+from portraitist.runs.looks import look_of
 from portraitist.train.encoder import agilegan
 from portraitist.train.spec import Training
 
@@ -54,15 +58,19 @@ class Style:
     name: str
     folder: str
     description: str
+    medium: str = "smooth"
+    """What photos are redrawn with (``portraitist.detail.MEDIA``)."""
+    shape: float = 1.6
+    """How far the parts of a face move towards the exemplars'."""
     paths: tuple[str, ...] = ()
     """A generator for each of these values of ``gender`` in the set's labels; one for all when empty."""
 
 
 STYLES = (
     Style("toon3d", "style_toon3d", "3-D cartoon heads"),
-    Style("anime", "style_anime", "digital painting with a touch of anime"),
-    Style("oil", "style_oil", "oil paint and broad brushes"),
-    Style("charcoal", "style_charcoal", "charcoal, ink and graphite drawings"),
+    Style("anime", "style_anime", "digital painting with a touch of anime", shape=1.4),
+    Style("oil", "style_oil", "oil paint and broad brushes", "brush"),
+    Style("charcoal", "style_charcoal", "charcoal, ink and graphite drawings", "dry", 1.3),
     Style("toon3d-paths", "style_toon3d", "3-D cartoon heads, women and men apart", paths=("female", "male")),
 )
 
@@ -152,8 +160,13 @@ def make_style(style: Style, base: Model, options: argparse.Namespace) -> None:
     name = best({name: read_header(pack).metrics for name, pack in tried.items()})
     log.info("%s: %s", style.name, name)
 
+    parts = parts_of(read_header(tried[name]), ImageSet.open(options.data / style.folder, options.resolution))
+    seen = (parts.trained or parts.held_out).decoded_at(SIDE)
+    look = look_of(seen, MEDIA[style.medium], finder_named(), shape=style.shape)
+
     def load(attribute: str | None = None) -> Model:
-        return load_model(tried[name], find_base=lambda header: base, attribute=attribute)
+        model = load_model(tried[name], find_base=lambda header: base, attribute=attribute)
+        return replace(model, look=look)
 
     models = {path: load(path) for path in style.paths} if style.paths else load()
     pack = save_pack(options.out / f"{style.name}.safetensors", models, base, half=True, overwrite=True)

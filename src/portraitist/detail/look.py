@@ -203,14 +203,18 @@ def _painted(photo: Tensor, look: Look, person: Tensor, kept: Tensor, scale: flo
     photo = _grey(photo, look)
     times = round(medium.smoothing)
     plain = filters.smooth(photo, times, stride=max(1, round(scale))) if times else photo
-    plain = filters.sharpen_edges(plain + 0.5 * kept * (photo - plain), medium.edges, 1.2 * scale)
+    plain = plain + 0.5 * kept * (photo - plain)
+    # Of the person alone: a plain wall would show the other side of the edge as a halo.
+    plain = plain + person * (filters.sharpen_edges(plain, medium.edges, 1.2 * scale) - plain)
     painted = _coloured(plain, look, person, scale)
     if medium.strokes and medium.length:
         steps = math.ceil(medium.length)
         marks = filters.strokes(filters.tangents(plain, 4 * scale), steps, medium.length / steps * scale)
         # Neither black nor white takes the marks of a medium.
         tone = 1 - (filters.luminance(painted) / 127.5 - 1).abs().clamp(0, 1) ** 2
-        painted = painted + medium.strokes * marks * tone * (1 - kept)
+        # Backgrounds are laid in with a broader hand than people.
+        where = (1 - kept) * (0.25 + 0.75 * person)
+        painted = painted + medium.strokes * marks * tone * where
     return _strengthened(painted, look, scale)
 
 

@@ -23,11 +23,16 @@ from .look import BANDS, CELLS, COARSE, SIDE, Look, Medium, band_energy
 MEDIA = {
     "smooth": Medium(smoothing=2, own=0.5),
     "paint": Medium(smoothing=2, edges=1, strokes=3, length=8, own=0.4),
-    "brush": Medium(smoothing=3, edges=3, strokes=6, length=8, own=0.4),
-    "dry": Medium(smoothing=2, edges=4, strokes=6, length=4, own=0.3),
+    "brush": Medium(smoothing=3, edges=3, strokes=5, length=8, own=0.4),
+    "dry": Medium(smoothing=2, edges=4, strokes=4, length=4, own=0.3),
 }
 """Media by name: flat colour, thin paint, a broad brush, and charcoal or chalk."""
 
+# The lips in the face mesh of MediaPipe: outer and inner contour.
+_LIPS = (
+    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
+    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),
+)
 _STRETCH = (0.8, 1.45)
 """Least and largest factor of a colour axis: populations of few pictures have extreme ones."""
 _SPREAD = 4.0
@@ -139,7 +144,7 @@ def measure_look(
     stretch = torch.eye(3) + colour * (transport(photos.covariance, style.covariance) - torch.eye(3))
     shift = colour * (style.colour - photos.colour)
     return Look(
-        shape * (style.points - photos.points),
+        shape * _shift(photos.points, style.points),
         photos.colour.clone(),
         shift,
         colour / 2 * (style.background - photos.background),
@@ -147,6 +152,13 @@ def measure_look(
         style.energy.clone(),
         medium,
     )
+
+
+def _shift(photos: Tensor, style: Tensor) -> Tensor:
+    """Return where the points move, [478, 2]; the lips as a whole, so that a smile stays one among closed mouths."""
+    shift, lips = style - photos, list(_LIPS)
+    shift[lips] = shift[lips].mean(dim=0)
+    return shift
 
 
 @cache

@@ -99,5 +99,6 @@ class Portraits:
         for face in self.faces:
             each = [face.pictures, *(sample.pictures for sample in face.samples)]
             drawn = [picture for pictures in each for picture in pictures.values()]
-            rows.append(beside([face.aligned.image, face.reconstruction, *drawn], height))
+            seen = face.aligned.closeup or face.aligned
+            rows.append(beside([seen.image, face.reconstruction, *drawn], height))
         return np.concatenate(rows, axis=0)
