@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from portraitist.data import ImageSet, read_image
 from portraitist.data.images import Pixels
+from portraitist.data.teacher import TeacherPictures
 from portraitist.errors import BadData, UsageError
 from portraitist.io.painter_files import PainterHeader, load_painter
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.painter import PainterAnatomy
 from portraitist.networks.patch_discriminator import PanelAnatomy
-from portraitist.runs.painter import SHEET, TEACHER, PainterOptions, distill
+from portraitist.runs.painter import SHEET, TEACHER, PainterOptions, PainterRun, distill
 from portraitist.train.painter import PainterTraining
 from portraitist.train.painter_terms import AdversarialTerm, PerceptualTerm
-from portraitist.train.signals import Interrupted
+from portraitist.train.signals import Asked, Interrupted
 from tests.conftest import smooth_pictures
 from tests.train.test_painter_training import Colours
 
@@ -115,6 +119,36 @@ def test_a_signal_among_the_teacher_s_pictures_loses_none(done: Path, photos: Im
     teacher = Negative()
     path = distill(photos, photos, tmp_path / "c", teacher, ANATOMY, TINY, OPTIONS)
     assert teacher.drawn == 6 and load_painter(path).digest == load_painter(done).digest
+
+
+class Two:
+    """The process group of one of two threads."""
+
+    def __init__(self, rank: int, meeting: threading.Barrier) -> None:
+        self.rank, self.size, self.meeting = rank, 2, meeting
+
+    def barrier(self) -> None:
+        self.meeting.wait(60)
+
+    def all_reduce_max(self, number: int) -> int:
+        self.meeting.wait(60)
+        return number
+
+
+def test_processes_share_what_the_teacher_has_to_draw(photos: ImageSet, tmp_path: Path) -> None:
+    meeting, teachers = threading.Barrier(2), [Negative(), Negative()]
+
+    def draw(rank: int) -> None:
+        run = PainterRun(
+            photos, photos, tmp_path / "g", teachers[rank], ANATOMY, TINY, OPTIONS, PerceptualDistance(Colours())
+        )
+        run.prepare(run.start("cpu"), Two(rank, meeting), Asked())  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(draw, (0, 1)))
+    assert [teacher.drawn for teacher in teachers] == [5, 5]
+    pairs = TeacherPictures(tmp_path / "g" / TEACHER, 32, Negative()).pairs(photos)
+    assert torch.equal(pairs.drawings, 255 - torch.stack([photos[k] for k in range(10)]))
 
 
 def test_the_teacher_draws_no_more_photos_than_it_may(photos: ImageSet, tmp_path: Path) -> None:
