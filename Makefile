@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint bench models clean
+.PHONY: help setup demo test lint bench faults models clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -34,6 +34,9 @@ bench: setup ## Measure speed, of training by phase too; writes bench.md, recipe
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.recipes
 	$(BIN)/python -m benchmarks.phases
+
+faults: setup ## Kill, fill the disk, feed it broken files, for 20 minutes; writes docs/results/faults.md
+	$(BIN)/python scripts/faults.py
 
 models: setup ## Train the bundled models again from DATA (a folder laid out as docs/models.md says)
 	$(BIN)/python scripts/make_models.py --data "$(or $(DATA),../shared/data)" --runs runs/models

@@ -34,7 +34,7 @@ def photos(path: Path) -> Iterator[Pixels]:
 
 def main() -> None:
     """Measure, and write."""
-    found = population(photos(Path(sys.argv[1])), finder_named())
+    found = population(photos(Path(sys.argv[1])), finder_named(), most=1000)
     target = Path(__file__).parents[1] / "src/portraitist/detail/photos.safetensors"
     tensors = {"count": torch.tensor(found.count), **{k: v.contiguous() for k, v in found.tensors().items()}}
     save_file(tensors, target, metadata={"credit": "SFHQ (Copyright (c) 2022 David Beniaguev), MIT; SD3 faces, CC0"})

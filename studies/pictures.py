@@ -61,7 +61,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--unaligned", type=Path, required=True, help="folder of whole photos to paste faces back into")
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheet")
     given = parser.parse_args(arguments)
-    photos = np.stack([p for text in given.people for p in people(*text.rsplit("=", 1))])
+    sets = [text.rsplit("=", 1) for text in given.people]
+    photos = np.stack([p for k, (path, count) in enumerate(sets) for p in people(path, int(count), k / len(sets))])
     folders = dict(text.split("=", 1) for text in given.exemplars)
     styles = list(folders)
     drawn = {way: draw(stylizer(styles, way), photos) for way in WAYS}
@@ -86,11 +87,11 @@ def main(arguments: Sequence[str]) -> None:
 HEAD = ("", "identity ↑", "strangers", "rank-1 ↑", "style ↓", "sharpness / exemplars'", "layout", "mirror bias")
 
 
-def people(path: str, count: str) -> Iterator[Pixels]:
-    """Yield so many photos of a set, evenly spread."""
+def people(path: str, count: int, shift: float) -> Iterator[Pixels]:
+    """Yield so many photos of a set, evenly spread from a part of a step on: other sets may show the same people."""
     images = ImageSet.open(Path(path), SIDE)
-    for k in range(int(count)):
-        yield images[k * len(images) // int(count)].permute(1, 2, 0).numpy()
+    for k in range(count):
+        yield images[int((k + shift) * len(images) / count)].permute(1, 2, 0).numpy()
 
 
 def stylizer(styles: Sequence[str], way: str) -> Stylizer:

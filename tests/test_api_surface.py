@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 FILE = Path(__file__).resolve().parents[1] / "api_surface.txt"
-PACKAGES = ("", ".data", ".edit", ".faces", ".invert", ".spaces", ".stylize", ".surgery")
+PACKAGES = ("", ".data", ".edit", ".faces", ".invert", ".spaces", ".stylize", ".surgery", ".web")
 
 
 def surface() -> Iterator[str]:

@@ -4,9 +4,9 @@
 
     portraits = Stylizer.load(["toon3d"]).stylize("me.jpg")
 
-The names below, and those in ``__all__`` of ``data``, ``edit``, ``faces``, ``invert``, ``spaces``, ``stylize`` and
-``surgery``, are public; ``api_surface.txt`` lists them. Importing the package is cheap; PyTorch is loaded when one of
-its names is first used.
+The names below, and those in ``__all__`` of ``data``, ``edit``, ``faces``, ``invert``, ``spaces``, ``stylize``,
+``surgery`` and ``web``, are public; ``api_surface.txt`` lists them. Importing the package is cheap; PyTorch is loaded
+when one of its names is first used.
 """
 
 from __future__ import annotations

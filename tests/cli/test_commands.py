@@ -31,7 +31,9 @@ from tests.conftest import restyled
 COMMANDS = [
     "",
     "stylize",
+    "serve",
     "train",
+    "look",
     "prepare",
     "invert",
     "sample",

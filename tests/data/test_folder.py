@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from portraitist.data import BatchOrder, ImageSet
-from portraitist.data.images import crop_square, read_image, resize, to_tensor
-from portraitist.errors import BadData
+from portraitist.data.images import crop_square, read_image, resize, to_tensor, write_image
+from portraitist.errors import BadData, BadImage
 from tests.data.made_files import encode, noise, scene
 
 
@@ -41,6 +41,21 @@ def test_a_folder_is_sorted_and_decoded(tmp_path: Path, pictures: dict[str, byte
     for index, name in enumerate(images.names):
         expected = read_image(pictures[name]).transpose(2, 0, 1)
         assert images[index].dtype == torch.uint8 and np.array_equal(images[index].numpy(), expected)
+
+
+def test_images_can_be_read_again_at_another_size(tmp_path: Path, pictures: dict[str, bytes]) -> None:
+    images = ImageSet.open(write(tmp_path, pictures), 8)
+    again = list(images.decoded_at(16))
+    assert len(again) == 4 and all(
+        np.array_equal(p, read_image(pictures[n])) for p, n in zip(again, images.names, strict=True)
+    )
+    part = images.subset([2, 0])
+    chosen = [read_image(pictures[images.names[k]]) for k in (2, 0)]
+    assert all(np.array_equal(a, b) for a, b in zip(part.decoded_at(16), chosen, strict=True))
+    assert images[0].shape == (3, 8, 8)  # as before
+    (tmp_path / images.names[1]).write_bytes(b"x")
+    with pytest.raises(BadImage):
+        list(images.decoded_at(16))
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
@@ -149,6 +164,40 @@ def test_unusable_label_files_are_errors(tmp_path: Path, table: str | None) -> N
     write(tmp_path, {"a.png": encode(noise(8, 8), "PNG")})
     with pytest.raises(BadData):
         ImageSet.open(tmp_path, 8, labels=tmp_path / "labels.csv")
+
+
+TABLE = [("file", "hair"), ("a.png", "dark"), ("b.png", "light")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\n".join(map(",".join, TABLE)).encode(),
+        "\r\n".join(map(";".join, TABLE)).encode(),
+        "\n".join(map("\t".join, TABLE)).encode(),
+        "\n".join(map("\t".join, TABLE)).encode("utf-16"),
+        "\n".join(map(",".join, TABLE)).encode("utf-8-sig"),
+        ("sep=;\n" + "\n".join(map(";".join, TABLE))).encode(),
+        "\n".join(map(",".join, TABLE)).replace("file", "File").encode(),
+        "\n".join(map(",".join, TABLE)).replace("a.png", "./a.png").encode(),
+    ],
+)
+def test_a_table_is_read_as_spreadsheets_save_it(tmp_path: Path, content: bytes) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "labels.csv").write_bytes(content)
+    assert ImageSet.open(tmp_path, 8, labels=tmp_path / "labels.csv").attributes["hair"] == ("dark", "light")
+
+
+def test_pictures_without_a_label_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in "abcd":
+        write_image(tmp_path / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "labels.csv").write_text("\n".join(map(",".join, TABLE)))
+    (tmp_path / "dataset.json").write_text('{"labels": [["a.png", 1], ["b.png", 2], ["c.png", 2]]}')
+    images = ImageSet.open(tmp_path, 8, labels=tmp_path / "labels.csv")
+    assert images.attributes["hair"] == ("dark", "light", "unknown", "unknown")
+    assert "labels.csv has no label for 2 of the 4 pictures" in caplog.text
+    assert "dataset.json has no label for 1 of the 4 pictures" in caplog.text
 
 
 def test_dataset_json_labels_are_attributes_or_vectors(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -326,6 +327,84 @@ def test_damage_gives_pixels_or_a_bad_image(form: tuple[str, dict[str, object]],
     except BadImage:
         return
     assert picture.dtype == np.uint8 and picture.shape[2] == 3
+
+
+JPEGS = [{}, {"progressive": True}, {"restart_marker_blocks": 5}, {"optimize": True, "subsampling": 0}]
+
+
+def scan_of(data: bytes) -> int:
+    """Where the coded data of the first scan begins."""
+    at = data.index(b"\xff\xda")
+    return at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+
+
+def coloured(picture: np.ndarray, mode: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).convert(mode).save(buffer, "JPEG", quality=90, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", JPEGS)
+def test_a_jpeg_whose_coded_pixels_are_damaged_is_refused(options: dict[str, object], mode: str) -> None:
+    data = coloured(noise(64, 64), mode, **options)
+    begin = scan_of(data)
+    middle = (begin + len(data)) // 2
+    wrong = {
+        "cut but closed": data[:middle] + b"\xff\xd9",
+        "a piece is twice": data[:middle] + data[middle - 300 :],
+        "zeros": data[:middle] + bytes(300) + data[middle + 300 :],
+        "an early end": data[:middle] + b"\xff\xd9" + data[middle:],
+        "bytes too many": data[:-2] + b"12345" * 6 + data[-2:],
+    }
+    assert read_image(data).shape == (64, 64, 3)
+    for damaged in wrong.values():
+        assert kind_of(damaged) == "truncated"
+
+
+def test_restart_markers_out_of_order_are_refused() -> None:
+    data = coloured(noise(64, 64), "RGB", restart_marker_blocks=1)
+    first, second = data.index(b"\xff\xd2"), data.index(b"\xff\xd5")
+    swapped = data[:first] + b"\xff\xd5" + data[first + 2 : second] + b"\xff\xd2" + data[second + 2 :]
+    assert kind_of(swapped) == "truncated"
+
+
+@pytest.mark.parametrize("options", JPEGS)
+def test_a_flipped_bit_that_loses_the_decoders_way_is_refused(options: dict[str, object]) -> None:
+    data, random = coloured(scene(64, 64), "RGB", **options), np.random.default_rng(0)
+    judged: list[bytearray] = []
+    for _ in range(300):
+        damaged = bytearray(data)
+        damaged[random.integers(len(data))] ^= 1 << random.integers(8)
+        try:
+            simplejpeg.decode_jpeg(bytes(damaged), "RGB")
+        except ValueError as warned:
+            if not str(warned).startswith("Corrupt"):
+                continue
+            judged += [damaged]
+            assert kind_of(bytes(damaged)) in ("truncated", "not-an-image", "too-large")
+    assert len(judged) > 10
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", JPEGS)
+def test_what_other_programs_leave_in_sound_jpegs_is_no_damage(options: dict[str, object], mode: str) -> None:
+    data = coloured(scene(64, 64), mode, **options)
+    plain, start = read_image(data), data.index(b"\xff\xda")
+    idle = start + 5 + 2 * data[start + 4]  # Ss, Se, Ah and Al, which mean nothing in a sequential picture
+    written = {
+        "bytes behind the end": data + b"\0trailer" * 99,
+        "a second picture": data + data,
+        "padding before the end": data[:-2] + bytes(40) + data[-2:],
+        "a careless end": data[:-2] + b"\x5a" + data[-2:],
+        "fill bytes": data[:-2] + b"\xff" * 5 + data[-2:],
+        "a comment": data[:2] + segment(0xFE, b"by nobody") + data[2:],
+        "another JFIF": data.replace(b"JFIF\0\1", b"JFIF\0\2"),
+    }
+    if "progressive" not in options:
+        written["Samsung's scan"] = data[:idle] + bytes(3) + data[idle + 3 :]
+    for other in written.values():
+        assert np.array_equal(read_image(other), plain)
 
 
 @pytest.mark.parametrize("orientation", [1, 2, 6, 7])

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
 from pathlib import Path
 
 import lmdb
@@ -9,7 +12,8 @@ import pytest
 from portraitist.data import ImageSet
 from portraitist.data.images import read_image
 from portraitist.data.lmdb import LmdbSource
-from portraitist.errors import BadData
+from portraitist.errors import BadData, BadImage
+from tests.conftest import REPOSITORY
 from tests.data.made_files import encode, scene
 
 
@@ -66,4 +70,42 @@ def test_a_database_cut_short_is_refused_before_it_is_read(tmp_path: Path, share
     with (path / "data.mdb").open("r+b") as file:
         file.truncate(int((path / "data.mdb").stat().st_size * share) // 4096 * 4096)
     with pytest.raises(BadData, match="shorter"):
+        LmdbSource(path, 64)
+
+
+def walk(path: str) -> None:
+    """Read all of a database; what is refused is no fault."""
+    with contextlib.suppress(BadData):
+        source = LmdbSource(Path(path), 16)
+        for name in source.names[:50]:
+            with contextlib.suppress(BadImage):
+                source.read(name)
+
+
+def test_damaged_pages_never_end_the_process(tmp_path: Path) -> None:
+    path = make(tmp_path / "db", pictures(8, 64, count=150))
+    whole, random = (path / "data.mdb").read_bytes(), np.random.default_rng(0)
+    places = [at + byte for at in range(0, len(whole), 4096) for byte in (0, 3, 10, 12, 14, 16, 19, *range(40, 150))]
+    for number in range(150):
+        damaged = bytearray(whole)
+        for at in random.choice(places, 2):
+            damaged[at] = random.choice((0, 1, 127, 255, damaged[at] ^ 1))
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        (folder / "data.mdb").write_bytes(damaged)
+    program = "import sys; from tests.data.test_lmdb import walk; [walk(p) for p in sys.argv[1:]]; print('all')"
+    folders = [str(tmp_path / f"{number}") for number in range(150)]
+    done = subprocess.run([sys.executable, "-c", program, *folders], capture_output=True, text=True, cwd=REPOSITORY)
+    assert (done.returncode, done.stdout) == (0, "all\n"), done.stderr[-500:]
+
+
+def test_a_page_that_is_not_there_is_told(tmp_path: Path) -> None:
+    path = make(tmp_path / "db", {"64-00000": bytes(9000), "length": b"1"})  # a picture with pages of its own
+    data = bytearray((path / "data.mdb").read_bytes())
+    root = max(int.from_bytes(data[at + 128 : at + 136], "little") for at in (0, 4096) if data[at + 144])
+    entry = int.from_bytes(data[root * 4096 + 16 : root * 4096 + 18], "little")
+    key = int.from_bytes(data[root * 4096 + entry + 6 : root * 4096 + entry + 8], "little")
+    data[root * 4096 + entry + 8 + key + 3] = 9
+    (path / "data.mdb").write_bytes(data)
+    with pytest.raises(BadData, match="a page that it does not have"):
         LmdbSource(path, 64)

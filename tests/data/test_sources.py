@@ -26,9 +26,28 @@ def test_names_that_point_out_of_the_zip_are_left_out(tmp_path: Path) -> None:
     path = pack(tmp_path / "set.zip", ("good.png", PICTURE), *((name, PICTURE) for name in unsafe))
     images = ImageSet.open(path, 16)
     assert images.names == ("good.png",)
-    assert sorted(name for name, _, _ in images.left_out) == sorted(unsafe)
+    assert sorted(name for name, _, _ in images.left_out) == sorted(name.replace("\\", "/") for name in unsafe)
     assert {kind for _, kind, _ in images.left_out} == {"unsafe-name"}
     assert [file.name for file in tmp_path.rglob("*")] == ["set.zip"]
+
+
+def windows_zip(path: Path, *names: str) -> Path:
+    members = [(zipfile.ZipInfo(name), PICTURE) for name in names]
+    for (member, _), name in zip(members, names, strict=True):
+        member.filename = name  # as programs of Windows write it, which zipfile would mend
+    return pack(path, *members)
+
+
+def test_folders_of_a_zip_may_be_parted_as_windows_parts_them(tmp_path: Path) -> None:
+    images = ImageSet.open(windows_zip(tmp_path / "set.zip", "men\\a.png", "women\\b.png", "women\\old\\c.png"), 16)
+    assert images.names == ("men/a.png", "women/b.png", "women/old/c.png") and images.left_out == ()
+    assert images.attributes["folder"] == ("men", "women", "women/old")
+    with pytest.raises(BadData, match=r"has men/a\.png twice"):
+        ZipSource(windows_zip(tmp_path / "two.zip", "men\\a.png", "men/a.png"))
+
+
+def test_a_member_without_a_name_is_passed_over(tmp_path: Path) -> None:
+    assert ZipSource(windows_zip(tmp_path / "set.zip", "", "good.png")).names == ["good.png"]
 
 
 def test_links_and_nested_zips_are_not_followed(tmp_path: Path) -> None:

@@ -125,3 +125,12 @@ def test_landmarks_elsewhere_or_without_area_are_refused() -> None:
         align(photo.astype(np.float32), AVERAGE, 8)  # type: ignore[arg-type]
     with pytest.raises(UsageError):
         align(photo, AVERAGE, 0)
+
+
+def test_a_crop_knows_where_its_face_lies() -> None:
+    known = AVERAGE.transformed(similarity(20, 0.3, 110, 100))
+    for size in (16, 64):
+        crop = align(ramp(200, 220, 1.0), known, size)
+        assert crop.landmarks is not None and crop.landmarks.full is not None and crop.closeup is None
+        np.testing.assert_allclose(crop.landmarks.four[:2] / size, [(0.375, 0.476), (0.625, 0.476)], atol=1e-9)
+        np.testing.assert_allclose(transform(crop.matrix, crop.landmarks.full), known.full, atol=1e-9)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from skimage.data import astronaut
 
 from portraitist.data.images import resize
 from portraitist.errors import PortraitistError
-from portraitist.faces.background import composite, person_mask
+from portraitist.faces import background
+from portraitist.faces.background import composite, person_mask, portrait_mask
 
 
 def test_the_astronaut_is_told_from_the_shuttle() -> None:
@@ -33,3 +36,28 @@ def test_a_mask_mixes_with_white_and_is_resized() -> None:
 def test_other_layouts_are_refused() -> None:
     with pytest.raises(PortraitistError):
         person_mask(np.zeros((4, 4), np.uint8))
+
+
+def test_the_face_of_an_aligned_portrait_is_the_person_whatever_is_found() -> None:
+    pytest.importorskip("mediapipe")
+    picture = resize(astronaut()[20:220, 125:325], 128)
+    mask, found = portrait_mask(picture), person_mask(picture)
+    assert mask.shape == (128, 128) and mask.dtype == np.float32 and mask.max() <= 1
+    assert (mask >= found).all() and mask[74, 64] == 1
+    assert np.array_equal(mask[:4], found[:4])  # above the face only what is found
+    wall = portrait_mask(np.full((128, 128, 3), 90, np.uint8))
+    assert wall[74, 64] == 1 and wall[:40, :10].max() < 0.2
+
+
+def test_without_mediapipe_the_oval_of_the_face_is_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    background._graph.cache_clear()
+    small, large = (portrait_mask(np.zeros((side, side, 3), np.uint8)) for side in (64, 256))
+    assert set(np.unique(small[[0, -1]])) == {0} and small[37, 32] == 1
+    assert np.abs(resize_plane(large) - small).max() < 0.05
+    middle = [float((large.sum(axis=k) * (np.arange(256) + 0.5)).sum() / large.sum() / 256) for k in (0, 1)]
+    assert middle == pytest.approx([0.5, 0.58], abs=0.005)
+
+
+def resize_plane(plane: np.ndarray) -> np.ndarray:
+    return plane.reshape(64, 4, 64, 4).mean(axis=(1, 3))

@@ -67,6 +67,16 @@ def test_damaged_and_missing_files_are_refused(tmp_path: Path) -> None:
         load_codes(path)
 
 
+def test_one_changed_bit_or_word_of_a_file_of_codes_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    save_codes(path, W(torch.ones(1, 8)), "abcdef")
+    whole = path.read_bytes()
+    for damaged in (whole[:-1] + bytes([whole[-1] ^ 1]), whole.replace(b"abcdef", b"abcdeg")):
+        path.write_bytes(damaged)
+        with pytest.raises(BadModel, match="its digest does not fit"):
+            load_codes(path)
+
+
 def test_a_code_of_any_space_becomes_one_of_w_plus(tmp_path: Path, tiny_model: Model) -> None:
     generator, digest = tiny_model.generator, generator_digest(tiny_model)
     rows, path = generator.anatomy.rows, tmp_path / "c.safetensors"

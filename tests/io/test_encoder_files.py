@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from portraitist.errors import BadModel, PortraitistError, UntrustedFile
-from portraitist.io.described import KEY
+from portraitist.io.described import DIGEST, KEY
 from portraitist.io.encoder_files import (
     EncoderHeader,
     StoredEncoder,
@@ -62,9 +62,10 @@ def saved(tmp_path: Path, stored: StoredEncoder) -> Path:
 
 
 def rewrite(path: Path, change: Any) -> None:
-    """Write a file again after ``change(tensors, header)``."""
+    """Write a file again after ``change(tensors, header)``, without a digest, as earlier versions did."""
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()[KEY])
+    header.pop(DIGEST)
     tensors = load_file(path)
     change(tensors, header)
     save_file(tensors, path, metadata={KEY: json.dumps(header)})

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from portraitist.errors import BadModel, PortraitistError, UsageError
 from portraitist.io.foreign import Networks
@@ -68,6 +69,49 @@ def test_a_header_that_quotes_another_layout_stays_native(tmp_path: Path) -> Non
         header = replace(model.header, description="torch_utils.persistence" + "x" * length)
         save_model(tmp_path / "in.safetensors", replace(model, header=header), overwrite=True)
         assert sniff(tmp_path / "in.safetensors") == "native"
+
+
+@pytest.mark.parametrize("layout", ["nested.pt", "bare.pt", "bare.safetensors"])
+def test_names_of_nvidia_are_read_however_they_are_nested(files: dict[Kind, Path], tmp_path: Path, layout: str) -> None:
+    flat = {k: v for k, v in open_torch(files["nvidia-state"]).items() if k.startswith("G_ema.")}
+    bare = {k.removeprefix("G_ema."): v.contiguous().clone() for k, v in flat.items()}
+    path = tmp_path / layout
+    if layout == "bare.safetensors":
+        save_file(bare, path)
+    else:
+        torch.save({"G_ema": bare} if layout == "nested.pt" else bare, path)
+    found = read_networks(path)
+    assert sniff(path) == "nvidia-state" and found.discriminator is None
+    assert_same(found.generator, make_networks().generator)
+
+
+@pytest.mark.parametrize("rows", [1, 6])
+def test_the_generator_within_a_checkpoint_of_psp_is_read(files: dict[Kind, Path], tmp_path: Path, rows: int) -> None:
+    tree = open_torch(files["rosinality"])
+    state = {f"decoder.{k}": v for k, v in tree["g_ema"].items()} | {"encoder.body.0.weight": torch.zeros(3)}
+    means = tree["latent_avg"].reshape(1, -1).repeat(rows, 1)
+    torch.save({"state_dict": state, "opts": {"output_size": 16}, "latent_avg": means}, tmp_path / "psp.pt")
+    found = read_networks(tmp_path / "psp.pt")
+    assert_same(found.generator, make_networks().generator)
+    assert "its encoder left out" in found.notes["generator"]
+
+
+def test_a_mean_of_w_for_each_row_is_one_mean_if_they_are_equal(files: dict[Kind, Path], tmp_path: Path) -> None:
+    tree = open_torch(files["rosinality"])
+    means = tree["latent_avg"].reshape(1, 1, -1).repeat(1, 6, 1)
+    torch.save({**tree, "latent_avg": means}, tmp_path / "rows.pt")
+    assert_same(read_networks(tmp_path / "rows.pt").generator, make_networks().generator)
+    means[0, 3] += 1
+    torch.save({**tree, "latent_avg": means}, tmp_path / "rows.pt")
+    with pytest.raises(BadModel, match="a mean of w for each of 6 rows, and they differ"):
+        read_networks(tmp_path / "rows.pt")
+
+
+def test_the_networks_of_another_program_are_named(tmp_path: Path) -> None:
+    state = {"G.initial_block": torch.zeros(1, 32, 4, 4), "D.to_logit.weight": torch.zeros(1, 4)}
+    torch.save({"GAN": state, "version": "1.8.9"}, tmp_path / "model.pt")
+    with pytest.raises(BadModel, match="lucidrains' stylegan2-pytorch"):
+        read_networks(tmp_path / "model.pt")
 
 
 def test_golden_files_survive_a_round_trip_bit_for_bit(shared: Path, tmp_path: Path) -> None:

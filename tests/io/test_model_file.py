@@ -16,7 +16,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from portraitist.errors import BadModel, PortraitistError, StorageError, UsageError
-from portraitist.io.described import KEY
+from portraitist.io.codes import load_codes
+from portraitist.io.described import DIGEST, KEY, MOST
+from portraitist.io.feature_files import read_tensors
 from portraitist.io.model_file import (
     Header,
     Model,
@@ -26,6 +28,7 @@ from portraitist.io.model_file import (
     save_model,
     save_pack,
 )
+from portraitist.io.nvidia import read_nvidia_state
 from portraitist.networks.generator import with_low_rows
 from tests.conftest import make_model, restyled
 
@@ -36,9 +39,10 @@ def same_tensors(a: Model, b: Model) -> bool:
 
 
 def rewrite(path: Path, change: Any) -> None:
-    """Write a file again after ``change(tensors, header)``."""
+    """Write a file again after ``change(tensors, header)``, without a digest, as earlier versions did."""
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()[KEY])
+    header.pop(DIGEST, None)
     tensors = load_file(path)
     change(tensors, header)
     save_file(tensors, path, metadata={KEY: json.dumps(header)})
@@ -200,7 +204,42 @@ def test_a_flipped_bit_is_a_typed_error_or_seen_by_the_digest(
         found = load_model(path)
     except PortraitistError:
         return
-    assert early or found.digest != tiny_model.digest
+    assert early and found.digest == tiny_model.digest and found.header == load_model(saved).header
+
+
+def test_a_changed_number_or_word_is_told_and_a_file_without_a_digest_still_loads(
+    saved: Path, tiny_model: Model
+) -> None:
+    whole = saved.read_bytes()
+    for word, other in ((b"CC0-1.0", b"CC9-1.0"), (b"Nobody", b"Nobodx")):
+        assert whole.count(word) == 1
+        saved.write_bytes(whole.replace(word, other))
+        with pytest.raises(BadModel, match=r"tiny.safetensors is damaged: its digest does not fit"):
+            load_model(saved)
+    saved.write_bytes(whole)
+    rewrite(saved, lambda tensors, header: None)
+    assert load_model(saved).digest == tiny_model.digest
+    rewrite(saved, lambda tensors, header: header.update({DIGEST: 3}))
+    with pytest.raises(BadModel, match="digest"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_one_flipped_bit_of_any_tensor_is_told(tmp_path: Path, tiny_model: Model, half: bool) -> None:
+    path = save_model(tmp_path / "m.safetensors", tiny_model, half=half)
+    whole = path.read_bytes()
+    start = 8 + int.from_bytes(whole[:8], "little")
+    for at in range(start, len(whole), (len(whole) - start) // 40):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(BadModel, match="its digest does not fit"):
+            load_model(path)
+
+
+def test_a_file_of_very_many_tensors_is_refused(saved: Path) -> None:
+    rewrite(saved, lambda tensors, header: tensors.update({f"G.{i}": torch.zeros(1) for i in range(MOST)}))
+    for read in (load_model, read_header, read_nvidia_state, read_tensors, load_codes):
+        with pytest.raises(BadModel, match="holds more than 20,000 tensors"):
+            read(saved)
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "-x", "a b", "ü", "<i>", "x" * 65])
@@ -331,6 +370,7 @@ def test_a_pack_of_another_shape_or_anatomy_is_refused(tmp_path: Path, tiny_mode
 def test_the_header_is_plain_json(saved: Path, tiny_model: Model) -> None:
     with safe_open(saved, framework="pt") as file:
         found = json.loads(file.metadata()[KEY])
+    assert len(found.pop(DIGEST)) == 64
     assert found == json.loads(json.dumps(asdict(tiny_model.header)))
     assert Header(generator=tiny_model.header.generator).format == found["format"]
 

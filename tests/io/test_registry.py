@@ -65,6 +65,19 @@ def test_a_damaged_list_of_digests_is_refused_but_does_not_break_the_listing(bun
     assert [e.name for e in found] == ["tiny", "wild"] and told == ["digests.json"]
 
 
+@pytest.mark.parametrize("text", ["[1]", "{", "\x00"])
+def test_damage_in_the_users_folder_does_not_block_what_is_bundled(
+    bundled: Path, models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model, text: str
+) -> None:
+    registry.add(save_pack(tmp_path / "mine.safetensors", tiny_style, tiny_model), name="mine")
+    (models_folder / registry.DIGESTS).write_text(text)
+    (models_folder / "broken.safetensors").write_bytes(b"\0" * 20)
+    assert registry.load("tiny").digest == tiny_model.digest
+    assert generator_digest(registry.load("wild")) == generator_digest(tiny_style)
+    with pytest.raises(UntrustedFile, match=r"digests.json cannot be read.*Remove the file"):
+        registry.load("mine")
+
+
 def test_an_unknown_name_lists_the_known_ones(bundled: Path) -> None:
     for name in ("wilde", "no/wild", "x" * 5000):
         with pytest.raises(UsageError, match="tiny, wild"):

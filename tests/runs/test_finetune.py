@@ -179,6 +179,20 @@ def test_logs_and_samples_never_end_a_training(
         assert words in caplog.text
 
 
+@pytest.mark.parametrize("stop", [4, 12, 16, 20])
+def test_the_log_and_the_sheets_of_a_continued_run_are_those_of_a_whole_one(
+    images: ImageSet, tmp_path: Path, stop: int
+) -> None:
+    def logged(name: str, *counts: int) -> dict[str, Any]:
+        for count in counts:
+            train(images, tmp_path / name, SCRATCH, replace(TRAINING, images=count), TrainOptions(quiet=True))
+        return left(tmp_path / name)
+
+    whole, continued = logged("whole", 40), logged("continued", stop, 40)
+    assert [line["images"] for line in whole["log"]] == [8, 16, 24, 32, 40] and len(whole["sheets"]) == 4
+    assert (continued["log"], continued["sheets"]) == (whole["log"], whole["sheets"])
+
+
 def test_leftovers_of_a_killed_writer_are_swept(images: ImageSet, tmp_path: Path) -> None:
     left = [tmp_path / "run" / part / ".x.png.part" for part in ("", "samples", "snapshots")]
     for path in left:
@@ -402,18 +416,28 @@ def steps(run: Path) -> int:
 IMAGES = 600
 
 
+def left(run: Path) -> dict[str, Any]:
+    """What a run leaves: its model, its log but for the speed, its sheets."""
+    log = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    return {
+        "model": (run / "model.safetensors").read_bytes(),
+        "log": [{k: v for k, v in line.items() if k != "images_per_second"} for line in log],
+        "sheets": {sheet.name: sheet.read_bytes() for sheet in (run / "samples").iterdir()},
+    }
+
+
 @pytest.fixture(scope="module")
-def undisturbed(exemplars: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def undisturbed(exemplars: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     run = tmp_path_factory.mktemp("undisturbed") / "run"
     code, _, words = finish(trainer(exemplars, run, IMAGES))
     assert code == 0, words
-    return (run / "model.safetensors").read_bytes()
+    return left(run)
 
 
 @pytest.mark.recipe
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_writes_a_snapshot_and_the_run_continues_bit_for_bit(
-    exemplars: Path, tmp_path: Path, undisturbed: bytes, number: signal.Signals, code: int
+    exemplars: Path, tmp_path: Path, undisturbed: dict[str, Any], number: signal.Signals, code: int
 ) -> None:
     run = tmp_path / "run"
     first = trainer(exemplars, run, IMAGES)
@@ -425,7 +449,7 @@ def test_a_signal_writes_a_snapshot_and_the_run_continues_bit_for_bit(
     assert not (run / "lock.json").exists()
     ended, out, words = finish(trainer(exemplars, run, IMAGES))
     assert ended == 0 and "continuing from snapshot-" in words and out.strip().endswith("model.safetensors")
-    assert (run / "model.safetensors").read_bytes() == undisturbed
+    assert left(run) == undisturbed
 
 
 @pytest.mark.recipe
@@ -440,7 +464,7 @@ def test_a_second_trainer_is_refused_while_the_first_lives(exemplars: Path, tmp_
 
 @pytest.mark.recipe
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(
-    exemplars: Path, tmp_path: Path, undisturbed: bytes
+    exemplars: Path, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
     run, kills = tmp_path / "run", 0
     random = np.random.default_rng(int.from_bytes(os.urandom(4), "big"))
@@ -454,5 +478,5 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(
     assert kills > 0
     code, _, words = finish(trainer(exemplars, run, IMAGES))
     assert code == 0, words
-    assert (run / "model.safetensors").read_bytes() == undisturbed
+    assert left(run) == undisturbed
     assert [p for p in run.rglob("*") if p.name.endswith(".part")] == []

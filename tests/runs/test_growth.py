@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -138,6 +139,19 @@ def _interrupt_in_the_regression(monkeypatch: pytest.MonkeyPatch, images: int) -
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(EntranceRegression, "finish", finished)
+
+
+def test_a_regression_of_another_run_is_told_and_not_continued(
+    source: Source, photos: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, training in (("one", TRAINING), ("other", replace(TRAINING, seed=4))):
+        with monkeypatch.context() as patched, pytest.raises(Interrupted):
+            _interrupt_in_the_regression(patched, 8)
+            train(photos, tmp_path / name, source, training, QUIET)
+    shutil.rmtree(tmp_path / "one" / "growth")
+    shutil.copytree(tmp_path / "other" / "growth", tmp_path / "one" / "growth")
+    with pytest.raises(BadModel, match=r"belongs to another run \(seed: 4 -> 3\)"):
+        train(photos, tmp_path / "one", source, TRAINING, QUIET)
 
 
 def test_a_style_of_the_small_base_is_refused_on_the_grown_one(

@@ -218,6 +218,8 @@ def test_nan_ends_it_before_a_weight_is_touched(base: Model) -> None:
     [
         {"images": 0},
         {"batch": 0},
+        {"kl_weight": float("nan")},
+        {"learning_rate": float("inf")},
         {"learning_rate": 0.0},
         {"kl_weight": -1.0},
         {"samples": 1.0},

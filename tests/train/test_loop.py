@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,11 +15,13 @@ import torch
 from torch import Tensor
 
 from portraitist.errors import BadModel, NonFinite, UsageError
+from portraitist.invert import PivotalTuning, Projection
 from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from portraitist.train.folder import differences
 from portraitist.train.gan import Gan
 from portraitist.train.loop import fit
 from portraitist.train.snapshot import KEPT, resume, snapshots, write_snapshot
+from portraitist.train.source_losses import Structure
 from portraitist.train.spec import Freeze, Role, Term, Training
 from portraitist.train.state import TrainState, adam
 from portraitist.train.terms import StepContext
@@ -232,6 +235,19 @@ def test_the_average_has_the_half_life_it_says() -> None:
 def test_settings_that_make_no_sense_are_refused(field: str) -> None:
     with pytest.raises(UsageError, match=field):
         replace(TRAINING, **{field: -1})
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_settings_that_are_no_number_are_refused(value: float) -> None:
+    for name in [f.name for f in fields(TRAINING) if isinstance(getattr(TRAINING, f.name), float)]:
+        with pytest.raises(UsageError, match=f"The setting {name} must be a number"):
+            replace(TRAINING, **{name: value})
+    with pytest.raises(UsageError, match=r"structure\.weight must be a number"):
+        Structure(weight=value)
+    with pytest.raises(UsageError, match="learning rate"):
+        Projection(learning_rate=value)
+    with pytest.raises(UsageError, match="learning rate"):
+        PivotalTuning(learning_rate=value)
 
 
 def test_a_snapshot_of_another_run_is_told_and_not_continued(tmp_path: Path) -> None:

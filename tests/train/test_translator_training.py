@@ -242,6 +242,7 @@ def test_impossible_settings_are_refused() -> None:
     wrong = ({"images": 0}, {"cycle_weight": -1.0}, {"learning_rate": 0.0}, {"decay_from": 1.5}, {"enlarge": 0.9})
     wrong += ({"discriminator_weight": 0.0}, {f"{name}_weight": 0.0 for name in ("adversarial", "cycle", "identity")})
     wrong += ({"beta1": 1.0}, {"weight_decay": float("nan")}, {"person_weight": float("nan")})
+    wrong += ({"cycle_weight": float("inf")}, {"learning_rate": float("inf")})
     for setting in wrong:
         with pytest.raises(UsageError):
             replace(TINY, **setting)  # type: ignore[arg-type]

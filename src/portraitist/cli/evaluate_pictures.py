@@ -42,6 +42,7 @@ def pictures(
     ] = None,
     attribute: options.Attribute = None,
     aligned: options.Aligned = False,
+    detail: options.Detail = 1.0,
     count: Annotated[int | None, opt("Measure so many photos, chosen by --seed (default: all).", min=3)] = None,
     identity: options.Identity = None,
     features: SetFeatures = None,
@@ -76,7 +77,7 @@ def pictures(
     where = options.device(device)
     source = open_source(photos, 256)
     how = inversion.how(seed)
-    stylizer = Stylizer.load(style or [], attribute=attribute, inversion=how, seed=seed, device=where)
+    stylizer = Stylizer.load(style or [], attribute=attribute, inversion=how, detail=detail, seed=seed, device=where)
     known = dict(zip(stylizer.styles, style or stylizer.styles, strict=True))
     if unknown := [name for name in folders if name not in known]:
         raise UsageError(f"--exemplars names '{unknown[0]}', which is not drawn.", f"Drawn are {', '.join(known)}.")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..data.images import Pixels
     from ..detail import Look
     from ..evaluate import PictureMeasures
+    from ..faces import FaceFinder
     from ..io.model_file import Model
 
 AUTO = "auto"
@@ -82,7 +83,8 @@ def command(
     base = registry.base_of(header, path)
     paths = {a: load_model(path, find_base=lambda h: base, attribute=a) for a in header.paths or (None,)}
     parts = parts_of(header, ImageSet.open(exemplars, header.generator.resolution))
-    measured = population(_pictures(parts.trained or parts.held_out), finder_named(detector))
+    finder = finder_named(detector)
+    measured = population(_pictures(parts.trained or parts.held_out), finder)
     chosen = [(medium, shape)] if medium != AUTO else [(name, factor) for name in MEDIA for factor in SHAPES]
     looks = {
         f"{name}-{factor:g}": measure_look(measured, photo_population(), MEDIA[name], shape=factor, colour=colour)
@@ -93,7 +95,7 @@ def command(
         known = ImageSet.open(photos, 256)
         some = known.subset(list(range(0, len(known), max(1, len(known) // count)))[:count])
         first = next(iter(paths.values()))
-        found = _tried(base, first, looks, some, list(_pictures(parts.held_out)), identity, features)
+        found = _tried(base, first, looks, some, list(_pictures(parts.held_out)), identity, features, finder)
         best = _best(found, measured.is_colourless)
         for name, line in found.items():
             typer.echo(f"{name:<12}{_told(line)}{'  <- taken' if name == best else ''}")
@@ -120,6 +122,7 @@ def _tried(
     held_out: list[Pixels],
     identity: Path | None,
     features: Path | None,
+    finder: FaceFinder,
 ) -> dict[str, PictureMeasures]:
     """Draw photos in every look, and measure."""
     from dataclasses import replace
@@ -130,7 +133,7 @@ def _tried(
     from ..stylize import Stylizer
     from ..stylize.crops import one_thread
 
-    stylizer = Stylizer(base, {name: replace(style, look=look) for name, look in looks.items()})
+    stylizer = Stylizer(base, {name: replace(style, look=look) for name, look in looks.items()}, finder=finder)
     people = [image.permute(1, 2, 0).numpy() for image in (photos[k] for k in range(len(photos)))]
     drawn = [stylizer.stylize(picture, aligned=True, size=256).faces[0].pictures for picture in people]
     with one_thread():

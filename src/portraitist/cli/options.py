@@ -38,6 +38,9 @@ Out = Annotated[Path | None, opt("Folder to write to.", "--out", "-o")]
 RunFolder = Annotated[Path, opt("Run folder; an existing run continues.", "--out", "-o")]
 Attribute = Annotated[str | None, opt("Path of a multi-path style, e.g. female (see `portraitist models`).")]
 Aligned = Annotated[bool, opt("The pictures are aligned square faces already.", "--aligned")]
+Detail = Annotated[
+    float, opt("Take from the photo what the code does not hold: 1 all, 0 nothing.", min=0, max=1, panel="Style")
+]
 Detector = Annotated[str, opt("Face detector (default: mediapipe).", show_default=False)]
 Set = Annotated[list[str] | None, opt("Override a setting, key=value; may be repeated.", "--set")]
 DryRun = Annotated[bool, opt("Check everything, print the settings and stop.", "--dry-run")]

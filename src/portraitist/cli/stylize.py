@@ -32,10 +32,8 @@ def command(
         str | None, opt("Style of the picture (default: photo).", "--from-style", panel=STYLE)
     ] = None,
     attribute: options.Attribute = None,
-    strength: Annotated[float, opt("0 draws the base, 1 the style.", min=0.0, max=1.5, panel=STYLE)] = 1.0,
-    detail: Annotated[
-        float, opt("Take from the photo what the code does not hold: 1 all, 0 nothing.", min=0.0, max=1.0, panel=STYLE)
-    ] = 1.0,
+    strength: Annotated[float, opt("0 draws no style, 1 the style as trained.", min=0.0, max=1.5, panel=STYLE)] = 1.0,
+    detail: options.Detail = 1.0,
     swap: Annotated[str, opt("Use the base up to this resolution, the style above (0: style).", panel=STYLE)] = "0",
     swap_by: Annotated[Literal["features", "weights"], opt("What --swap swaps.", panel=STYLE)] = "features",
     appearance: Annotated[str | None, opt("random:N: also draw N random appearances.", panel=APPEARANCE)] = None,

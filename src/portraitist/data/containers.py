@@ -32,7 +32,7 @@ MAX_PROFILE = 4 << 20
 """Largest colour profile in bytes; printing profiles reach about 3 MB."""
 _ICC = b"ICC_PROFILE\0"
 # Start-of-frame markers: all of C0..CF but DHT (C4), JPG (C8) and DAC (CC).
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Ends a run of entropy-coded data: any marker but a stuffed zero, a fill byte or a restart.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _JPEG_FILL = re.compile(rb"\xff+")
@@ -187,9 +187,9 @@ def _jpeg(data: bytes, name: str) -> Header:
     frame: tuple[int, int, int] | None = None
     profile: list[bytes] = []
     orientation, scan = 0, 0
-    for marker, begin, end in _jpeg_segments(data, name):
+    for marker, begin, end in jpeg_segments(data, name):
         body = data[begin + 4 : end]
-        if marker in _JPEG_FRAMES:
+        if marker in JPEG_FRAMES:
             bits, height, width = struct.unpack_from(">BHH", body)
             frame = frame or (width, height, bits)
         if marker == 0xE1 and body.startswith(b"Exif\0\0"):
@@ -201,12 +201,11 @@ def _jpeg(data: bytes, name: str) -> Header:
             break
         if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker in (0xE0, 0xEE):
             kept.append(data[begin:end])
+    if frame is None or not scan or not frame[0] or not frame[1]:
+        raise truncated(name)
     # Entropy-coded data never holds FF D9, so the first one after the scan starts closes this picture; what
     # lies behind it (further pictures of an MPO, a maker's trailer) is none of ours.
-    close = _jpeg_end(data, scan)
-    if frame is None or not scan or close < 0 or not frame[0] or not frame[1]:
-        raise truncated(name)
-    kept.append(data[scan:close])
+    kept.append(data[scan : jpeg_scans(data, scan, name)[1]])
     return Header("JPEG", *frame, orientation or 1, _capped(_joined(profile), name), b"".join(kept))
 
 
@@ -219,7 +218,7 @@ def _joined(parts: list[bytes]) -> bytes:
     return b"".join(numbered[number] for number in sorted(numbered))
 
 
-def _jpeg_segments(data: bytes, name: str) -> Iterator[tuple[int, int, int]]:
+def jpeg_segments(data: bytes, name: str) -> Iterator[tuple[int, int, int]]:
     """Yield (marker, begin, end) of each segment up to and including the first start of scan."""
     at, marker, parts = 2, 0, 0
     while marker != 0xDA:
@@ -236,24 +235,27 @@ def _jpeg_segments(data: bytes, name: str) -> Iterator[tuple[int, int, int]]:
         at = end
 
 
-def _jpeg_end(data: bytes, scan: int) -> int:
-    """Return the offset behind the end-of-image marker that closes the scan at ``scan``, or -1.
+def jpeg_scans(data: bytes, scan: int, name: str) -> tuple[list[int], int]:
+    """Return the offset of each start of scan from the first on, and that behind the end-of-image marker.
 
     Tables between the scans of a progressive picture are skipped as segments: their bytes may read FF D9.
+
+    Raises:
+        BadImage: The picture is not closed, or has more scans than any sound one.
     """
-    at, scans = scan, 0
+    at = scan
+    starts: list[int] = []
     for _ in range(_MAX_PARTS):
         found = _JPEG_MARKER.search(data, at)
-        if found is None:
-            return -1
+        if found is None or len(starts) > _MAX_SCANS:
+            break
         marker = data[found.end() - 1]
         if marker == 0xD9:
-            return found.end()
-        scans += marker == 0xDA
-        if scans > _MAX_SCANS:
-            return -1
+            return starts, found.end()
+        if marker == 0xDA:
+            starts.append(found.start())
         at = found.end() + struct.unpack_from(">H", data, found.end())[0]
-    return -1
+    raise truncated(name)
 
 
 def _webp(data: bytes, name: str) -> Header:

@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
+import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -32,6 +35,7 @@ UNKNOWN = "unknown"
 """The value of an attribute for an image that no label names."""
 
 T = TypeVar("T")
+log = logging.getLogger("portraitist")
 
 MIN_SIDE = 8
 CACHE_BYTES = 4 << 30
@@ -267,6 +271,8 @@ def _attributes(
         columns["folder"] = folders
     own = source.labels()
     vectors = _vectors(own, names)
+    if own:
+        _tell_of_gaps("dataset.json", sum(name not in own for name in names), len(names))
     if own and vectors is None:
         columns["label"] = tuple(str(own.get(name, UNKNOWN)) for name in names)
     if labels is not None:
@@ -288,16 +294,33 @@ def _vectors(labels: Mapping[str, object], names: list[str]) -> torch.Tensor | N
 
 
 def _read_csv(path: Path, names: list[str]) -> dict[str, tuple[str, ...]]:
+    """Read a table of UTF-8, or of UTF-16 as spreadsheets save it, with commas, semicolons or tabs."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, strict=True))
+        content = path.read_bytes()
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        lines = text.splitlines()
+        if lines and (told := re.fullmatch(r"sep=(.)", lines[0])):
+            separator, text = told[1], "\n".join(lines[1:])
+        else:
+            separator = max(",;\t", key=lines[0].count) if lines else ","
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadData(f"The label file {path} cannot be read: {error}.", "It must be a CSV file in UTF-8.") from None
-    if not rows or "file" not in rows[0]:
-        raise BadData(f"The label file {path} has no column `file`.", "Its first line must read: file,attribute,...")
-    by_file = {row["file"]: row for row in rows}
-    found = [by_file.get(name) or by_file.get(PurePosixPath(name).name) or {} for name in names]
-    if not any(found):
+    key = next((column for column in rows[0] if column and column.strip().lower() == "file"), None) if rows else None
+    if key is None:
+        found = f": it has {', '.join(repr(column) for column in rows[0])}"[:200] if rows else ""
+        raise BadData(
+            f"The label file {path} has no column `file`{found}.", "Its first line must read: file,attribute,..."
+        )
+    by_file = {str(row[key]).replace("\\", "/").removeprefix("./"): row for row in rows}
+    of_each = [by_file.get(name) or by_file.get(PurePosixPath(name).name) or {} for name in names]
+    if not any(of_each):
         raise BadData(f"The label file {path} names none of the images.", "Its `file` column must hold their names.")
-    columns = [column for column in rows[0] if column and column != "file"]
-    return {column: tuple(row.get(column) or UNKNOWN for row in found) for column in columns}
+    _tell_of_gaps(str(path), sum(not row for row in of_each), len(names))
+    columns = [column for column in rows[0] if column and column != key]
+    return {column: tuple(row.get(column) or UNKNOWN for row in of_each) for column in columns}
+
+
+def _tell_of_gaps(what: str, without: int, count: int) -> None:
+    if without:
+        log.warning("%s has no label for %d of the %d pictures", what, without, count)

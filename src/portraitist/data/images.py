@@ -7,6 +7,9 @@ What comes in, and how it is read:
 
 - PNG, JPEG, WebP, told by content and not by name; anything else is refused, and so are animations. Of a
   multi-picture JPEG (MPO, as phones write) the first picture is read.
+- A damaged file is refused, where the damage can be seen: checksums of PNG, ends of all formats, codes of JPEG that
+  no encoder writes. Bytes behind the end of a picture are no damage. Damage to JPEG or WebP that leads to
+  other valid codes shows as other pixels; these formats have no checksums.
 - 16 bits per channel become 8 (grey: rounded v / 257; colour: the high byte, within one level of that).
 - Transparency lies over the matte. CMYK without an Adobe marker is taken as not inverted; without a profile, no
   particular inks are assumed: red is (1 - cyan)(1 - black), and so on.
@@ -40,6 +43,7 @@ from PIL import Image, ImageChops, ImageCms
 from ..errors import BadImage, OutOfMemory, UsageError
 from ..files import open_regular, write_bytes
 from .containers import Header, inspect, refuse_foreign, truncated
+from .jpeg_damage import refuse_damaged
 
 Pixels = npt.NDArray[np.uint8]
 """Pictures in memory: ``uint8 [H, W, 3]``, sRGB."""
@@ -209,6 +213,8 @@ def _check_size(header: Header, name: str, max_pixels: int) -> None:
 
 
 def _decode(header: Header, name: str, matte: tuple[int, int, int]) -> Pixels:
+    if header.format == "JPEG":
+        refuse_damaged(header.stream, name)
     image, low = _opened(header, name), None
     if header.bits == 16 and image.mode == "RGB" and "transparency" in image.info:
         low = _opened(header, name, "RGB;16L")  # reads the other byte of each number

@@ -1,7 +1,7 @@
 """An LMDB of several resolutions, as rosinality's StyleGAN2 and its kin write it; read only.
 
 Keys are ``"{size}-{index:05d}"`` with an encoded picture (JPEG) as value, and ``"length"`` with the number of
-pictures as decimal text. LMDB trusts its files: open only databases from a source that you trust.
+pictures as decimal text. LMDB trusts its files, so their pages are checked before.
 
 Example::
 
@@ -18,6 +18,7 @@ from typing import Any
 import lmdb
 
 from ..errors import BadData, BadImage
+from .lmdb_pages import check_pages
 
 _MAX_LENGTH = 10_000_000
 _MAX_DIGITS = 20
@@ -78,11 +79,8 @@ class LmdbSource:
 
 @lru_cache(maxsize=8)
 def _open(path: Path) -> Any:
+    file = path / "data.mdb" if path.is_dir() else path
+    if file.is_file():
+        check_pages(file)
     # LMDB allows one open environment per path in a process, so sets share it.
-    environment = lmdb.open(str(path), readonly=True, lock=False, readahead=False, max_readers=1, create=False)
-    # Pages that a cut file lacks would end the process, not raise.
-    due = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if (path / "data.mdb").stat().st_size < due:
-        environment.close()
-        raise lmdb.Error(f"its file is shorter than the {due:,} bytes that it speaks of")
-    return environment
+    return lmdb.open(str(path), readonly=True, lock=False, readahead=False, max_readers=1, create=False)

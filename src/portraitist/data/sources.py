@@ -18,7 +18,6 @@ import re
 import stat
 import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Protocol
 
@@ -125,14 +124,17 @@ class ZipSource:
         _check_directory(path)
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        except Exception as error:  # a damaged directory makes zipfile raise nearly anything
             raise _bad_zip(path, f"cannot be opened: {error}") from None
-        members = [member for member in self._zip.infolist() if not member.is_dir()]
+        # Some programs write the \\ of Windows between folders.
+        members = [(m.filename.replace("\\", "/"), m) for m in self._zip.infolist() if m.filename]
+        members = [(name, member) for name, member in members if not name.endswith("/")]
         _check_members(path, members)
-        pictures = [member for member in members if is_picture(member.filename)]
-        self.refused = [(m.filename, *reason) for m in pictures if (reason := _refusal(m)) is not None]
+        self._members = dict(members)
+        pictures = [(name, member) for name, member in members if is_picture(name)]
+        self.refused = [(n, *reason) for n, m in pictures if (reason := _refusal(n, m)) is not None]
         refused = {name for name, _, _ in self.refused}
-        self.names = sorted(member.filename for member in pictures if member.filename not in refused)
+        self.names = sorted(name for name, _ in pictures if name not in refused)
 
     def read(self, name: str) -> bytes:
         """Return a member's bytes.
@@ -141,16 +143,18 @@ class ZipSource:
             BadImage: ``truncated`` where the member fails its checksum or cannot be unpacked.
         """
         try:
-            with self._zip.open(name) as file:
+            with self._zip.open(self._members[name]) as file:
                 return read_capped(file, name)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError) as error:
+        except (BadImage, MemoryError):
+            raise
+        except Exception as error:  # as above
             raise BadImage(
                 f"{name} is damaged in {self.path}: {error}.", "Make the zip again.", kind="truncated"
             ) from None
 
     def labels(self) -> dict[str, object]:
         """Return the labels of the topmost ``dataset.json`` if the zip has one."""
-        found = sorted((n for n in self._zip.namelist() if n.split("/")[-1] == LABELS), key=lambda n: n.count("/"))
+        found = sorted((n for n in self._members if n.split("/")[-1] == LABELS), key=lambda n: n.count("/"))
         if not found:
             return {}
         folder = found[0].removesuffix(LABELS)
@@ -218,27 +222,26 @@ def _check_directory(path: Path) -> None:
         raise _bad_zip(path, f"lists {count} members, more than {MAX_MEMBERS}")
 
 
-def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
+def _check_members(path: Path, members: list[tuple[str, zipfile.ZipInfo]]) -> None:
     if len(members) > MAX_MEMBERS:
         raise _bad_zip(path, f"lists {len(members)} members, more than {MAX_MEMBERS}")
-    if sum(member.file_size for member in members) > MAX_TOTAL:
+    if sum(member.file_size for _, member in members) > MAX_TOTAL:
         raise _bad_zip(path, f"unpacks to more than {MAX_TOTAL >> 30} GiB")
     seen: set[str] = set()
-    for member in members:
-        if member.filename in seen:
-            raise _bad_zip(path, f"has {member.filename} twice")
-        seen.add(member.filename)
+    for name, member in members:
+        if name in seen:
+            raise _bad_zip(path, f"has {name} twice")
+        seen.add(name)
         if member.flag_bits & 1:
-            raise _bad_zip(path, f"is encrypted ({member.filename})")
+            raise _bad_zip(path, f"is encrypted ({name})")
         if member.file_size > max(_RATIO_FROM, MAX_RATIO * member.compress_size):
-            raise _bad_zip(path, f"packs {member.filename} more than {MAX_RATIO} to 1")
+            raise _bad_zip(path, f"packs {name} more than {MAX_RATIO} to 1")
 
 
-def _refusal(member: zipfile.ZipInfo) -> tuple[str, str] | None:
-    name = member.filename
+def _refusal(name: str, member: zipfile.ZipInfo) -> tuple[str, str] | None:
     if stat.S_ISLNK(member.external_attr >> 16):
         return "not-an-image", f"{name} is a link."
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or "\\" in name or ".." in name.split("/"):
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
         return "unsafe-name", f"{name} points out of the zip."
     return None
 

@@ -110,6 +110,7 @@ class Look:
     @classmethod
     def mixed(cls, looks: Sequence[tuple[Self, float]]) -> Self:
         """Add what looks change, each with its weight; energies are averaged in logarithms."""
+        looks = [(look, weight) for look, weight in looks if weight]
         if len(looks) == 1 and looks[0][1] == 1:
             return looks[0][0]
         start = cls.neutral()

@@ -127,10 +127,39 @@ def measure_population(pictures: Iterable[tuple[Tensor, Tensor | None, Tensor]])
     )
 
 
+def symmetric(population: Population, partners: Tensor) -> Population:
+    """Return what the pictures and their mirror images have in common.
+
+    Exemplars are lit from one side more often than from the other, and a style is learned from them mirrored too: what
+    is left of it would be drawn into the same side of every face, whichever way it faces.
+
+    Args:
+        population: Of the pictures.
+        partners: From :func:`mirror_partners`.
+    """
+    mirrored = population.points[partners].clone()
+    mirrored[:, 0] = 1 - mirrored[:, 0]
+    return replace(
+        population,
+        points=(population.points + mirrored) / 2,
+        colour=(population.colour + population.colour.flip(-1)) / 2,
+        energy=(population.energy + population.energy.flip(-1)) / 2,
+    )
+
+
+def mirror_partners(points: Tensor) -> Tensor:
+    """Return for each point of a mean face mesh [478, 2] the index of the one that is its mirror image."""
+    mirrored = points.clone()
+    mirrored[:, 0] = 2 * points[:, 0].mean() - mirrored[:, 0]
+    partners = torch.cdist(mirrored, points).argmin(dim=1)
+    # Each is the partner of its partner; on the midline and where two points all but coincide, it is its own.
+    return torch.where(partners[partners] == torch.arange(len(points)), partners, torch.arange(len(points)))
+
+
 def measure_look(
     style: Population, photos: Population, medium: Medium, *, shape: float = 1.0, colour: float = 0.8
 ) -> Look:
-    """Return the look of a style; of a grey style, without colour.
+    """Return the look of a style, the same for both sides of a face; of a grey style, without colour.
 
     Args:
         style: Of its exemplars.
@@ -139,6 +168,8 @@ def measure_look(
         shape: How far the parts of the face move towards the exemplars': 1 to their mean place, more exaggerates.
         colour: How far colours do.
     """
+    partners = mirror_partners(photos.points)
+    style, photos = symmetric(style, partners), symmetric(photos, partners)
     if style.is_colourless:
         photos, medium = photos.colourless(), replace(medium, colourless=1.0)
     stretch = torch.eye(3) + colour * (transport(photos.covariance, style.covariance) - torch.eye(3))

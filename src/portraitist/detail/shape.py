@@ -8,6 +8,8 @@ in parts of the square's side, from 0 to 1.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -76,7 +78,15 @@ def _bending(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _unfolded(grid: Tensor) -> float:
-    """Return the part in [0, 1] of a grid of displacements that keeps ``_LEAST_STRETCH`` everywhere."""
+    """Return the part in [0, 1] of a grid of displacements that keeps ``_LEAST_STRETCH`` everywhere, in any direction.
+
+    Directions shrink by no more than the least eigenvalue of the symmetric part of the Jacobian says; where it is
+    positive all over a convex area, no two places meet.
+    """
     across, down = (torch.diff(grid, dim=axis) * _CELLS for axis in (1, 0))
-    steepest = max(-float(across[..., 0].min()), -float(down[..., 1].min()), 1e-9)
+    steepest = 1e-9
+    for a, d in itertools.product((across[:-1], across[1:]), (down[:, :-1], down[:, 1:])):
+        mean = (a[..., 0] + d[..., 1]) / 2
+        apart = torch.hypot((a[..., 0] - d[..., 1]) / 2, (a[..., 1] + d[..., 0]) / 2)
+        steepest = max(steepest, float((apart - mean).max()))
     return min(1.0, (1 - _LEAST_STRETCH) / steepest)

@@ -12,6 +12,7 @@ network go the rest of the way.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ class PivotalTuning:
     """Of the directions in which they lie."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.learning_rate <= 0:
+        if self.steps < 1 or not 0 < self.learning_rate < math.inf:
             raise UsageError("A tuning needs at least one step and a positive learning rate.")
 
 

@@ -6,6 +6,7 @@ found = Projector(model.generator, perceptual, settings).invert(photos)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -59,7 +60,7 @@ class Projection:
     def __post_init__(self) -> None:
         if self.space not in ("w", "w+"):
             raise UsageError(f"Codes cannot be projected into '{self.space}'.", "Use 'w' or 'w+'.")
-        if self.steps < 1 or self.learning_rate <= 0:
+        if self.steps < 1 or not 0 < self.learning_rate < math.inf:
             raise UsageError("A projection needs at least one step and a positive learning rate.")
         if self.rank is not None and (self.basis == "none" or self.rank < 1):
             raise UsageError(

@@ -12,6 +12,7 @@ from safetensors.torch import save
 from ..errors import BadModel
 from ..files import open_regular, write_bytes
 from ..spaces import Code, W, WPlus, Z, ZPlus
+from .described import DIGEST, digest_of, refuse_many
 from .model_file import Model, generator_digest
 from .pickles import FLOATS
 
@@ -27,8 +28,9 @@ def save_codes(path: Path, codes: Code, generator: str, *, overwrite: bool = Fal
 def encode_codes(codes: Code, generator: str) -> bytes:
     """Return the file that :func:`save_codes` writes."""
     space = next(name for name, kind in SPACES.items() if kind is type(codes))
-    header = {KEY: json.dumps({"space": space, "generator": generator})}
-    return save({"codes": codes.data.detach().cpu().contiguous()}, metadata=header)
+    header = {"space": space, "generator": generator}
+    tensors = {"codes": codes.data.detach().cpu().contiguous()}
+    return save(tensors, metadata={KEY: json.dumps({**header, DIGEST: digest_of(header, tensors)})})
 
 
 def load_codes(path: Path) -> tuple[Code, str]:
@@ -39,13 +41,26 @@ def load_codes(path: Path) -> tuple[Code, str]:
     """
     try:
         open_regular(path).close()  # a pipe would be waited for
+        refuse_many(path)
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
             codes = file.get_tensor("codes")
+            due = header.pop(DIGEST, None)  # none in files of earlier versions
+            if due is not None and due != digest_of(header, {"codes": codes}):
+                raise ValueError("it is damaged: its digest does not fit its content")
             if codes.dtype not in FLOATS or not codes.isfinite().all():
                 raise ValueError("its codes are no finite numbers")
             return SPACES[header["space"]](codes.float()), str(header["generator"])
-    except (SafetensorError, KeyError, ValueError, TypeError, NotImplementedError, RecursionError, OSError) as error:
+    except (
+        SafetensorError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,
+        RecursionError,
+        OSError,
+    ) as error:
         raise BadModel(
             f"{path} cannot be read as a file of codes ({error}).", "Make one with `portraitist invert`."
         ) from error

@@ -2,7 +2,8 @@
 
 Models, style packs, encoders, translators, painters and directions are such files; each kind has a header, a dataclass,
 and the anatomies in it say which tensors there must be. Reading is strict: a tensor that is missing, extra or of
-another shape is an error that names it. Nothing in a file is ever executed.
+another shape is an error that names it. A digest of header and tensors tells of damage that leaves both readable; files
+of earlier versions have none. Nothing in a file is ever executed.
 
     header, tensors = read_described(path, header_parser(EncoderHeader, check_encoder_header), ["encoder"])
     encoder = assembled(lambda: Encoder(header.encoder), tensors, "E.", path.name)
@@ -10,6 +11,7 @@ another shape is an error that names it. Nothing in a file is ever executed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -31,6 +33,10 @@ KEY = "portraitist"
 STORED = ("F16", "BF16", "F32")
 """Types of number that a file may hold."""
 FORMAT = 1
+DIGEST = "digest"
+"""Key of the header for the SHA-256 of all else: of the header, and of the tensors as they are stored."""
+MOST = 20_000
+"""Tensors that a file may hold; no network that exists comes near."""
 LARGEST_HEADER = 8 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What may be a model's name: a word that is safe in file names, in web pages and on a terminal."""
@@ -93,7 +99,8 @@ def write_described(
                 f"Tensor {name} holds NaN or infinity{' in half precision' if half else ''}.",
                 "The training that made it diverged; go back to an earlier snapshot.",
             )
-    payload = save(ready, metadata={KEY: json.dumps(header, sort_keys=True)})
+    described = {**header, DIGEST: digest_of(header, ready)}
+    payload = save(ready, metadata={KEY: json.dumps(described, sort_keys=True)})
     write_bytes(path, payload, overwrite=overwrite)
     return path
 
@@ -110,23 +117,40 @@ def read_described(
         contents: Read the tensors too.
 
     Raises:
-        BadModel: The file is damaged, of another kind, or holds NaN.
+        BadModel: The file is damaged, of another kind, or holds NaN; its digest is looked at where contents are read.
     """
     with _opened(path) as file:
-        header = _parsed(file.metadata(), path.name, parse, kinds)
+        found = _found(file.metadata(), path.name)
+        due = found.pop(DIGEST, None) if isinstance(found, dict) else None
+        header = _parsed(found, path.name, parse, kinds)
         if not contents:
             return header, {}
         try:
             odd = {kind for name in file.keys() if (kind := file.get_slice(name).get_dtype()) not in STORED}
             if odd:
                 raise BadModel(f"{path.name} holds tensors of {sorted(odd)}.", f"Store them as {', '.join(STORED)}.")
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+            stored = {name: file.get_tensor(name) for name in file.keys()}
         except (SafetensorError, RuntimeError) as error:
             raise BadModel(f"{path.name} cannot be read ({error}).", "Copy it again.") from error
+    if due is not None and due != digest_of(found, stored):
+        raise BadModel(
+            f"{path.name} is damaged: its digest does not fit its content.", "Copy it again from where it was whole."
+        )
+    tensors = {name: value.float() for name, value in stored.items()}
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise BadModel(f"{path.name}: tensor {name} holds NaN or infinity.", "The training that wrote it diverged.")
     return header, tensors
+
+
+def digest_of(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of a header, as JSON holds it, and of tensors as they are stored."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def check_texts(names: Iterable[str], texts: Iterable[str]) -> None:
@@ -190,9 +214,30 @@ def assembled(build: Callable[[], AnyModule], tensors: dict[str, Tensor], prefix
     return module.eval()
 
 
+def refuse_many(path: Path) -> None:
+    """Refuse a safetensors file of more tensors than any network has, before each is made.
+
+    Raises:
+        BadModel: It is one.
+    """
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            found = file.read(min(size, _HEAD)).count(b'"dtype"')
+    except OSError:
+        return  # told by who opens it
+    if found > MOST:
+        raise BadModel(f"{path.name} holds more than {MOST:,} tensors.", "No network has so many; get another file.")
+
+
+_HEAD = 100 << 20
+"""Largest header of a safetensors file."""
+
+
 def _opened(path: Path) -> Any:
     if not os.path.isfile(path):  # unlike Path.is_file, false for names too long
         raise BadModel(f"There is no model file {path}.", "Check its path.")
+    refuse_many(path)
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
@@ -202,9 +247,8 @@ def _opened(path: Path) -> Any:
         ) from error
 
 
-def _parsed(
-    metadata: Mapping[str, str] | None, name: str, parse: Callable[[object], AnyHeader], kinds: Sequence[str]
-) -> AnyHeader:
+def _found(metadata: Mapping[str, str] | None, name: str) -> Any:
+    """Return the JSON of a header."""
     text = (metadata or {}).get(KEY)
     if text is None or len(text) > LARGEST_HEADER:
         raise BadModel(f"{name} is a safetensors file, but not one of Portraitist.", "Use `portraitist convert`.")
@@ -212,6 +256,10 @@ def _parsed(
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadModel(f"The header of {name} is not JSON ({error}).", "Get the file again from its source.") from error
+    return found
+
+
+def _parsed(found: object, name: str, parse: Callable[[object], AnyHeader], kinds: Sequence[str]) -> AnyHeader:
     if isinstance(found, dict) and found.get("format") != FORMAT:
         raise BadModel(
             f"{name} has format {str(found.get('format'))[:20]}; this version reads {FORMAT}.", "Update Portraitist."

@@ -22,6 +22,7 @@ from torch import Tensor
 from ..errors import BadModel
 from ..networks.classifiers import InceptionFeatures, MobileNetFeatures
 from ..networks.features import AlexNetFeatures, Features, SqueezeNetFeatures, TrunkFeatures, VGG16Features
+from .described import refuse_many
 from .pickles import check_tensors, open_torch, typed
 
 KNOWN: tuple[type[TrunkFeatures], ...] = (VGG16Features, AlexNetFeatures, SqueezeNetFeatures)
@@ -153,6 +154,7 @@ def _tap_widths(features: TrunkFeatures) -> list[int]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    refuse_many(path)
     try:
         return load_file(path)
     except (SafetensorError, NotImplementedError, OSError) as error:

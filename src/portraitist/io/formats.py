@@ -17,7 +17,7 @@ from .described import KEY, LARGEST_HEADER
 from .foreign import Networks
 from .legacy_tf import read_legacy
 from .model_file import Header, Model, load_model, save_model
-from .nvidia import read_nvidia, read_nvidia_state, write_nvidia, write_nvidia_state
+from .nvidia import OF_GENERATOR, read_nvidia, read_nvidia_state, write_nvidia, write_nvidia_state
 from .pickles import DAMAGED, read_head, refuse_other_files, typed, zip_index
 from .rosinality import read_rosinality, write_rosinality
 
@@ -205,4 +205,4 @@ def _holds_state_dict(path: Path, head: bytes) -> bool:
         ours = KEY in header.get("__metadata__", {})
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise BadModel(f"{path} cannot be read as a safetensors file ({error}).", DAMAGED) from error
-    return not ours and any(name.startswith(("G_ema.", "G.", "D.")) for name in header)
+    return not ours and any(name.startswith(("G_ema.", "G.", "D.", *OF_GENERATOR)) for name in header)

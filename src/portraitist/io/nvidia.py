@@ -28,6 +28,7 @@ from torch import Tensor
 from ..errors import BadModel
 from ..files import refuse_existing, write_bytes
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
+from .described import refuse_many
 from .foreign import (
     OTHER_KIND,
     Name,
@@ -44,6 +45,8 @@ from .pickles import DAMAGED, Opened, Record, check_tensors, open_pickle, open_t
 
 SETTINGS = "portraitist.settings"
 """Key under which a state dict holds what tensors cannot tell: clamp and group of each network."""
+OF_GENERATOR = ("synthesis.", "mapping.")
+"""How names of a generator begin where no network is named."""
 DEEPEST, MOST = 16, 4096
 """Bounds on nesting and number of modules; the largest StyleGAN2 has 5 and about 200."""
 WHOLE_BATCH = 1 << 30
@@ -69,11 +72,14 @@ def read_nvidia(path: Path, which: Literal["G_ema", "G"] = "G_ema") -> Networks:
 
 @typed
 def read_nvidia_state(path: Path, which: Literal["G_ema", "G"] = "G_ema") -> Networks:
-    """Read a state dict under NVIDIA's names from safetensors or ``torch.save``; see :func:`read_nvidia`."""
+    """Read a state dict under NVIDIA's names from safetensors or ``torch.save``; see :func:`read_nvidia`.
+
+    The names begin with the network, or networks hold names; names without a network are those of ``G_ema``.
+    """
     tensors, settings = _safetensors(path) if read_head(path, 9)[8:] == b"{" else _torch_file(path)
     found: dict[str, Flat] = {}
     for key, value in tensors.items():
-        network, _, name = key.partition(".")
+        network, _, name = (f"G_ema.{key}" if key.startswith(OF_GENERATOR) else key).partition(".")
         found.setdefault(network, Flat({}, settings.get(network, {}))).tensors[name] = value
     return _networks(found, path.name, which)
 
@@ -372,6 +378,7 @@ def _settings(module: Network) -> dict[str, Any]:
 
 
 def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    refuse_many(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
@@ -387,6 +394,9 @@ def _torch_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not isinstance(tree, dict):
         raise BadModel(f"{path.name} holds no state dict.", OTHER_KIND)
     settings = _checked(tree.pop(SETTINGS, {}), path)
+    nested = {key: value for key, value in tree.items() if isinstance(value, dict)}
+    if nested:
+        tree = {f"{network}.{name}": value for network, names in nested.items() for name, value in names.items()}
     return tensors_of(tree, path.name), settings
 
 

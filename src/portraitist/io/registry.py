@@ -94,16 +94,14 @@ def entries(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> l
     """Return all known models, bundled ones first; of two with one name the user's counts.
 
     Args:
-        on_bad: Called with files that cannot be read; they are left out.
-
-    Raises:
-        UntrustedFile: A list of digests is damaged, and ``on_bad`` is None.
+        on_bad: Called with files that cannot be read; they are left out. And with a list of digests that cannot be
+            read: what it should vouch for is returned without a digest, and not loaded by name.
     """
     return _entries(on_bad, Header)
 
 
 def encoders(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[EncoderEntry]:
-    """Return all known encoders; order, argument and errors as of :func:`entries`."""
+    """Return all known encoders; order and argument as of :func:`entries`."""
     return _entries(on_bad, EncoderHeader)
 
 
@@ -179,7 +177,7 @@ def load_encoder_of(base: Model, name: Path | str | None = None) -> StoredEncode
     Raises:
         BadModel: It is damaged, or was trained for another base.
         UsageError: There is none of this name.
-        UntrustedFile: It has changed since it was added.
+        UntrustedFile: It has changed since it was added; or all that fit have, where none is named.
     """
     if name is not None:
         return load_encoder(find_encoder(name), base=base)
@@ -187,11 +185,17 @@ def load_encoder_of(base: Model, name: Path | str | None = None) -> StoredEncode
         return None
     digest = generator_digest(base)
     fitting = [e for e in known if e.header.base_digest == digest]
-    if not fitting:
-        return None
-    chosen = min(fitting, key=lambda e: (e.where != "user", e.name))
-    _verify(chosen)
-    return load_encoder(chosen.path, base=base)
+    changed = None
+    for entry in sorted(fitting, key=lambda e: (e.where != "user", e.name)):
+        try:
+            _verify(entry)
+            return load_encoder(entry.path, base=base)
+        except UntrustedFile as error:
+            log.warning("The encoder '%s' is passed over: %s", entry.name, error)
+            changed = changed or error
+    if changed is not None:
+        raise changed
+    return None
 
 
 def name_of(path: Path) -> str:
@@ -352,15 +356,14 @@ def _entries(on_bad: Callable[[Path, PortraitistError], None] | None, kind: type
 
 
 def _scan(on_bad: Callable[[Path, PortraitistError], None] | None) -> Iterator[Entry[Header | EncoderHeader]]:
-    """Go through both folders; arguments and errors as of :func:`entries`."""
+    """Go through both folders; argument as of :func:`entries`."""
     for where, folder in (("bundled", bundled_folder()), ("user", user_folder())):
         try:
             digests = _read_digests(folder)
         except UntrustedFile as error:
-            if on_bad is None:
-                raise
-            on_bad(folder / DIGESTS, error)
-            digests = {}
+            digests = {}  # whoever wants a file of this folder is told by _verify; those of the other can be had
+            if on_bad is not None:
+                on_bad(folder / DIGESTS, error)
         for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []:
             try:
                 header = read_any_header(path)
@@ -476,6 +479,8 @@ def _read_digests(folder: Path) -> dict[str, str]:
 
 
 def _verify(entry: AnyEntry) -> None:
+    if not entry.sha256:
+        _read_digests(entry.path.parent)  # raises where it may have one that cannot be read
     if entry.sha256 and file_sha256(entry.path) != entry.sha256:
         raise UntrustedFile(
             f"{entry.path} has changed since it was added (its SHA-256 is not {entry.sha256[:12]}...).",

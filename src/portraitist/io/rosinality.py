@@ -24,6 +24,7 @@ from ..files import refuse_existing, write_bytes
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..spaces import statistics
 from .foreign import (
+    OTHER_KIND,
     Name,
     Networks,
     build,
@@ -58,10 +59,18 @@ def networks_from(tree: Any, source: str, which: Literal["g_ema", "g"] = "g_ema"
     """Take the networks out of a checkpoint that is in memory already."""
     if isinstance(tree, Mapping) and "input.input" in tree:
         tree = {"g_ema": tree}
+    notes = {"format": "rosinality"}
+    if isinstance(tree, Mapping) and (decoder := _decoder(tree)):
+        tree = {"g_ema": decoder, "latent_avg": tree.get("latent_avg")}
+        notes["generator"] = f"{source} is a checkpoint of pSp's kind; its decoder was taken, its encoder left out."
+    if isinstance(tree, Mapping) and isinstance(tree.get("GAN"), Mapping):
+        raise BadModel(
+            f"{source} is a checkpoint of lucidrains' stylegan2-pytorch, whose networks are others.",
+            "Only StyleGAN2 of NVIDIA's or rosinality's code can be read.",
+        )
     other: Literal["g_ema", "g"] = "g" if which == "g_ema" else "g_ema"
     if not isinstance(tree, Mapping) or not (_holds(tree, which) or _holds(tree, other)):
         raise BadModel(f"{source} holds no generator (g_ema or g).", "Is this a StyleGAN2 checkpoint?")
-    notes = {"format": "rosinality"}
     if not _holds(tree, which):
         notes["generator"] = f"{source} holds no {which}; {other} was taken."
         which = other
@@ -154,6 +163,15 @@ def discriminator_filters(anatomy: DiscriminatorAnatomy) -> dict[str, float]:
 _MEAN = Name("w_mean", "latent_avg")
 
 
+def _decoder(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the generator within a checkpoint of pSp, e4e or AgileGAN; empty where it is none."""
+    state = tree.get("state_dict")
+    if not isinstance(state, Mapping):
+        return {}
+    prefix = "decoder."
+    return {str(k).removeprefix(prefix): v for k, v in state.items() if str(k).startswith(prefix)}
+
+
 def _holds(tree: Mapping[str, Any], key: str) -> bool:
     return isinstance(tree.get(key), Mapping) and len(tree[key]) > 0
 
@@ -175,6 +193,11 @@ def _read_generator(state: dict[str, Tensor], mean: object, source: str, notes: 
     anatomy = _generator_anatomy(state, what)
     names = [*generator_names(anatomy), _MEAN]
     state = without_filters(state, generator_filters(anatomy), what, ["kernel"])
+    if isinstance(mean, Tensor) and mean.ndim > 1 and mean.shape[-1] == anatomy.w_dim:
+        rows = mean.reshape(-1, anatomy.w_dim)  # one for each row of W+, where an encoder wants them so
+        if not torch.allclose(rows, rows[:1]):
+            raise BadModel(f"{what} has a mean of w for each of {len(rows)} rows, and they differ.", OTHER_KIND)
+        mean = rows[0]
     state[_MEAN.theirs] = mean.reshape(-1) if isinstance(mean, Tensor) else torch.zeros(anatomy.w_dim)
     if not any(name.startswith("noises.") for name in state):
         notes["noise"] = "The file is older than stored noise; planes were drawn with seed 0."

@@ -272,7 +272,8 @@ class Finetuning(Run[TrainState]):
         """Fit the new layers of a grown discriminator."""
         if self.source.base is not None and self.training.entrance_images:
             _, discriminator = state.pair()
-            growth.fit_entrance(self.out, self.source.base, discriminator, self.batches, self.training, group, asked)
+            told = (group, asked, self.settings, self.differences)
+            growth.fit_entrance(self.out, self.source.base, discriminator, self.batches, self.training, *told)
 
     def objective(self, state: TrainState) -> Gan:
         """Return the losses, on the exemplars that are trained on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,16 +36,30 @@ def fit_entrance(
     training: Training,
     group: ProcessGroup,
     asked: Asked,
+    settings: Mapping[str, Any],
+    differences: Callable[[Mapping[str, Any]], Sequence[str]],
 ) -> None:
     """Fit the new layers of a grown discriminator in place, or continue from the snapshots of the run folder.
 
+    Args:
+        out: The run folder.
+        base: What has grown.
+        grown: Its discriminator, grown; changed in place.
+        batches: Real images.
+        training: Settings.
+        group: The processes that train together.
+        asked: Whether a signal has come.
+        settings: Of the run, for the snapshots.
+        differences: Tells, from the settings in a snapshot, which are not those of this run.
+
     Raises:
         Interrupted: A signal came; a snapshot was written.
+        BadModel: The snapshots are of another run, or all damaged.
     """
     old = copy.deepcopy(base.require_discriminator("to grow")).to(group.device).eval().requires_grad_(False)
     frozen = [p for p in grown.parameters() if not p.requires_grad]
     state = EntranceState(old, grown.requires_grad_(True), training)
-    used = resume(out / FOLDER, state)
+    used = resume(out / FOLDER, state, differences)
     check_identical(group, "run folder", state.images)
     if used is not None:
         log.info("continuing from %s", used.name)
@@ -52,7 +67,7 @@ def fit_entrance(
     def on_step(state: EntranceState, report: dict[str, Tensor]) -> bool:
         asked.number = group.all_reduce_max(asked.number or 0) or None
         if group.rank == 0 and (asked.number or passed(state.images, training.batch, training.tick)):
-            write_snapshot(out / FOLDER, state)
+            write_snapshot(out / FOLDER, state, settings)
         return asked.number is not None
 
     fit(state, EntranceRegression(old.from_rgb, batches, training), on_step, group)
@@ -61,7 +76,7 @@ def fit_entrance(
     if asked.number is not None:
         raise Interrupted(asked.number)
     if group.rank == 0:
-        write_snapshot(out / FOLDER, state)
+        write_snapshot(out / FOLDER, state, settings)
         log.info("new layers of the discriminator: %.1f %% of the variance is left", 100 * state.error)
 
 

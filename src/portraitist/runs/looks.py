@@ -6,6 +6,7 @@ look = look_of(pictures, MEDIA["smooth"], finder)       # aligned pictures, uint
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -19,15 +20,17 @@ from ..faces.background import portrait_mask
 
 ENOUGH = 8
 """Pictures without a face after which no further one is looked at."""
+MOST = 300
+"""Pictures that are looked at: means of more are the same."""
 
 
-def population(pictures: Iterable[Pixels], finder: FaceFinder) -> Population:
-    """Measure what aligned pictures, ``uint8 [S, S, 3]`` of any size, have in common.
+def population(pictures: Iterable[Pixels], finder: FaceFinder, *, most: int = MOST) -> Population:
+    """Measure what aligned pictures, ``uint8 [S, S, 3]`` of any size, have in common; ``most`` are looked at.
 
     Raises:
         BadData: There are fewer than two, or the finder finds the 478 points of the face mesh in none.
     """
-    return measure_population(_seen(pictures, finder))
+    return measure_population(_seen(islice(pictures, most), finder))
 
 
 def look_of(

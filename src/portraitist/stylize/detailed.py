@@ -48,6 +48,16 @@ class CloseFace:
         return FaceFrame(_tensor(points), moved, _tensor(parts), torch.from_numpy(self.person)[None, None])
 
 
+def check_amount(amount: float) -> None:
+    """Refuse an amount of detail that is not from 0 to 1.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if not 0 <= amount <= 1:
+        raise UsageError(f"The detail {amount} is not in [0, 1].", "Give 0 for the drawing of the code alone.")
+
+
 class DetailStage:
     """Lets pictures take from the photo what its code does not hold.
 
@@ -60,8 +70,7 @@ class DetailStage:
     """
 
     def __init__(self, amount: float, finder: Callable[[], FaceFinder]) -> None:
-        if not 0 <= amount <= 1:
-            raise UsageError(f"The detail {amount} is not in [0, 1].", "Give 0 for the drawing of the code alone.")
+        check_amount(amount)
         self.amount = amount
         self._finder = finder
 
@@ -110,4 +119,4 @@ def _levels(picture: Pixels) -> Tensor:
 
 
 def _tensor(points: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(points)).float()
+    return torch.from_numpy(np.array(points)).float()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -53,7 +53,14 @@ class Mixture:
     """The file of the full model that it is, which then must be the base; it has no parts."""
 
     @classmethod
-    def find(cls, style: str | Path, *, or_base: bool = False, attribute: str | None = None) -> Self:
+    def find(
+        cls,
+        style: str | Path,
+        *,
+        or_base: bool = False,
+        attribute: str | None = None,
+        file_of: Callable[[Path | str], Path] = registry.find,
+    ) -> Self:
         """Find a style by name, file or run folder, or several as ``STYLE:WEIGHT+STYLE:WEIGHT...``.
 
         What is a name, a file or a folder as it stands is never taken for a mixture. Weights go from 0 to 1.5 and need
@@ -63,19 +70,20 @@ class Mixture:
             style: What to find.
             or_base: Take a full model too; whether it is the base is checked where it is used.
             attribute: Path of multi-path styles, e.g. ``women``; ignored by the others.
+            file_of: Returns the file that a name, file or run folder stands for, or raises UsageError.
 
         Raises:
             UsageError: There is no such style, one is a full model, a weight is too large, or a feature swap is mixed.
         """
         try:
-            path = registry.find(style)
+            path = file_of(style)
             if or_base and read_header(path).kind == "model":
                 return cls(registry.name_of(path), (), path)
             return cls(registry.name_of(path), (_part(path, 1.0, attribute),))
         except UsageError:
             if not (texts := _split(str(style))):
                 raise
-        parts = tuple(_part(registry.find(text), float(weight), attribute) for text, weight in texts)
+        parts = tuple(_part(file_of(text), float(weight), attribute) for text, weight in texts)
         if len(parts) > 1 and (swapped := next((p for p in parts if p.header.swap_upto), None)):
             raise UsageError(
                 f"{swapped.path.name} is a feature swap, which cannot be mixed with other styles.",

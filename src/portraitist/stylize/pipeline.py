@@ -39,7 +39,7 @@ from ..spaces import WPlus, mix
 from ..surgery import By, FeatureSwap, compatibility, swap
 from .appearance import Appearance, Reference, random_codes
 from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread
-from .detailed import CloseFace, DetailStage
+from .detailed import CloseFace, DetailStage, check_amount
 from .inversion import Inversion, PhotoInverter
 from .mixture import Mixture, Part, mixed, no_style
 from .portraits import SMALLEST_PICTURE, Portrait, Portraits, Sample
@@ -63,7 +63,8 @@ class Stylizer:
         finder: Finds faces; the first of ``faces.FINDERS`` when None.
         perceptual: What compares drawings; the discriminator of the base when None.
         appearance: Which appearances each face is drawn in beside its own.
-        strength: Multiplies the weight of every style: 1 draws it as trained, 0 the base.
+        strength: Multiplies the weight of every style: 1 draws it as trained, 0 no style: the base, or with detail the
+            photo.
         swap: Draw the features through so many pixels by the base and the rest by the style; 0 for the style alone.
         swap_by: What is swapped, see ``surgery.swap``.
         source: The style that the pictures come in, which then inverts them; the base, that is photos, when None.
@@ -110,14 +111,15 @@ class Stylizer:
         self._finder, self._perceptual = finder, perceptual
         self._swap, self._swap_by = swap, swap_by
         self._source = None if source is None else self._read_source(source)
+        check_amount(detail)
         self._detail = DetailStage(0.0 if source is not None else detail, lambda: self.finder)
         self._codes = PhotoInverter(base, inversion, perceptual=perceptual, seed=seed, source=self._source)
         self._appearance = appearance or Appearance()
         self._row = self._appearance.row(base.generator.anatomy) if self._appearance.names else 0
-        self._references = [self._cut(reference) for reference in self._appearance.references]
-        self._check_names()
         self.generators = {}
         self._styles: dict[str, _Style] = {}
+        self._references = [self._cut(reference) for reference in self._appearance.references]
+        self._check_names()
         for name, style in styles.items():
             self.add(style, name=name)
 
@@ -164,7 +166,7 @@ class Stylizer:
         """
         if isinstance(styles, str):
             raise UsageError(f"Styles are a list, not the text '{styles}'.", f"Write ['{styles}'].")
-        chosen = list(styles) or _bundled_styles(attribute)
+        chosen = list(styles) or default_styles(attribute)
         if not chosen:
             raise UsageError("No style is known.", "Train one with `portraitist train`, or name a file.")
         mixtures = [Mixture.find(style, or_base=True, attribute=attribute) for style in chosen]
@@ -384,7 +386,8 @@ class Stylizer:
 
     def _closeup(self, size: int | None) -> int:
         """Return the side of the close-ups that are needed; 0 where no style takes anything from a photo."""
-        return self._detail.side(size) if any(style.look for style in self._styles.values()) else 0
+        looks = any(style.look for style in self._styles.values())
+        return self._detail.side(size or self.base.generator.anatomy.resolution) if looks else 0
 
     def _cut(self, reference: Reference) -> AlignedFace:
         """Align a reference; that it shows no face is not the fault of any photo."""
@@ -436,8 +439,9 @@ class Stylizer:
         generator = mixed(
             self.base.generator, [(m.generator.to(self.device), weight * strength) for m, weight in models]
         )
-        looks = [(m.look, weight * strength) for m, weight in models if m.look is not None]
-        return generator, Look.mixed(looks) if looks and len(looks) == len(models) else None
+        parts = [(m, weight) for m, weight in models if weight]
+        looks = [(m.look, weight * strength) for m, weight in parts if m.look is not None]
+        return generator, Look.mixed(looks) if looks and len(looks) == len(parts) else None
 
     def _warn(self, name: str, plain: Generator) -> None:
         """Warn of a swap with a style that has moved far from the base."""
@@ -505,11 +509,12 @@ class _Drawings:
 
     @cached_property
     def base(self) -> Pixels:
-        """What the base draws from the face's code."""
-        return self.stylizer.draw(self.stylizer.base.generator, self.code, self.size)
+        """What the base draws from the face's code, of the close-up's size as the drawings of the styles are."""
+        side = None if self.face is None else len(self.face.image)
+        return self.stylizer.draw(self.stylizer.base.generator, self.code, side)
 
 
-def _bundled_styles(attribute: str | None) -> list[str]:
+def default_styles(attribute: str | None) -> list[str]:
     """Return the names of the styles inside the package that can draw; of the user's where it holds none.
 
     A style with a path per attribute takes part where it has a path of the one that is asked for.

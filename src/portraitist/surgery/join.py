@@ -131,7 +131,8 @@ def _joined(
         recipe={**about, **digests, "version": __version__},
         lineage=[*first.lineage, *(step for step in second.lineage if step not in first.lineage)],
     )
-    return Joined(Model(generator.eval(), discriminator, header), base)
+    # Lines and colours are those of the high side, and so is what the detail stage does; a base has no look.
+    return Joined(Model(generator.eval(), discriminator, header, high.look or low.look), base)
 
 
 def _common_base(low: Model, high: Model, find_base: FindBase) -> Model | None:

@@ -30,6 +30,7 @@ from ..networks.identity import Identity
 from ..networks.irse import BatchNorm
 from .distributed import ProcessGroup
 from .loop import WHOLE, Batches, Losses, Phase, Share
+from .spec import refuse_not_finite
 from .state import Optimised, State, decay, follow, random_of
 
 
@@ -74,6 +75,7 @@ class EncoderTraining:
     """Images between snapshots and sheets of drawings."""
 
     def __post_init__(self) -> None:
+        refuse_not_finite(self)
         for name in ("images", "batch", "accumulate", "tick", "snapshot"):
             if getattr(self, name) < 1:
                 raise UsageError(f"The setting {name} must be at least 1, not {getattr(self, name)}.")

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -22,6 +21,7 @@ from ..data.images import write_image
 from ..data.sheet import grid
 from ..errors import StorageError
 from ..files import write_bytes
+from .tally import Tally
 
 STATS = "stats.jsonl"
 log = logging.getLogger("portraitist")
@@ -30,11 +30,18 @@ log = logging.getLogger("portraitist")
 class RunLog:
     """Statistics of a run, averaged over ticks."""
 
-    def __init__(self, folder: Path, images: int, start: int, *, quiet: bool = False) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, images: int, start: int, tally: Tally, *, quiet: bool = False) -> None:
+        """Go on with a log.
+
+        Args:
+            folder: The run folder.
+            images: Images that the run shows in all.
+            start: Images seen.
+            tally: What was reported since the last line; kept up.
+            quiet: Show no progress bar.
+        """
+        self.folder, self.tally = folder, tally
         self.bar = tqdm(total=images, initial=start, unit=" images", disable=quiet, smoothing=0.05, dynamic_ncols=True)
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
         self.since = (time.monotonic(), start)
         self.board: Any = None
 
@@ -62,17 +69,15 @@ class RunLog:
     def add(self, batch: int, report: Mapping[str, Tensor]) -> None:
         """Count one step."""
         self.bar.update(batch)
-        for name, value in report.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
-            self.counts[name] = self.counts.get(name, 0) + 1
+        self.tally.add(report)
 
     def tick(self, images: int, extra: Mapping[str, float]) -> dict[str, float]:
         """Write the averages since the last tick and return them."""
         now = time.monotonic()
         seconds, seen = now - self.since[0], images - self.since[1]
-        line = {"images": float(images), **{k: float(v) / self.counts[k] for k, v in self.sums.items()}, **extra}
+        line = {"images": float(images), **self.tally.take(), **extra}
         line["images_per_second"] = seen / max(seconds, 1e-9)
-        self.since, self.sums, self.counts = (now, images), {}, {}
+        self.since = (now, images)
         self.bar.set_postfix(
             {k: f"{line[k]:.2f}" for k in ("loss_d", "loss_g", "ada_p", "loss") if k in line}, refresh=False
         )

@@ -142,7 +142,7 @@ class Run(ABC, Generic[S]):
             group.barrier()
             check_identical(group, "data set", self.data)
             state = self.start(group.device)
-            used = resume(self.out / SNAPSHOTS, state, self._differences)
+            used = resume(self.out / SNAPSHOTS, state, self.differences)
             check_identical(group, "run folder", state.images)
             if used is not None:
                 log.info("continuing from %s", used.name)
@@ -165,7 +165,8 @@ class Run(ABC, Generic[S]):
                 raise Interrupted(asked.number)
             return self.finish(state)
 
-    def _differences(self, settings: Mapping[str, Any]) -> list[str]:
+    def differences(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return a line for each setting, of those that a snapshot holds, that is not this run's."""
         return differences(self.upgraded(dict(settings)), self.settings, self.may_change)
 
     @contextmanager
@@ -176,7 +177,8 @@ class Run(ABC, Generic[S]):
             return
         for folder in (self.out, self.out / SAMPLES):
             clean_partial(folder)
-        with RunLog(self.out, self.training.images, state.images, quiet=self.options.quiet) as run:
+        images = self.training.images
+        with RunLog(self.out, images, state.images, state.tally, quiet=self.options.quiet) as run:
             if not state.images:
                 self.begin(state, run)
             yield RunRecorder(self, run, state.images)
@@ -196,5 +198,6 @@ class RunRecorder(Generic[S]):
         if passed(state.images, each, owner.training.tick):
             self.run.tick(state.images, owner.tick(state))
         if passed(state.images, each, owner.training.snapshot):
-            write_snapshot(owner.out / SNAPSHOTS, state, owner.settings)
+            # In this order: a run that is killed between the two goes on from before both, and draws the sheet again.
             owner.samples(state, self.run)
+            write_snapshot(owner.out / SNAPSHOTS, state, owner.settings)

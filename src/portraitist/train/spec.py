@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,18 @@ NOT_NEGATIVE = (
 )
 
 
+def refuse_not_finite(settings: Any, prefix: str = "") -> None:
+    """Refuse settings, a dataclass, in which a number is NaN or infinite; ``prefix`` goes before their names.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for field_ in dataclasses.fields(settings):
+        value = getattr(settings, field_.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"The setting {prefix}{field_.name} must be a number, not {value}.")
+
+
 class Term(ABC):
     """A loss of one role, with its settings; a frozen dataclass that a training may carry."""
 
@@ -61,13 +74,14 @@ class Term(ABC):
     """Steps between its steps; 1 joins the role's main phase, more is a lazy phase of its own."""
 
     def refuse_negative(self, *names: str) -> None:
-        """Refuse settings below 0, and those that are no number.
+        """Refuse settings below 0, and those that are no finite number.
 
         Raises:
             UsageError: There is one.
         """
+        refuse_not_finite(self, f"{self.name}.")
         for name in names:
-            if not getattr(self, name) >= 0:
+            if getattr(self, name) < 0:
                 raise UsageError(f"The setting {self.name}.{name} cannot be negative ({getattr(self, name)}).")
 
     @property
@@ -219,6 +233,7 @@ class Training:
         return self.path_every if self.path_weight else 0
 
     def __post_init__(self) -> None:
+        refuse_not_finite(self)
         for name in (
             "images",
             "batch",

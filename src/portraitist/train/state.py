@@ -19,6 +19,7 @@ from torch.optim import Adam, Optimizer
 from ..networks import Discriminator, DiscriminatorPanel, Generator, MultiPathGenerator, with_low_rows
 from .ada import Ada, AdaController
 from .spec import Training
+from .tally import Tally
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -72,6 +73,8 @@ class State:
         self.step = 0
         self.history: list[dict[str, float]] = []
         """Scores of the averaged network on held-out images, tick by tick."""
+        self.tally = Tally()
+        """What has been reported since the last line of statistics."""
         self.kept: dict[str, dict[str, Tensor]] = {"best": {}}
         """Further tensors by the prefix of their names; ``best`` is the averaged network when it scored best."""
 
@@ -96,8 +99,8 @@ class State:
 
     def counters(self) -> dict[str, Any]:
         """Return what is not a tensor."""
-        counters = {"images": self.images, "step": self.step}
-        return {**counters, "history": self.history} if self.history else counters
+        found = {"history": self.history, "tally": self.tally.record()}
+        return {"images": self.images, "step": self.step, **{name: value for name, value in found.items() if value}}
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Become the state that a snapshot holds; the exact opposite of :meth:`tensors` and :meth:`counters`.
@@ -119,6 +122,7 @@ class State:
             raise KeyError(f"unknown tensors in the snapshot: {sorted(rest)[:5]}")
         self.images, self.step = counters["images"], counters["step"]
         self.history = counters.get("history", [])
+        self.tally.restore(counters.get("tally", {}))
 
 
 class TrainState(State):

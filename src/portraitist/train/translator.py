@@ -31,6 +31,7 @@ from ..networks.translator import Init, Translated
 from ..networks.translator_layers import clamp_shares
 from .distributed import ProcessGroup
 from .loop import Losses, Phase, Share
+from .spec import refuse_not_finite
 from .state import Optimised, State, random_of
 
 
@@ -80,6 +81,7 @@ class TranslatorTraining:
     """Images between snapshots and sheets of drawings."""
 
     def __post_init__(self) -> None:
+        refuse_not_finite(self)
         for name in ("images", "batch", "accumulate", "tick", "snapshot"):
             if getattr(self, name) < 1:
                 raise UsageError(f"The setting {name} must be at least 1, not {getattr(self, name)}.")
