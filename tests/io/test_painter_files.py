@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from portraitist.errors import BadModel, UsageError
+from portraitist.io.described import DIGEST, KEY
 from portraitist.io.model_file import load_model
 from portraitist.io.painter_files import FILE, PainterHeader, StoredPainter, load_painter, save_painter
 from portraitist.io.translator_files import load_translator
@@ -51,8 +53,14 @@ def test_a_file_in_half_precision_stays_below_6_megabytes(tmp_path: Path) -> Non
 def test_files_that_are_not_whole_are_refused(stored: StoredPainter, tmp_path: Path) -> None:
     path = save_painter(tmp_path / "p.safetensors", stored)
     with safe_open(path, "pt") as file:
-        metadata = file.metadata()
+        whole = file.metadata()
     tensors, bad = load_file(path), tmp_path / "bad.safetensors"
+    save_file({**tensors, "P.stem.bias": tensors["P.stem.bias"] + 1e-3}, bad, whole)
+    with pytest.raises(BadModel, match="its digest does not fit"):
+        load_painter(bad)
+    header = json.loads(whole[KEY])
+    header.pop(DIGEST)  # as earlier versions wrote files
+    metadata = {KEY: json.dumps(header)}
     cases = {
         r"lacks 1 tensors of its anatomy: \['stem.bias'\]": {k: v for k, v in tensors.items() if k != "P.stem.bias"},
         r"does not know: \['P.more'\]": {**tensors, "P.more": torch.zeros(1)},
