@@ -57,7 +57,7 @@ class PainterTraining:
     photos: int = 2_000
     """The teacher draws so many photos at most, chosen by the seed; they and its pictures stay in memory."""
     learning_rate: float = 1e-3
-    """Of Adam, for the painter."""
+    """Of Adam, for the painter. At 3e-3 the mask of a toon3d painter closed, and the photo stayed as it was."""
     panel_rate: float = 4e-4
     """Of Adam, for the discriminators (two time scales, Heusel et al. 2017, arXiv:1706.08500)."""
     decay_from: float = 0.5
