@@ -32,6 +32,7 @@ TINY = PainterTraining(
     batch=4,
     seed=3,
     side=32,
+    learning_rate=1e-3,
     panel=PanelAnatomy((3,), 4),
     perceptual=PerceptualTerm(crop=16),
     adversarial=AdversarialTerm(crop=16),
