@@ -20,9 +20,11 @@ from skimage.data import astronaut
 import portraitist
 from portraitist.data import write_image
 from portraitist.io import registry
+from portraitist.io.painter_files import PainterHeader, StoredPainter, save_painter
 from portraitist.io.translator_files import FILE, save_translator
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.identity import DiscriminatorIdentity
+from portraitist.networks.painter import PainterAnatomy, new_painter
 from tests.conftest import REPOSITORY
 from tests.stylize.test_translate import stored
 
@@ -40,6 +42,8 @@ def test_the_python_of_a_document_runs(name: str, tmp_path: Path, monkeypatch: p
     for picture in ("me.jpg", "sunset.png"):
         write_image(tmp_path / picture, np.asarray(astronaut()))
     save_translator(tmp_path / "runs" / "all" / FILE, stored(("women", "men")))
+    painter = StoredPainter(new_painter(PainterAnatomy()), PainterHeader(PainterAnatomy()))
+    save_painter(tmp_path / "runs" / "painter" / "painter.safetensors", painter)
     pictures = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     base = registry.load("faces")
     features = DiscriminatorFeatures(base.require_discriminator("to look with"))

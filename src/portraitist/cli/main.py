@@ -19,6 +19,7 @@ from .._version import __version__
 from ..errors import PortraitistError
 from . import (
     convert,
+    distill,
     edit,
     encoder,
     evaluate,
@@ -45,7 +46,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (stylize, serve, train, look, recipes, prepare, invert, sample, convert):
+for module in (stylize, serve, train, distill, look, recipes, prepare, invert, sample, convert):
     groups.add(app, module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(edit.app, name="edit")
 groups.add(app)(surgery.swap)

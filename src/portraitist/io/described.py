@@ -1,9 +1,9 @@
 """Files that describe themselves: safetensors with a JSON header under the key ``portraitist``.
 
-Models, style packs, encoders, translators and directions are such files; each kind has a header, a dataclass, and the
-anatomies in it say which tensors there must be. Reading is strict: a tensor that is missing, extra or of another shape
-is an error that names it. A digest of header and tensors tells of damage that leaves both readable; files of earlier
-versions have none. Nothing in a file is ever executed.
+Models, style packs, encoders, translators, painters and directions are such files; each kind has a header, a dataclass,
+and the anatomies in it say which tensors there must be. Reading is strict: a tensor that is missing, extra or of
+another shape is an error that names it. A digest of header and tensors tells of damage that leaves both readable; files
+of earlier versions have none. Nothing in a file is ever executed.
 
     header, tensors = read_described(path, header_parser(EncoderHeader, check_encoder_header), ["encoder"])
     encoder = assembled(lambda: Encoder(header.encoder), tensors, "E.", path.name)
@@ -50,6 +50,7 @@ KINDS = {
     "encoder": "an encoder",
     "directions": "a file of directions",
     "translator": "a translator",
+    "painter": "a painter",
 }
 """What may stand under ``kind`` in a header."""
 

@@ -5,6 +5,7 @@ from .appearance import Appearance, Reference
 from .batch import photos, stylize_files
 from .inversion import ByEncoder, ByOptimisation, Inversion
 from .inverted import invert_files
+from .painter import PhotoPainter
 from .pipeline import Stylizer
 from .portraits import Portrait, Portraits, Sample
 from .redraw import Redrawer, Redrawn
@@ -16,6 +17,7 @@ __all__ = [
     "ByOptimisation",
     "FileReport",
     "Inversion",
+    "PhotoPainter",
     "PictureTranslator",
     "Portrait",
     "Portraits",

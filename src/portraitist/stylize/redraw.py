@@ -1,6 +1,6 @@
 """What redraws photos: the protocol that folders of photos are worked through with.
 
-``Stylizer`` (a style of a base) and ``PictureTranslator`` (a feed-forward network) implement it.
+``Stylizer`` (a style of a base), ``PictureTranslator`` and ``PhotoPainter`` (feed-forward networks) implement it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,113 @@
+"""``portraitist distill``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+from . import groups, options
+from .options import opt
+
+if TYPE_CHECKING:
+    from ..io.painter_files import PainterHeader
+    from ..networks.painter import PainterAnatomy
+    from ..stylize import Stylizer
+
+NETWORK = "Network"
+
+
+def command(
+    *,
+    style: Annotated[str, typer.Argument(help="Style to distil: name, file, run folder, or a mixture.")],
+    photos: Annotated[Path, opt("Folder, zip or LMDB of aligned photos.", "--photos")],
+    exemplars: Annotated[Path, opt("Folder, zip or LMDB of the style's exemplars.", "--exemplars")],
+    out: options.RunFolder,
+    attribute: options.Attribute = None,
+    images: Annotated[int | None, opt("Photos to show in all.", min=1)] = None,
+    size: Annotated[int, opt("Side of the pictures in pixels, a multiple of 8.", min=32, max=1024)] = 256,
+    widths: Annotated[str, opt("Channels at a half, a quarter, an eighth, such as 24,48,96.", panel=NETWORK)] = "",
+    blocks: Annotated[int | None, opt("Residual blocks.", min=0, max=64, panel=NETWORK)] = None,
+    features: groups.Features,
+    identity: Annotated[
+        Path | None, opt("Face embedder, IR-SE50 or MobileFaceNet: keeps the person (default: none).")
+    ] = None,
+    authorship: groups.Authorship,
+    set_: options.Set = None,
+    dry_run: options.DryRun = False,
+    processes: groups.Processes,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+) -> None:
+    """Distil a style into a painter: a small network that draws a photo in one pass, without a code.
+
+    The style draws the photos first, as `stylize` does; its pictures stay in OUT/teacher. Ctrl-C keeps what was drawn
+    and learned, and the same command continues: on the CPU, with as many threads, bit for bit. Licence and credit are
+    the style's unless you name others.
+    """
+    from dataclasses import asdict, replace
+
+    from ..io.identity_files import load_identity
+    from ..losses.perceptual import default_perceptual
+    from ..runs.painter import PainterOptions, distill
+    from ..stylize import Stylizer
+    from ..stylize.teacher import StyleTeacher
+    from ..train.painter import PainterTraining
+
+    where = options.device(device)
+    anatomy = _sizes(widths, blocks)
+    training = PainterTraining(seed=seed, side=size)
+    training = options.with_settings(replace(training, images=images or training.images), set_ or [])
+    perceptual = features.distance()
+    embedder = None if identity is None else load_identity(identity)
+    stylizer = Stylizer.load([style], attribute=attribute, seed=seed, device=where)
+    about = _about(style, attribute, stylizer, anatomy, authorship)
+    pictures = [options.pictures(folder, training.side) for folder in (photos, exemplars)]
+    if dry_run:
+        typer.echo(json.dumps({"painter": asdict(anatomy), **asdict(training)}, indent=1))
+        typer.echo(f"{len(pictures[0])} photos, {len(pictures[1])} exemplars")
+        return
+    if perceptual is None:
+        perceptual = default_perceptual(stylizer.base.require_discriminator("to compare drawings with"))
+    how = PainterOptions(device=where, **processes.settings(), perceptual=perceptual, identity=embedder, about=about)
+    teacher = StyleTeacher(stylizer, training.side)
+    options.echo_once(distill(pictures[0], pictures[1], out, teacher, anatomy, training, how))
+
+
+def _sizes(widths: str, blocks: int | None) -> PainterAnatomy:
+    from dataclasses import replace
+
+    from ..networks.painter import PainterAnatomy
+
+    anatomy, found = PainterAnatomy(), options.widths(widths, "--widths")
+    if found:
+        if len(found) != 3:
+            raise UsageError(f"--widths takes three numbers, not '{widths}'.", "Write 24,48,96.")
+        anatomy = replace(anatomy, widths=(found[0], found[1], found[2]))
+    return anatomy if blocks is None else replace(anatomy, blocks=blocks)
+
+
+def _about(
+    style: str, attribute: str | None, stylizer: Stylizer, anatomy: PainterAnatomy, authorship: groups.Authorship
+) -> PainterHeader:
+    from ..io.painter_files import PainterHeader, check_painter_header
+    from ..networks.digest import tensors_digest
+    from ..stylize.mixture import Mixture
+    from ..stylize.teacher import terms_of
+
+    mixture = Mixture.find(style, or_base=True, attribute=attribute)
+    licence, credit = terms_of(mixture)
+    about = PainterHeader(
+        anatomy,
+        name=authorship.name,
+        licence=authorship.licence or licence,
+        credit=authorship.credit or credit,
+        lineage=mixture.parts[0].header.lineage if len(mixture.parts) == 1 else [],
+        style_name=mixture.name,
+        style_digest=tensors_digest(stylizer.generators[stylizer.styles[0]].state_dict()),
+    )
+    check_painter_header(about)
+    return about

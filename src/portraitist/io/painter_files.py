@@ -1,0 +1,110 @@
+"""Files of painters: the network of one style, and what it was distilled from.
+
+stored = load_painter("runs/painter")
+drawn = stored.painter(photos).image
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from ..errors import BadModel
+from ..networks.digest import tensors_digest
+from ..networks.painter import Painter, PainterAnatomy
+from .described import (
+    DEEPEST,
+    WIDEST,
+    About,
+    assembled,
+    check_texts,
+    header_parser,
+    read_described,
+    refuse_unknown,
+    write_described,
+)
+
+FILE = "painter.safetensors"
+"""Its name in a run folder."""
+PREFIX = "P."
+LARGEST_SIDE = 4096
+
+
+@dataclass(frozen=True)
+class PainterHeader(About):
+    """What a painter file says about itself."""
+
+    painter: PainterAnatomy
+    kind: Literal["painter"] = "painter"
+    side: int = 256
+    """Of the pictures that it was trained on, in pixels; it draws other sides too."""
+    style_name: str = ""
+    style_digest: str = ""
+    """Of the style that its teacher drew; SHA-256 over the names and values of the generator's tensors."""
+    teacher_digest: str = ""
+    """Of all that determines the teacher's pictures."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Settings of the training that made it."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoredPainter:
+    """A painter and what its file says about it."""
+
+    painter: Painter
+    header: PainterHeader
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the names and values of all tensors."""
+        return tensors_digest(self.tensors())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all stored tensors under their names in the file."""
+        return {PREFIX + k: v for k, v in self.painter.state_dict().items()}
+
+
+def save_painter(path: Path | str, stored: StoredPainter, *, half: bool = False, overwrite: bool = False) -> Path:
+    """Write a painter whole, or leave what was there as it was; arguments as of :func:`.model_file.save_model`."""
+    header = replace(stored.header, painter=stored.painter.anatomy)
+    check_painter_header(header)
+    return write_described(Path(path), stored.tensors(), asdict(header), half=half, overwrite=overwrite)
+
+
+def load_painter(path: Path | str) -> StoredPainter:
+    """Read a painter file, or that of a run folder.
+
+    Raises:
+        BadModel: The file is damaged, incomplete or of another kind.
+    """
+    path = painter_file(path)
+    header, tensors = read_described(path, _parse_header, ["painter"])
+    painter = assembled(lambda: Painter(header.painter), tensors, PREFIX, path.name)
+    refuse_unknown(tensors, path.name)
+    return StoredPainter(painter, header)
+
+
+def painter_file(path: Path | str) -> Path:
+    """Return the file that a path is, or that of the run folder that it is."""
+    path = Path(path)
+    return path / FILE if os.path.isdir(path) else path
+
+
+def check_painter_header(header: PainterHeader) -> None:
+    """Refuse names and sizes that no file may have.
+
+    Raises:
+        BadModel: One is too long or too large, or a name is none.
+    """
+    check_texts((header.name,), (header.description, header.licence, header.credit, header.style_name))
+    a = header.painter
+    if max(a.widths) > WIDEST or a.blocks > DEEPEST or not 0 < header.side <= LARGEST_SIDE:
+        raise BadModel(f"A painter of {a.widths} channels, {a.blocks} blocks and {header.side} pixels is too large.")
+
+
+_parse_header = header_parser(PainterHeader, check_painter_header)

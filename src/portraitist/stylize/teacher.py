@@ -1,0 +1,50 @@
+"""A redrawer as the teacher of a painter: it draws one aligned photo in one style.
+
+teacher = StyleTeacher(Stylizer.load(["toon3d"]), 256)
+drawing = teacher.draw(photo)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+
+from ..data.images import Pixels
+from .mixture import Mixture
+from .redraw import Redrawer
+
+
+class StyleTeacher:
+    """Draws aligned photos in the first style of a redrawer, each alone."""
+
+    def __init__(self, redrawer: Redrawer, side: int) -> None:
+        """Choose what draws.
+
+        Args:
+            redrawer: A ``Stylizer`` or another one; of several styles the first draws.
+            side: Of the pictures, in pixels.
+        """
+        self.redrawer, self.side, self.style = redrawer, side, redrawer.styles[0]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the settings of the redrawer, the style and the side."""
+        whole = {"settings": self.redrawer.settings, "style": self.style, "side": self.side}
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+    def draw(self, photo: Pixels) -> Pixels:
+        """Draw an aligned photo ``uint8 [R, R, 3]``.
+
+        Raises:
+            BadImage: It cannot be drawn.
+        """
+        return self.redrawer.stylize(photo, aligned=True, size=self.side).faces[0].picture(self.style)
+
+
+def terms_of(mixture: Mixture) -> tuple[str, str]:
+    """Return licence and credit of a style or a mixture; the licence is empty where the parts have several."""
+    headers = [part.header for part in mixture.parts]
+    licences = {header.licence for header in headers}
+    credit = "; ".join(dict.fromkeys(header.credit for header in headers if header.credit))
+    return (licences.pop() if len(licences) == 1 else ""), credit

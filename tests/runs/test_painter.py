@@ -1,0 +1,176 @@
+"""Painters in run folders: what a run leaves, that it continues at any moment, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from portraitist.data import ImageSet, read_image
+from portraitist.data.images import Pixels
+from portraitist.data.teacher import TeacherPictures
+from portraitist.errors import BadData, UsageError
+from portraitist.io.painter_files import PainterHeader, load_painter
+from portraitist.losses.perceptual import PerceptualDistance
+from portraitist.networks.painter import PainterAnatomy
+from portraitist.networks.patch_discriminator import PanelAnatomy
+from portraitist.runs.painter import SHEET, TEACHER, PainterOptions, PainterRun, distill
+from portraitist.train.painter import PainterTraining
+from portraitist.train.painter_terms import AdversarialTerm, PerceptualTerm
+from portraitist.train.signals import Asked, Interrupted
+from tests.conftest import smooth_pictures
+from tests.train.test_painter_training import Colours
+
+pytestmark = pytest.mark.recipe
+ANATOMY = PainterAnatomy((4, 4, 8), 1, 4.0)
+TINY = PainterTraining(
+    images=16,
+    batch=2,
+    side=32,
+    panel=PanelAnatomy((3,), 4),
+    perceptual=PerceptualTerm(crop=16),
+    adversarial=AdversarialTerm(crop=16),
+    held_out=0.1,
+    tick=8,
+    snapshot=8,
+)
+ABOUT = PainterHeader(ANATOMY, name="mine", licence="CC0-1.0", style_name="wild", style_digest="ab", lineage=[{"a": 1}])
+OPTIONS = PainterOptions(quiet=True, perceptual=PerceptualDistance(Colours()), identity=Colours(), about=ABOUT)
+
+
+class Negative:
+    """Draws the negative; sends itself a signal at a picture."""
+
+    digest = "negative"
+
+    def __init__(self, stop_at: int = 0) -> None:
+        self.stop_at, self.drawn = stop_at, 0
+
+    def draw(self, photo: Pixels) -> Pixels:
+        self.drawn += 1
+        if self.drawn == self.stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return 255 - photo
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    return smooth_pictures(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def done(photos: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "p"
+    distill(photos, photos, out, Negative(), ANATOMY, TINY, OPTIONS)
+    return out
+
+
+def test_what_a_run_leaves(done: Path) -> None:
+    header = load_painter(done).header
+    assert (header.name, header.licence, header.style_name, header.teacher_digest) == (
+        "mine",
+        "CC0-1.0",
+        "wild",
+        "negative",
+    )
+    assert header.painter == ANATOMY and header.side == 32 and header.training["data"]["count"] == 10
+    assert (
+        header.lineage[0] == {"a": 1} and header.lineage[1]["images_seen"] == 16 and header.lineage[1]["base"] == "ab"
+    )
+    lines = [json.loads(line) for line in (done / "stats.jsonl").read_text().splitlines()]
+    assert [line["images"] for line in lines] == [8, 16]
+    measured = {"held_out", "held_out_spread", "held_out_pixels", "held_out_perceptual", "held_out_identity"}
+    assert measured <= lines[0].keys() and header.metrics.keys() == measured
+    assert header.metrics["held_out_pixels"] == pytest.approx(lines[-1]["held_out_pixels"], abs=1e-6)
+    assert len(list((done / TEACHER).glob("*.png"))) == 10
+    # Eight held-out photos, a row each: photo, teacher, painter.
+    assert read_image(done / SHEET).shape == (8 * 34 - 2, 3 * 34 - 2, 3)
+    assert [p.name for p in sorted((done / "samples").iterdir())] == ["images-000000008.png", "images-000000016.png"]
+
+
+def test_the_sheet_shows_the_teacher_beside_the_photo(done: Path) -> None:
+    sheet = read_image(done / SHEET).astype(int)
+    photo, teacher, painter = (sheet[:32, x : x + 32] for x in (0, 34, 68))
+    assert abs(photo + teacher - 255).max() == 0 and abs(painter - photo).max() > 0
+
+
+def test_it_goes_on_where_it_was(done: Path, photos: ImageSet, tmp_path: Path) -> None:
+    steady = replace(TINY, decay_from=1.0)
+    distill(photos, photos, tmp_path / "a", Negative(), ANATOMY, steady, OPTIONS)
+    distill(photos, photos, tmp_path / "b", Negative(), ANATOMY, replace(steady, images=8), OPTIONS)
+    again = Negative()
+    path = distill(photos, photos, tmp_path / "b", again, ANATOMY, steady, OPTIONS)
+    assert load_painter(path).digest == load_painter(tmp_path / "a").digest and again.drawn == 0
+    # The learning rate falls towards the last image, so that one cannot be moved.
+    with pytest.raises(UsageError, match="images: 16 -> 32"):
+        distill(photos, photos, done, Negative(), ANATOMY, replace(TINY, images=32), OPTIONS)
+
+
+def test_a_signal_among_the_teacher_s_pictures_loses_none(done: Path, photos: ImageSet, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        distill(photos, photos, tmp_path / "c", Negative(stop_at=4), ANATOMY, TINY, OPTIONS)
+    teacher = Negative()
+    path = distill(photos, photos, tmp_path / "c", teacher, ANATOMY, TINY, OPTIONS)
+    assert teacher.drawn == 6 and load_painter(path).digest == load_painter(done).digest
+
+
+class Two:
+    """The process group of one of two threads."""
+
+    def __init__(self, rank: int, meeting: threading.Barrier) -> None:
+        self.rank, self.size, self.meeting = rank, 2, meeting
+
+    def barrier(self) -> None:
+        self.meeting.wait(60)
+
+    def all_reduce_max(self, number: int) -> int:
+        self.meeting.wait(60)
+        return number
+
+
+def test_processes_share_what_the_teacher_has_to_draw(photos: ImageSet, tmp_path: Path) -> None:
+    meeting, teachers = threading.Barrier(2), [Negative(), Negative()]
+
+    def draw(rank: int) -> None:
+        run = PainterRun(
+            photos, photos, tmp_path / "g", teachers[rank], ANATOMY, TINY, OPTIONS, PerceptualDistance(Colours())
+        )
+        run.prepare(run.start("cpu"), Two(rank, meeting), Asked())  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(draw, (0, 1)))
+    assert [teacher.drawn for teacher in teachers] == [5, 5]
+    pairs = TeacherPictures(tmp_path / "g" / TEACHER, 32, Negative()).pairs(photos)
+    assert torch.equal(pairs.drawings, 255 - torch.stack([photos[k] for k in range(10)]))
+
+
+def test_the_teacher_draws_no_more_photos_than_it_may(photos: ImageSet, tmp_path: Path) -> None:
+    teacher = Negative()
+    few = replace(TINY, photos=9, images=2, held_out=0.0)
+    path = distill(photos, photos, tmp_path / "d", teacher, ANATOMY, few, OPTIONS)
+    assert teacher.drawn == 9 and load_painter(path).header.training["data"]["count"] == 9
+    assert load_painter(path).header.metrics == {}
+
+
+def test_it_stops_when_held_out_exemplars_come_no_nearer(photos: ImageSet, tmp_path: Path) -> None:
+    calm = replace(TINY, images=400, learning_rate=1e-9, patience=2)
+    path = distill(photos, photos, tmp_path / "e", Negative(), ANATOMY, calm, OPTIONS)
+    assert load_painter(path).header.lineage[-1]["images_seen"] == 16  # two ticks that gained nothing
+
+
+def test_what_cannot_be_trained_on_is_refused(photos: ImageSet, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="exemplars have 32 pixels and the training 64"):
+        large = replace(photos, resolution=64)
+        distill(large, photos, tmp_path / "f", Negative(), ANATOMY, replace(TINY, side=64), OPTIONS)
+    with pytest.raises(UsageError, match="perceptual distance"):
+        distill(photos, photos, tmp_path / "f", Negative(), ANATOMY, TINY, replace(OPTIONS, perceptual=None))
+    with pytest.raises(BadData, match="Cannot hold out 8 of 6"):
+        distill(photos.subset(range(6)), photos, tmp_path / "f", Negative(), ANATOMY, TINY, OPTIONS)
+    assert not (tmp_path / "f").exists()
