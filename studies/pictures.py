@@ -78,9 +78,10 @@ def main(arguments: Sequence[str]) -> None:
     lines += ["## Time", ""]
     lines += table(["way", "CPU s a face, all styles"], [(way, f"{d.seconds:.2f}") for way, d in drawn.items()])
     lines += ["## Pasted back", "", *pasted(stylizer(styles[:1], DETAIL), given.unaligned)]
-    lines += ["![Photos, and their pictures in each style](pictures.png)"]
+    lines += ["![Photos, and their pictures in each style](pictures.png)", ""]
+    lines += prose("Photos: Eileen Collins (NASA, public domain), and people of nobody (Stable Diffusion 3, CC0).")
     write_image(given.out / "pictures.png", sheet(styles, shown_people(given.shown, SHOWN)))
-    write_bytes(given.out / "pictures.md", ("\n".join(lines) + "\n").encode(), overwrite=True)
+    write_bytes(given.out / "pictures.md", ("\n".join(lines).rstrip() + "\n").encode(), overwrite=True)
     print(given.out / "pictures.md")
 
 
