@@ -159,7 +159,7 @@ def intro(given: argparse.Namespace, photos: Batch) -> list[str]:
     sets = ", ".join(f"{count} of {Path(path).name}" for path, count in (t.rsplit("=", 1) for t in given.people))
     return [
         *prose(
-            "Written by `python -m studies pictures --people SET=COUNT ... --exemplars STYLE=FOLDER ... "
+            "Written by `python -m studies pictures`, with `--people SET=COUNT ... --exemplars STYLE=FOLDER ... "
             "--identity FILE --features FILE --shown FOLDER --unaligned FOLDER`."
         ),
         *prose(

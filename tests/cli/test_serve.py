@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -26,7 +27,11 @@ def started(*words: str, **environment: str) -> Iterator[tuple[str, subprocess.P
     """Start the program; give the address that it prints."""
     command = [sys.executable, "-m", "portraitist", "serve", "--port", "0", *words]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **environment}) as process:
+    # Whoever runs the tests in the background may have SIGINT ignored, which children inherit.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **environment}, preexec_fn=heard
+    ) as process:
         try:
             assert process.stdout is not None
             yield process.stdout.readline().strip(), process
