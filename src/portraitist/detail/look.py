@@ -165,6 +165,40 @@ class FaceFrame:
     """How much of each pixel is the person, [1, 1, S, S] in [0, 1]."""
 
 
+@dataclass(frozen=True, eq=False)
+class PreparedPhoto:
+    """A photo in a look: what all drawings of its face in a style share."""
+
+    painted: Tensor
+    """W(F(p)), [1, 3, S, S] in grey levels."""
+    expected: Tensor | None
+    """W(F(b)) in colour alone; None where the style's own drawing does not enter."""
+    person: Tensor
+    """How much of each pixel of the picture is the person, [1, 1, S, S]."""
+    look: Look
+
+    def picture(self, drawing: Tensor) -> Tensor:
+        """Return the picture that a drawing of the style [1, 3, S, S] gives, of the same layout."""
+        painted = self.painted
+        if self.expected is not None:
+            # What the code says of the background is noise.
+            own = (_grey(drawing, self.look) - self.expected) * self.person
+            said = filters.blur(own, 12 * drawing.shape[-1] / SIDE)
+            painted = painted + self.look.medium.own * said * self.person
+        return painted.clamp(0, 255)
+
+
+def prepare_detail(photo: Tensor, base: Tensor, look: Look, frame: FaceFrame) -> PreparedPhoto:
+    """Return what does not depend on the style's drawing; arguments as of :func:`redraw_detail`."""
+    scale = photo.shape[-1] / SIDE
+    moved = displacement(frame.points, frame.points + frame.shift, photo.shape[-1])
+    painted = warp(_painted(photo, look, frame.person, _kept(photo, frame.parts), scale), moved)
+    expected = None
+    if look.medium.own:
+        expected = warp(_coloured(_grey(base, look), look, frame.person, scale), moved)
+    return PreparedPhoto(painted, expected, warp(frame.person, moved).clamp(0, 1), look)
+
+
 def redraw_detail(photo: Tensor, base: Tensor, drawing: Tensor, look: Look, frame: FaceFrame) -> tuple[Tensor, Tensor]:
     """Return the picture that a photo and the drawings of its code give, and where the person is in it.
 
@@ -178,18 +212,8 @@ def redraw_detail(photo: Tensor, base: Tensor, drawing: Tensor, look: Look, fram
     Returns:
         The picture [1, 3, S, S] in grey levels, and how much of each pixel is the person, [1, 1, S, S].
     """
-    scale = photo.shape[-1] / SIDE
-    moved = displacement(frame.points, frame.points + frame.shift, photo.shape[-1])
-    kept = _kept(photo, frame.parts)
-    painted = warp(_painted(photo, look, frame.person, kept, scale), moved)
-    person = warp(frame.person, moved).clamp(0, 1)
-    own = look.medium.own
-    if own:
-        expected = warp(_coloured(_grey(base, look), look, frame.person, scale), moved)
-        # What the code says of the background is noise.
-        said = filters.blur((_grey(drawing, look) - expected) * person, 12 * scale)
-        painted = painted + own * said * person
-    return painted.clamp(0, 255), person
+    prepared = prepare_detail(photo, base, look, frame)
+    return prepared.picture(drawing), prepared.person
 
 
 def band_energy(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 stage = DetailStage(amount=1.0, finder=lambda: MediaPipeFinder())
 face = stage.face(crop.closeup)
-picture, person = stage.redraw(face, base_picture, drawing, look)
+picture = stage.prepare(face, base_picture, look).picture(drawing)
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ..data.images import Pixels, resize
-from ..detail import Look, redraw_detail
-from ..detail.look import POINTS, SIDE, FaceFrame
+from ..detail import Look
+from ..detail.look import POINTS, SIDE, FaceFrame, PreparedPhoto, prepare_detail
 from ..errors import PortraitistError, UsageError
 from ..faces import AlignedFace, FaceFinder, FixedPoints, Landmarks
 from ..faces.background import Mask, portrait_mask
@@ -48,14 +48,31 @@ class CloseFace:
         return FaceFrame(_tensor(points), moved, _tensor(parts), torch.from_numpy(self.person)[None, None])
 
 
-def check_amount(amount: float) -> None:
-    """Refuse an amount of detail that is not from 0 to 1.
+@dataclass(frozen=True, eq=False)
+class PreparedFace:
+    """One face, ready to be drawn in a style."""
 
-    Raises:
-        UsageError: It is not.
-    """
-    if not 0 <= amount <= 1:
-        raise UsageError(f"The detail {amount} is not in [0, 1].", "Give 0 for the drawing of the code alone.")
+    photo: PreparedPhoto
+    before: Mask
+    """How much of each pixel of the close-up is the person, [S, S]."""
+    amount: float
+
+    def picture(self, drawing: Pixels) -> Pixels:
+        """Return the picture that a drawing of the style, of any size, gives: of the close-up's size."""
+        after = _levels(resize(drawing, len(self.before)))
+        with torch.no_grad():
+            picture = after + self.amount * (self.photo.picture(after) - after)
+        pixels: Pixels = picture[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy()
+        return pixels
+
+    @property
+    def covered(self) -> Mask:
+        """How much of each pixel is the person, in the photo or in the pictures.
+
+        What the person covered in the photo alone shows what was behind it in the picture only: part of the change.
+        """
+        covered: Mask = np.maximum(self.photo.person[0, 0].numpy(), self.before)
+        return covered
 
 
 class DetailStage:
@@ -64,14 +81,16 @@ class DetailStage:
     Args:
         amount: 1 for the whole stage, 0 for the drawing of the code alone.
         finder: Returns what finds the points of faces that were aligned before.
+        photos: Whether photos are drawn; the codes of other pictures are drawn alone.
 
     Raises:
         UsageError: The amount is not in [0, 1].
     """
 
-    def __init__(self, amount: float, finder: Callable[[], FaceFinder]) -> None:
-        check_amount(amount)
-        self.amount = amount
+    def __init__(self, amount: float, finder: Callable[[], FaceFinder], *, photos: bool = True) -> None:
+        if not 0 <= amount <= 1:
+            raise UsageError(f"The detail {amount} is not in [0, 1].", "Give 0 for the drawing of the code alone.")
+        self.amount = amount if photos else 0.0
         self._finder = finder
 
     def side(self, size: int | None) -> int:
@@ -85,23 +104,17 @@ class DetailStage:
         ready = _TEMPLATE if landmarks is None else landmarks.transformed(np.diag([1 / side, 1 / side, 1]))
         return CloseFace(closeup.image, ready, portrait_mask(closeup.image))
 
-    def redraw(self, face: CloseFace, base: Pixels, drawing: Pixels, look: Look) -> tuple[Pixels, Mask]:
-        """Return the picture of a face in a style, of the close-up's size, and how much of each pixel is the person.
+    def prepare(self, face: CloseFace, base: Pixels, look: Look) -> PreparedFace:
+        """Return what draws a face in a style; what its drawings share is made once.
 
         Args:
             face: The close-up.
             base: What the base draws from its code, of any size.
-            drawing: What the style draws.
             look: Of the style.
         """
-        photo, before, after = (_levels(resize(p, len(face.image))) for p in (face.image, base, drawing))
+        photo, before = (_levels(resize(p, len(face.image))) for p in (face.image, base))
         with torch.no_grad():
-            picture, person = redraw_detail(photo, before, after, look, face.frame(look))
-            picture = after + self.amount * (picture - after)
-        # What the person covered before shows what was behind it only inside the picture: it belongs to the change.
-        covered = np.maximum(person[0, 0].numpy(), face.person)
-        pixels: Pixels = picture[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy()
-        return pixels, covered
+            return PreparedFace(prepare_detail(photo, before, look, face.frame(look)), face.person, self.amount)
 
     def _found(self, picture: Pixels) -> Landmarks | None:
         finder = self._finder()

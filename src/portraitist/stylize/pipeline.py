@@ -27,7 +27,6 @@ from ..data.images import Pixels, resize, to_array, to_tensor
 from ..detail import Look
 from ..errors import NoFaceFound, UsageError
 from ..faces import AlignedFace, FaceFinder, finder_named
-from ..faces.background import Mask
 from ..invert import Inverter, Progress
 from ..io import registry
 from ..io.encoder_files import StoredEncoder
@@ -39,7 +38,7 @@ from ..spaces import WPlus, mix
 from ..surgery import By, FeatureSwap, compatibility, swap
 from .appearance import Appearance, Reference, random_codes
 from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread
-from .detailed import CloseFace, DetailStage, check_amount
+from .detailed import CloseFace, DetailStage, PreparedFace
 from .inversion import Inversion, PhotoInverter
 from .mixture import Mixture, Part, mixed, no_style
 from .portraits import SMALLEST_PICTURE, Portrait, Portraits, Sample
@@ -111,8 +110,7 @@ class Stylizer:
         self._finder, self._perceptual = finder, perceptual
         self._swap, self._swap_by = swap, swap_by
         self._source = None if source is None else self._read_source(source)
-        check_amount(detail)
-        self._detail = DetailStage(0.0 if source is not None else detail, lambda: self.finder)
+        self._detail = DetailStage(detail, lambda: self.finder, photos=source is None)
         self._codes = PhotoInverter(base, inversion, perceptual=perceptual, seed=seed, source=self._source)
         self._appearance = appearance or Appearance()
         self._row = self._appearance.row(base.generator.anatomy) if self._appearance.names else 0
@@ -319,7 +317,8 @@ class Stylizer:
             drawings = _Drawings(self, crop, first, size)
             pictures = drawings.of(dict.fromkeys(self.generators, first))
             samples = tuple(Sample(name, codes, drawings.of(codes)) for name, codes in further.items())
-        return Portrait(crop, first, pictures, samples, partial(self._reconstruct, first, size), drawings.covered)
+            covered = {name: face.covered for name, face in drawings.prepared.items()}
+        return Portrait(crop, first, pictures, samples, partial(self._reconstruct, first, size), covered)
 
     def draw(self, generator: Synthesizer, code: WPlus, size: int | None = None) -> Pixels:
         """Draw one code [1, rows, w_dim] with the stored noise."""
@@ -485,8 +484,8 @@ class _Drawings:
 
     def __init__(self, stylizer: Stylizer, crop: AlignedFace, code: WPlus, size: int | None) -> None:
         self.stylizer, self.crop, self.code, self.size = stylizer, crop, code, size
-        self.covered: dict[str, Mask] = {}
-        """Style -> how much of each pixel of its pictures is the person, where the detail stage took part."""
+        self.prepared: dict[str, PreparedFace] = {}
+        """Style -> the face in it, where the detail stage takes part."""
 
     def of(self, codes: Mapping[str, WPlus]) -> dict[str, Pixels]:
         """Draw a code in each style."""
@@ -497,8 +496,9 @@ class _Drawings:
         if self.face is None or held.look is None:
             return self.stylizer.draw(generator, code, self.size)
         side = len(self.face.image)
-        drawing = self.stylizer.draw(generator, code, side)
-        picture, self.covered[name] = self.stylizer._detail.redraw(self.face, self.base, drawing, held.look)
+        if name not in self.prepared:
+            self.prepared[name] = self.stylizer._detail.prepare(self.face, self.base, held.look)
+        picture = self.prepared[name].picture(self.stylizer.draw(generator, code, side))
         return resize(picture, self.size or max(generator.anatomy.resolution, side))
 
     @cached_property
