@@ -8,6 +8,8 @@ the square's edges. What of the square lies outside the photo is dropped; pixels
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -54,6 +56,18 @@ def paste(
     result = photo.copy()
     result[top:bottom, left:right] = mixed
     return result
+
+
+def paste_all(photo: Pixels, faces: Sequence[tuple[Pixels, AlignedFace, npt.NDArray[np.floating] | None]]) -> Pixels:
+    """Lay squares over the places that their faces were cut from, the first on top.
+
+    Args:
+        photo: uint8 H x W x 3; it is not changed.
+        faces: Square, crop and mask of each, as :func:`paste` takes them; the largest face first.
+    """
+    for square, aligned, mask in reversed(faces):
+        photo = paste(photo, square, aligned, mask=mask)
+    return photo
 
 
 Box = tuple[int, int, int, int]

@@ -234,6 +234,12 @@ _HEAD = 100 << 20
 """Largest header of a safetensors file."""
 
 
+def in_run_folder(path: Path | str, name: str) -> Path:
+    """Return the file that a path is, or the one of this name in the run folder that it is."""
+    path = Path(path)
+    return path / name if os.path.isdir(path) else path
+
+
 def _opened(path: Path) -> Any:
     if not os.path.isfile(path):  # unlike Path.is_file, false for names too long
         raise BadModel(f"There is no model file {path}.", "Check its path.")

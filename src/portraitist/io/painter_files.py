@@ -6,7 +6,6 @@ drawn = stored.painter(photos).image
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from .described import (
     assembled,
     check_texts,
     header_parser,
+    in_run_folder,
     read_described,
     refuse_unknown,
     write_described,
@@ -82,17 +82,11 @@ def load_painter(path: Path | str) -> StoredPainter:
     Raises:
         BadModel: The file is damaged, incomplete or of another kind.
     """
-    path = painter_file(path)
+    path = in_run_folder(path, FILE)
     header, tensors = read_described(path, _parse_header, ["painter"])
     painter = assembled(lambda: Painter(header.painter), tensors, PREFIX, path.name)
     refuse_unknown(tensors, path.name)
     return StoredPainter(painter, header)
-
-
-def painter_file(path: Path | str) -> Path:
-    """Return the file that a path is, or that of the run folder that it is."""
-    path = Path(path)
-    return path / FILE if os.path.isdir(path) else path
 
 
 def check_painter_header(header: PainterHeader) -> None:

@@ -9,7 +9,6 @@ or only what is needed to run. Those of photo2cartoon and UGATIT-pytorch: :mod:`
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +27,7 @@ from .described import (
     assembled,
     check_texts,
     header_parser,
+    in_run_folder,
     read_described,
     refuse_unknown,
     write_described,
@@ -99,17 +99,11 @@ def load_translator(path: Path | str) -> StoredTranslator:
     Raises:
         BadModel: The file is damaged, incomplete or of another kind.
     """
-    path = translator_file(path)
+    path = in_run_folder(path, FILE)
     header, tensors = read_described(path, _parse_header, ["translator"])
     system = assembled(lambda: _built(header), tensors, PREFIX, path.name)
     refuse_unknown(tensors, path.name)
     return StoredTranslator(system, header)
-
-
-def translator_file(path: Path | str) -> Path:
-    """Return the file that a path is, or that of the run folder that it is."""
-    path = Path(path)
-    return path / FILE if os.path.isdir(path) else path
 
 
 def check_translator_header(header: TranslatorHeader) -> None:

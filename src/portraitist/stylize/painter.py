@@ -17,9 +17,10 @@ import torch
 from ..data.images import Pixels, resize, to_array, to_tensor
 from ..data.sheet import beside
 from ..errors import UsageError
-from ..faces import AlignedFace, FaceFinder, finder_named, paste
+from ..faces import AlignedFace, FaceFinder, finder_named
 from ..faces.background import portrait_mask
-from ..io.painter_files import StoredPainter, load_painter, painter_file
+from ..faces.paste import paste_all
+from ..io.painter_files import StoredPainter, load_painter
 from ..networks.painter import MULTIPLE
 from .crops import Photo, Which, check_size, faces_of, one_thread
 from .portraits import SMALLEST_PICTURE
@@ -49,10 +50,9 @@ class PaintedFaces:
 
     def pasted(self, style: str = "", rendering: str = "") -> Pixels:
         """Return the photo with every person painted in their place, before the photo's own background."""
-        picture = self.photo
-        for face in reversed(self.faces):  # the largest lies on top
-            picture = paste(picture, face.drawing, face.aligned, mask=portrait_mask(face.aligned.image))
-        return picture
+        return paste_all(
+            self.photo, [(face.drawing, face.aligned, portrait_mask(face.aligned.image)) for face in self.faces]
+        )
 
     def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:
         """Return a row per face: photo and drawing."""
@@ -113,7 +113,7 @@ class PhotoPainter:
             BadModel: The file is damaged, incomplete or of another kind.
             UsageError: As the constructor.
         """
-        return cls(load_painter(painter_file(path)), name=name, side=side, finder=finder, device=device)
+        return cls(load_painter(path), name=name, side=side, finder=finder, device=device)
 
     @property
     def styles(self) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ import numpy as np
 from ..data.images import Pixels
 from ..data.sheet import beside
 from ..errors import UsageError
-from ..faces import AlignedFace, paste
+from ..faces import AlignedFace
 from ..faces.background import Mask
+from ..faces.paste import paste_all
 from ..spaces import WPlus
 
 # Below this a picture is enlarged, so that a small model gives something to look at.
@@ -88,10 +89,8 @@ class Portraits:
         Raises:
             UsageError: There is no such style or rendering.
         """
-        picture = self.photo
-        for face in reversed(self.faces):  # the largest lies on top
-            picture = paste(picture, face.picture(style, rendering), face.aligned, mask=face.covered.get(style))
-        return picture
+        drawn = [(face.picture(style, rendering), face.aligned, face.covered.get(style)) for face in self.faces]
+        return paste_all(self.photo, drawn)
 
     def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:
         """Return a sheet: per face the crop, the reconstruction, the picture in every style, and those of samples."""

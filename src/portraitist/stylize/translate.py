@@ -25,9 +25,11 @@ from torch import Tensor
 from ..data.images import Pixels, resize, to_array, to_tensor
 from ..data.sheet import beside
 from ..errors import BadImage, UsageError
-from ..faces import AlignedFace, FaceFinder, align, finder_named, paste
+from ..faces import AlignedFace, FaceFinder, align, finder_named
 from ..faces.background import Mask, composite, person_mask
-from ..io.translator_files import StoredTranslator, load_translator, translator_file
+from ..faces.paste import paste_all
+from ..io.described import in_run_folder
+from ..io.translator_files import FILE, StoredTranslator, load_translator
 from ..networks.branches import AUTO, TranslatorSystem
 from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread
 from .portraits import SMALLEST_PICTURE
@@ -69,10 +71,7 @@ class TranslatedFaces:
 
     def pasted(self, style: str = "", rendering: str = "") -> Pixels:
         """Return the photo with every person drawn in their place, before the photo's own background."""
-        picture = self.photo
-        for face in reversed(self.faces):  # the largest lies on top
-            picture = paste(picture, face.unmasked, face.aligned, mask=face.mask)
-        return picture
+        return paste_all(self.photo, [(face.unmasked, face.aligned, face.mask) for face in self.faces])
 
     def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:
         """Return a row per face: photo, attention, drawing, attention of the way back, photo again."""
@@ -136,7 +135,7 @@ class PictureTranslator:
             UsageError: As the constructor.
         """
         stored = load_translator(path)
-        file = translator_file(path)
+        file = in_run_folder(path, FILE)
         own = file.parent.resolve().name if Path(path).is_dir() else file.stem
         return cls(
             stored,
