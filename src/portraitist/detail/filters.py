@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -101,12 +102,12 @@ def along(x: Tensor, directions: Tensor, steps: int, step: float = 1.0) -> Tenso
         step: Length of one.
     """
     sigma = max(steps * step / 1.6, 1e-3)
-    start, total, weights = _positions(x), x, 1.0
+    start, total, weights = positions(x), x, 1.0
     for sign in (1, -1):
         place, heading = start, sign * directions
         for k in range(1, steps + 1):
             place = place + step * heading
-            found = _at(torch.cat([x, directions], dim=1), place)
+            found = sample(torch.cat([x, directions], dim=1), place)
             turned = found[:, -2:]
             turned = turned * torch.where((turned * heading).sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
             heading = turned / turned.norm(dim=1, keepdim=True).clamp_min(1e-6)
@@ -144,17 +145,8 @@ def bands(x: Tensor, count: int, scale: float = 1.0) -> tuple[list[Tensor], Tens
     return found, x
 
 
-@functools.lru_cache(maxsize=4)
-def _noise(height: int, width: int) -> Tensor:
-    """Return grains of about two pixels at a side of 256, and of the same part of larger pictures: [1, 1, H, W]."""
-    grains = torch.randn(1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
-    if (height, width) != (256, 256):
-        grains = F.interpolate(grains, (height, width), mode="bicubic", align_corners=False)
-    return blur(grains, 0.7 * height / 256)
-
-
-def _positions(x: Tensor) -> Tensor:
-    """Return the centres (x, y) of the pixels, [1, 2, H, W]."""
+def positions(x: Tensor) -> Tensor:
+    """Return the centres (x, y) of the pixels of a picture, [1, 2, H, W], in pixels."""
     height, width = x.shape[-2:]
     rows, columns = torch.meshgrid(
         torch.arange(height, dtype=x.dtype, device=x.device) + 0.5,
@@ -164,8 +156,17 @@ def _positions(x: Tensor) -> Tensor:
     return torch.stack([columns, rows])[None]
 
 
-def _at(x: Tensor, places: Tensor) -> Tensor:
-    """Look a picture up at places [1, 2, H, W] in pixels."""
+def sample(x: Tensor, places: Tensor, mode: Literal["bilinear", "bicubic"] = "bilinear") -> Tensor:
+    """Look pictures [N, C, H, W] up at places [1, 2, H, W] in pixels; they are mirrored at the border."""
     size = places.new_tensor([x.shape[-1], x.shape[-2]]).view(1, 2, 1, 1)
-    grid = (2 * places / size - 1).permute(0, 2, 3, 1)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    grid = (2 * places / size - 1).permute(0, 2, 3, 1).expand(len(x), -1, -1, -1)
+    return F.grid_sample(x, grid, mode=mode, padding_mode="reflection", align_corners=False)
+
+
+@functools.lru_cache(maxsize=4)
+def _noise(height: int, width: int) -> Tensor:
+    """Return grains of about two pixels at a side of 256, and of the same part of larger pictures: [1, 1, H, W]."""
+    grains = torch.randn(1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
+    if (height, width) != (256, 256):
+        grains = F.interpolate(grains, (height, width), mode="bicubic", align_corners=False)
+    return blur(grains, 0.7 * height / 256)

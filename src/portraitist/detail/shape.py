@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .filters import positions, sample
+
 _CELLS = 64
 """The spline is evaluated at the corners of so many cells a side, and interpolated between."""
 _SLACK = 1e-3
@@ -49,12 +51,7 @@ def displacement(source: Tensor, target: Tensor, side: int) -> Tensor:
 
 def warp(x: Tensor, moved: Tensor) -> Tensor:
     """Look each pixel of a picture [N, C, S, S] up where :func:`displacement` says; mirrored at the border."""
-    side = x.shape[-1]
-    centres = (torch.arange(side, dtype=x.dtype, device=x.device) + 0.5) / side
-    rows, columns = torch.meshgrid(centres, centres, indexing="ij")
-    places = torch.stack([columns, rows])[None] + moved / side
-    grid = (2 * places - 1).permute(0, 2, 3, 1).expand(len(x), -1, -1, -1)
-    return F.grid_sample(x, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    return sample(x, positions(x) + moved, "bicubic")
 
 
 def _spline(points: Tensor, values: Tensor, where: Tensor) -> Tensor:
