@@ -167,17 +167,16 @@ def _held_out(style: str, folder: Path, attribute: str | None) -> tuple[Batch, s
     from ..evaluate.picture_signals import SIDE
     from ..stylize.mixture import Mixture
 
-    large = options.pictures(folder, SIDE)
+    held_out = options.pictures(folder, SIDE)
     parts = Mixture.find(style, or_base=True, attribute=attribute).parts
-    names, warning = large.names, "It has no training record, so nobody knows which exemplars it has seen."
+    warning = "It has no training record, so nobody knows which exemplars it has seen."
     # Of a mixture, the style that these exemplars are of counts.
     for part in parts:
         known = parts_of(part.header, ImageSet.open(folder, part.header.generator.resolution))
-        names, warning = known.held_out.names, known.warning
+        held_out, warning = known.held_out, known.warning
         if not warning:
             break
-    places = {name: k for k, name in enumerate(large.names)}
-    return np.stack([large[places[name]].permute(1, 2, 0).numpy() for name in names]), warning
+    return np.stack(list(held_out.decoded_at(SIDE))), warning
 
 
 def _draw(source: ImageSource, names: Sequence[str], count: int | None, stylizer: Stylizer, aligned: bool) -> _Drawn:
