@@ -21,7 +21,8 @@ def test_it_is_nothing_at_the_prior() -> None:
 def test_it_is_positive_elsewhere(mu: float, logvar: float) -> None:
     zero, m, v = torch.zeros(1, 1, 1), torch.full((1, 1, 1), mu), torch.full((1, 1, 1), logvar)
     assert kl_divergence(m, zero) > 0 and kl_divergence(zero, v) > 0
-    assert kl_divergence(m, v) > kl_divergence(zero, v)
+    # In double precision: beside a large variance a small mean is lost to rounding in single.
+    assert kl_divergence(m.double(), v.double()) > kl_divergence(zero.double(), v.double())
 
 
 def test_it_is_torchs_divergence_summed_over_rows_and_averaged_over_the_batch() -> None:
