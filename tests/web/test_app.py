@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import tempfile
@@ -20,7 +21,10 @@ from portraitist import Stylizer, stylize_files
 from portraitist.data.images import encode_image
 from portraitist.faces import FixedPoints
 from portraitist.stylize.batch import Options
-from portraitist.web import Limits
+from portraitist.web import Limits, Studio
+from portraitist.web.app import _Service
+from portraitist.web.jobs import Job, JobQueue
+from portraitist.web.refusals import Failure
 from tests.cli.conftest import Run, run
 from tests.stylize.test_pipeline import TWO
 from tests.web.conftest import ADDRESS, Gate, MakeApp, listening, pixels
@@ -399,3 +403,18 @@ def test_stopping_the_service_ends_all_that_waits(make_app: MakeApp, photo: byte
         thread.join(20)
         assert not thread.is_alive()
     assert len(answers) == 3
+
+
+def test_the_end_reaches_a_follower_who_was_reading(known: None) -> None:
+    async def follow() -> list[str]:
+        job = Job(lambda report: {})
+        service = _Service(Studio(finder=TWO), Limits())
+        service.queue = JobQueue(Limits())
+        events = service._events(job)
+        first = await anext(events)
+        job.end(Failure(422, "no-face", "No face was found.", "Use another photo."))  # before the next is asked for
+        return [first, *[event async for event in events]]
+
+    first, last = asyncio.run(follow())
+    assert first.startswith("event: waiting\n") and last.startswith("event: failed\n")
+    assert "No face was found." in last

@@ -219,11 +219,12 @@ class _Service:
     async def _events(self, job: Job) -> AsyncIterator[str]:
         last = None
         while True:
-            news, state = job.news, self._state(job)
+            # Taken together: the job may end while its follower reads, and that end must be told too.
+            news, over, state = job.news, job.over.is_set(), self._state(job)
             if state != last:
                 yield f"event: {job.state}\ndata: {json.dumps(state)}\n\n"
                 last = state
-            if job.over.is_set():
+            if over:
                 return
             try:
                 await asyncio.wait_for(news.wait(), STILL_HERE)
