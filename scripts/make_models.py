@@ -24,10 +24,11 @@ from portraitist.detail import MEDIA, SIDE
 from portraitist.evaluate.held_out import parts_of
 from portraitist.faces import finder_named
 from portraitist.io import registry
-from portraitist.io.encoder_files import EncoderHeader, load_encoder, save_encoder
+from portraitist.io.encoder_files import load_encoder, save_encoder
 from portraitist.io.feature_files import load_features
+from portraitist.io.headers import EncoderHeader, Header, read_header
 from portraitist.io.identity_files import load_identity
-from portraitist.io.model_file import Header, Model, load_model, read_header, save_model, save_pack
+from portraitist.io.model_file import Model, load_model, save_model, save_pack
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
 from portraitist.networks.encoder import small

@@ -26,7 +26,8 @@ from portraitist.evaluate import embed, kernel_interval, layout_similarity, stru
 from portraitist.evaluate.quality import Reference, Row, Scorer
 from portraitist.files import write_bytes
 from portraitist.io.encoder_files import StoredEncoder
-from portraitist.io.model_file import Header, Model, generator_digest, load_model, save_model, save_pack
+from portraitist.io.headers import Header
+from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
 from portraitist.io.registry import file_sha256
 from portraitist.losses.perceptual import PerceptualDistance, default_perceptual
 from portraitist.networks import Generator

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from portraitist.errors import BadModel, PortraitistError, UntrustedFile, UsageError
-from portraitist.io import registry
+from portraitist.io import catalogue, registry
 from portraitist.io.model_file import Model, generator_digest, save_model, save_pack
 from portraitist.networks.generator import with_low_rows
 from tests.conftest import make_model, restyled
@@ -57,7 +57,7 @@ def test_a_changed_base_is_refused_for_its_styles_too(bundled: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[1]", "{", "\x00", "3"])
 def test_a_damaged_list_of_digests_is_refused_but_does_not_break_the_listing(bundled: Path, text: str) -> None:
-    (bundled / registry.DIGESTS).write_text(text)
+    (bundled / catalogue.DIGESTS).write_text(text)
     with pytest.raises(UntrustedFile, match=r"digests.json"):
         registry.load("tiny")
     told: list[str] = []
@@ -70,7 +70,7 @@ def test_damage_in_the_users_folder_does_not_block_what_is_bundled(
     bundled: Path, models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model, text: str
 ) -> None:
     registry.add(save_pack(tmp_path / "mine.safetensors", tiny_style, tiny_model), name="mine")
-    (models_folder / registry.DIGESTS).write_text(text)
+    (models_folder / catalogue.DIGESTS).write_text(text)
     (models_folder / "broken.safetensors").write_bytes(b"\0" * 20)
     assert registry.load("tiny").digest == tiny_model.digest
     assert generator_digest(registry.load("wild")) == generator_digest(tiny_style)
@@ -245,7 +245,7 @@ def test_a_file_put_in_the_folder_by_hand_has_no_digest(models_folder: Path, tin
 
 
 def test_the_digests_are_sha256_of_the_files(bundled: Path) -> None:
-    digests = json.loads((bundled / registry.DIGESTS).read_text())
+    digests = json.loads((bundled / catalogue.DIGESTS).read_text())
     assert digests == {p.name: registry.file_sha256(p) for p in bundled.glob("*.safetensors")}
 
 

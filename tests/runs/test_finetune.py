@@ -18,7 +18,8 @@ import torch
 from portraitist.data import ImageBatches, ImageSet, read_image, write_image
 from portraitist.errors import BadData, BadModel, PortraitistError, UsageError
 from portraitist.io import registry
-from portraitist.io.model_file import Header, Model, generator_digest, load_model, read_header, save_model
+from portraitist.io.headers import Header, read_header
+from portraitist.io.model_file import Model, generator_digest, load_model, save_model
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
 from portraitist.recipes import compose
 from portraitist.runs.finetune import Exemplars, Source, TrainOptions, train

@@ -20,7 +20,8 @@ from portraitist.invert import portrait
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.stylize import ByOptimisation, FileReport, Stylizer, stylize_files
-from portraitist.stylize.batch import Options, photos
+from portraitist.stylize.choices import Options
+from portraitist.stylize.discovery import photos
 from tests.conftest import restyled
 
 Pixels = npt.NDArray[np.uint8]

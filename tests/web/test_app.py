@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 from portraitist import Stylizer, stylize_files
 from portraitist.data.images import encode_image
 from portraitist.faces import FixedPoints
-from portraitist.stylize.batch import Options
+from portraitist.stylize.choices import Options
 from portraitist.web import Limits, Studio
 from portraitist.web.app import _Service
 from portraitist.web.jobs import Job, JobQueue

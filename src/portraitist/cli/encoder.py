@@ -14,7 +14,7 @@ from .options import opt
 
 if TYPE_CHECKING:
     from ..io.model_file import Model
-    from ..networks.encoder import EncoderAnatomy
+    from ..networks.encoder_anatomy import EncoderAnatomy
 
 HELP = "Train, list and import encoders, which turn photos into codes in one pass."
 
@@ -109,7 +109,8 @@ def train(
     from dataclasses import asdict, replace
 
     from ..io import registry
-    from ..io.encoder_files import EncoderHeader, check_encoder_header, load_encoder
+    from ..io.encoder_files import load_encoder
+    from ..io.headers import EncoderHeader, check_encoder_header
     from ..io.identity_files import load_identity
     from ..runs.encoder import EncoderOptions, train_encoder
     from ..train.encoder import PRESETS, Preset
@@ -142,7 +143,8 @@ def _sizes(base: Model, kind: str, size: str, widths: str, units: str, equal_row
     from dataclasses import replace
     from typing import Literal
 
-    from ..networks.encoder import EncoderKind, ir_se50, small
+    from ..networks.encoder import ir_se50, small
+    from ..networks.encoder_anatomy import EncoderKind
 
     chosen = options.choice(size, Literal["small", "ir-se50"], "size")
     make = small if chosen == "small" else ir_se50

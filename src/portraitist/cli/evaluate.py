@@ -213,7 +213,7 @@ def _encoders(model: Model, names: list[str]) -> dict[str, StoredEncoder]:
 
 def _photos(sources: list[Path], out: Path, limit: int | None) -> list[str]:
     """Return the paths of photos, each once."""
-    from ..stylize.batch import photos
+    from ..stylize.discovery import photos
 
     found = dict.fromkeys(str(photo.path) for source in sources for photo in photos(source, out))
     return list(found)[:limit]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from ..evaluate.quality import Scorer
     from ..invert import Inverter
-    from ..io.model_file import Header, Model
+    from ..io.headers import Header
+    from ..io.model_file import Model
     from ..losses.perceptual import PerceptualDistance
     from ..networks import Generator
     from ..networks.features import Features as Network

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..faces import FaceFinder
     from ..losses.perceptual import PerceptualDistance
     from ..stylize import Inversion as HowInverted
-    from ..stylize.batch import Options as WriteOptions
+    from ..stylize.choices import Options as WriteOptions
     from ..train.distributed import Precision
 
 Command = Callable[..., None]
@@ -96,7 +96,7 @@ class Output:
 
     def written(self, faces: Faces) -> WriteOptions:
         """Return how pictures of these faces are written."""
-        from ..stylize.batch import Options
+        from ..stylize.choices import Options
 
         which = options.which_face(faces.face)
         return Options(which, faces.aligned, self.paste_back, self.sheet, self.size, self.suffix, self.overwrite)

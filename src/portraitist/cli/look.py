@@ -71,7 +71,8 @@ def command(
     from ..faces import finder_named
     from ..files import refuse_existing
     from ..io import registry
-    from ..io.model_file import load_model, read_header, save_pack
+    from ..io.headers import read_header
+    from ..io.model_file import load_model, save_pack
     from ..runs.looks import population
 
     path = registry.find(style)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..losses.perceptual import PerceptualDistance
     from ..networks.identity import Identity as FaceEmbedder
     from ..stylize import Inversion
-    from ..stylize.crops import Which
+    from ..stylize.choices import Which
 
 
 def opt(help: str, *names: str, panel: str | None = None, **more: Any) -> Any:

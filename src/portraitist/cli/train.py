@@ -66,7 +66,7 @@ def command(
     from ..faces import finder_named
     from ..io import registry
     from ..io.feature_files import load_features
-    from ..io.model_file import Header, check_header
+    from ..io.headers import Header, check_header
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
     from ..recipes import compose, from_scratch, grow, known_terms
     from ..runs.finetune import Source, TrainOptions, grown, train

@@ -84,6 +84,15 @@ def inspect(data: bytes, name: str) -> Header:
         raise truncated(name) from None
 
 
+def is_known_head(head: bytes) -> bool:
+    """Tell from its first bytes whether a file is a picture, of a format that is read or not."""
+    known = (_PNG, b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"8BPS", b"\0\0\0\x0cjP  ")
+    return head.startswith(known) or head[8:12] == b"WEBP" or (head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS)
+
+
+_HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx mif1 msf1 avif avis".split())
+
+
 def refuse_foreign(head: bytes, name: str) -> None:
     """Refuse by its first bytes what is no PNG, JPEG or WebP.
 

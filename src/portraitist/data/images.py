@@ -44,6 +44,7 @@ from ..errors import BadImage, OutOfMemory, UsageError
 from ..files import open_regular, write_bytes
 from .containers import Header, inspect, refuse_foreign, truncated
 from .jpeg_damage import refuse_damaged
+from .suffixes import WRITABLE
 
 Pixels = npt.NDArray[np.uint8]
 """Pictures in memory: ``uint8 [H, W, 3]``, sRGB."""
@@ -57,8 +58,6 @@ MAX_BYTES = 512 << 20
 
 WHITE = (255, 255, 255)
 
-WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-"""Suffixes of pictures that can be written."""
 LARGEST_WEBP = 16_383
 _OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {"compress_level": 6},

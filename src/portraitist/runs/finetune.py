@@ -18,16 +18,8 @@ from ..detail import MEDIA, SIDE, Look
 from ..errors import BadData, PortraitistError, UsageError
 from ..faces import FaceFinder
 from ..io import registry
-from ..io.model_file import (
-    Header,
-    Model,
-    check_header,
-    generator_digest,
-    lineage,
-    read_header,
-    save_model,
-    save_pack,
-)
+from ..io.headers import Header, check_header, read_header
+from ..io.model_file import Model, generator_digest, lineage, save_model, save_pack
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..networks.feature_discriminator import with_mean_pooling
 from ..networks.features import DiscriminatorFeatures, Features

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, get_args
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from ..data.images import Pixels, crop_square, read_image, resize
 from ..errors import NoFaceFound, UsageError
 from ..faces import AlignedFace, FaceFinder, align
 from ..faces.align import check_photo, square_to_quad
+from .choices import Which
 
-Which = Literal["all", "largest"]
 Photo = Path | str | bytes | BinaryIO | Pixels | Image.Image
 """A picture file, its bytes, an open stream of them, pixels ``uint8 [H, W, 3]``, or a picture of Pillow."""
 

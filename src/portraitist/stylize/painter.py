@@ -22,7 +22,8 @@ from ..faces.background import portrait_mask
 from ..faces.paste import paste_all
 from ..io.painter_files import StoredPainter, load_painter
 from ..networks.painter import MULTIPLE
-from .crops import Photo, Which, check_size, faces_of, one_thread
+from .choices import Which
+from .crops import Photo, check_size, faces_of, one_thread
 from .portraits import SMALLEST_PICTURE
 
 

@@ -30,17 +30,20 @@ from ..faces import AlignedFace, FaceFinder, finder_named
 from ..invert import Inverter, Progress
 from ..io import registry
 from ..io.encoder_files import StoredEncoder
-from ..io.model_file import Header, Model, generator_digest, load_model
+from ..io.headers import Header
+from ..io.model_file import Model, generator_digest, load_model
 from ..losses.perceptual import PerceptualDistance
 from ..networks import Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
 from ..spaces import WPlus, mix
 from ..surgery import By, FeatureSwap, compatibility, swap
 from .appearance import Appearance, Reference, random_codes
-from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread
+from .choices import Which
+from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread
 from .detailed import CloseFace, DetailStage, PreparedFace
+from .interpolation import mixed
 from .inversion import Inversion, PhotoInverter
-from .mixture import Mixture, Part, mixed, no_style
+from .mixture import Mixture, Part, default_styles, no_style
 from .portraits import SMALLEST_PICTURE, Portrait, Portraits, Sample
 
 log = logging.getLogger("portraitist")
@@ -512,13 +515,3 @@ class _Drawings:
         """What the base draws from the face's code, of the close-up's size as the drawings of the styles are."""
         side = None if self.face is None else len(self.face.image)
         return self.stylizer.draw(self.stylizer.base.generator, self.code, side)
-
-
-def default_styles(attribute: str | None) -> list[str]:
-    """Return the names of the styles inside the package that can draw; of the user's where it holds none.
-
-    A style with a path per attribute takes part where it has a path of the one that is asked for.
-    """
-    styles = [e for e in registry.entries() if e.header.kind == "style-pack"]
-    known = [e for e in styles if not e.header.paths or attribute in e.header.paths]
-    return [e.name for e in known if e.where == "bundled"] or [e.name for e in known]

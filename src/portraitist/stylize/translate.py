@@ -31,7 +31,8 @@ from ..faces.paste import paste_all
 from ..io.described import in_run_folder
 from ..io.translator_files import FILE, StoredTranslator, load_translator
 from ..networks.branches import AUTO, TranslatorSystem
-from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread
+from .choices import Which
+from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread
 from .portraits import SMALLEST_PICTURE
 
 SURE = 2 / 3
