@@ -20,7 +20,7 @@ from portraitist.cli import options
 from portraitist.cli.main import main
 from portraitist.data import read_image, write_image
 from portraitist.errors import UsageError
-from portraitist.io import registry
+from portraitist.io import catalogue, registry
 from portraitist.io.codes import load_codes
 from portraitist.io.headers import read_header
 from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
@@ -43,6 +43,7 @@ COMMANDS = [
     "convert",
     "models",
     "models add",
+    "models remove",
     "models show",
     "recipes",
     "encoder",
@@ -167,7 +168,12 @@ def test_the_version_and_the_help_without_a_command(program: Program) -> None:
         (["stylize", "x.png", "--strength", "9"], "--strength"),
         (["stylize", "missing.png"], "There is no file or folder missing.png"),
         (["stylize", "x" * 300], "There is no file or folder xxx"),
-        (["stylize", "missing.png", "-o", "-"], "cannot be written to standard output"),
+        (["stylize", "missing.png", "-o", "-"], "There is no file or folder missing.png"),
+        (["stylize", "*.png"], "No file matches *.png"),
+        (["stylize", "-", "-"], "Give - once"),
+        (["stylize", "-"], "-o OUT, or -o -"),
+        (["stylize", ".", "-o", "-"], "takes the picture of one photo"),
+        (["invert", "missing.png"], "There is no file or folder missing.png"),
         (["stylize", "missing.png", "--suffix", ".gif"], "cannot end in '.gif'"),
         (["stylize", "missing.png", "--face", "second"], "--face takes all, largest or a number"),
         (["stylize", "."], "Give -o OUT"),
@@ -191,7 +197,6 @@ def test_wrong_use_is_one_line_and_exit_code_2(
 def test_bad_input_is_exit_code_3(program: Program, known: None, tmp_path: Path, exemplars: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff no")
     assert "bad.jpg: the picture ends early" in program.refuses(3, "stylize", tmp_path / "bad.jpg", "--steps", "1")
-    assert "does not exist" in program.refuses(3, "invert", tmp_path / "missing.jpg", "--base", "tiny")
     assert "bad.jpg is not a checkpoint" in program.refuses(3, "convert", tmp_path / "bad.jpg", tmp_path / "x.pt")
     (tmp_path / "empty").mkdir()
     assert "0 usable" in program.refuses(3, "train", tmp_path / "empty", "-o", tmp_path / "run")
@@ -213,7 +218,7 @@ def test_a_bug_keeps_its_traceback(program: Program, monkeypatch: pytest.MonkeyP
     def broken() -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr(registry, "entries", lambda *a: broken())
+    monkeypatch.setattr(catalogue, "entries", lambda *a: broken())
     monkeypatch.setattr(sys, "argv", ["portraitist", "models"])
     with pytest.raises(KeyError, match="a bug"):
         main()
@@ -233,7 +238,7 @@ def test_the_systems_own_troubles_have_codes(
     def fail(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr(registry, "entries", fail)
+    monkeypatch.setattr(catalogue, "entries", fail)
     done = program("models")
     assert done.code == code and (words in done.err or code == 130) and "Traceback" not in done.err
 

@@ -17,7 +17,7 @@ from tests.conftest import make_model, restyled
 @pytest.fixture
 def bundled(models_folder: Path, tiny_model: Model, tiny_style: Model) -> Path:
     """A folder of bundled models: the tiny base, and its style."""
-    folder = registry.bundled_folder()
+    folder = catalogue.bundled_folder()
     for path in (
         save_model(folder / "tiny.safetensors", tiny_model),
         save_pack(folder / "wild.safetensors", tiny_style, tiny_model),
@@ -253,9 +253,42 @@ def test_the_users_folder_follows_the_platform(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv("PORTRAITIST_MODELS", raising=False)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert registry.user_folder() == tmp_path / "portraitist" / "models"
+    assert catalogue.user_folder() == tmp_path / "portraitist" / "models"
     monkeypatch.setattr("sys.platform", "darwin")
-    assert registry.user_folder().parts[-4:] == ("Library", "Application Support", "portraitist", "models")
+    assert catalogue.user_folder().parts[-4:] == ("Library", "Application Support", "portraitist", "models")
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "L"))
-    assert registry.user_folder() == tmp_path / "L" / "portraitist" / "models"
+    assert catalogue.user_folder() == tmp_path / "L" / "portraitist" / "models"
+
+
+def test_a_model_is_removed_with_its_digest(
+    bundled: Path,
+    models_folder: Path,
+    tmp_path: Path,
+    tiny_style: Model,
+    tiny_model: Model,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    registry.add(save_pack(tmp_path / "w.safetensors", tiny_style, tiny_model), name="mine")
+    registry.add(save_model(tmp_path / "b.safetensors", make_model(seed=5, name="other")))
+    path = catalogue.remove("mine")
+    assert not path.exists() and list(catalogue.read_digests(models_folder)) == ["other.safetensors"]
+    with pytest.raises(UsageError, match=r"no model 'mine'.*Your models: other"):
+        catalogue.remove("mine")
+    with pytest.raises(UsageError, match="bundled with the package"):
+        catalogue.remove("wild")
+    with pytest.raises(UsageError, match=r"no model '\.\./bundled/wild'"):
+        catalogue.remove("../bundled/wild")
+    assert (bundled / "wild.safetensors").is_file()
+    (models_folder / "other.safetensors").write_bytes(b"damaged")
+    catalogue.remove("other")  # whatever the file holds
+    assert catalogue.read_digests(models_folder) == {} and not caplog.records
+
+
+def test_who_loses_a_base_is_told(
+    models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
+    registry.add(save_pack(tmp_path / "w.safetensors", tiny_style, tiny_model))
+    catalogue.remove("tiny")
+    assert "wild names 'tiny' as the base" in caplog.text

@@ -61,6 +61,11 @@ def command(
     anatomy = _sizes(widths, blocks)
     training = PainterTraining(seed=seed, side=size)
     training = options.with_settings(replace(training, images=images or training.images), set_ or [])
+    training.refuse_idle(identity is not None)
+    if identity is None and any(pair.startswith("identity.") for pair in set_ or []) and training.identity.weight:
+        raise UsageError(
+            "The settings of identity are for a face embedder, and none is given.", "Give --identity FILE."
+        )
     perceptual = features.distance()
     embedder = None if identity is None else load_identity(identity)
     stylizer = Stylizer.load([style], attribute=attribute, seed=seed, device=where)

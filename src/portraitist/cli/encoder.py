@@ -33,9 +33,9 @@ def listing(*, as_json: Annotated[bool, opt("Everything, as JSON.", "--json")] =
     """List the encoders that have a name: bundled ones and your own."""
     from dataclasses import asdict
 
-    from ..io import registry
+    from ..io import catalogue
 
-    found = registry.encoders(lambda path, error: typer.echo(f"{path}: {error}", err=True))
+    found = catalogue.encoders(lambda path, error: typer.echo(f"{path}: {error}", err=True))
     if as_json:
         typer.echo(json.dumps([asdict(e) | {"path": str(e.path)} for e in found], indent=1))
         return
@@ -47,7 +47,9 @@ def listing(*, as_json: Annotated[bool, opt("Everything, as JSON.", "--json")] =
             f"{entry.name:<16} {header.encoder.kind:<5} {base:<18} {entry.where:<8} "
             f"{header.licence or 'licence unknown':<18} {entry.sha256[:12] or 'no digest':<12}  {description}".rstrip()
         )
-    typer.echo(f"bundled encoders lie in {registry.bundled_folder()}\nyour encoders lie in    {registry.user_folder()}")
+    typer.echo(
+        f"bundled encoders lie in {catalogue.bundled_folder()}\nyour encoders lie in    {catalogue.user_folder()}"
+    )
 
 
 @groups.add(app, "import")
@@ -81,12 +83,15 @@ def train(
     kind: Annotated[
         str,
         opt(
-            "hvae: posterior over Z+ (AgileGAN); w+: code of W+ (pSp); vae: one latent for all rows; z+: no posterior.",
+            "hvae (default): posterior over Z+ (AgileGAN); w+: code of W+ (pSp); vae: one latent for all rows; "
+            "z+: no posterior.",
             panel=SIZES,
         ),
-    ] = "hvae",
+    ] = "",
     preset: Annotated[str, opt("Settings: agilegan or psp.")] = "agilegan",
-    size: Annotated[str, opt("small: for 64-pixel bases; ir-se50: the papers', about 1 GB.", panel=SIZES)] = "small",
+    size: Annotated[
+        str, opt("small (default): for 64-pixel bases; ir-se50: the papers', about 1 GB.", panel=SIZES)
+    ] = "",
     widths: Annotated[str, opt("Channels of the stem and the four stages, such as 32,32,64,96,128.", panel=SIZES)] = "",
     units: Annotated[str, opt("Residual units of the four stages, such as 1,1,2,1.", panel=SIZES)] = "",
     equal_rows: Annotated[bool, opt("A third of the rows from each level.", "--equal-rows", panel=SIZES)] = False,
@@ -117,12 +122,18 @@ def train(
 
     model = registry.load_base(base)
     first = None if start is None else load_encoder(registry.find_encoder(start))
-    sizes = first.encoder.anatomy if first else _sizes(model, kind, size, widths, units, equal_rows)
+    asked = {"--kind": kind, "--size": size, "--widths": widths, "--units": units, "--equal-rows": equal_rows}
+    if first and (given := [option for option, value in asked.items() if value]):
+        raise UsageError(f"{given[0]} is for a new encoder; --from sets kind and sizes.", "Leave out one of them.")
+    sizes = (
+        first.encoder.anatomy if first else _sizes(model, kind or "hvae", size or "small", widths, units, equal_rows)
+    )
     anatomy = replace(sizes, standardised=sizes.standardised or standardised)
     about = EncoderHeader(anatomy, **asdict(authorship))
     check_encoder_header(about)
     training = replace(PRESETS[options.choice(preset, Preset, "preset")](), seed=seed)
     training = options.with_settings(replace(training, images=images or training.images), set_ or [])
+    training.refuse_idle(identity=identity is not None, features=features.features is not None)
     pictures = options.pictures(photos, model.generator.anatomy.resolution)
     if dry_run:
         typer.echo(json.dumps({"encoder": asdict(anatomy), **asdict(training)}, indent=1))

@@ -15,15 +15,18 @@ def command(
     resolution: Annotated[int, opt("Side of the base in pixels, for the settings in --json.")] = 64,
 ) -> None:
     """List the recipes for teaching a base a style: what each is good for, what it costs, which paper it is from."""
-    from ..recipes import RECIPES, compose
+    from ..recipes import RECIPES
 
     if as_json:
+        from ..recipes import compose  # the settings name losses, which need PyTorch
+
         found = []
         for recipe in RECIPES.values():
             paths = ("first", "second") if recipe.name == "multipath" else ()
             settings = {
                 preset: compose(recipe.name, resolution, preset=preset, paths=paths).record()
                 for preset in ("paper", "released")
+                if preset == "paper" or recipe.has_released
             }
             found.append(
                 {
@@ -38,7 +41,7 @@ def command(
         typer.echo(json.dumps(found, indent=1))
         return
     for recipe in RECIPES.values():
-        presets = "paper, released" if recipe.released else "paper"
+        presets = "paper, released" if recipe.has_released else "paper"
         typer.echo(f"{recipe.name:<10} {recipe.use}")
         typer.echo(f"{'':<10} {recipe.paper}; presets {presets}; a step costs {recipe.cost} x that of baseline")
         for other, why in recipe.refuses.items():

@@ -26,7 +26,9 @@ def command(
     base: Annotated[str | None, opt("Base to fine-tune (default: train from scratch).", "--from")] = None,
     attribute: options.Attribute = None,
     recipe: Annotated[str, opt("Recipes of a fine-tuning, joined by + (see `portraitist recipes`).")] = "",
-    preset: Annotated[str, opt("paper, or released: as the authors' code does it.")] = "paper",
+    preset: Annotated[
+        str | None, opt("paper, or released: as the authors' code does it, where that differs (default: paper).")
+    ] = None,
     images: Annotated[int | None, opt("Images to show at most.", min=1)] = None,
     features: options.Features = None,
     set_: options.Set = None,
@@ -98,6 +100,8 @@ def command(
             generator=GeneratorAnatomy(side, sizes, codes, codes, mapping_layers or 4),
             discriminator=DiscriminatorAnatomy(side, narrower or sizes),
         )
+    if preset is not None and (base is None or source.grows):
+        raise UsageError("--preset is for the recipes of a fine-tuning.", "Leave it out, or name a --recipe.")
     anatomy = source.anatomies[0]
     # Rules look at the batch, so it comes first.
     asked = sorted(set_ or [], key=lambda pair: not pair.startswith("batch="))
@@ -117,7 +121,7 @@ def command(
     else:
         recipe = recipe or "baseline"
         chosen = _paths(pictures, by, paths) if "multipath" in recipe.split("+") else ()
-        training = compose(recipe, anatomy.resolution, preset=preset, paths=chosen, start=start)
+        training = compose(recipe, anatomy.resolution, preset=preset or "paper", paths=chosen, start=start)
     rest = [s for s in asked if not (s.startswith("batch=") and training.paths)]
     training = dataclasses.replace(training, images=images or training.images)
     training = _with_settings(training, rest, anatomy.resolution)
@@ -129,7 +133,7 @@ def command(
     how = TrainOptions(
         device=options.device(device),
         **processes.settings(),
-        recipe=f"{recipe} ({preset})",
+        recipe=f"{recipe} ({preset or 'paper'})",
         attribute=by,
         about=about,
         features=None if features is None else load_features(features, largest=256),

@@ -250,6 +250,7 @@ def _settings(
     from ..io import registry
     from ..runs.translator import TranslatorOptions
 
+    training.refuse_idle(identity is not None)
     where = options.device(device)
     embedder = options.persons(registry.load("faces"), identity, where) if training.person_weight else None
     return TranslatorOptions(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,8 +22,10 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ..errors import BadModel, PortraitistError, StorageError, UntrustedFile, UsageError
-from ..files import open_regular, write_bytes
-from .headers import AnyHeader, EncoderHeader, Header, read_any_header
+from ..files import open_regular, storage_error, write_bytes
+from .headers import NAME, AnyHeader, EncoderHeader, Header, read_any_header
+
+log = logging.getLogger("portraitist")
 
 DIGESTS = "digests.json"
 SUFFIX = ".safetensors"
@@ -133,10 +136,44 @@ def name_of(path: Path) -> str:
     return path.resolve().parent.name if path.name in (*RUN_FILES, ENCODER_FILE) else path.stem
 
 
+def remove(name: str) -> Path:
+    """Remove a model or an encoder from the user's folder, and its entry in ``digests.json``.
+
+    Returns:
+        The file that was removed.
+
+    Raises:
+        UsageError: There is none of this name, or it is bundled with the package.
+        StorageError: It cannot be removed.
+        UntrustedFile: The list of digests cannot be read.
+    """
+    folder = user_folder()
+    path = folder / f"{name}{SUFFIX}"
+    if not NAME.fullmatch(name) or not path.is_file():
+        known = [entry.name for entry in (*entries(), *encoders()) if entry.where == "user"]
+        if any(entry.name == name for entry in (*entries(), *encoders())):
+            raise UsageError(f"'{name}' is bundled with the package.", "Only your own models can be removed.")
+        raise UsageError(f"You have no model '{name}'.", f"Your models: {', '.join(known) or 'none'}.")
+    digests = read_digests(folder)
+    try:
+        path.unlink()
+    except OSError as error:
+        raise storage_error(path, error) from error
+    if digests.pop(path.name, None) is not None:
+        _write_digests(folder, digests)
+    left = [entry.name for entry in (*entries(), *encoders()) if entry.header.base_name == name]
+    if left and all(entry.name != name for entry in entries()):
+        log.warning("%s names '%s' as the base, which is no longer known", ", ".join(left), name)
+    return path
+
+
 def record_digest(path: Path) -> None:
     """Note the SHA-256 of a file in the ``digests.json`` beside it."""
-    digests = read_digests(path.parent) | {path.name: file_sha256(path)}
-    write_bytes(path.parent / DIGESTS, json.dumps(digests, indent=1, sort_keys=True).encode() + b"\n", overwrite=True)
+    _write_digests(path.parent, read_digests(path.parent) | {path.name: file_sha256(path)})
+
+
+def _write_digests(folder: Path, digests: dict[str, str]) -> None:
+    write_bytes(folder / DIGESTS, json.dumps(digests, indent=1, sort_keys=True).encode() + b"\n", overwrite=True)
 
 
 def file_sha256(path: Path) -> str:

@@ -1,133 +1,19 @@
-"""All recipes by name, and how they are put together.
+"""How recipes are put together.
 
 training = compose("freeze_fc+structure", resolution=64)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import get_args
 
 from ..errors import UsageError
 from ..train.feature_terms import FeatureLoss
 from ..train.spec import Term, Training
-from . import agilegan, baseline, cartoon_stylegan, correspondence, freeze_g, toonify, ui2i
-
-Derive = Callable[[Training, int], Training]
-Preset = Literal["paper", "released"]
-MULTIPATH = "multipath"
-ROOTS = ("baseline", "agilegan")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One technique: a function from a training to a training."""
-
-    name: str
-    paper: str
-    use: str
-    """What it is good for, in a sentence."""
-    cost: str
-    """Time of a step, relative to the baseline."""
-    derive: Derive
-    released: Derive | None = None
-    """What the authors' code does, where that is something else."""
-    refuses: Mapping[str, str] = field(default_factory=dict)
-    """Other recipes that contradict it, and why."""
-
-
-_LOW = "it keeps the low resolutions of the style, which {0} holds to the base's"
-
-RECIPES: Mapping[str, Recipe] = {
-    r.name: r
-    for r in (
-        Recipe(
-            "baseline",
-            "Karras et al. 2020 (ADA), arXiv:2006.06676; Mo et al. 2020 (FreezeD), arXiv:2002.10964",
-            "Plain fine-tuning that survives 100 exemplars; what the others are compared with.",
-            "1",
-            baseline.baseline,
-            refuses={
-                "freeze_d": "baseline is freeze_d with augmentation",
-                "agilegan": "agilegan has another adversarial loss, without augmentation",
-            },
-        ),
-        Recipe(
-            "agilegan",
-            "Song et al. 2021, ACM TOG 40(4)",
-            "The person stays recognisable because pictures are held to those of the base.",
-            "1.6",
-            agilegan.agilegan,
-            agilegan.agilegan_released,
-        ),
-        Recipe(
-            "freeze_d",
-            "Mo et al. 2020, arXiv:2002.10964",
-            "FreezeD alone, without augmentation: for several hundred exemplars.",
-            "0.9",
-            baseline.freeze_d,
-        ),
-        Recipe(
-            "freeze_g",
-            "FreezeG, bryandlee 2020",
-            "Only texture and colour change; shapes stay those of photos.",
-            "0.9",
-            freeze_g.freeze_g,
-            refuses={"freeze_sg": "freeze_g freezes the mapping network, part of which freeze_sg trains"},
-        ),
-        Recipe(
-            "freeze_sg",
-            "Back 2021 (Cartoon-StyleGAN), arXiv:2106.12445, Sec. 3.1",
-            "Pose and layout of the head stay the photo's; everything finer learns the style.",
-            "0.9",
-            cartoon_stylegan.freeze_sg,
-            cartoon_stylegan.freeze_sg_released,
-            refuses={
-                "freeze_fc": "freeze_fc freezes the mapping network, part of which freeze_sg trains",
-                "agilegan": "agilegan freezes the mapping network, part of which freeze_sg trains",
-            },
-        ),
-        Recipe(
-            "structure",
-            "Back 2021 (Cartoon-StyleGAN), arXiv:2106.12445, Sec. 3.2",
-            "As freeze_sg, but softer: the layout may move where the style insists.",
-            "1.0",
-            cartoon_stylegan.structure,
-            cartoon_stylegan.structure_released,
-        ),
-        Recipe(
-            "correspondence",
-            "Ojha et al. 2021, arXiv:2104.06820, Sec. 3.1",
-            "Few exemplars: pictures stay as different from each other as the base's are.",
-            "1.1",
-            correspondence.correspondence,
-        ),
-        Recipe(
-            "freeze_fc",
-            "Huang et al. 2020 (UI2I), arXiv:2010.05713, Sec. III-A",
-            "One code stays one person in base and style; what inversion and swapping between styles want.",
-            "1.0",
-            ui2i.freeze_fc,
-            ui2i.freeze_fc_released,
-        ),
-        Recipe(
-            "toonify",
-            "Pinkney and Adler 2020, arXiv:2010.05334",
-            "Shapes of the style with the skin and light of a photo.",
-            "1",
-            toonify.toonify,
-            refuses={name: _LOW.format(name) for name in ("freeze_g", "freeze_sg", "structure")},
-        ),
-        Recipe(
-            MULTIPATH,
-            "Song et al. 2021, ACM TOG 40(4), Sec. 3.3",
-            "Exemplars with an attribute (women, men, ...) that is drawn differently for each value.",
-            "1.2",
-            agilegan.multipath,
-        ),
-    )
-}
+from . import baseline
+from .catalogue import MULTIPATH, RECIPES, ROOTS, Preset
 
 
 def known_terms(resolution: int) -> Mapping[str, Term]:
@@ -154,7 +40,7 @@ def compose(
         start: Batch and seed to begin with; its other settings are replaced where a recipe has a say.
 
     Raises:
-        UsageError: There is no such recipe, or two contradict each other; see also ``check``.
+        UsageError: There is no such recipe, two contradict each other, or none has the preset; see also ``check``.
     """
     wanted = names.split("+") if isinstance(names, str) else list(names)
     if unknown := [n for n in wanted if n not in RECIPES]:
@@ -165,6 +51,12 @@ def compose(
         for other, why in RECIPES[name].refuses.items():
             if other in wanted:
                 raise UsageError(f"The recipes {name} and {other} contradict each other: {why}.", "Choose one.")
+    if preset == "released" and not any(RECIPES[name].has_released for name in wanted):
+        having = [recipe.name for recipe in RECIPES.values() if recipe.has_released]
+        raise UsageError(
+            f"No released code differs from the paper for {'+'.join(wanted)}.",
+            f"Leave out the preset; these have one: {', '.join(having)}.",
+        )
     if bool(paths) != (MULTIPATH in wanted):
         raise UsageError(
             "The recipe multipath and the attributes of the exemplars belong together.",

@@ -116,6 +116,7 @@ class EncoderRun(Run[EncoderState]):
             base_digest=generator_digest(base),
         )
         check_encoder_header(self.header)
+        training.refuse_idle(identity=options.identity is not None, features=options.perceptual is not None)
         self.perceptual = options.perceptual or default_perceptual(
             base.require_discriminator("to measure likeness with")
         )

@@ -84,7 +84,7 @@ def photos_beside(files: Sequence[Path]) -> tuple[Path, list[Photo]]:
     """
     for path in files:
         if not os.path.isfile(path):
-            raise UsageError(f"There is no file {path}.", "Check the path.")
+            raise UsageError(f"There is no file or folder {path}.", "Check the path.")
     if len(files) == 1:
         return files[0].parent, _told_apart([Photo(files[0], files[0].name, "")])
     drawn = drawn_pictures(files)
