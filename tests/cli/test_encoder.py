@@ -300,6 +300,8 @@ def test_train_import_and_stylize(run: Run, known: None, face: Path, tmp_path: P
         (["--units", "1,x"], "does not list numbers", 2),
         (["--units", "1,1"], "stages", 3),
         (["--set", "kl_wait=1"], "kl_wait", 2),
+        (["--identity", "no.pt", "--set", "identity_weight=0"], "identity_weight is 0", 2),
+        (["--features", "no.pth", "--set", "perceptual_weight=0"], "perceptual_weight is 0", 2),
     ],
 )
 def test_train_refuses_what_cannot_be(
