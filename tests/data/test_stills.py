@@ -78,11 +78,12 @@ def test_a_turned_tiff_is_turned_once(compression: str | None) -> None:
     assert np.array_equal(found, np.rot90(np.asarray(picture), -1))
 
 
-def test_a_turned_heic_is_its_jpeg() -> None:
+def test_a_turned_heic_is_turned_once_as_its_jpeg_is() -> None:
     pixels = np.ascontiguousarray(scene(64, 96))
-    photo = Image.fromarray(pixels)
-    jpeg = read_image(saved(photo, "JPEG", quality=100, subsampling=0, exif=turned_exif()))
-    found = read_image(heic(pixels, QUARTER))
+    assert np.array_equal(read_image(heic(pixels, QUARTER)), np.rot90(pixels, -1))
+    grey = np.repeat(pixels[..., :1], 3, axis=-1)  # JPEG rounds colours by more than two levels
+    jpeg = read_image(saved(Image.fromarray(grey), "JPEG", quality=100, subsampling=0, exif=turned_exif()))
+    found = read_image(heic(grey, QUARTER))
     assert found.shape == jpeg.shape == (96, 64, 3)
     assert np.abs(found.astype(int) - jpeg).max() <= 2
 
