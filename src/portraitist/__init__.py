@@ -11,11 +11,16 @@ when one of its names is first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import os
+import sys
+from typing import TYPE_CHECKING
 
 from ._version import __version__
 from .errors import PortraitistError
+from .lazy import lazily
+
+if sys.platform == "darwin":  # read by PyTorch when it is loaded
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 if TYPE_CHECKING:
     from .io.encoder_files import load_encoder as load_encoder
@@ -76,9 +81,4 @@ __all__ = [
     "stylize_files",
     "swap_models",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    raise AttributeError(f"module 'portraitist' has no attribute '{name}'")
+__getattr__ = lazily(__name__, _HOMES)

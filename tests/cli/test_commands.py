@@ -559,7 +559,7 @@ def test_seeds_are_ranges_and_numbers() -> None:
 
 
 def test_devices_are_named_plainly() -> None:
-    assert options.device("cpu") == "cpu" and options.device("auto") in ("cpu", "cuda")
+    assert options.device("cpu") == "cpu" and options.device("auto") in ("cpu", "cuda", "mps")
     for name in ("gpu", "cudaX", "cuda:", "cuda:99", "CPU"):
         with pytest.raises(UsageError, match="device"):
             options.device(name)

@@ -57,7 +57,7 @@ def command(
     from ..stylize.teacher import StyleTeacher
     from ..train.painter import PainterTraining
 
-    where = options.device(device)
+    where = options.device(device, exact=True)
     anatomy = _sizes(widths, blocks)
     training = PainterTraining(seed=seed, side=size)
     training = options.with_settings(replace(training, images=images or training.images), set_ or [])

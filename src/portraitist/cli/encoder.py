@@ -140,7 +140,7 @@ def train(
         typer.echo(f"{len(pictures)} images, {len(pictures.left_out)} left out")
         return
     how = EncoderOptions(
-        device=options.device(device),
+        device=options.device(device, exact=True),
         **processes.settings(),
         about=about,
         perceptual=features.distance(),

@@ -102,7 +102,7 @@ def inversion(
     _check(method or [], encoder or [])
     check_inversion_report(out, tsne, overwrite)
     names = _photos(photos, out, limit)
-    where = options.device(device)
+    where = options.device(device, exact=True)
     model = registry.load(base)
     model.generator.to(where)
     resolution = model.generator.anatomy.resolution

@@ -76,7 +76,7 @@ def distance(
     from ..report.markdown import shown, table
 
     keep_heap()
-    where = options.device(device)
+    where = options.device(device, exact=True)
     found = {name: _drawer(name) for name in models}
     sizes = {(g.anatomy.z_dim, g.anatomy.resolution) for g, _ in found.values()}
     if len(sizes) > 1:
@@ -149,7 +149,7 @@ def quality(
     from ..report.quality import Table, sheet
 
     keep_heap()
-    where = options.device(device)
+    where = options.device(device, exact=True)
     model = registry.load(style, attribute=attribute)
     base = _base(model.header, style) or model
     resolution = model.generator.anatomy.resolution

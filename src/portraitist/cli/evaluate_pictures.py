@@ -74,7 +74,7 @@ def pictures(
     from ..stylize.crops import one_thread
 
     keep_heap()
-    where = options.device(device)
+    where = options.device(device, exact=True)
     source = open_source(photos, 256)
     how = inversion.how(seed)
     stylizer = Stylizer.load(style or [], attribute=attribute, inversion=how, detail=detail, seed=seed, device=where)

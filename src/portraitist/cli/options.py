@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
@@ -32,7 +31,7 @@ def opt(help: str, *names: str, panel: str | None = None, **more: Any) -> Any:
 
 
 Seed = Annotated[int, opt("Seed of all random numbers.", min=0)]
-Device = Annotated[str, opt("auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, opt("auto, cpu, cuda, cuda:N or mps.")]
 Overwrite = Annotated[bool, opt("Replace existing files.", "--overwrite")]
 Out = Annotated[Path | None, opt("Folder to write to.", "--out", "-o")]
 RunFolder = Annotated[Path, opt("Run folder; an existing run continues.", "--out", "-o")]
@@ -69,24 +68,13 @@ MOST_SEEDS = 100_000
 T = TypeVar("T")
 
 
-def device(name: str) -> str:
-    """Return the device that a name means on this machine.
-
-    Raises:
-        UsageError: There is no such device.
-    """
-    import torch
-
+def device(name: str, *, exact: bool = False) -> str:
+    """Return the device that a name means on this machine; arguments and errors as of ``ops.devices.device_named``."""
     from ..ops import keep_heap
+    from ..ops.devices import device_named
 
     keep_heap()
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise UsageError(f"Unknown device '{name}'.", "Use auto, cpu, cuda or cuda:N.")
-    if name != "cpu" and int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
-        raise UsageError(f"PyTorch sees no device '{name}' here.", "Use --device cpu or auto.")
-    return name
+    return device_named(name, exact=exact)
 
 
 def choice(text: str, kind: Any, name: str) -> Any:

@@ -131,7 +131,7 @@ def command(
         typer.echo(f"{len(pictures)} images, {len(pictures.left_out)} left out")
         return
     how = TrainOptions(
-        device=options.device(device),
+        device=options.device(device, exact=True),
         **processes.settings(),
         recipe=f"{recipe} ({preset or 'paper'})",
         attribute=by,

@@ -251,7 +251,7 @@ def _settings(
     from ..runs.translator import TranslatorOptions
 
     training.refuse_idle(identity is not None)
-    where = options.device(device)
+    where = options.device(device, exact=True)
     embedder = options.persons(registry.load("faces"), identity, where) if training.person_weight else None
     return TranslatorOptions(
         device=where,

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..networks import Generator
 from ..networks.generator import with_low_rows
+from ..ops.devices import double
 
 
 def mixed(base: Generator, styles: Sequence[tuple[Generator, float]]) -> Generator:
@@ -48,8 +49,8 @@ def _sum(start: Tensor, ends: Sequence[tuple[Tensor, float]]) -> Tensor:
     (first, weight), *rest = ends
     if weight == 1 and not rest:
         return first
-    exact = start.double()  # rounded once, so that the order of the styles does not show
-    return (exact + sum(weight * (end.double() - exact) for end, weight in ends)).to(start.dtype)
+    exact = double(start)  # rounded once, so that the order of the styles does not show
+    return (exact + sum(weight * (double(end) - exact) for end, weight in ends)).to(start)
 
 
 def _with_rows(generator: Generator, rows: int) -> Generator:
