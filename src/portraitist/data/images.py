@@ -39,13 +39,13 @@ from typing import IO, Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from ..errors import BadImage, OutOfMemory, UsageError
 from ..files import open_regular, write_bytes
 from .containers import Header, inspect, refuse_foreign, truncated
 from .jpeg_damage import refuse_damaged
-from .stills import decode_heif
+from .stills import MODES, decode_heif
 from .suffixes import WRITABLE
 
 Pixels = npt.NDArray[np.uint8]
@@ -93,6 +93,37 @@ def read_image(
         raise OutOfMemory(
             f"{name} ({header.width}x{header.height}) does not fit into memory.", "Make the picture smaller."
         ) from None
+
+
+def from_pillow(image: Image.Image, *, matte: tuple[int, int, int] = WHITE, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """Turn a picture of Pillow into upright sRGB ``uint8 [H, W, 3]``, as :func:`read_image` reads its file.
+
+    Args:
+        image: Any picture; it is not changed.
+        matte: As :func:`read_image`.
+        max_pixels: As :func:`read_image`.
+
+    Raises:
+        BadImage: It is too large, its file is damaged, or it has pixels that are not read (``format``).
+    """
+    name = "the picture"
+    sized = Header(
+        "JPEG" if image.format == "JPEG" else "PNG", *image.size, 8, 1, image.info.get("icc_profile") or b"", b""
+    )
+    _check_size(sized, name, max_pixels)
+    if image.mode not in MODES:
+        raise BadImage(f"Pictures of the kind {image.mode} are not read.", "Convert it to RGB.", kind="format")
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:
+        raise truncated(name) from None
+    colour, alpha = _colour_and_alpha(upright, None, sized)
+    rgb = _conversion(upright, sized)(colour)
+    if alpha is not None:
+        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, matte), alpha)
+    return np.asarray(rgb)
 
 
 def write_image(path: Path | str, array: Pixels) -> Path:

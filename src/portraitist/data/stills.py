@@ -18,7 +18,7 @@ from .containers import ACCEPTED, MAX_PROFILE, Header, StillFormat, truncated
 
 log = logging.getLogger("portraitist")
 
-_MODES = frozenset("1 L LA P RGB RGBA CMYK I;16 I;16B I;16L".split())
+MODES = frozenset("1 L LA P RGB RGBA CMYK I;16 I;16B I;16L".split())
 """Kinds of pixel that are read; others count more levels than a picture shows."""
 
 
@@ -40,7 +40,7 @@ def inspect_still(data: bytes, name: str, kind: StillFormat) -> Header:
         image = _opened(data, name, kind)
         bits = 16 if image.mode.startswith("I;16") else 8
         several = _moves(image)
-    if image.mode not in _MODES:
+    if image.mode not in MODES:
         raise BadImage(f"{name} is a {kind} file of the kind {image.mode}.", ACCEPTED, kind="format")
     if several:
         log.warning("%s holds several pictures: the first is taken", name)

@@ -51,6 +51,7 @@ from .model_file import Model, generator_digest, load_model
 log = logging.getLogger("portraitist")
 
 __all__ = [
+    "RUN_FILES",
     "ModelEntry",
     "add",
     "add_encoder",
