@@ -10,6 +10,7 @@ import typer
 
 from ..errors import UsageError
 from . import groups, options
+from .common import note, talk
 from .options import opt
 
 if TYPE_CHECKING:
@@ -29,15 +30,15 @@ def encoder() -> None:
 
 
 @groups.add(app, "list")
-def listing(*, as_json: Annotated[bool, opt("Everything, as JSON.", "--json")] = False) -> None:
+def listing() -> None:
     """List the encoders that have a name: bundled ones and your own."""
     from dataclasses import asdict
 
     from ..io import catalogue
 
     found = catalogue.encoders(lambda path, error: typer.echo(f"{path}: {error}", err=True))
-    if as_json:
-        typer.echo(json.dumps([asdict(e) | {"path": str(e.path)} for e in found], indent=1))
+    if talk().json:
+        note(encoders=[asdict(e) for e in found])
         return
     for entry in found:
         header = entry.header

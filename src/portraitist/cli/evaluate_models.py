@@ -12,6 +12,7 @@ import typer
 from ..errors import BadData, UsageError
 from ..files import refuse_existing, write_bytes
 from . import options
+from .bars import bar_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,8 +70,6 @@ def distance(
             raise UsageError(f"--out takes a .md or .json file, not {out}.")
         refuse_existing(out, overwrite)
 
-    from tqdm import tqdm
-
     from ..evaluate import distance_matrix
     from ..ops.memory import keep_heap
     from ..report.markdown import shown, table
@@ -84,7 +83,7 @@ def distance(
     perceptual = _perceptual(found[models[0]][1], features, lpips, where, "--features")
     for generator, _ in found.values():
         generator.to(where)
-    with tqdm(total=samples, unit=" codes") as bar:
+    with bar_of(total=samples, unit=" codes") as bar:
         matrix = distance_matrix(
             {name: generator for name, (generator, _) in found.items()},
             perceptual,

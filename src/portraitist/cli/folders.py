@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..errors import BadImage, NonFinite, OutOfMemory, PortraitistError, UsageError
+from .bars import bar_of
+from .common import note
 from .inputs import STDOUT, Inputs
 
 if TYPE_CHECKING:
@@ -67,10 +69,8 @@ class PhotoRun:
             PortraitistError: The only photo failed.
             typer.Exit: Some of several failed.
         """
-        from tqdm import tqdm
-
         given = self._given
-        with tqdm(total=len(given.photos), unit=" photos", disable=given.is_single) as bar:
+        with bar_of(total=len(given.photos), unit=" photos", disable=given.is_single) as bar:
 
             def update(line: FileReport) -> None:
                 if line.status == "failed" and not given.is_single:
@@ -78,6 +78,7 @@ class PhotoRun:
                 bar.update()
 
             lines = work(update)
+        note(out=str(given.out), photos=[line.as_json() for line in lines])
         if given.is_single:
             if lines[0].status == "failed":
                 raise _as_error(lines[0])
@@ -98,12 +99,10 @@ def prepare_faces(
     Raises:
         typer.Exit: No face was found.
     """
-    from tqdm import tqdm
-
     from ..data.prepare import prepare
     from ..data.sources import open_source
 
-    with tqdm(total=len(open_source(pictures, size).names), unit=" pictures") as bar:
+    with bar_of(total=len(open_source(pictures, size).names), unit=" pictures") as bar:
         report = prepare(
             pictures,
             out,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from ..errors import UsageError
-from . import folders, groups, inputs, options
+from . import bars, folders, groups, inputs, options
 from .options import opt
 
 
@@ -46,7 +46,7 @@ def command(
     from ..io import registry
     from ..stylize import Stylizer
 
-    with options.step_bar(given.is_single) as progress:
+    with bars.step_bar(given.is_single) as progress:
         stylizer = Stylizer(
             registry.load(base, attribute=attribute),
             {},

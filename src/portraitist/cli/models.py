@@ -9,14 +9,17 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from . import options
+from . import groups, options
+from .common import print_result
 from .options import opt
 
 app = typer.Typer(help="List the models that have a name, and add your own.", rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
-def listing(context: typer.Context, as_json: Annotated[bool, opt("Everything, as JSON.", "--json")] = False) -> None:
+def listing(
+    context: typer.Context, as_json: Annotated[bool, opt("Everything, as one JSON object.", "--json")] = False
+) -> None:
     """List the models that have a name: bundled ones and your own."""
     if context.invoked_subcommand is not None:
         return
@@ -26,8 +29,9 @@ def listing(context: typer.Context, as_json: Annotated[bool, opt("Everything, as
 
     found = catalogue.entries(lambda path, error: typer.echo(f"{path}: {error}", err=True))
     if as_json:
-        lines = [asdict(e) | {"path": str(e.path)} for e in found]
-        typer.echo(json.dumps(lines, indent=1))
+        print_result(
+            {"command": "models", "exit_code": 0, "files": [], "lines": [], "models": [asdict(e) for e in found]}
+        )
         return
     for entry in found:
         header = entry.header
@@ -42,7 +46,7 @@ def listing(context: typer.Context, as_json: Annotated[bool, opt("Everything, as
     typer.echo(f"bundled models lie in {catalogue.bundled_folder()}\nyour models lie in    {catalogue.user_folder()}")
 
 
-@app.command()
+@groups.add(app)
 def add(
     file: Annotated[Path, typer.Argument(help="File of a model or an encoder, or a run folder.")],
     name: Annotated[str, opt("Name to use it by (default: its own).")] = "",
@@ -55,7 +59,7 @@ def add(
     typer.echo(f"{entry.name}: {entry.path}")
 
 
-@app.command()
+@groups.add(app)
 def remove(name: Annotated[str, typer.Argument(help="Name of a model or an encoder of your own.")]) -> None:
     """Remove a model, or an encoder, from your folder of models."""
     from ..io import catalogue
@@ -63,7 +67,7 @@ def remove(name: Annotated[str, typer.Argument(help="Name of a model or an encod
     typer.echo(f"removed {catalogue.remove(name)}")
 
 
-@app.command()
+@groups.add(app)
 def show(model: Annotated[str, typer.Argument(help="Name, file or run folder.")]) -> None:
     """Print the metadata of a model or an encoder."""
     from dataclasses import asdict

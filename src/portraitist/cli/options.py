@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
@@ -17,7 +16,7 @@ from ..invert.projection import METHODS
 
 if TYPE_CHECKING:
     from ..data import ImageSet
-    from ..invert import Progress, Projection
+    from ..invert import Projection
     from ..io.model_file import Model
     from ..losses.perceptual import PerceptualDistance
     from ..networks.identity import Identity as FaceEmbedder
@@ -137,21 +136,6 @@ def inversion(
             f"{encoded[0]} belongs to an encoder, and the method is {chosen}{why}.", "Leave out one of them."
         )
     return ByOptimisation(projection(chosen, seed=seed, **of_optimisation), encoder)
-
-
-@contextmanager
-def step_bar(shown: bool = True) -> Iterator[Progress]:
-    """Show a progress bar of the steps of inversions; a new one begins with each face."""
-    from tqdm import tqdm
-
-    with tqdm(unit=" steps", disable=not shown, leave=False) as bar:
-
-        def update(done: int, total: int) -> None:
-            if done == 1:
-                bar.reset(total)
-            bar.update(done - bar.n)
-
-        yield update
 
 
 def pictures(folder: Path, resolution: int, labels: Path | None = None) -> ImageSet:

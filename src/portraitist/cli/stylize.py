@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from ..errors import UsageError
 from ..stylize.names import planned_ends
-from . import folders, groups, inputs, options
+from . import bars, folders, groups, inputs, options
 from .options import opt
 
 STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
@@ -74,7 +74,7 @@ def command(
     perceptual = features.distance()
     references = tuple(Reference.read(path, aligned=reference_aligned) for path in reference or [])
     where = options.device(device)
-    with options.step_bar(given.is_single) as progress:
+    with bars.stages(given.is_single) as on_progress:
         stylizer = Stylizer.load(
             style or [],
             attribute=attribute,
@@ -89,7 +89,7 @@ def command(
             detail=detail,
             seed=seed,
             device=where,
-            progress=progress,
+            on_progress=on_progress,
         )
         folders.PhotoRun(given, output.report).redraw(stylizer, written)
 
