@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -140,7 +141,21 @@ def command(
         finder=finder_named(),
     )
     path = train(pictures, out, source, training, how)
-    options.echo_once(path)
+    _say_what_is_next(path, out, paths=training.paths, styled=source.fine_tuned is not None)
+
+
+def _say_what_is_next(path: Path, out: Path, *, paths: tuple[str, ...], styled: bool) -> None:
+    """Print what a training wrote, and what to type next; of several processes only the first prints."""
+    if int(os.environ.get("RANK", 0)):
+        return
+    if not styled:
+        typer.echo(path)
+        typer.echo(f"next: portraitist train DRAWINGS --from {out} -o STYLE, or portraitist sample {out} -o pictures/")
+        return
+    typer.echo(out / "style.safetensors")
+    typer.echo(out / "report.html")
+    attribute = f" --attribute {paths[0]}" if paths else ""
+    typer.echo(f"next: portraitist stylize me.jpg --style {out}{attribute}")
 
 
 def _with_settings(training: Training, pairs: list[str], resolution: int) -> Training:
