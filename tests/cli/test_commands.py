@@ -289,7 +289,8 @@ def test_train_a_base_then_a_style_then_draw(program: Program, exemplars: Path, 
     small = ["--resolution", "16", "--channel-base", "128", "--channel-cap", "8", "--latent", "8"]
     base, style = tmp_path / "runs" / "base", tmp_path / "runs" / "my style"
     done = program("train", exemplars, "-o", base, *small, "--images", "8", "--set", "batch=4", "--set", "tick=4")
-    assert (done.code, done.out) == (0, f"{base / 'model.safetensors'}\n")
+    assert done.code == 0 and done.out.splitlines()[0] == str(base / "model.safetensors")
+    assert f"next: portraitist train DRAWINGS --from {base}" in done.out
     assert read_header(base / "model.safetensors").generator.resolution == 16
     done = program(
         *("train", exemplars, "-o", style, "--from", base, "--images", "8", "--set", "batch=4"),
@@ -297,11 +298,19 @@ def test_train_a_base_then_a_style_then_draw(program: Program, exemplars: Path, 
         *("--name", "mine", "--licence", "CC0-1.0", "--credit", "Me"),
     )
     assert done.code == 0, done
+    assert done.out.splitlines() == [
+        str(style / "style.safetensors"),
+        str(style / "report.html"),
+        f"next: portraitist stylize me.jpg --style '{style}'",
+    ]
     header = read_header(style / "style.safetensors")
     assert (header.kind, header.name, header.licence, header.credit) == ("style-pack", "mine", "CC0-1.0", "Me")
     done = program("stylize", face, "--aligned", "--steps", "1", "--style", style)
     assert (done.code, done.out) == (0, f"{face.with_name('me.my style.png')}\n")
     assert [p.name for p in face.parent.iterdir() if ".my style" in p.name] == ["me.my style.png"]
+    again = ("train", exemplars, "-o", tmp_path / "again", "--from", base, "--dry-run")
+    settings = json.loads(program(*again, "--config", style / "settings.json").out.rpartition("\n}")[0] + "}")
+    assert settings["structure"] == json.loads((style / "settings.json").read_text())["structure"]
     few = program.refuses(3, "train", exemplars, "-o", tmp_path / "few", "--from", base)
     assert "9 exemplars are too few to hold 5 out" in few
     fixed = ("--recipe", "freeze_fc+structure", "--set", "patience=0", "--set", "held_out=0")

@@ -12,6 +12,7 @@ Options that are typed count more than the file. A key that the command does not
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import Any
 import typer
 
 from ..errors import UsageError
+
+log = logging.getLogger("portraitist")
 
 FACTS = frozenset(
     "attributes base data encoder exemplars looks networks painter persons stage style teacher terms translator "
@@ -42,6 +45,8 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
     options = {key: parameter for parameter in context.command.params for key in _keys(parameter)}
     settings = "set" in options and {"data", "version"} <= set(found)
     if settings:
+        left = ", ".join(key for key in found if key in FACTS)
+        log.info("not taken from %s, as they are what its run began with: %s; name a base with --from", file, left)
         found = _of_run(found, options)
     defaults: dict[str, Any] = {}
     for key, value in found.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -148,14 +149,15 @@ def _say_what_is_next(path: Path, out: Path, *, paths: tuple[str, ...], styled: 
     """Print what a training wrote, and what to type next; of several processes only the first prints."""
     if int(os.environ.get("RANK", 0)):
         return
+    run = shlex.quote(str(out))
     if not styled:
         typer.echo(path)
-        typer.echo(f"next: portraitist train DRAWINGS --from {out} -o STYLE, or portraitist sample {out} -o pictures/")
+        typer.echo(f"next: portraitist train DRAWINGS --from {run} -o STYLE, or portraitist sample {run} -o pictures/")
         return
     typer.echo(out / "style.safetensors")
     typer.echo(out / "report.html")
     attribute = f" --attribute {paths[0]}" if paths else ""
-    typer.echo(f"next: portraitist stylize me.jpg --style {out}{attribute}")
+    typer.echo(f"next: portraitist stylize me.jpg --style {run}{attribute}")
 
 
 def _with_settings(training: Training, pairs: list[str], resolution: int) -> Training:
