@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ class Reader:
             self.where[start] = self.add("rescale", [start], factor=2.0, shift=-1.0)
         for operator in self.graph.operators:
             self.operator(operator)
+        self.save_memory()
         ends = {self.graph.tensors[end].name.decode(): int(end) for end in self.graph.outputs}
         self.outputs = [
             self.add("rows", [ends[name]], width=width) if width else self.where[ends[name]]
@@ -93,6 +95,13 @@ class Reader:
         inputs, output = [int(tensor) for tensor in operator.inputs], int(operator.outputs[0])
         if name not in ("dequantize", "densify"):
             getattr(self, f"on_{name}")(operator.builtinOptions, inputs, output)
+
+    def save_memory(self) -> None:
+        """Let an activation overwrite what nothing else reads."""
+        readers = Counter(value for step in self.steps for value in step["reads"])
+        for step in self.steps:
+            if step["part"] in ("relu", "relu6", "hardswish") and readers[step["reads"][0]] == 1:
+                step["inplace"] = True
 
     def simple(self, part: str, inputs: list[int], output: int, activation: int = 0, **options: Any) -> None:
         self.where[output] = self.add(part, inputs, **options)
@@ -179,7 +188,8 @@ class Reader:
 
     def on_max_pool_2d(self, options: Any, inputs: list[int], output: int) -> None:
         size, stride = [options.filterHeight, options.filterWidth], [options.strideH, options.strideW]
-        if any(any(_same(length, *pair)) for length, *pair in zip(self.shape(inputs[0])[1:3], size, stride)):
+        lengths = self.shape(inputs[0])[1:3]
+        if any(any(_same(*axis)) for axis in zip(lengths, size, stride, strict=True)):
             raise SystemExit("A pooling with padding is not read.")
         self.simple("maxpool", inputs, output, kernel_size=size, stride=stride)
 
@@ -282,7 +292,9 @@ def main() -> None:
         size = (FOLDER / f"{name}.safetensors").stat().st_size
         print(f"{name}: {len(read.steps)} steps, {size:,} bytes, relative difference {apart:.1e}")
         if not apart < TOLERANCE:
-            raise SystemExit(f"PyTorch and LiteRT differ by {apart:.1e} on {name}; at most {TOLERANCE:.0e} is rounding.")
+            raise SystemExit(
+                f"PyTorch and LiteRT differ by {apart:.1e} on {name}; at most {TOLERANCE:.0e} is rounding."
+            )
 
 
 if __name__ == "__main__":
