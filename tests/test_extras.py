@@ -20,10 +20,12 @@ IMPORTED_AS = {
     "scikit-learn": "sklearn",
     "python-multipart": "python_multipart",
     "pillow-heif": "pillow_heif",
+    "tensorboard": "torch.utils.tensorboard",
 }
 USED_BY_OTHERS = {
     "python-multipart": "starlette reads forms with it",
     "onnxscript": "torch.onnx writes with it",
+    "onnxruntime": "runs what was written",
 }
 SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").rglob("*.py")))
 
