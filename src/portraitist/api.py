@@ -62,7 +62,7 @@ def train_style(
     *,
     base: Path | str = "faces",
     recipe: str = "baseline",
-    preset: str = "paper",
+    preset: str = "default",
     training: Training | None = None,
     images: int | None = None,
     name: str = "",
@@ -81,7 +81,7 @@ def train_style(
         out: The run folder.
         base: Name, file or run folder of the base.
         recipe: Recipes joined by ``+``; see ``portraitist recipes``.
-        preset: ``paper``, or ``released`` where the authors' code does something else.
+        preset: ``default`` (what works best here), ``paper`` or ``released``.
         training: All settings, in place of recipe, preset and seed; see ``recipes.compose``.
         images: Images to show at most; those of the recipe when None.
         name: Of the style.

@@ -74,16 +74,14 @@ def test_recipes_lists_each_with_its_paper_and_what_it_refuses(run: Run) -> None
 
 def test_recipes_as_json_holds_every_setting_of_both_presets(run: Run) -> None:
     code, out, _ = run("recipes", "--json", "--resolution", 256)
-    found = {entry["name"]: entry for entry in json.loads(out)}
+    found = {entry["name"]: entry for entry in json.loads(out)["recipes"]}
     assert code == 0 and list(found) == list(RECIPES)
-    assert found["freeze_sg"]["settings"]["paper"]["frozen"]["styles_upto"] == 8
+    assert found["freeze_sg"]["settings"]["default"]["frozen"]["styles_upto"] == 8
     assert found["freeze_sg"]["settings"]["released"]["frozen"]["generator_upto"] == 16
-    assert found["multipath"]["settings"]["paper"]["split_upto"] == 64
+    assert found["multipath"]["settings"]["default"]["split_upto"] == 64
     assert "freeze_d" in found["baseline"]["refuses"]
     for name, recipe in RECIPES.items():
-        settings = found[name]["settings"]
-        assert ("released" in settings) == (recipe.released is not None)
-        assert settings["paper"] != settings.get("released")
+        assert tuple(found[name]["settings"]) == recipe.presets
 
 
 def test_attributes_come_from_sub_folders_or_a_label_file(dry: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

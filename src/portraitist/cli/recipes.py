@@ -24,8 +24,7 @@ def command(
             paths = ("first", "second") if recipe.name == "multipath" else ()
             settings = {
                 preset: compose(recipe.name, resolution, preset=preset, paths=paths).record()
-                for preset in ("paper", "released")
-                if preset == "paper" or recipe.has_released
+                for preset in recipe.presets
             }
             found.append(
                 {
@@ -40,9 +39,13 @@ def command(
         note(recipes=found)
         return
     for recipe in RECIPES.values():
-        presets = "paper, released" if recipe.has_released else "paper"
         typer.echo(f"{recipe.name:<10} {recipe.use}")
+        presets = ", ".join(recipe.presets)
         typer.echo(f"{'':<10} {recipe.paper}; presets {presets}; a step costs {recipe.cost} x that of baseline")
+        for preset, why in recipe.without.items():
+            typer.echo(f"{'':<10} no preset {preset}: {why}")
         for other, why in recipe.refuses.items():
             typer.echo(f"{'':<10} not with {other}: {why}")
-    typer.echo("Join recipes by +: --recipe freeze_fc+structure. All but agilegan and freeze_d stand on baseline.")
+    typer.echo(
+        "Join recipes by +: --recipe freeze_fc+structure. By default all but agilegan and freeze_d stand on baseline."
+    )

@@ -29,10 +29,11 @@ def command(
     attribute: options.Attribute = None,
     recipe: Annotated[str, opt("Recipes of a fine-tuning, joined by + (see `portraitist recipes`).")] = "",
     preset: Annotated[
-        str | None, opt("paper, or released: as the authors' code does it, where that differs (default: paper).")
+        str | None, opt("default: what works best here; paper: its text; released: the authors' code.")
     ] = None,
     images: Annotated[int | None, opt("Images to show at most.", min=1)] = None,
     features: options.Features = None,
+    lpips: options.Lpips = None,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
     labels: Annotated[Path | None, opt("CSV file: `file` and a column per attribute.", panel=PATHS)] = None,
@@ -69,7 +70,6 @@ def command(
 
     from ..faces import finder_named
     from ..io import registry
-    from ..io.feature_files import load_features
     from ..io.headers import Header, check_header
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
     from ..recipes import compose, from_scratch, grow, known_terms
@@ -123,7 +123,7 @@ def command(
     else:
         recipe = recipe or "baseline"
         chosen = _paths(pictures, by, paths) if "multipath" in recipe.split("+") else ()
-        training = compose(recipe, anatomy.resolution, preset=preset or "paper", paths=chosen, start=start)
+        training = compose(recipe, anatomy.resolution, preset=preset or "default", paths=chosen, start=start)
     rest = [s for s in asked if not (s.startswith("batch=") and training.paths)]
     training = dataclasses.replace(training, images=images or training.images)
     training = _with_settings(training, rest, anatomy.resolution)
@@ -132,13 +132,15 @@ def command(
         typer.echo(json.dumps(training.record(), indent=1))
         typer.echo(f"{len(pictures)} images, {len(pictures.left_out)} left out")
         return
+    looks = options.perceptual(features, lpips)
     how = TrainOptions(
         device=options.device(device, exact=True),
         **processes.settings(),
-        recipe=f"{recipe} ({preset or 'paper'})",
+        recipe=f"{recipe} ({preset or 'default'})",
         attribute=by,
         about=about,
-        features=None if features is None else load_features(features, largest=256),
+        features=None if looks is None else looks.features,
+        lpips=None if looks is None else looks.weights,
         finder=finder_named(),
     )
     path = train(pictures, out, source, training, how)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
+
+from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..train.spec import Training
 
 Derive = Callable[["Training", int], "Training"]
-Preset = Literal["paper", "released"]
+Preset = Literal["default", "paper", "released"]
+"""What works best here from few exemplars; what the paper's text says; what the authors' code does."""
 MULTIPATH = "multipath"
 ROOTS = ("baseline", "agilegan")
 
@@ -27,21 +30,38 @@ class Recipe:
     cost: str
     """Time of a step, relative to the baseline."""
     home: str
-    """The module that derives its training."""
+    """The module that derives its training: by a function of its name, and of its name and the preset."""
+    has_paper: bool = False
+    """Whether the paper does something beyond the technique."""
     has_released: bool = False
-    """Whether the authors' code does something else."""
+    """Whether the authors' code does."""
+    without: Mapping[Preset, str] = field(default_factory=dict)
+    """Presets that it has not, and why."""
     refuses: Mapping[str, str] = field(default_factory=dict)
     """Other recipes that contradict it, and why."""
 
     @property
-    def derive(self) -> Derive:
-        """What turns a training into this one, at a resolution."""
-        return self._function(self.name)
+    def presets(self) -> tuple[Preset, ...]:
+        """The presets that it has."""
+        return tuple(p for p in get_args(Preset) if p not in self.without)
 
-    @property
-    def released(self) -> Derive | None:
-        """What the authors' code does, where that is something else."""
-        return self._function(f"{self.name}_released") if self.has_released else None
+    def derived(self, training: Training, resolution: int, preset: Preset) -> Training:
+        """Return what it makes of a training.
+
+        Raises:
+            UsageError: It has no such preset.
+        """
+        if preset in self.without:
+            raise UsageError(
+                f"The recipe {self.name} has no preset {preset}: {self.without[preset]}.",
+                f"Use {' or '.join(self.presets)}.",
+            )
+        own = {"default": False, "paper": self.has_paper, "released": self.has_released}[preset]
+        return self._function(f"{self.name}_{preset}" if own else self.name)(training, resolution)
+
+    def derive(self, training: Training, resolution: int) -> Training:
+        """Return what the technique makes of the training of any preset."""
+        return self._function(self.name)(training, resolution)
 
     def _function(self, name: str) -> Derive:
         found: Derive = getattr(import_module(f".{self.home}", __package__), name)
@@ -59,6 +79,8 @@ RECIPES: Mapping[str, Recipe] = {
             "Plain fine-tuning that survives 100 exemplars; what the others are compared with.",
             "1",
             "baseline",
+            has_paper=True,
+            without={"released": "ADA and FreezeD were released as programs of two generations of StyleGAN"},
             refuses={
                 "freeze_d": "baseline is freeze_d with augmentation",
                 "agilegan": "agilegan has another adversarial loss, without augmentation",
@@ -78,6 +100,8 @@ RECIPES: Mapping[str, Recipe] = {
             "FreezeD alone, without augmentation: for several hundred exemplars.",
             "0.9",
             "baseline",
+            has_paper=True,
+            has_released=True,
         ),
         Recipe(
             "freeze_g",
@@ -85,6 +109,8 @@ RECIPES: Mapping[str, Recipe] = {
             "Only texture and colour change; shapes stay those of photos.",
             "0.9",
             "freeze_g",
+            has_released=True,
+            without={"paper": "FreezeG was published as code only"},
             refuses={"freeze_sg": "freeze_g freezes the mapping network, part of which freeze_sg trains"},
         ),
         Recipe(
@@ -113,6 +139,7 @@ RECIPES: Mapping[str, Recipe] = {
             "Few exemplars: pictures stay as different from each other as the base's are.",
             "1.1",
             "correspondence",
+            without={"released": "the code adds the patch discriminator of Sec. 3.2, which is not built here"},
         ),
         Recipe(
             "freeze_fc",
@@ -128,6 +155,7 @@ RECIPES: Mapping[str, Recipe] = {
             "Shapes of the style with the skin and light of a photo.",
             "1",
             "toonify",
+            without={"released": "the authors published the blending and a model, but no settings of its training"},
             refuses={name: _LOW.format(name) for name in ("freeze_g", "freeze_sg", "structure")},
         ),
         Recipe(
@@ -136,6 +164,7 @@ RECIPES: Mapping[str, Recipe] = {
             "Exemplars with an attribute (women, men, ...) that is drawn differently for each value.",
             "1.2",
             "agilegan",
+            without={"released": "the released training code has a single path"},
         ),
     )
 }
