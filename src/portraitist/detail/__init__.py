@@ -7,16 +7,18 @@
 """
 
 from .look import SIDE, Look, Medium, redraw_detail
-from .measure import MEDIA, Population, measure_look, measure_population, photo_population
+from .measure import MEDIA, PEOPLE, Population, measure_look, measure_population, mixed_population, photo_population
 
 __all__ = [
     "MEDIA",
+    "PEOPLE",
     "SIDE",
     "Look",
     "Medium",
     "Population",
     "measure_look",
     "measure_population",
+    "mixed_population",
     "photo_population",
     "redraw_detail",
 ]
