@@ -23,11 +23,12 @@ from portraitist.data import ImageSet
 from portraitist.detail import MEDIA, SIDE
 from portraitist.evaluate.held_out import parts_of
 from portraitist.faces import finder_named
-from portraitist.io import registry
-from portraitist.io.encoder_files import EncoderHeader, load_encoder, save_encoder
+from portraitist.io import catalogue, registry
+from portraitist.io.encoder_files import load_encoder, save_encoder
 from portraitist.io.feature_files import load_features
+from portraitist.io.headers import EncoderHeader, Header, read_header
 from portraitist.io.identity_files import load_identity
-from portraitist.io.model_file import Header, Model, load_model, read_header, save_model, save_pack
+from portraitist.io.model_file import Model, load_model, save_model, save_pack
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
 from portraitist.networks.encoder import small
@@ -94,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with photos_256.zip and style_*/")
     parser.add_argument("--runs", type=Path, default=Path("runs/models"), help="folder for the run folders")
-    parser.add_argument("--out", type=Path, default=registry.bundled_folder(), help="where the model files go")
+    parser.add_argument("--out", type=Path, default=catalogue.bundled_folder(), help="where the model files go")
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--channel-base", type=int, default=1536)
     parser.add_argument("--channel-cap", type=int, default=128)

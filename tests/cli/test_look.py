@@ -21,7 +21,8 @@ from portraitist.evaluate import PictureMeasures
 from portraitist.evaluate.kernel import Interval
 from portraitist.faces import BlazeFinder
 from portraitist.io import registry
-from portraitist.io.model_file import Model, generator_digest, load_model, read_header, save_model, save_pack
+from portraitist.io.headers import read_header
+from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
 from portraitist.runs.looks import ENOUGH, look_of, population
 from tests.cli.conftest import Run
 from tests.conftest import REPOSITORY

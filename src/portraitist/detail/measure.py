@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ..errors import BadData
 from . import filters
-from .look import BANDS, CELLS, COARSE, SIDE, Look, Medium, band_energy
+from .look import BANDS, CELLS, COARSE, SIDE, Look, band_energy
+from .medium import Medium
 
 MEDIA = {
     "smooth": Medium(smoothing=2, own=0.5),
