@@ -40,6 +40,7 @@ COMMANDS = [
     "swap",
     "blend",
     "convert",
+    "export",
     "models",
     "models add",
     "models show",
@@ -65,7 +66,6 @@ COMMANDS = [
     "translate extend",
     "translate run",
     "translate import",
-    "translate export",
 ]
 
 

@@ -23,6 +23,7 @@ from . import (
     edit,
     encoder,
     evaluate,
+    export,
     groups,
     invert,
     look,
@@ -46,7 +47,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (stylize, serve, train, distill, look, recipes, prepare, invert, sample, convert):
+for module in (stylize, serve, train, distill, look, recipes, prepare, invert, sample, convert, export):
     groups.add(app, module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(edit.app, name="edit")
 groups.add(app)(surgery.swap)
