@@ -81,15 +81,27 @@ def find_drawable(
         return of_painter(load_painter(path), side)
     if kind == "translator":
         return of_translator(load_translator(path), group)
-    style = registry.load(path, attribute=attribute)
-    base = style if style.header.kind == "model" else registry.base_of(style.header, registry.find(path))
+    return of_style(*with_encoder(path, attribute, encoder))
+
+
+def with_encoder(
+    what: Path | str, attribute: str | None = None, encoder: Path | str | None = None
+) -> tuple[Model, Model, StoredEncoder]:
+    """Load a style, its base, and what turns photos into codes of the base; arguments as :func:`find_drawable`.
+
+    Raises:
+        UsageError: There is no such style, or no encoder is known.
+        BadModel: A file is damaged.
+    """
+    style = registry.load(what, attribute=attribute)
+    base = style if style.header.kind == "model" else registry.base_of(style.header, registry.find(what))
     stored = registry.load_encoder_of(base, encoder)
     if stored is None:
         raise UsageError(
             f"No encoder of '{base.header.name}' is known, so no photo can become a code.",
-            "Name one with --encoder, train one with `portraitist encoder train`, or export a painter.",
+            "Name one with --encoder, train one with `portraitist encoder train`, or use a painter.",
         )
-    return of_style(style, base, stored)
+    return style, base, stored
 
 
 def of_painter(stored: StoredPainter, side: int | None = None) -> Drawable:
@@ -125,14 +137,15 @@ def of_translator(stored: StoredTranslator, group: str = "") -> Drawable:
 def of_style(style: Model, base: Model, stored: StoredEncoder) -> Drawable:
     """Return a style with the encoder of its base: what `stylize --detail 0` draws by the encoder's code."""
     network = _Coded(stored.encoder, base.generator, style.generator)
-    headers = (style.header, stored.header)
-    about = replace(
-        style.header,
-        licence=" AND ".join(dict.fromkeys(h.licence for h in headers if h.licence)),
-        credit="; ".join(dict.fromkeys(h.credit for h in headers if h.credit)),
-    )
+    about = replace(style.header, **joined_terms(style.header, stored.header))
     digest = tensors_digest(network.state_dict())
     return Drawable(_frozen(network), style.generator.anatomy.resolution, "style", digest, about)
+
+
+def joined_terms(*headers: About) -> dict[str, str]:
+    """Return licence and credit of what is made of several files."""
+    licences, credits = ([h.licence for h in headers if h.licence], [h.credit for h in headers if h.credit])
+    return {"licence": " AND ".join(dict.fromkeys(licences)), "credit": "; ".join(dict.fromkeys(credits))}
 
 
 class _Drawing(nn.Module):
