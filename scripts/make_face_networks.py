@@ -5,6 +5,7 @@
     python scripts/make_face_networks.py mediapipe-0.10.14-*.whl
 
 Each network is run by LiteRT and by PyTorch on the same random pictures; a difference ends the script with an error.
+What LiteRT says of the astronaut of scikit-image goes into tests/faces/litert.json.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import hashlib
 import json
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +23,24 @@ import numpy as np
 import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from PIL import Image
 from safetensors.torch import save_file
+from skimage.data import astronaut
 from torch import Tensor
 
 from portraitist.faces.networks import FOLDER, network_named
 from portraitist.networks.wired import Wired
 
 NETWORKS = {
-    # name -> file in the wheel, range of its input, the outputs in our order with the width of their rows
-    "far": ("face_detection/face_detection_full_range_sparse.tflite", (-1, 1), {"Identity": 0, "Identity_1": 0}),
-    "near": ("face_detection/face_detection_short_range.tflite", (-1, 1), {"regressors": 0, "classificators": 0}),
-    "mesh": ("face_landmark/face_landmark.tflite", (0, 1), {"conv2d_21": 3, "conv2d_31": 1}),
-    "person": ("selfie_segmentation/selfie_segmentation.tflite", (0, 1), {"activation_10": 0}),
+    # name -> file in the wheel, least value of its input (the largest is 1), its outputs with the width of their rows
+    "far": ("face_detection/face_detection_full_range_sparse.tflite", -1, {"Identity": 0, "Identity_1": 0}),
+    "near": ("face_detection/face_detection_short_range.tflite", -1, {"regressors": 0, "classificators": 0}),
+    "mesh": ("face_landmark/face_landmark.tflite", 0, {"conv2d_21": 3, "conv2d_31": 1}),
+    "person": ("selfie_segmentation/selfie_segmentation.tflite", 0, {"activation_10": 0}),
 }
+GOLDEN = Path(__file__).parents[1] / "tests/faces/litert.json"
+FACE, KEPT = (96, 0, 352, 256), 40
+"""The part of the astronaut that is shown, and about how many numbers of an output are kept."""
 LICENCE = "Apache-2.0"
 AUTHORS = "The MediaPipe authors (Google)"
 TOLERANCE = 2e-4
@@ -66,6 +73,7 @@ class Reader:
             self.where[start] = self.add("rescale", [start], factor=2.0, shift=-1.0)
         for operator in self.graph.operators:
             self.operator(operator)
+        self.save_memory()
         ends = {self.graph.tensors[end].name.decode(): int(end) for end in self.graph.outputs}
         self.outputs = [
             self.add("rows", [ends[name]], width=width) if width else self.where[ends[name]]
@@ -93,6 +101,13 @@ class Reader:
         inputs, output = [int(tensor) for tensor in operator.inputs], int(operator.outputs[0])
         if name not in ("dequantize", "densify"):
             getattr(self, f"on_{name}")(operator.builtinOptions, inputs, output)
+
+    def save_memory(self) -> None:
+        """Let an activation overwrite what nothing else reads."""
+        readers = Counter(value for step in self.steps for value in step["reads"])
+        for step in self.steps:
+            if step["part"] in ("relu", "relu6", "hardswish") and readers[step["reads"][0]] == 1:
+                step["inplace"] = True
 
     def simple(self, part: str, inputs: list[int], output: int, activation: int = 0, **options: Any) -> None:
         self.where[output] = self.add(part, inputs, **options)
@@ -179,7 +194,8 @@ class Reader:
 
     def on_max_pool_2d(self, options: Any, inputs: list[int], output: int) -> None:
         size, stride = [options.filterHeight, options.filterWidth], [options.strideH, options.strideW]
-        if any(any(_same(length, *pair)) for length, *pair in zip(self.shape(inputs[0])[1:3], size, stride)):
+        lengths = self.shape(inputs[0])[1:3]
+        if any(any(_same(*axis)) for axis in zip(lengths, size, stride, strict=True)):
             raise SystemExit("A pooling with padding is not read.")
         self.simple("maxpool", inputs, output, kernel_size=size, stride=stride)
 
@@ -239,34 +255,41 @@ def _same(length: int, size: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def difference(network: Wired, data: bytes, low: float) -> float:
+def difference(network: Wired, run: Interpreter, low: float) -> float:
     """The largest difference of the outputs on random pictures, as a share of the largest output."""
-    run = Interpreter(model_content=data)
-    run.allocate_tensors()
     random = np.random.default_rng(0)
     worst = 0.0
     for _ in range(3):
-        pixels = random.random((1, network.side, network.side, 3), np.float32)
-        run.set_tensor(run.get_input_details()[0]["index"], 2 * pixels - 1 if low == -1 else pixels)
-        run.invoke()
-        theirs = {detail["name"].split(":")[0]: run.get_tensor(detail["index"]) for detail in run.get_output_details()}
+        pixels = random.random((network.side, network.side, 3), np.float32)
         with torch.inference_mode():
-            ours = network(torch.from_numpy(pixels).permute(0, 3, 1, 2))
-        for one, other in zip(ours, _in_order(theirs, ours), strict=True):
-            worst = max(worst, float(np.abs(one.numpy().ravel() - other).max() / np.abs(other).max()))
+            ours = network(torch.from_numpy(pixels)[None].permute(0, 3, 1, 2))
+        for one, other in zip(ours, outputs(run, pixels, low), strict=True):
+            apart = np.abs(one.numpy().ravel() - other.ravel()).max() / np.abs(other).max()
+            worst = max(worst, float(apart))
     return worst
 
 
-def _in_order(theirs: dict[str, Any], ours: tuple[Tensor, ...]) -> list[Any]:
-    by_size = {array.size: array.ravel() for array in theirs.values()}
-    return [by_size[tensor.numel()] for tensor in ours]
+def outputs(run: Interpreter, pixels: Any, low: float) -> list[Any]:
+    """What LiteRT gives for pixels [side, side, 3] in [0, 1]; the longer output first, as in ``NETWORKS``."""
+    run.set_tensor(run.get_input_details()[0]["index"], (2 * pixels - 1 if low == -1 else pixels)[None])
+    run.invoke()
+    found = [run.get_tensor(detail["index"]) for detail in run.get_output_details()]
+    return sorted(found, key=lambda array: -array.size)
+
+
+def golden(run: Interpreter, side: int, low: float) -> list[list[float]]:
+    """Some of the numbers that LiteRT gives for the astronaut's face."""
+    face = Image.fromarray(astronaut()).crop(FACE).resize((side, side), Image.Resampling.BILINEAR)
+    pixels = np.asarray(face, np.float32) / 255
+    return [[round(float(x), 5) for x in found.ravel()[:: found.size // KEPT | 1]] for found in outputs(run, pixels, low)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wheel", type=Path, help="mediapipe-0.10.14-*.whl, or the folder it was installed into")
     wheel = parser.parse_args().wheel
-    for name, (path, (low, _), rows) in NETWORKS.items():
+    kept = {}
+    for name, (path, low, rows) in NETWORKS.items():
         inside = f"mediapipe/modules/{path}"
         data = (wheel / inside).read_bytes() if wheel.is_dir() else zipfile.ZipFile(wheel).read(inside)
         readable = builtin(data)
@@ -278,11 +301,19 @@ def main() -> None:
             "network": json.dumps({"side": read.side, "outputs": read.outputs, "steps": read.steps}),
         }
         save_file(read.tensors, FOLDER / f"{name}.safetensors", header)
-        apart = difference(network_named(name), readable, low)
+        run = Interpreter(model_content=readable)
+        run.allocate_tensors()
+        network = network_named(name)
+        kept[name] = golden(run, network.side, low)
+        apart = difference(network, run, low)
         size = (FOLDER / f"{name}.safetensors").stat().st_size
         print(f"{name}: {len(read.steps)} steps, {size:,} bytes, relative difference {apart:.1e}")
         if not apart < TOLERANCE:
-            raise SystemExit(f"PyTorch and LiteRT differ by {apart:.1e} on {name}; at most {TOLERANCE:.0e} is rounding.")
+            raise SystemExit(
+                f"PyTorch and LiteRT differ by {apart:.1e} on {name}; at most {TOLERANCE:.0e} is rounding."
+            )
+    lists = ",\n".join(f' "{name}": {json.dumps(numbers)}' for name, numbers in kept.items())
+    GOLDEN.write_text(f"{{\n{lists}\n}}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -117,7 +117,6 @@ def test_the_base_tells_persons_apart_where_nothing_else_does(
 
 
 def test_faces_are_put_on_white(run: Run, tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe")
     for side in ("photos", "drawings"):
         (tmp_path / "raw" / side / "women").mkdir(parents=True)
         write_image(tmp_path / "raw" / side / "women" / "a.png", astronaut())

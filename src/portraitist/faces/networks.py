@@ -34,5 +34,5 @@ def network_named(name: Name) -> Wired:
         description = json.loads(file.metadata()["network"])
         with torch.device("meta"):
             network = Wired(description["steps"], description["outputs"], description["side"])
-        network.load_state_dict({key: file.get_tensor(key).float() for key in file.keys()}, assign=True)  # noqa: SIM118
-    return network.eval().requires_grad_(False)
+        network.load_state_dict({key: file.get_tensor(key).float() for key in file.keys()}, assign=True)
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
