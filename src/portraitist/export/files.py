@@ -99,7 +99,7 @@ def export(
     require_packages()
     drawable = find_drawable(what, group=group, attribute=attribute, encoder=encoder, side=side)
     faces = _faces(drawable.side, photos)
-    exact = content = to_onnx(drawable.network, {"photos": faces[:2]}, ["drawings"])
+    exact = content = to_onnx(drawable.network, {"photos": faces[:2]}, ["drawings"], fold=drawable.kind == "style")
     apart = difference(exact, drawable.network, {"photos": faces[:TOGETHER]})
     if not apart <= CLOSE:
         raise BadModel(

@@ -41,7 +41,12 @@ def require_packages() -> None:
 
 
 def to_onnx(
-    network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], *, fixed: Sequence[str] = ()
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    *,
+    fixed: Sequence[str] = (),
+    fold: bool = False,
 ) -> bytes:
     """Return a network as the content of an ONNX file.
 
@@ -51,6 +56,8 @@ def to_onnx(
             taken for a fixed size.
         outputs: Names of what it gives.
         fixed: Inputs whose first axis is not that of the batch.
+        fold: Compute now what depends on weights alone. The runtime does it too, on loading, but for some operators of
+            modulated convolutions, without which it takes three times as long.
 
     Raises:
         BadModel: The file would draw batches of one size only.
@@ -65,6 +72,7 @@ def to_onnx(
             dynamic_shapes=tuple({} if name in fixed else {0: rows} for name in inputs),
             opset_version=OPSET,
             dynamo=True,
+            optimize=fold,
             verbose=False,
         )
     assert program is not None

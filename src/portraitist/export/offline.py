@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadModel, UsageError
-from ..faces.networks import network_named
+from ..faces.networks import Name, network_named
 from ..files import refuse_existing, write_bytes
 from ..io.encoder_files import StoredEncoder
 from ..io.model_file import Model, generator_digest
@@ -33,6 +33,7 @@ from .drawable import joined_terms, of_painter, with_encoder
 from .files import CLOSE
 from .graph import difference, require_packages, to_onnx
 from .page_networks import Coder, StrongPainter, StrongStyle
+from .wired import wired_to_onnx
 
 RUNTIME = "onnxruntime-web-1.30.0.zip"
 """Of this folder; made by scripts/make_page_runtime.py."""
@@ -41,7 +42,7 @@ MARK = "index.html"
 PLAIN = ("index.html", "offline.css", "picture.js", "faces.js", "page.js", "README.txt")
 SERVED = ("page.css", "icon.svg")
 """What the page has in common with the one of `portraitist serve`."""
-FINDERS = {"far": ["boxes", "logits"], "near": ["boxes", "logits"], "mesh": ["points", "logit"]}
+FINDERS: dict[Name, list[str]] = {"far": ["boxes", "logits"], "near": ["boxes", "logits"], "mesh": ["points", "logit"]}
 FACES = {
     "name": "Faces are found by networks of MediaPipe 0.10.14",
     "licence": "Apache-2.0",
@@ -124,9 +125,7 @@ def write_page(
     _check_names([style.name for style, _ in chosen])
     contents = Contents(out, overwrite)
     for name, given in FINDERS.items():
-        finder = network_named(name)  # type: ignore[arg-type]
-        pixels = torch.rand(2, 3, finder.side, finder.side, generator=torch.Generator().manual_seed(0))
-        contents.deliver(name, to_onnx(finder, {"pixels": pixels}, given))
+        contents.deliver(name, wired_to_onnx(network_named(name), given))
     for style, coder in chosen:
         if coder is not None and style.coder not in contents.files:
             contents.deliver(style.coder, _checked(coder, {"photos": _photos(style.side)}, "codes"))

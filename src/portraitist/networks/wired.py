@@ -38,22 +38,22 @@ class Wired(nn.Module):
         super().__init__()
         self.side = side
         self.parts = nn.ModuleList()
-        self._reads: list[tuple[int, ...]] = []
+        self.reads: list[tuple[int, ...]] = []
         for number, step in enumerate(steps):
             options = dict(step)
             name, reads = str(options.pop("part")), tuple(options.pop("reads"))
             if name not in PARTS or any(not 0 <= value <= number for value in reads):
                 raise ValueError(f"Step {number + 1} is no part of a network: {name} reading {reads}.")
             self.parts.append(PARTS[name](**options))
-            self._reads.append(reads)
-        self._outputs = tuple(outputs)
+            self.reads.append(reads)
+        self.outputs = tuple(outputs)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Give the outputs for pictures [B, 3, side, side], RGB in [0, 1]."""
         values = [pixels]
-        for part, reads in zip(self.parts, self._reads, strict=True):
+        for part, reads in zip(self.parts, self.reads, strict=True):
             values.append(part(*(values[number] for number in reads)))
-        return tuple(values[number] for number in self._outputs)
+        return tuple(values[number] for number in self.outputs)
 
 
 class Sum(nn.Module):

@@ -105,7 +105,7 @@ function reduced(source, count) {
         }
       }
       const area = (bottom - y * count) * (right - x * count);
-      for (const sum of sums) found.data[o++] = sum / area;
+      for (const sum of sums) found.data[o++] = Math.floor(sum / area + 0.5); // the array would round halves to even
     }
   }
   return found;
