@@ -191,4 +191,3 @@ def _texts(drawable: Drawable, done: Exported) -> dict[str, str]:
         "measured": json.dumps(measured),
         "version": __version__,
     }
-

@@ -115,8 +115,8 @@ def write_page(
         The page's file.
 
     Raises:
-        UsageError: There is no such style or painter, two have one name, nothing is named, there is a page already, or a
-            package is missing.
+        UsageError: There is no such style or painter, two have one name, nothing is named, there is a page already, or
+            a package is missing.
         BadModel: A file is damaged, or a network draws something else than PyTorch.
     """
     refuse_existing(out / MARK, overwrite)
@@ -176,7 +176,9 @@ def _of_style(style: Model, base: Model, stored: StoredEncoder) -> PageStyle:
     with torch.no_grad():
         codes = base.generator.styles(z).clone()
     coder = f"codes-{generator_digest(base)[:8]}-{stored.digest[:8]}"
-    return PageStyle(style.header.name, "code", anatomy.resolution, **terms, network=network, example=codes, coder=coder)
+    return PageStyle(
+        style.header.name, "code", anatomy.resolution, **terms, network=network, example=codes, coder=coder
+    )
 
 
 def _photos(side: int) -> Tensor:

@@ -1,9 +1,9 @@
 """The networks of the offline page: they draw at any strength, and styles of one base share what finds the code.
 
-    network = StrongPainter(stored.painter)
-    drawings = network(photos, torch.tensor([0.7]))         # [N, 3, S, S]
-    codes = Coder(encoder, base.generator)(photos)          # [N, rows, w_dim]
-    drawings = StrongStyle(base.generator, style.generator)(codes, torch.tensor([0.7]))
+network = StrongPainter(stored.painter)
+drawings = network(photos, torch.tensor([0.7]))         # [N, 3, S, S]
+codes = Coder(encoder, base.generator)(photos)          # [N, rows, w_dim]
+drawings = StrongStyle(base.generator, style.generator)(codes, torch.tensor([0.7]))
 """
 
 from __future__ import annotations
@@ -69,5 +69,3 @@ class StrongStyle(nn.Module):
             weights[name] = weights[name] + (strength * change.reshape(-1)).reshape(change.shape)
         drawings: Tensor = functional_call(self.synthesis, weights, (codes,))
         return drawings.clamp(-1, 1)
-
-

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from ..data.images import resize, to_array
-from ..evaluate.picture_signals import SIDE, sharpness
 from ..errors import BadModel
+from ..evaluate.picture_signals import SIDE, sharpness
 from ..networks.identity import Identity
 from .graph import session
 
 MOST = 0.05
 """Parts by which sharpness and identity may change."""
 EXACT = (0.0, 0.25, 0.5, 0.75)
-"""Parts of the convolutions, counted from the picture, that stay exact, in the order they are tried; one always does."""
+"""Parts of the convolutions, from the picture on, that stay exact, in the order they are tried; one always does."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,9 @@ def quantised(content: bytes, photos: Tensor, identity: Identity | None = None) 
             kept = compare(content, small, photos, identity)
             if kept.is_enough:
                 return small, kept
-    raise BadModel(f"Eight bits change the drawings too much: {kept}.", "Leave out --int8, or give --photos like yours.")
+    raise BadModel(
+        f"Eight bits change the drawings too much: {kept}.", "Leave out --int8, or give --photos like yours."
+    )
 
 
 def _rounded(path: Path, names: list[str], photos: Tensor) -> bytes:
