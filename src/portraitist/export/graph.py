@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .._version import __version__
-from ..errors import BadModel, UsageError
+from ..errors import BadModel, require
 from ..ops.winograd import plain_convolution
 
 OPSET = 20
@@ -30,14 +30,7 @@ def require_packages() -> None:
     Raises:
         UsageError: One is missing.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            f"Writing ONNX needs a package that is missing ({error.name}).", "Run pip install 'portraitist[export]'."
-        ) from error
+    require("Writing ONNX", "export", "onnx", "onnxruntime", "onnxscript")
 
 
 def to_onnx(

@@ -133,6 +133,7 @@ def write_page(
         given = {first: style.example, "strength": torch.tensor([0.8])}
         contents.deliver(f"style-{style.name}", _checked(style.network, given, "drawings"))
     _write_runtime(contents)
+    contents.write("NOTICE-faces.md", (files("portraitist") / "faces" / "weights" / "NOTICE.md").read_bytes())
     for name in SERVED:
         contents.write(name, (files("portraitist") / "web" / "page" / name).read_bytes())
     told = {
