@@ -39,7 +39,7 @@ RUNTIME = "onnxruntime-web-1.30.0.zip"
 """Of this folder; made by scripts/make_page_runtime.py."""
 MARK = "index.html"
 """Written last: a folder without it is no page."""
-PLAIN = ("index.html", "offline.css", "picture.js", "faces.js", "page.js", "README.txt")
+PLAIN = ("offline.css", "picture.js", "faces.js", "page.js", "README.txt")
 SERVED = ("page.css", "icon.svg")
 """What the page has in common with the one of `portraitist serve`."""
 FINDERS: dict[Name, list[str]] = {"far": ["boxes", "logits"], "near": ["boxes", "logits"], "mesh": ["points", "logit"]}
@@ -75,22 +75,18 @@ class PageStyle:
 
 @dataclass
 class Contents:
-    """What is written, and what the page is told of it."""
+    """What will be written, and what the page is told of it."""
 
-    out: Path
-    overwrite: bool
-    files: dict[str, str] = field(default_factory=dict)
+    ready: dict[str, bytes] = field(default_factory=dict)
+    """Name of a file -> its content, in the order of writing."""
+    scripts: dict[str, str] = field(default_factory=dict)
     """Name of some data -> its script."""
 
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file of the folder."""
-        write_bytes(self.out / name, content, overwrite=self.overwrite)
-
     def deliver(self, name: str, content: bytes) -> None:
-        """Write data as a script that hands it over."""
+        """Take up data as a script that hands it over."""
         packed = base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
-        self.files[name] = f"data/{name}.js"
-        self.write(self.files[name], f'deliver({json.dumps(name)}, "{packed}");\n'.encode())
+        self.scripts[name] = f"data/{name}.js"
+        self.ready[self.scripts[name]] = f'deliver({json.dumps(name)}, "{packed}");\n'.encode()
 
 
 def write_page(
@@ -123,28 +119,28 @@ def write_page(
     require_packages()
     chosen = list(_chosen(styles, [load_painter(path) for path in painters], encoder))
     _check_names([style.name for style, _ in chosen])
-    contents = Contents(out, overwrite)
+    contents = Contents()
     for name, given in FINDERS.items():
         contents.deliver(name, wired_to_onnx(network_named(name), given))
-    for style, coder in chosen:
-        if coder is not None and style.coder not in contents.files:
+    for k, (style, coder) in enumerate(chosen):
+        if coder is not None and style.coder not in contents.scripts:
             contents.deliver(style.coder, _checked(coder, {"photos": _photos(style.side)}, "codes"))
-        first = "codes" if coder is not None else "photos"
-        given = {first: style.example, "strength": torch.tensor([0.8])}
-        contents.deliver(f"style-{style.name}", _checked(style.network, given, "drawings"))
-    _write_runtime(contents)
-    contents.write("NOTICE-faces.md", (files("portraitist") / "faces" / "weights" / "NOTICE.md").read_bytes())
-    for name in SERVED:
-        contents.write(name, (files("portraitist") / "web" / "page" / name).read_bytes())
+        inputs = {"photos" if coder is None else "codes": style.example, "strength": torch.tensor([0.8])}
+        contents.deliver(f"style{k}", _checked(style.network, inputs, "drawings"))
+    _add_runtime(contents)
     told = {
-        "styles": [_told(style) for style, _ in chosen],
+        "styles": [_told(style, f"style{k}") for k, (style, _) in enumerate(chosen)],
         "others": [FACES, ENGINE],
-        "files": contents.files,
+        "files": contents.scripts,
         "smallest": SMALLEST_PICTURE,
     }
-    contents.write("contents.js", f"const CONTENTS = {json.dumps(told, indent=1)};\n".encode())
-    for name in sorted(PLAIN, key=lambda name: name == MARK):
-        contents.write(name, (files(__package__) / "page" / name).read_bytes())
+    contents.ready["contents.js"] = f"const CONTENTS = {json.dumps(told, indent=1)};\n".encode()
+    inside = files("portraitist")
+    contents.ready["NOTICE-faces.md"] = (inside / "faces" / "weights" / "NOTICE.md").read_bytes()
+    contents.ready |= {name: (inside / "web" / "page" / name).read_bytes() for name in SERVED}
+    contents.ready |= {name: (inside / "export" / "page" / name).read_bytes() for name in (*PLAIN, MARK)}
+    for name, content in contents.ready.items():
+        write_bytes(out / name, content, overwrite=overwrite)
     return out / MARK
 
 
@@ -208,23 +204,15 @@ def _check_names(names: Sequence[str]) -> None:
         raise UsageError(f"Two styles of the page are called '{twice[0]}'.", "Name each once.")
 
 
-def _told(style: PageStyle) -> dict[str, object]:
+def _told(style: PageStyle, network: str) -> dict[str, object]:
     """Return what the page is told of a style."""
-    return {
-        "name": style.name,
-        "method": style.method,
-        "side": style.side,
-        "licence": style.licence,
-        "credit": style.credit,
-        "network": f"style-{style.name}",
-        "coder": style.coder,
-    }
+    found = {key: getattr(style, key) for key in ("name", "method", "side", "licence", "credit", "coder")}
+    return {**found, "network": network}
 
 
-def _write_runtime(contents: Contents) -> None:
-    """Write what runs the networks."""
+def _add_runtime(contents: Contents) -> None:
+    """Take up what runs the networks."""
     with ZipFile(str(files(__package__) / RUNTIME)) as packed:
         contents.deliver("wasm", packed.read("ort-wasm-simd-threaded.wasm"))
         contents.deliver("glue", packed.read("ort-wasm-simd-threaded.mjs"))
-        for name in ("ort.wasm.min.js", "LICENSE", "ThirdPartyNotices.txt"):
-            contents.write(name, packed.read(name))
+        contents.ready |= {name: packed.read(name) for name in ("ort.wasm.min.js", "LICENSE", "ThirdPartyNotices.txt")}
