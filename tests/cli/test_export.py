@@ -27,8 +27,8 @@ def painter(tmp_path: Path) -> Path:
 @pytest.fixture
 def translator(tmp_path: Path) -> Path:
     anatomy = ugatit(16, 4, light=True)
-    ways = (BranchedTranslator(anatomy, ("women", "men")) for _ in range(2))
-    system = TranslatorSystem(*ways).eval()
+    there, back = (BranchedTranslator(anatomy, ("women", "men")) for _ in range(2))
+    system = TranslatorSystem(there, back).eval()
     return save_translator(tmp_path / "t.safetensors", StoredTranslator(system, described(system, None)))
 
 

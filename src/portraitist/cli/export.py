@@ -41,7 +41,8 @@ def command(
     .safetensors that can draw, but not be trained on.
     """
     refuse_existing(out, overwrite)
-    ending, of_onnx = out.suffix.lower(), {"--photos": photos, "--identity": identity, "--size": size}
+    ending = out.suffix.lower()
+    of_onnx: dict[str, object] = {"--photos": photos, "--identity": identity, "--size": size}
     of_onnx |= {"--int8": int8 or None, "--encoder": encoder, "--attribute": attribute}
     if ending not in (".onnx", ".pt", ".pth", ".safetensors"):
         raise UsageError(f"Cannot tell a format from the name {out.name}.", "End it in .onnx, .pt or .safetensors.")

@@ -137,15 +137,16 @@ def of_translator(stored: StoredTranslator, group: str = "") -> Drawable:
 def of_style(style: Model, base: Model, stored: StoredEncoder) -> Drawable:
     """Return a style with the encoder of its base: what `stylize --detail 0` draws by the encoder's code."""
     network = _Coded(stored.encoder, base.generator, style.generator)
-    about = replace(style.header, **joined_terms(style.header, stored.header))
+    licence, credit = joined_terms(style.header, stored.header)
+    about = replace(style.header, licence=licence, credit=credit)
     digest = tensors_digest(network.state_dict())
     return Drawable(_frozen(network), style.generator.anatomy.resolution, "style", digest, about)
 
 
-def joined_terms(*headers: About) -> dict[str, str]:
+def joined_terms(*headers: About) -> tuple[str, str]:
     """Return licence and credit of what is made of several files."""
     licences, credits = ([h.licence for h in headers if h.licence], [h.credit for h in headers if h.credit])
-    return {"licence": " AND ".join(dict.fromkeys(licences)), "credit": "; ".join(dict.fromkeys(credits))}
+    return " AND ".join(dict.fromkeys(licences)), "; ".join(dict.fromkeys(credits))
 
 
 class _Drawing(nn.Module):

@@ -120,8 +120,8 @@ def write_page(
     chosen = list(_chosen(styles, [load_painter(path) for path in painters], encoder))
     _check_names([style.name for style, _ in chosen])
     contents = Contents()
-    for name, given in FINDERS.items():
-        contents.deliver(name, wired_to_onnx(network_named(name), given))
+    for finder, outputs in FINDERS.items():
+        contents.deliver(finder, wired_to_onnx(network_named(finder), outputs))
     for k, (style, coder) in enumerate(chosen):
         if coder is not None and style.coder not in contents.scripts:
             contents.deliver(style.coder, _checked(coder, {"photos": _photos(style.side)}, "codes"))
@@ -167,15 +167,13 @@ def _of_painter(stored: StoredPainter) -> PageStyle:
 
 
 def _of_style(style: Model, base: Model, stored: StoredEncoder) -> PageStyle:
-    anatomy, terms = base.generator.anatomy, joined_terms(style.header, stored.header)
+    anatomy, (licence, credit) = base.generator.anatomy, joined_terms(style.header, stored.header)
     network = StrongStyle(base.generator, style.generator)
     z = torch.randn(2, anatomy.z_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         codes = base.generator.styles(z).clone()
     coder = f"codes-{generator_digest(base)[:8]}-{stored.digest[:8]}"
-    return PageStyle(
-        style.header.name, "code", anatomy.resolution, **terms, network=network, example=codes, coder=coder
-    )
+    return PageStyle(style.header.name, "code", anatomy.resolution, licence, credit, network, codes, coder)
 
 
 def _photos(side: int) -> Tensor:

@@ -42,7 +42,8 @@ class Coder(nn.Module):
 
     def __init__(self, encoder: Encoder, base: Generator) -> None:
         super().__init__()
-        self.encoder, self.base = (copy.deepcopy(x).cpu().eval().requires_grad_(False) for x in (encoder, base))
+        self.encoder = copy.deepcopy(encoder).cpu().eval().requires_grad_(False)
+        self.base = copy.deepcopy(base).cpu().eval().requires_grad_(False)
 
     def forward(self, photos: Tensor) -> Tensor:
         """Return the codes [N, rows, w_dim] of photos [N, 3, S, S] in [-1, 1]."""

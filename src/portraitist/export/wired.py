@@ -36,7 +36,7 @@ def wired_to_onnx(network: Wired, outputs: Sequence[str]) -> bytes:
         values.append(_WRITERS[type(part)](graph, part, *(values[k] for k in reads)))
     for name, k in zip(outputs, network.outputs, strict=True):
         graph.nodes.append(helper.make_node("Identity", [values[k]], [name]))
-    shape = ["N", 3, network.side, network.side]
+    shape: list[str | int | None] = ["N", 3, network.side, network.side]
     given = [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)]
     gives = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
     made = helper.make_graph(graph.nodes, "faces", given, gives, graph.constants)
@@ -97,7 +97,7 @@ def _pad(graph: _Graph, part: Pad, x: str) -> str:
 
 
 def _rescale(graph: _Graph, part: Rescale, x: str) -> str:
-    factor, shift = (graph.constant(np.float32(v)) for v in (part.factor, part.shift))
+    factor, shift = (graph.constant(np.asarray(v, dtype=np.float32)) for v in (part.factor, part.shift))
     return graph.add("Add", graph.add("Mul", x, factor), shift)
 
 
