@@ -4,6 +4,7 @@
 - ``graph``: a network of PyTorch as ONNX, and its comparison with it.
 - ``quantised``: the same in eight bits, and what that changes.
 - ``files``: a file, its format told by its ending (``export``, ``rewrite``).
+- ``offline``: the page (``write_page``), its networks (``page_networks``), and those that find faces (``wired``).
 """
 
 from .drawable import Drawable, find_drawable

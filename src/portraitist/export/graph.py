@@ -49,8 +49,8 @@ def to_onnx(
             taken for a fixed size.
         outputs: Names of what it gives.
         fixed: Inputs whose first axis is not that of the batch.
-        fold: Compute now what depends on weights alone. The runtime does it too, on loading, but for some operators of
-            modulated convolutions, without which it takes three times as long.
+        fold: Compute now what depends on weights alone. The runtime does it too, on loading; but a style's file, whose
+            weights are scaled where they are used, is then a tenth smaller and a quarter faster.
 
     Raises:
         BadModel: The file would draw batches of one size only.

@@ -69,7 +69,7 @@ const runtime = once(async () => {
 
 const network = once(async (name) => {
   await runtime("");
-  return ort.InferenceSession.create(await bytesOf(name), { executionProviders: ["wasm"] });
+  return ort.InferenceSession.create(await bytesOf(name), { executionProviders: ["wasm"], logSeverityLevel: 3 });
 });
 
 const finders = once(async () => {
