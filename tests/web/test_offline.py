@@ -112,6 +112,8 @@ def test_opened_as_a_file_it_draws_what_the_command_draws(made: Made, open_page:
     found = draw(page, "me at home.oily.png")
     assert apart(canvas(page), face.aligned.image) < 1 and apart(found, face.picture()) < 1.5
     assert apart(face.picture()[::4, ::4], face.aligned.image) > 5
+    box = page.locator(".compare img").bounding_box()
+    assert box["width"] == pytest.approx(box["height"], abs=1)
     slider = page.get_by_label("Compare me at home.oily.png: how much of the photo is shown")
     slider.focus()
     page.keyboard.press("End")

@@ -44,12 +44,12 @@ SERVED = ("page.css", "icon.svg")
 """What the page has in common with the one of `portraitist serve`."""
 FINDERS: dict[Name, list[str]] = {"far": ["boxes", "logits"], "near": ["boxes", "logits"], "mesh": ["points", "logit"]}
 FACES = {
-    "name": "Faces are found by networks of MediaPipe 0.10.14",
+    "name": "Networks that find faces",
     "licence": "Apache-2.0",
-    "credit": "The MediaPipe Authors",
+    "credit": "The MediaPipe Authors; see NOTICE-faces.md",
 }
 ENGINE = {
-    "name": "Networks are run by onnxruntime-web",
+    "name": "onnxruntime-web, which runs networks",
     "licence": "MIT",
     "credit": "Microsoft Corporation; see ThirdPartyNotices.txt",
 }
