@@ -41,6 +41,7 @@ COMMANDS = [
     "blend",
     "convert",
     "export",
+    "page",
     "models",
     "models add",
     "models show",
