@@ -58,12 +58,12 @@ def test_list_shows_encoders_and_models_shows_none(run: Run, known: None, tiny_m
     assert code == 0 and len(lines) == 3
     digest = registry.file_sha256(registry.find_encoder("hvae"))[:12]
     assert lines[0].split() == ["hvae", "hvae", "of", "tiny", "user", "CC0-1.0", digest]
-    (entry,) = json.loads("\n".join(run("encoder", "list", "--json")[1]))
+    (entry,) = json.loads(run("encoder", "list", "--json")[1][-1])["encoders"]
     assert (entry["name"], entry["where"], entry["header"]["encoder"]["kind"]) == ("hvae", "user", "hvae")
     assert entry["header"]["base_digest"] == generator_digest(tiny_model)
     code, lines, errors = run("models")
     assert (code, errors) == (0, "") and [line.split()[0] for line in lines[:-2]] == ["tiny", "wild"]
-    assert [e["name"] for e in json.loads("\n".join(run("models", "--json")[1]))] == ["tiny", "wild"]
+    assert [e["name"] for e in json.loads(run("models", "--json")[1][-1])["models"]] == ["tiny", "wild"]
 
 
 def test_models_show_tells_of_encoders_too(run: Run, known: None) -> None:
@@ -300,6 +300,8 @@ def test_train_import_and_stylize(run: Run, known: None, face: Path, tmp_path: P
         (["--units", "1,x"], "does not list numbers", 2),
         (["--units", "1,1"], "stages", 3),
         (["--set", "kl_wait=1"], "kl_wait", 2),
+        (["--identity", "no.pt", "--set", "identity_weight=0"], "identity_weight is 0", 2),
+        (["--features", "no.pth", "--set", "perceptual_weight=0"], "perceptual_weight is 0", 2),
     ],
 )
 def test_train_refuses_what_cannot_be(

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from portraitist.errors import BadModel, UsageError
-from portraitist.export import export, rewrite
-from portraitist.export.drawable import of_painter, of_translator
+from portraitist.export import Exported, export, rewrite
+from portraitist.export.drawable import of_translator
 from portraitist.export.graph import difference, session, to_onnx
 from portraitist.export.quantised import quantised
 from portraitist.io import registry
@@ -26,13 +26,14 @@ from portraitist.networks.branches import BranchedTranslator, TranslatorSystem
 from portraitist.networks.painter import PainterAnatomy, new_painter
 from portraitist.networks.translator import cyclegan, photo2cartoon, ugatit
 from portraitist.stylize import Stylizer
+from tests.conftest import smooth_pictures
 from tests.stylize.tiny_encoders import make_encoder
 
 onnx = pytest.importorskip("onnx", reason="needs portraitist[export]")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs portraitist[export]")
 SMALL = PainterAnatomy((8, 8, 8), 2, 5.0)
-KINDS = (replace(ugatit(16, 4), blocks=1), replace(cyclegan(16, 4), blocks=1))
-LARGE = pytest.param(replace(photo2cartoon(64, 4), blocks=1), marks=pytest.mark.slow)  # some 20 s
+SMALLEST = replace(cyclegan(16, 4), blocks=1)
+OTHERS = [pytest.param(a, marks=pytest.mark.slow) for a in (ugatit(16, 4), replace(photo2cartoon(64, 4), blocks=1))]
 
 
 def soft(count: int, side: int) -> Tensor:
@@ -75,14 +76,15 @@ def painter(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def content() -> bytes:
-    """The painter at 32 pixels, as ONNX."""
-    return to_onnx(of_painter(make_painter()).network, {"photos": soft(2, 32)}, ["drawings"])
+def done(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The painter as a file, compared on pictures of ours."""
+    folder = tmp_path_factory.mktemp("painter")
+    file = save_painter(folder / "painter.safetensors", make_painter())
+    return export(file, folder / "p.onnx", side=64, photos=smooth_pictures(folder / "photos"))
 
 
-def test_a_painter(known: None, painter: Path, tmp_path: Path) -> None:
-    done = export(painter, tmp_path / "p.onnx", side=64)
-    stored = load_painter(painter)
+def test_a_painter(done: Exported, painter: Path, tmp_path: Path) -> None:
+    stored = make_painter()
     for count in (1, 3):
         photos = soft(count, 64)
         with torch.no_grad():
@@ -96,7 +98,7 @@ def test_a_painter(known: None, painter: Path, tmp_path: Path) -> None:
     assert json.loads(found["measured"])["difference"] == pytest.approx(done.difference, rel=0.01)
     assert "[N, 3, 64, 64]" in found["input"] and onnx.load(done.path).opset_import[0].version == 20
     with pytest.raises(UsageError, match="exists"):
-        export(painter, tmp_path / "p.onnx")
+        export(painter, done.path)
     with pytest.raises(UsageError, match="60 pixels"):
         export(painter, tmp_path / "q.onnx", side=60)
 
@@ -118,7 +120,7 @@ def test_a_style_with_its_encoder_draws_as_the_papers_do(known: None, tmp_path: 
     assert found["kind"] == "style" and found["licence"] == "CC-BY-4.0 AND CC0-1.0" and len(found["digest"]) == 64
 
 
-@pytest.mark.parametrize("anatomy", [*KINDS, LARGE], ids=lambda a: a.kind)
+@pytest.mark.parametrize("anatomy", [SMALLEST, *OTHERS], ids=lambda a: a.kind)
 def test_translators(anatomy: Any) -> None:
     torch.manual_seed(0)
     system = TranslatorSystem(BranchedTranslator(anatomy, ("women", "men"))).eval()
@@ -137,8 +139,8 @@ def test_translators(anatomy: Any) -> None:
         of_translator(stored, "kids")
 
 
-def test_eight_bits_keep_sharpness_and_are_smaller(content: bytes) -> None:
-    photos = soft(8, 32)
+def test_eight_bits_keep_sharpness_and_are_smaller(done: Exported) -> None:
+    photos, content = soft(8, 64), done.path.read_bytes()
     small, kept = quantised(content, photos)
     assert abs(kept.sharpness - 1) <= 0.05 and 0 < kept.difference < 5 and kept.is_enough
     assert "QuantizeLinear" in {node.op_type for node in onnx.load_from_string(small).graph.node}
@@ -159,16 +161,14 @@ def test_a_file_for_batches_of_one_size_is_not_written() -> None:
         to_onnx(_Fixed(), {"photos": soft(2, 8)}, ["drawings"])
 
 
-def test_a_file_that_differs_is_not_written(
-    known: None, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_differs_is_not_written(done: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = make_painter()
     with torch.no_grad():
         other.painter.paint.bias += 0.01
     file = save_painter(tmp_path / "other.safetensors", other)
-    monkeypatch.setattr("portraitist.export.files.to_onnx", lambda *given, **settings: content)
+    monkeypatch.setattr("portraitist.export.files.to_onnx", lambda *given, **settings: done.path.read_bytes())
     with pytest.raises(BadModel, match="differs from PyTorch"):
-        export(file, tmp_path / "p.onnx")
+        export(file, tmp_path / "p.onnx", side=64, photos=smooth_pictures(tmp_path / "photos"))
     assert not (tmp_path / "p.onnx").exists()
 
 
@@ -216,7 +216,7 @@ def test_small_files_draw_alone(painter: Path, tmp_path: Path) -> None:
     with torch.no_grad():
         before, after = (load_painter(p).painter(photos).image for p in (painter, out))
     torch.testing.assert_close(before, after, atol=1e-2, rtol=0)
-    anatomy = KINDS[0]
+    anatomy = SMALLEST
     system = TranslatorSystem(BranchedTranslator(anatomy, ("all",)), BranchedTranslator(anatomy, ("all",))).eval()
     whole = save_translator(tmp_path / "t.safetensors", StoredTranslator(system, described(system, None)))
     slim = load_translator(rewrite(whole, tmp_path / "slim.safetensors"))

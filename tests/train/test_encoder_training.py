@@ -14,7 +14,8 @@ from portraitist.io.model_file import Model
 from portraitist.losses.identity import identity_distance
 from portraitist.losses.latent import kl_divergence
 from portraitist.losses.perceptual import PerceptualDistance
-from portraitist.networks.encoder import EncoderAnatomy, EncoderKind, new_encoder
+from portraitist.networks.encoder import new_encoder
+from portraitist.networks.encoder_anatomy import EncoderAnatomy, EncoderKind
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.identity import DiscriminatorIdentity
 from portraitist.train.encoder import (

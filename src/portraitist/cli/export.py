@@ -9,7 +9,7 @@ import typer
 
 from ..errors import UsageError
 from ..files import refuse_existing
-from . import options
+from . import common, options
 from .options import opt
 
 ONNX, OTHERS = "ONNX", "Other formats"
@@ -57,6 +57,8 @@ def command(
         raise UsageError("Only .safetensors can be in half precision.", "Leave out --half.")
     if identity is not None and not int8:
         raise UsageError("--identity compares what eight bits change.", "Add --int8, or leave it out.")
+    from dataclasses import asdict
+
     from ..export import export
     from ..io.identity_files import load_identity
 
@@ -72,5 +74,7 @@ def command(
         side=size,
         overwrite=overwrite,
     )
-    typer.echo(done, err=True)
+    common.note(exported=asdict(done))
+    if common.talk().verbosity >= 0:
+        typer.echo(done, err=True)
     typer.echo(done.path)

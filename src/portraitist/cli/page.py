@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import options
+from . import common, options
 from .options import opt
 
 
@@ -32,5 +32,7 @@ def command(
 
     page = write_page(out, styles=style or [], painters=painter or [], encoder=encoder, overwrite=overwrite)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    typer.echo(f"{size / 1e6:.0f} MB; open it in a browser", err=True)
+    common.note(bytes=size)
+    if common.talk().verbosity >= 0:
+        typer.echo(f"{size / 1e6:.0f} MB; open it in a browser", err=True)
     typer.echo(page)

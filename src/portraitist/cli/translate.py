@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from . import folders, groups, options
+from . import folders, groups, inputs, options
 from .options import opt
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def extend(
 @groups.add(app)
 def run(
     *,
-    photo: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
+    photo: inputs.Words,
     translator: Translator,
     group: Annotated[str, opt("Group whose branch draws; auto: the classifier chooses.", "--group")] = "",
     keep_background: Annotated[bool, opt("Do not put faces on white.", "--keep-background")] = False,
@@ -150,19 +150,19 @@ def run(
     output: groups.Output,
     device: options.Device = "auto",
 ) -> None:
-    """Draw the faces of a photo or of a folder of photos.
+    """Draw the faces of photos, or of folders of photos.
 
     A photo writes PHOTO.NAME.png beside itself or into --out, where NAME is the translator's. A folder needs --out:
     finished photos are skipped, failed ones listed, and the exit code is then 3.
     """
     written = output.written(faces)
-    photos = folders.PhotoRun(photo, output.out, output.report)
+    given = inputs.Inputs.of(photo, output.out)
     from ..stylize.translate import PictureTranslator
 
     redrawer = PictureTranslator.load(
         translator, group=group, finder=faces.finder(), keep_background=keep_background, device=options.device(device)
     )
-    photos.redraw(redrawer, written)
+    folders.PhotoRun(given, output.report).redraw(redrawer, written)
 
 
 @groups.add(app, "import")
@@ -234,7 +234,8 @@ def _settings(
     from ..io import registry
     from ..runs.translator import TranslatorOptions
 
-    where = options.device(device)
+    training.refuse_idle(identity is not None)
+    where = options.device(device, exact=True)
     embedder = options.persons(registry.load("faces"), identity, where) if training.person_weight else None
     return TranslatorOptions(
         device=where,

@@ -47,13 +47,17 @@ class Wired(nn.Module):
             self.parts.append(PARTS[name](**options))
             self.reads.append(reads)
         self.outputs = tuple(outputs)
+        last = {value: number for number, reads in enumerate(self.reads) for value in reads if value not in outputs}
+        self._forgotten = [[value for value in last if last[value] == number] for number in range(len(self.reads))]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Give the outputs for pictures [B, 3, side, side], RGB in [0, 1]."""
-        values = [pixels]
-        for part, reads in zip(self.parts, self.reads, strict=True):
-            values.append(part(*(values[number] for number in reads)))
-        return tuple(values[number] for number in self.outputs)
+        values = {0: pixels}
+        for number, (part, reads) in enumerate(zip(self.parts, self.reads, strict=True)):
+            values[number + 1] = part(*(values[value] for value in reads))
+            for value in self._forgotten[number]:
+                del values[value]
+        return tuple(values[value] for value in self.outputs)
 
 
 class Sum(nn.Module):

@@ -97,6 +97,19 @@ class EncoderTraining:
                 "Give pixel_weight, perceptual_weight or identity_weight.",
             )
 
+    def refuse_idle(self, *, identity: bool, features: bool) -> None:
+        """Refuse networks that no loss would look through.
+
+        Raises:
+            UsageError: A face embedder or a feature network is given, and its loss has no weight.
+        """
+        for given, what, name in (
+            (identity, "A face embedder", "identity_weight"),
+            (features, "A feature network", "perceptual_weight"),
+        ):
+            if given and not getattr(self, name):
+                raise UsageError(f"{what} is given, and {name} is 0.", f"Leave it out, or give {name} a value.")
+
     @property
     def photos(self) -> int:
         """Photos in a batch."""
