@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..io import painter_files, registry, translator_files
-from ..io.described import About, kind_of
 from ..io.encoder_files import StoredEncoder
+from ..io.headers import About, kind_of
 from ..io.model_file import Model
 from ..io.painter_files import StoredPainter, load_painter
 from ..io.translator_files import StoredTranslator, load_translator

@@ -19,7 +19,8 @@ from ..data import ImageSet
 from ..errors import BadModel, UsageError
 from ..files import refuse_existing, write_bytes
 from ..io import registry
-from ..io.described import in_run_folder, kind_of
+from ..io.described import in_run_folder
+from ..io.headers import kind_of
 from ..io.painter_files import FILE as PAINTER_FILE
 from ..io.painter_files import load_painter, save_painter
 from ..io.photo2cartoon import write_photo2cartoon

@@ -87,18 +87,6 @@ def read_described(
     return header, tensors
 
 
-def kind_of(path: Path) -> str:
-    """Return which of ``KINDS`` a file is, without reading more than its header; empty where it says none.
-
-    Raises:
-        BadModel: The file is damaged, or not one of Portraitist.
-    """
-    with _opened(path) as file:
-        found = _found(file.metadata(), path.name)
-    kind = found.get("kind") if isinstance(found, dict) else None
-    return kind if isinstance(kind, str) and kind in KINDS else ""
-
-
 def digest_of(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of a header, as JSON holds it, and of tensors as they are stored."""
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
