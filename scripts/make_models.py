@@ -36,7 +36,7 @@ from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose, from_scratch
 from portraitist.runs.encoder import EncoderOptions, train_encoder
 from portraitist.runs.finetune import Source, TrainOptions, train
-from portraitist.runs.looks import look_of
+from portraitist.runs.looks import look_of, people_of
 from portraitist.train.encoder import agilegan
 from portraitist.train.spec import Training
 
@@ -161,9 +161,13 @@ def make_style(style: Style, base: Model, options: argparse.Namespace) -> None:
     name = best({name: read_header(pack).metrics for name, pack in tried.items()})
     log.info("%s: %s", style.name, name)
 
-    parts = parts_of(read_header(tried[name]), ImageSet.open(options.data / style.folder, options.resolution))
-    seen = (parts.trained or parts.held_out).decoded_at(SIDE)
-    look = look_of(seen, MEDIA[style.medium], finder_named(), shape=style.shape)
+    exemplars = ImageSet.open(
+        options.data / style.folder, options.resolution, labels=options.data / f"labels_{style.folder}.csv"
+    )
+    parts = parts_of(read_header(tried[name]), exemplars)
+    seen = parts.trained or parts.held_out
+    how = MEDIA[style.medium], finder_named()
+    look = look_of(seen.decoded_at(SIDE), *how, shape=style.shape, people=people_of(seen))
 
     def load(attribute: str | None = None) -> Model:
         model = load_model(tried[name], find_base=lambda header: base, attribute=attribute)

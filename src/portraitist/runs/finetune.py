@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +41,7 @@ from ..train.spec import LEAST_HELD_OUT, Training, check, upgraded
 from ..train.state import TrainState, path_of
 from ..train.terms import SourceModel
 from . import early_stopping, findings, growth
-from .looks import look_of
+from .looks import look_of, people_of
 
 log = logging.getLogger("portraitist")
 
@@ -348,7 +349,8 @@ class Finetuning(Run[TrainState]):
             return None
         pictures = (picture for part in self.exemplars.train for picture in part.decoded_at(SIDE))
         try:
-            return look_of(pictures, MEDIA["smooth"], self.options.finder)
+            people = sum((Counter(people_of(part)) for part in self.exemplars.train), Counter())
+            return look_of(pictures, MEDIA["smooth"], self.options.finder, people=people)
         except PortraitistError as error:
             log.warning("The style gets no look, so photos are drawn from their codes alone: %s", error)
             return None
