@@ -48,15 +48,19 @@ def portrait_mask(face: Pixels) -> Mask:
 
     It is what the segmentation finds, and in any case the oval of the face; the oval alone where mediapipe is missing.
     """
-    side = len(face)
-    centres = (np.arange(side, dtype=np.float32) + 0.5) / side
-    x, y, width, height = _OVAL
-    away = ((centres[None, :] - x) / width) ** 2 + ((centres[:, None] - y) / height) ** 2
-    oval = np.asarray(np.clip((1.2 - away) / 0.4, 0, 1), dtype=np.float32)
+    oval = face_oval(len(face))
     try:
         return np.maximum(person_mask(face), oval)
     except PortraitistError:
         return oval
+
+
+def face_oval(side: int) -> Mask:
+    """Return the oval that the face fills in an aligned square of this side, with a soft rim: [side, side] in [0, 1]."""
+    centres = (np.arange(side, dtype=np.float32) + 0.5) / side
+    x, y, width, height = _OVAL
+    away = ((centres[None, :] - x) / width) ** 2 + ((centres[:, None] - y) / height) ** 2
+    return np.asarray(np.clip((1.2 - away) / 0.4, 0, 1), dtype=np.float32)
 
 
 def composite(picture: Pixels, mask: Mask, colour: tuple[int, int, int] = WHITE) -> Pixels:
