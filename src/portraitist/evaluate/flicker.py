@@ -1,9 +1,9 @@
 """Flicker of a redrawn video: how much consecutive drawings differ beyond what moved, beside the source's own.
 
-The motion is taken out by the landmarks: both frames are cut out around the face, aligned, and the earlier cut is warped
-by a thin-plate spline so that its landmarks lie where those of the later one do. What is left over the oval of the face
-is the mean absolute difference in grey levels. It holds noise, changes of light and errors of the landmarks too, which
-is why it counts relative to the same number of the source.
+The motion is taken out by the landmarks: both frames are cut out around the face, aligned, and the earlier cut is
+warped by a thin-plate spline so that its landmarks lie where those of the later one do. What is left over the oval of
+the face is the mean absolute difference in grey levels. It holds noise, changes of light and errors of the landmarks
+too, which is why it counts relative to the same number of the source.
 
 flicker = Flicker()
 for source, drawing, landmarks in frames:
@@ -46,7 +46,6 @@ class Flicker:
             source: The frame as it was, uint8 [H, W, 3].
             drawing: The same redrawn.
             landmarks: Of the face in it, as read from the source; None where it is not seen.
-
         """
         now = None if landmarks is None else _cut(source, drawing, landmarks)
         if now is not None and self._before is not None:

@@ -44,7 +44,7 @@ def portrait_mask(face: Pixels) -> Mask:
 
 
 def face_oval(side: int) -> Mask:
-    """Return the oval that the face fills in an aligned square of this side, with a soft rim: [side, side] in [0, 1]."""
+    """Return the oval that a face fills in an aligned square, with a soft rim: [side, side] in [0, 1]."""
     centres = (np.arange(side, dtype=np.float32) + 0.5) / side
     x, y, width, height = _OVAL
     away = ((centres[None, :] - x) / width) ** 2 + ((centres[:, None] - y) / height) ** 2

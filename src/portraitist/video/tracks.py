@@ -264,7 +264,8 @@ def _difference(track: Track, face: _Found, seconds: float) -> float:
         return np.inf
     size = abs(np.log(max(_extent(face.points), 1e-6) / max(track.size, 1e-6)))
     looks = float(np.sqrt(np.mean((face.thumb - track.thumb)[_INNER] ** 2))) / _LOOKS
-    return float(0.6 * place + 0.3 * (1 - overlap(expected, face.points)) + 0.3 * size + looks)
+    # Whatever half hides a face changes its looks without bound.
+    return float(0.6 * place + 0.3 * (1 - overlap(expected, face.points)) + 0.3 * size + min(looks, 1.0))
 
 
 def _distinct(found: Sequence[_Found]) -> list[_Found]:
