@@ -112,4 +112,4 @@ def test_a_resumed_tracker_goes_on_as_if_it_had_not_been_stopped() -> None:
 def test_overlap_of_boxes() -> None:
     box = np.array([[0.0, 0.0], [2.0, 2.0]])
     assert overlap(box, box) == 1 and overlap(box, box + 5) == 0
-    assert overlap(box, box + [1, 0]) == pytest.approx(1 / 3)
+    assert overlap(box, box + np.array([1, 0])) == pytest.approx(1 / 3)

@@ -200,7 +200,7 @@ def check_output(source: VideoSource, out: Path) -> None:
     except (av.error.FFmpegError, ValueError) as error:
         raise UsageError(
             f"The sound of {source.path} cannot be copied into a file of {suffix}.",
-            "Write a .mkv, which holds any sound.",
+            "Write a .mkv or a .mov, which hold other kinds.",
         ) from error
 
 
