@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from portraitist.errors import BadData, UsageError
-from portraitist.video.source import Frame, VideoSource, is_video
+from portraitist.video import VideoSource, is_video
+from portraitist.video.source import Frame
 
 from .made_videos import RED, scene, walk, write_video
 

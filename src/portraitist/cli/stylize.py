@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import UsageError
-from . import folders, groups, options
+from . import folders, groups, options, videos
 from .options import opt
 
 STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
@@ -16,7 +16,8 @@ STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
 
 def command(
     *,
-    photo: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
+    context: typer.Context,
+    photo: Annotated[Path | None, typer.Argument(help="A photo, a folder of photos, or a video.")] = None,
     style: Annotated[
         list[str] | None,
         opt(
@@ -48,17 +49,22 @@ def command(
     steps: options.Steps = None,
     features: groups.Features,
     output: groups.Output,
+    moving: videos.Moving,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
-    """Redraw the faces of a photo or of a folder of photos.
+    """Redraw the faces of a photo, of a folder of photos, or of a video.
 
     A photo writes PHOTO.STYLE.png beside itself or into --out; further faces are called PHOTO.face2.STYLE.png, further
     pictures PHOTO.STYLE.sample1.png (--samples), PHOTO.STYLE.random1.png (--appearance), PHOTO.STYLE.REFERENCE.png. A
-    folder needs --out: finished photos are skipped, failed ones listed, and the exit code is then 3.
+    folder needs --out: finished photos are skipped, failed ones listed, and the exit code is then 3. A video writes
+    VIDEO.STYLE.mp4 beside itself or --out FILE.mp4, in one style; a run that was stopped goes on when started again.
     """
     written = output.written(faces)
-    run = folders.PhotoRun(photo, output.out, output.report)
+    words = [] if photo is None else [photo]
+    clips = moving.videos(context, words, output.out, overwrite=written.overwrite)
+    style = style if clips is None else clips.style(style, attribute)
+    run = clips or folders.PhotoRun(*words, output.out, output.report)
     from ..stylize import Appearance, Reference, Stylizer
     from ..surgery import released_upto
 
@@ -66,6 +72,9 @@ def command(
     perceptual = features.distance()
     references = tuple(Reference.read(path, aligned=reference_aligned) for path in reference or [])
     where = options.device(device)
+    if (painter := moving.loaded(faces.finder(), where)) is not None:
+        run.redraw(painter, written)
+        return
     with options.step_bar(run.is_single) as progress:
         stylizer = Stylizer.load(
             style or [],

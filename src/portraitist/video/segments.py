@@ -30,11 +30,10 @@ from ..data.images import Pixels
 from ..data.video import av_package
 from ..errors import UsageError
 from ..files import atomic_write, sweep_partial, write_bytes
+from .names import FORMATS
 from .source import Mark, VideoSource
 from .tracks import Arrays
 
-FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-"""What can be written, and FFmpeg's name of it."""
 # No frame refers to a later one: so times of decoding are times of showing, and segments can be laid one after another.
 # With several threads the bits would depend on the cores of the machine.
 CODEC, _SETTINGS = "libx264", {"crf": "18", "preset": "veryfast", "bf": "0", "threads": "1"}

@@ -25,19 +25,11 @@ from ..data.images import Pixels
 from ..data.video import av_package
 from ..errors import BadData, UsageError
 
-SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv".split()  # what is taken for a video
-)
 LARGEST = 8192
 """Sides of more pixels are refused: a damaged header can claim any."""
 _HDR = {16: "HDR10 (PQ)", 18: "HLG"}
 _ONLY_FILES = {"protocol_whitelist": "file"}
 """A playlist that calls itself a video must not reach for the network."""
-
-
-def is_video(path: Path | str) -> bool:
-    """Tell by its name whether a file is a video."""
-    return Path(path).suffix.lower() in SUFFIXES
 
 
 @dataclass(frozen=True)
