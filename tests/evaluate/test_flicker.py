@@ -24,7 +24,7 @@ def frame(k: int) -> tuple[np.ndarray, Landmarks]:
     cos, sin = zoom * np.cos(turn), zoom * np.sin(turn)
     centre = np.array([80.0, 80])
     matrix = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
-    matrix[:2, 2] = centre + [4 * k, -2 * k] - matrix[:2, :2] @ centre
+    matrix[:2, 2] = centre + np.array([4 * k, -2 * k]) - matrix[:2, :2] @ centre
     back = tuple(np.linalg.inv(matrix)[:2].ravel())
     moved = Image.fromarray(SMOOTH).transform((160, 160), Image.Transform.AFFINE, back, Image.Resampling.BICUBIC)
     return np.asarray(moved), Landmarks.from_points(transform(matrix, POINTS))

@@ -217,7 +217,7 @@ class _Run:
             self.parts.remove()
             raise NoFaceFound(f"No frame of {self.source.path} shows a face.", "Use another video.")
         join(self.parts, self.source, out, overwrite=overwrite)
-        self.parts.remove()
+        self.parts.remove_all()
         undecodable = self.before + self.source.undecodable
         people = self.redrawer.tracker.count
         return VideoReport(

@@ -11,6 +11,7 @@ stopped at any moment goes on behind its last segment, and the finished video do
 
 from __future__ import annotations
 
+import glob
 import heapq
 import io
 import json
@@ -120,6 +121,7 @@ class Parts:
     """
 
     def __init__(self, out: Path, digest: str) -> None:
+        self._out = out
         self.folder = out.with_name(f".{out.name}.{digest[:16]}.parts")
 
     def __len__(self) -> int:
@@ -177,6 +179,11 @@ class Parts:
     def remove(self) -> None:
         """Remove the segments."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def remove_all(self) -> None:
+        """Remove all segments of the video, those of other settings too."""
+        for folder in self._out.parent.glob(f".{glob.escape(self._out.name)}.*.parts"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _path(self, index: int) -> Path:
         return self.folder / f"{index:06d}.safetensors"

@@ -23,7 +23,7 @@ from ..data.images import Pixels
 from ..errors import BadImage
 from ..faces import FaceFinder, Landmarks, align
 from ..faces.landmarks import Points
-from .one_euro import OneEuro
+from .one_euro import LEAST_CUTOFF, OneEuro
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 """What a part of a run remembers, by name; it is stored with each segment."""
@@ -85,6 +85,11 @@ class Track:
         return _landmarks(self.steady)
 
     @property
+    def measured(self) -> Landmarks | None:
+        """The points as read in the last frame; None where the face was not found in it."""
+        return _landmarks(self.points) if self.lost == 0 else None
+
+    @property
     def shown(self) -> float:
         """How much of the drawing is shown, in [0, 1]: it fades while the face is lost."""
         return max(0.0, 1.0 - self.lost / SHOWN)
@@ -102,7 +107,7 @@ class Track:
         """Take up what was found in this frame."""
         astray = (points.mean(axis=0) - self.expected(seconds).mean(axis=0)) / (seconds + self.lost)
         if self.lost > SHOWN:
-            self.filter = OneEuro()
+            self.filter = OneEuro(self.filter.least)
         self.points, self.drift, self.lost = points, self.drift + 0.5 * astray, 0.0
         self.steady = self.filter.step(points, seconds, _landmarks(points).eye_distance)
         self.thumb = self.thumb + np.float32(0.1) * (thumb - self.thumb)
@@ -127,14 +132,23 @@ class Track:
         return own | {f"memory.{name}": value for name, value in self.memory.items()}
 
     @classmethod
-    def of_state(cls, number: int, state: Mapping[str, npt.NDArray[np.generic]]) -> Track:
+    def of_state(cls, number: int, state: Mapping[str, npt.NDArray[np.generic]], least_cutoff: float) -> Track:
         """Return the track that such a state describes."""
         points, steady, speed, drift, lost = (
             np.asarray(state[name], dtype=np.float64) for name in ("points", "steady", "speed", "drift", "lost")
         )
         memory = {name[7:]: value for name, value in state.items() if name.startswith("memory.")}
         thumb = np.asarray(state["thumb"], dtype=np.float32)
-        return cls(number, points, OneEuro(value=steady, speed=speed), steady, thumb, drift, float(lost[0]), memory)
+        return cls(
+            number,
+            points,
+            OneEuro(least_cutoff, value=steady, speed=speed),
+            steady,
+            thumb,
+            drift,
+            float(lost[0]),
+            memory,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,10 +164,11 @@ class Tracker:
 
     Args:
         finder: Finds faces; one that also has ``follow`` is much faster.
+        least_cutoff: Of the filter, in Hz; infinity leaves landmarks as they were read.
     """
 
-    def __init__(self, finder: FaceFinder) -> None:
-        self.finder = finder
+    def __init__(self, finder: FaceFinder, least_cutoff: float = LEAST_CUTOFF) -> None:
+        self.finder, self.least_cutoff = finder, least_cutoff
         self.tracks: list[Track] = []
         self.count = 0
         self._since_search = SEARCH_EVERY
@@ -201,7 +216,7 @@ class Tracker:
             number, _, name = key.partition(".")
             if name:
                 of_tracks.setdefault(int(number), {})[name] = value
-        self.tracks = [Track.of_state(number, own) for number, own in sorted(of_tracks.items())]
+        self.tracks = [Track.of_state(number, own, self.least_cutoff) for number, own in sorted(of_tracks.items())]
 
     def _is_due(self, found: Sequence[_Found]) -> bool:
         """Tell whether to search: it is time, or a face that was in view a moment ago is not where it should be."""
@@ -240,7 +255,7 @@ class Tracker:
 
     def _born(self, face: _Found, seconds: float) -> None:
         self.count += 1
-        filter = OneEuro()
+        filter = OneEuro(self.least_cutoff)
         steady = filter.step(face.points, seconds, _landmarks(face.points).eye_distance)
         self.tracks.append(Track(self.count, face.points, filter, steady, face.thumb))
 
