@@ -281,7 +281,9 @@ def golden(run: Interpreter, side: int, low: float) -> list[list[float]]:
     """Some of the numbers that LiteRT gives for the astronaut's face."""
     face = Image.fromarray(astronaut()).crop(FACE).resize((side, side), Image.Resampling.BILINEAR)
     pixels = np.asarray(face, np.float32) / 255
-    return [[round(float(x), 5) for x in found.ravel()[:: found.size // KEPT | 1]] for found in outputs(run, pixels, low)]
+    return [
+        [round(float(x), 5) for x in found.ravel()[:: found.size // KEPT | 1]] for found in outputs(run, pixels, low)
+    ]
 
 
 def main() -> None:

@@ -200,6 +200,14 @@ def test_bad_input_is_exit_code_3(program: Program, known: None, tmp_path: Path,
     assert "a model's name" in program.refuses(3, "train", exemplars, "-o", tmp_path / "run", "--name", "a b")
 
 
+def test_training_asks_for_its_extra_before_it_begins(
+    program: Program, known: None, tmp_path: Path, exemplars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    told = program.refuses(2, "train", exemplars, "-o", tmp_path / "run", "--from", "tiny")
+    assert 'pip install "portraitist[train]"' in told and not (tmp_path / "run").exists()
+
+
 def test_storage_is_exit_code_5_and_trust_7(program: Program, known: None, models_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "Cannot write" in program.refuses(5, "sample", "tiny", "-o", tmp_path / "file", "--seeds", "1")

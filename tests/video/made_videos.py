@@ -74,6 +74,7 @@ def write_video(
     sound: str = "",
     rotation: int = 0,
     transfer: int = 2,
+    matrix: int = 2,
     start: int = 0,
     options: dict[str, str] | None = None,
 ) -> Path:
@@ -83,12 +84,14 @@ def write_video(
         video: Any = container.add_stream("libx264", rate=30, options={"crf": "8", "threads": "1", "g": "8"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         video.codec_context.time_base = TICK
-        video.codec_context.color_trc = transfer
+        video.codec_context.color_trc, video.codec_context.colorspace = transfer, matrix
+        space = {int(known): known for known in av.video.reformatter.Colorspace}.get(matrix)
         if rotation:
             video.set_display_rotation(rotation)
         tone: Any = container.add_stream(sound, rate=44100, layout="mono") if sound else None
         for k in range(count):
             picture = av.VideoFrame.from_ndarray(frame(k), format="rgb24")
+            picture = picture.reformat(format="yuv420p", dst_colorspace=space)
             picture.pts, picture.time_base = start + (k * 20 if times is None else times[k]), TICK
             container.mux(video.encode(picture))
         container.mux(video.encode())

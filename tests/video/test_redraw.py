@@ -68,6 +68,17 @@ def test_faces_are_redrawn_and_sound_times_and_background_stay(tmp_path: Path, a
     assert changed[face].mean() > 25 and changed[:, :, :8].mean() < 2
 
 
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+def test_colours_keep_their_meaning(tmp_path: Path, artist: PainterArtist, matrix: int) -> None:
+    wall = np.array([150, 60, 90], np.uint8)
+    source = write_video(tmp_path / "v.mp4", 2, lambda k: np.where(walk(k) == 110, wall, walk(k)), matrix=matrix)
+    redraw_video(source, tmp_path / "o.mp4", artist, finder=FINDER)
+    with VideoSource.open(tmp_path / "o.mp4") as out:
+        assert out.colour.matrix == matrix
+    before, after = (frames_of(path)[0][:, :8].astype(int) for path in (source, tmp_path / "o.mp4"))
+    assert np.abs(after - before).mean() < 2.5 and np.abs(before - wall).mean() < 2.5
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mov"])
 def test_other_containers_keep_sound_and_times(tmp_path: Path, artist: PainterArtist, suffix: str) -> None:
     source = write_video(tmp_path / f"v{suffix}", 7, sound="aac")
@@ -122,6 +133,7 @@ def test_a_stopped_run_goes_on_and_gives_the_same_bytes(
     assert not out.exists()
     kept = {path: path.read_bytes() for path in tmp_path.glob(".o.mp4.*/*")}
     assert len(kept) == (stop - 1) // 6
+    (tmp_path / ".o.mp4.0123.parts").mkdir()  # of a run with other settings
     seen: list[int] = []
 
     def watching(done: int, every: int | None) -> None:

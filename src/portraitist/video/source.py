@@ -28,6 +28,8 @@ from ..errors import BadData, UsageError
 LARGEST = 8192
 """Sides of more pixels are refused: a damaged header can claim any."""
 _HDR = {16: "HDR10 (PQ)", 18: "HLG"}
+_MATRICES = (1, 4, 5, 6, 7, 9)
+"""Those that are written as they were read; others, such as RGB itself, become an unspecified one."""
 _ONLY_FILES = {"protocol_whitelist": "file"}
 """A playlist that calls itself a video must not reach for the network."""
 
@@ -98,7 +100,10 @@ class VideoSource:
         first = next(self._pictures, None)
         if first is None:
             raise self._nothing()
-        self.colour = Colour(int(first.color_primaries), int(first.color_trc), int(first.colorspace))
+        matrix = int(first.colorspace)
+        self.colour = Colour(
+            int(first.color_primaries), int(first.color_trc), matrix if matrix in _MATRICES else Colour.matrix
+        )
         self._size = first.width, first.height
         self._turns = round(first.rotation / 90) % 4
         self.width, self.height = self._size[::-1] if self._turns % 2 else self._size
