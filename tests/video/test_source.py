@@ -132,9 +132,11 @@ def test_high_dynamic_range_is_stated(tmp_path: Path) -> None:
 
 
 def test_a_camera_is_read_like_a_file_and_refused_where_there_is_none(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "camera.mkv", 3, lambda k: scene([(40, 30, 12, RED)]))
+    path = write_video(tmp_path / "camera.mkv", 3, lambda k: scene([(40, 30, 12, RED)]), start=6000)
     with VideoSource.camera(str(path), format="matroska") as source:
-        assert source.live and source.count is None and len(list(source.frames())) == 3
+        found = list(source.frames())
+        assert source.live and source.count is None and len(found) == 3
+        assert found[0].time == 0 and 0 < found[1].time * source.tick < 0.05
     with pytest.raises(UsageError, match=r"camera '77' cannot be opened .*--camera"):
         VideoSource.camera("77")
 

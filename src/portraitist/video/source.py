@@ -110,7 +110,8 @@ class VideoSource:
         aspect = Fraction(self._stream.sample_aspect_ratio or 1) or Fraction(1)
         self.aspect = 1 / aspect if self._turns % 2 else aspect
         self._first: Any = first
-        self._zero = int(self.zero / self.tick)
+        # Cameras count from when the machine was started.
+        self._zero = (first.pts or 0) if live else int(self.zero / self.tick)
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
