@@ -69,7 +69,7 @@ class Moving:
             raise UsageError("--seconds is for a camera.", "Add --camera, or leave it out.")
         if self.camera is None and not moving:
             if not words:
-                raise UsageError("Missing argument: there is nothing to draw.", "Give a photo, a folder, a video, or --camera.")
+                raise UsageError("Missing argument: there is nothing to draw.", "Give photos, a video, or --camera.")
             return None
         if len(moving) < len(words) or (words and self.camera is not None):
             raise UsageError("Photos, videos and cameras are drawn one after the other.", "Give one kind of them.")
