@@ -64,7 +64,7 @@ def command(
     words = [] if photo is None else [photo]
     clips = moving.videos(context, words, output.out, overwrite=written.overwrite)
     style = style if clips is None else clips.style(style, attribute)
-    run = clips or folders.PhotoRun(*words, output.out, output.report)
+    run = clips or folders.PhotoRun(words[0], output.out, output.report)
     from ..stylize import Appearance, Reference, Stylizer
     from ..surgery import released_upto
 

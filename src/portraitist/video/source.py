@@ -59,7 +59,7 @@ class Frame:
     @property
     def mark(self) -> Mark:
         """What finds the place again."""
-        return Mark(self.number, self.time, zlib.crc32(self.pixels))
+        return Mark(self.number, self.time, zlib.crc32(self.pixels.data))
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,9 @@ class VideoSource:
         if self._stream.frames:
             return int(self._stream.frames)
         if self._stream.duration:
-            return max(1, round(self._stream.duration * self.tick * self.rate))
+            return max(1, int(self._stream.duration * self.tick * self.rate + Fraction(1, 2)))
         if self._container.duration:
-            return max(1, round(Fraction(self._container.duration, 1_000_000) * self.rate))
+            return max(1, int(Fraction(self._container.duration, 1_000_000) * self.rate + Fraction(1, 2)))
         return None
 
     @property

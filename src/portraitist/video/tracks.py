@@ -43,7 +43,7 @@ _INNER = slice(5, 14), slice(4, 12)
 """The face itself within its thumb, without hair and background."""
 _LOOKS = 40.0
 """Grey levels (rms) by which the thumbs of two people differ."""
-_UNLIKE = 1.6
+_UNLIKE = 1.7
 """The largest difference, of all kinds together, at which a face may still belong to a track."""
 
 
@@ -121,7 +121,7 @@ class Track:
     def state(self) -> Arrays:
         """Return all that a resumed run needs."""
         assert self.filter.speed is not None
-        own = {
+        own: Arrays = {
             "points": self.points,
             "steady": self.steady,
             "speed": self.filter.speed,
@@ -278,9 +278,10 @@ def _difference(track: Track, face: _Found, seconds: float) -> float:
     if place > 1:
         return np.inf
     size = abs(np.log(max(_extent(face.points), 1e-6) / max(track.size, 1e-6)))
-    looks = float(np.sqrt(np.mean((face.thumb - track.thumb)[_INNER] ** 2))) / _LOOKS
-    # Whatever half hides a face changes its looks without bound.
-    return float(0.6 * place + 0.3 * (1 - overlap(expected, face.points)) + 0.3 * size + min(looks, 1.0))
+    looks = float(np.sqrt(np.mean((face.thumb - track.thumb)[_INNER] ** 2)))
+    # Whatever half hides a face changes its looks much; still, the more it is unlike, the less it is that one.
+    unlike = 1.5 * looks / (looks + _LOOKS)
+    return float(0.6 * place + 0.3 * (1 - overlap(expected, face.points)) + 0.3 * size + unlike)
 
 
 def _distinct(found: Sequence[_Found]) -> list[_Found]:
