@@ -26,7 +26,7 @@ from portraitist.faces import Face, FaceFinder, Landmarks, finder_named
 from portraitist.files import write_bytes
 from portraitist.report.markdown import BLANK, prose, table
 from portraitist.stylize import PhotoPainter, Stylizer
-from portraitist.stylize.pipeline import default_styles
+from portraitist.stylize.mixture import default_styles
 from portraitist.video import Artist, FrameRedrawer, PainterArtist, StyleArtist, Tracker, VideoSource
 from portraitist.video.segments import Coder
 from portraitist.video.tracks import Arrays, Follows

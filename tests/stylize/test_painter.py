@@ -14,7 +14,7 @@ from portraitist.errors import UsageError
 from portraitist.io.painter_files import PainterHeader, StoredPainter, save_painter
 from portraitist.networks.painter import PainterAnatomy, new_painter
 from portraitist.stylize import PhotoPainter, Redrawer, photos, stylize_files
-from portraitist.stylize.batch import Options
+from portraitist.stylize.choices import Options
 
 SMALL = PainterAnatomy((4, 6, 8), 1, 5.0)
 

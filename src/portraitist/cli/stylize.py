@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import UsageError
-from . import folders, groups, options, videos
+from ..stylize.names import planned_ends
+from . import bars, folders, groups, inputs, options, videos
 from .options import opt
 
 STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
@@ -17,7 +18,7 @@ STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
 def command(
     *,
     context: typer.Context,
-    photo: Annotated[Path | None, typer.Argument(help="A photo, a folder of photos, or a video.")] = None,
+    photo: videos.Words = None,
     style: Annotated[
         list[str] | None,
         opt(
@@ -53,18 +54,30 @@ def command(
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
-    """Redraw the faces of a photo, of a folder of photos, or of a video.
+    """Redraw the faces of photos, of folders of photos, or of videos.
 
     A photo writes PHOTO.STYLE.png beside itself or into --out; further faces are called PHOTO.face2.STYLE.png, further
-    pictures PHOTO.STYLE.sample1.png (--samples), PHOTO.STYLE.random1.png (--appearance), PHOTO.STYLE.REFERENCE.png. A
-    folder needs --out: finished photos are skipped, failed ones listed, and the exit code is then 3. A video writes
+    pictures PHOTO.STYLE.sample1.png (--samples), PHOTO.STYLE.random1.png (--appearance), PHOTO.STYLE.REFERENCE.png, and
+    photos with the faces in them PHOTO.STYLE.pasted.png. A folder needs --out: finished photos are skipped, failed ones
+    listed, and the exit code is then 3. With -o - the picture of one style goes to standard output. A video writes
     VIDEO.STYLE.mp4 beside itself or --out FILE.mp4, in one style; a run that was stopped goes on when started again.
     """
+    from . import styles
+
     written = output.written(faces)
-    words = [] if photo is None else [photo]
-    clips = moving.videos(context, words, output.out, overwrite=written.overwrite)
-    style = style if clips is None else clips.style(style, attribute)
-    run = clips or folders.PhotoRun(words[0], output.out, output.report)
+    random = _random(appearance)
+    run: videos.VideoRun | folders.PhotoRun
+    if (clips := moving.videos(context, photo or [], output.out, overwrite=written.overwrite)) is not None:
+        run, style, is_single = clips, clips.style(style, attribute), False
+    else:
+        given = inputs.Inputs.of(photo or [], output.out)
+        run, is_single = folders.PhotoRun(given, output.report), given.is_single
+        if given.out == inputs.STDOUT and not style and not written.sheet:
+            style = styles.first_default(attribute)
+        if moving.painter is None:
+            further = styles.further(samples, best, random, reference or [])
+            ends = planned_ends(styles.names(style or [], attribute), ("", *further), **written.naming)
+            given.refuse_existing(ends, written.overwrite, output.report)
     from ..stylize import Appearance, Reference, Stylizer
     from ..surgery import released_upto
 
@@ -75,7 +88,7 @@ def command(
     if (painter := moving.loaded(faces.finder(), where)) is not None:
         run.redraw(painter, written)
         return
-    with options.step_bar(run.is_single) as progress:
+    with bars.stages(is_single) as on_progress:
         stylizer = Stylizer.load(
             style or [],
             attribute=attribute,
@@ -83,14 +96,14 @@ def command(
             inversion=how,
             finder=faces.finder(),
             perceptual=perceptual,
-            appearance=Appearance(_random(appearance), references, appearance_from, appearance_truncation),
+            appearance=Appearance(random, references, appearance_from, appearance_truncation),
             strength=strength,
             swap=released_upto(swap),
             swap_by=swap_by,
             detail=detail,
             seed=seed,
             device=where,
-            progress=progress,
+            on_progress=on_progress,
         )
         run.redraw(stylizer, written)
 

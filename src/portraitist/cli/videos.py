@@ -15,18 +15,27 @@ import typer
 from ..errors import PortraitistError, UsageError
 from ..files import refuse_existing
 from ..video.names import FORMATS, is_video
+from .bars import bar_of
+from .common import note, talk
 from .options import opt
 
 if TYPE_CHECKING:
     from ..faces import FaceFinder
     from ..stylize import PhotoPainter, Stylizer
-    from ..stylize.batch import Options
+    from ..stylize.choices import Options
     from ..stylize.crops import Which
     from ..video import VideoReport
     from ..video.artists import Artist
     from ..video.redraw import OnFrame
 
 log = logging.getLogger("portraitist")
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Photos, folders of photos, patterns such as '*.jpg', or videos; - is standard input.", metavar="PHOTO..."
+    ),
+]
 
 _OF_STYLES = frozenset(
     "style from_style attribute strength detail swap swap_by appearance appearance_from appearance_truncation "
@@ -93,8 +102,6 @@ class Moving:
 class VideoRun:
     """One run of a command over videos or a camera."""
 
-    is_single = False  # no bar of the steps of an inversion: that of the frames stands there
-
     def __init__(self, paths: Sequence[Path], moving: Moving, out: Path | None, overwrite: bool) -> None:
         self._paths, self._moving, self._out, self._overwrite = paths, moving, out, overwrite
         self._is_file = out is not None and is_video(out) and not os.path.isdir(out)
@@ -109,9 +116,9 @@ class VideoRun:
         """Return the style to draw in: the first that is bundled where none is named."""
         if named or self._moving.painter is not None:
             return list(named or [])
-        from ..stylize.pipeline import default_styles
+        from . import styles
 
-        return default_styles(attribute)[:1]
+        return styles.first_default(attribute)
 
     def redraw(self, redrawer: Stylizer | PhotoPainter, options: Options) -> None:
         """Redraw everything, and say what became of it.
@@ -190,9 +197,7 @@ class _Settings(TypedDict):
 @contextmanager
 def _bar() -> Iterator[OnFrame]:
     """Show a bar of the frames: how many a second, and the time left where their number is known."""
-    from tqdm import tqdm
-
-    with tqdm(unit=" frames") as bar:
+    with bar_of(unit=" frames") as bar:
 
         def update(done: int, every: int | None) -> None:
             if bar.n == 0 and done > 1:
@@ -211,6 +216,7 @@ def _tell(report: VideoReport) -> None:
         log.warning("The file breaks off; its video ends there.")
     if report.undrawn:
         log.warning(f"{report.undrawn} faces at the edge of a frame could not be drawn.")
+    note(outputs=[*talk().result.get("outputs", []), str(report.out)])
     typer.echo(report.out)
 
 
