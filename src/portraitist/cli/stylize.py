@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
 from ..errors import UsageError
 from ..stylize.names import planned_ends
 from . import bars, folders, groups, inputs, options, videos
@@ -17,7 +15,6 @@ STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
 
 def command(
     *,
-    context: typer.Context,
     photo: videos.Words = None,
     style: Annotated[
         list[str] | None,
@@ -67,7 +64,7 @@ def command(
     written = output.written(faces)
     random = _random(appearance)
     run: videos.VideoRun | folders.PhotoRun
-    if (clips := moving.videos(context, photo or [], output.out, overwrite=written.overwrite)) is not None:
+    if (clips := moving.videos(photo or [], output.out, overwrite=written.overwrite)) is not None:
         run, style, is_single = clips, clips.style(style, attribute), False
     else:
         given = inputs.Inputs.of(photo or [], output.out)

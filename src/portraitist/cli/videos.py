@@ -57,13 +57,10 @@ class Moving:
     camera: Annotated[str | None, opt("Draw what this camera sees, by number or name, into -o FILE.")] = None
     seconds: Annotated[float | None, opt("Length of a camera's recording (default: until Ctrl-C).", min=0.1)] = None
 
-    def videos(
-        self, context: typer.Context, words: Sequence[Path | str], out: Path | None, *, overwrite: bool
-    ) -> VideoRun | None:
+    def videos(self, words: Sequence[Path | str], out: Path | None, *, overwrite: bool) -> VideoRun | None:
         """Return the run over what moves; None where photos are drawn.
 
         Args:
-            context: Knows which options were given.
             words: What the command was given to draw.
             out: Where to.
             overwrite: Files may be replaced.
@@ -72,7 +69,7 @@ class Moving:
             UsageError: Photos and videos are mixed, or an option does not belong to what is drawn.
         """
         if self.painter is not None:
-            _refuse(context, _OF_STYLES, "belongs to styles, and --painter draws by itself")
+            _refuse(_OF_STYLES, "belongs to styles, and --painter draws by itself")
         moving = [Path(word) for word in words if is_video(word) and not os.path.isdir(word)]
         if self.camera is None and self.seconds is not None:
             raise UsageError("--seconds is for a camera.", "Add --camera, or leave it out.")
@@ -82,7 +79,7 @@ class Moving:
             return None
         if len(moving) < len(words) or (words and self.camera is not None):
             raise UsageError("Photos, videos and cameras are drawn one after the other.", "Give one kind of them.")
-        _refuse(context, _OF_PHOTOS, "has no meaning for a video")
+        _refuse(_OF_PHOTOS, "has no meaning for a video")
         return VideoRun(moving, self, out, overwrite)
 
     def loaded(self, finder: FaceFinder, device: str) -> PhotoPainter | None:
@@ -220,12 +217,14 @@ def _tell(report: VideoReport) -> None:
     typer.echo(report.out)
 
 
-def _refuse(context: typer.Context, names: frozenset[str], why: str) -> None:
+def _refuse(names: frozenset[str], why: str) -> None:
     """Refuse options that were given and would be without effect.
 
     Raises:
         UsageError: There is one.
     """
+    context = talk().context
+    assert context is not None
     for name in context.params:
         source = context.get_parameter_source(name)
         if name in names and source is not None and source.name == "COMMANDLINE":
