@@ -44,7 +44,7 @@ def frame(k: int) -> Pixels:
     def wave(height: float, cycles: float) -> float:
         return float(height * np.sin(2 * np.pi * seconds * cycles))
 
-    face = Image.fromarray(astronaut()[:300, 80:380])
+    face = Image.fromarray(astronaut()[:300, 80:380])  # type: ignore[no-untyped-call]
     zoom, turn, x, y = 1.15 + wave(0.12, 0.7), wave(0.12, 0.5), 320 + wave(50, 0.4), 180 + wave(14, 0.9)
     cos, sin = np.cos(turn) / zoom, np.sin(turn) / zoom
     back = (cos, sin, 150 - cos * x - sin * y, -sin, cos, 150 + sin * x - cos * y)
@@ -85,7 +85,8 @@ class TimedFinder:
 
     def follow(self, image: Pixels, near: Landmarks) -> Landmarks | None:
         """Read a face again."""
-        return self.clock.timed("follow", lambda: self.finder.follow(image, near))
+        found: Landmarks | None = self.clock.timed("follow", lambda: self.finder.follow(image, near))
+        return found
 
 
 @dataclass(frozen=True)

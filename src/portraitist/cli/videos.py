@@ -22,8 +22,7 @@ from .options import opt
 if TYPE_CHECKING:
     from ..faces import FaceFinder
     from ..stylize import PhotoPainter, Stylizer
-    from ..stylize.choices import Options
-    from ..stylize.crops import Which
+    from ..stylize.choices import Options, Which
     from ..video import VideoReport
     from ..video.artists import Artist
     from ..video.redraw import OnFrame

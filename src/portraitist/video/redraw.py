@@ -23,7 +23,7 @@ from ..errors import BadImage, NoFaceFound
 from ..faces import FaceFinder
 from ..faces.paste import paste_all
 from ..files import refuse_existing
-from ..stylize.crops import Which
+from ..stylize.choices import Which
 from .artists import Artist, DrawnFace
 from .segments import Coder, Packet, Parts, Segment, check_output, join
 from .source import Frame, Mark, VideoSource
