@@ -1,0 +1,104 @@
+"""A page for each recipe, from the registry, the docstring of its module and the settings that it changes."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from portraitist.recipes.baseline import fine_tune
+from portraitist.recipes.registry import MULTIPATH, RECIPES, ROOTS, Recipe, compose
+from portraitist.report.markdown import table
+from portraitist.train.spec import Training
+
+RESOLUTION = 256
+"""Side of the base whose settings the pages show."""
+PAGES = [f"recipes/{name}.md" for name in RECIPES]
+ARXIV = re.compile(r"arXiv:(\d{4}\.\d{5})")
+
+
+def pages() -> dict[str, str]:
+    """Return the page of each recipe by its place in the site."""
+    return {f"recipes/{recipe.name}.md": page(recipe) for recipe in RECIPES.values()}
+
+
+def overview() -> list[str]:
+    """Return the lines of the table of all recipes, as docs/recipes.md shows it."""
+    rows = ([f"`{r.name}`", r.paper, r.use, r.cost] for r in RECIPES.values())
+    return table(["recipe", "paper", "take it when", "a step costs"], rows)[:-1]
+
+
+def page(recipe: Recipe) -> str:
+    """Return a page in Markdown: what the recipe is for, its paper, what it changes, and the command."""
+    attributes = " --labels labels.csv" if recipe.name == MULTIPATH else ""
+    lines = [
+        f"# {recipe.name}",
+        "",
+        recipe.use,
+        "",
+        f"    portraitist train my-drawings/ --recipe {recipe.name}{attributes} -o runs/mine --name mine",
+        "",
+        f"**Paper:** {ARXIV.sub(lambda m: f'[{m[0]}](https://arxiv.org/abs/{m[1]})', recipe.paper)}.",
+        f"**A step costs** {recipe.cost} times that of `baseline`.",
+        "",
+        *(f"- Not with [{other}]({other}.md): {why}." for other, why in recipe.refuses.items()),
+        "",
+        *_told(recipe),
+        "## What it changes",
+        "",
+        f"Settings of a base of {RESOLUTION} pixels; `portraitist train --dry-run` shows those of yours.",
+        "",
+    ]
+    before, paper, released = _settings(recipe)
+    keys = [k for k in paper if paper[k] != before.get(k, "") or released.get(k, paper[k]) != paper[k]]
+    named = "`baseline`" if recipe.name not in (*ROOTS, "freeze_d") else "fine-tuning alone"
+    if released == paper:
+        rows = [[f"`{k}`", before.get(k, "-"), paper[k]] for k in keys]
+        lines += table(["setting", named, f"`{recipe.name}`"], rows)
+        lines += ["The released code does the same, or there is none: the presets `paper` and `released` are equal.", ""]
+    else:
+        keys += [k for k in released if k not in paper]
+        rows = [[f"`{k}`", before.get(k, "-"), paper.get(k, "-"), released.get(k, "-")] for k in keys]
+        lines += table(["setting", named, "`--preset paper`", "`--preset released`"], rows)
+    lines += ["How recipes are joined, presets, early stopping: [Teaching a base a style](../recipes.md).", ""]
+    return "\n".join(lines)
+
+
+def _told(recipe: Recipe) -> list[str]:
+    """Return what the recipe's module and function say of it."""
+    module = inspect.getmodule(recipe.derive)
+    assert module is not None and module.__doc__ and recipe.derive.__doc__
+    told = ["## What the source says", "", _markdown(module.__doc__), ""]
+    for derive in filter(None, (recipe.derive, recipe.released)):
+        if derive.__doc__:
+            told += [f"`{derive.__name__}`: {_markdown(derive.__doc__)}", ""]
+    return told
+
+
+def _markdown(docstring: str) -> str:
+    """Return a docstring with the marks of Markdown in place of those of docstrings."""
+    text = re.sub(r":\w+:`([^`]+)`", r"`\1`", inspect.cleandoc(docstring))
+    return textwrap.dedent(text).replace("``", "`")
+
+
+def _settings(recipe: Recipe) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Return the settings that a recipe begins with, its own, and those of the released code."""
+    paths = ("women", "men") if recipe.name == MULTIPATH else ()
+    stands = recipe.name not in (*ROOTS, "freeze_d")
+    before = compose("baseline", RESOLUTION) if stands else fine_tune(RESOLUTION, Training())
+    paper, released = (
+        compose(recipe.name, RESOLUTION, preset=preset, paths=paths) for preset in ("paper", "released")
+    )
+    return _flat(before.record()), _flat(paper.record()), _flat(released.record())
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return found
