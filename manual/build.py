@@ -52,10 +52,11 @@ def build(out: Path, people: int) -> Path:
         for folder in (source, out):
             shutil.rmtree(folder, ignore_errors=True)
         write_pages(source / "docs", people)
-        (source / "zensical.toml").write_text(_settings(out, source), encoding="utf-8")
+        (source / "zensical.toml").write_text(_settings(source), encoding="utf-8")
     except OSError as error:
         raise StorageError(f"{source} cannot be written: {error.strerror}.", "Name another folder.") from error
     _run(source)
+    shutil.move(source / "site", out)
     for page in out.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         page.write_text(ROLE.sub("", text), encoding="utf-8")
@@ -113,18 +114,26 @@ def _relative(place: str, page: str) -> str:
     return PurePosixPath(os.path.relpath(place, PurePosixPath(page).parent)).as_posix()
 
 
-def _settings(out: Path, source: Path) -> str:
+def _settings(source: Path) -> str:
     """Return what zensical is told; TOML takes the strings and lists of JSON."""
     results = sorted(p.relative_to(source / "docs").as_posix() for p in (source / "docs" / "results").glob("*.md"))
     sections: dict[str, object] = {**NAV, "Results": results}
     nav = ", ".join(f"{{{json.dumps(name)} = {json.dumps(pages)}}}" for name, pages in sections.items())
-    options = {"docstring_style": "google", "show_source": False, "show_root_heading": False, "heading_level": 3}
+    options: dict[str, object] = {
+        "docstring_style": "google",
+        "heading_level": 2,
+        "separate_signature": True,
+        "show_root_heading": True,
+        "show_root_full_path": False,
+        "show_signature_annotations": True,
+        "show_source": False,
+    }
     return "\n".join(
         [
             "[project]",
             f"site_name = {json.dumps(TITLE)}",
             'docs_dir = "docs"',
-            f"site_dir = {json.dumps(os.path.relpath(out, source))}",
+            'site_dir = "site"',
             "use_directory_urls = false",
             f"nav = [{nav}]",
             "[project.theme]",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,7 +79,8 @@ def _told(recipe: Recipe) -> list[str]:
 def _markdown(docstring: str) -> str:
     """Return a docstring with the marks of Markdown in place of those of docstrings."""
     text = re.sub(r":\w+:`([^`]+)`", r"`\1`", inspect.cleandoc(docstring))
-    return textwrap.dedent(text).replace("``", "`")
+    # Indented lines are tables and code, whose columns must stay.
+    return re.sub(r"^(?! {4}).*", lambda line: line[0].replace("``", "`"), text, flags=re.MULTILINE)
 
 
 def _settings(recipe: Recipe) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:

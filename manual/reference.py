@@ -41,5 +41,5 @@ def _page(package: str, words: str) -> str:
     for name in sorted(names, key=str.lower):
         value = getattr(module, name)
         if inspect.isclass(value) or inspect.isfunction(value):
-            lines += [f"## {name}", "", f"::: {value.__module__}.{value.__qualname__}", ""]
+            lines += [f"::: {value.__module__}.{value.__qualname__}", ""]
     return "\n".join(lines)
