@@ -24,8 +24,8 @@ def pages(folder: Path, people: int) -> dict[str, str]:
     lines = [
         "# Gallery",
         "",
-        f"None of these {people} people exists: the base `faces` made them up. In every picture each stands left as the base",
-        "draws them and right as the style does, from the same code; no photo has a part in it. With a photo, the",
+        f"None of these {people} people exists: the base made them up. Each stands left as the base draws them and",
+        "right as the style does, from the same code; no photo has a part in it. With a photo, the",
         "[detail stage](detail.md) takes from it what a code does not hold.",
         "",
     ]

@@ -56,7 +56,10 @@ def page(recipe: Recipe) -> str:
     if released == paper:
         rows = [[f"`{k}`", before.get(k, "-"), paper[k]] for k in keys]
         lines += table(["setting", named, f"`{recipe.name}`"], rows)
-        lines += ["The released code does the same, or there is none: the presets `paper` and `released` are equal.", ""]
+        lines += [
+            "The released code does the same, or there is none: the presets `paper` and `released` are equal.",
+            "",
+        ]
     else:
         keys += [k for k in released if k not in paper]
         rows = [[f"`{k}`", before.get(k, "-"), paper.get(k, "-"), released.get(k, "-")] for k in keys]
@@ -88,9 +91,7 @@ def _settings(recipe: Recipe) -> tuple[dict[str, str], dict[str, str], dict[str,
     paths = ("women", "men") if recipe.name == MULTIPATH else ()
     stands = recipe.name not in (*ROOTS, "freeze_d")
     before = compose("baseline", RESOLUTION) if stands else fine_tune(RESOLUTION, Training())
-    paper, released = (
-        compose(recipe.name, RESOLUTION, preset=preset, paths=paths) for preset in ("paper", "released")
-    )
+    paper, released = (compose(recipe.name, RESOLUTION, preset=preset, paths=paths) for preset in ("paper", "released"))
     return _flat(before.record()), _flat(paper.record()), _flat(released.record())
 
 

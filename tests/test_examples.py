@@ -30,7 +30,10 @@ from tests.stylize.test_translate import stored
 
 INDENTED = re.compile(r"^( {4}from portraitist.*?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
 FENCED = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-TEXTS = {p.relative_to(REPOSITORY).as_posix(): p.read_text("utf-8") for p in (REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md"))}
+TEXTS = {
+    p.relative_to(REPOSITORY).as_posix(): p.read_text("utf-8")
+    for p in (REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md"))
+}
 BLOCKS = {name: [*FENCED.findall(text), *map(textwrap.dedent, INDENTED.findall(text))] for name, text in TEXTS.items()}
 
 

@@ -6,7 +6,6 @@ import importlib.util
 import re
 import shlex
 import tomllib
-from pathlib import Path
 
 import pytest
 from typer.main import get_command

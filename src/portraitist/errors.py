@@ -5,6 +5,8 @@ Library code raises these; the command line prints them without a traceback and 
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class PortraitistError(Exception):
     """Base of all errors that are the user's to mend.
@@ -23,6 +25,16 @@ class PortraitistError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.cure}".strip()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Between processes an error keeps its fields, whatever its constructor takes.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[PortraitistError], args: tuple[Any, ...], fields: dict[str, Any]) -> PortraitistError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class UsageError(PortraitistError):
