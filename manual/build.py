@@ -20,7 +20,7 @@ TITLE = "Portraitist"
 HOME = "index.md"
 NAV: Mapping[str, object] = {
     "Start": [HOME, "tutorial/first-portrait.md", "tutorial/own-style.md", "tutorial/own-checkpoint.md", "gallery.md"],
-    "Photos": ["usage.md", "detail.md", "serve.md", "inversion.md", "editing.md", "surgery.md"],
+    "Photos": ["usage.md", "detail.md", "serve.md", "cluster.md", "inversion.md", "editing.md", "surgery.md"],
     "Styles": ["exemplars.md", "recipes.md", "painters.md", "groups.md", "larger.md", "evaluation.md", "models.md"],
     "Recipes": recipes.PAGES,
     "Reference": ["commands.md", *reference.PAGES, "glossary.md", "how-it-works.md"],

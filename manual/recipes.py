@@ -50,20 +50,11 @@ def page(recipe: Recipe) -> str:
         f"Settings of a base of {RESOLUTION} pixels; `portraitist train --dry-run` shows those of yours.",
         "",
     ]
-    before, paper, released = _settings(recipe)
-    keys = [k for k in paper if paper[k] != before.get(k, "") or released.get(k, paper[k]) != paper[k]]
-    named = "`baseline`" if recipe.name not in (*ROOTS, "freeze_d") else "fine-tuning alone"
-    if released == paper:
-        rows = [[f"`{k}`", before.get(k, "-"), paper[k]] for k in keys]
-        lines += table(["setting", named, f"`{recipe.name}`"], rows)
-        lines += [
-            "The released code does the same, or there is none: the presets `paper` and `released` are equal.",
-            "",
-        ]
-    else:
-        keys += [k for k in released if k not in paper]
-        rows = [[f"`{k}`", before.get(k, "-"), paper.get(k, "-"), released.get(k, "-")] for k in keys]
-        lines += table(["setting", named, "`--preset paper`", "`--preset released`"], rows)
+    columns = _settings(recipe)
+    keys = dict.fromkeys(key for settings in columns.values() for key in settings)
+    rows = [[f"`{key}`", *(settings.get(key, "-") for settings in columns.values())] for key in keys]
+    lines += table(["setting", *columns], (row for row in rows if len(set(row[1:])) > 1))
+    lines += [*(f"- No preset `{preset}`: {why}." for preset, why in recipe.without.items()), ""]
     lines += ["How recipes are joined, presets, early stopping: [Teaching a base a style](../recipes.md).", ""]
     return "\n".join(lines)
 
@@ -73,7 +64,7 @@ def _told(recipe: Recipe) -> list[str]:
     module = inspect.getmodule(recipe.derive)
     assert module is not None and module.__doc__ and recipe.derive.__doc__
     told = ["## What the source says", "", _markdown(module.__doc__), ""]
-    for derive in filter(None, (recipe.derive, recipe.released)):
+    for derive in filter(None, (recipe.derive, recipe.paper_derive, recipe.released)):
         if derive.__doc__:
             told += [f"`{derive.__name__}`: {_markdown(derive.__doc__)}", ""]
     return told
@@ -86,13 +77,14 @@ def _markdown(docstring: str) -> str:
     return re.sub(r"^(?! {4}).*", lambda line: line[0].replace("``", "`"), text, flags=re.MULTILINE)
 
 
-def _settings(recipe: Recipe) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """Return the settings that a recipe begins with, its own, and those of the released code."""
+def _settings(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """Return the settings that a recipe begins with, and those of each of its presets, by the head of a column."""
     paths = ("women", "men") if recipe.name == MULTIPATH else ()
     stands = recipe.name not in (*ROOTS, "freeze_d")
     before = compose("baseline", RESOLUTION) if stands else fine_tune(RESOLUTION, Training())
-    paper, released = (compose(recipe.name, RESOLUTION, preset=preset, paths=paths) for preset in ("paper", "released"))
-    return _flat(before.record()), _flat(paper.record()), _flat(released.record())
+    presets = {f"`--preset {p}`": compose(recipe.name, RESOLUTION, preset=p, paths=paths) for p in recipe.presets}
+    named = "`baseline`" if stands else "fine-tuning alone"
+    return {head: _flat(training.record()) for head, training in {named: before, **presets}.items()}
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from portraitist import errors
+from portraitist.cli.cluster import refuse_addresses
 from portraitist.data.images import write_image
 from portraitist.errors import BadImage, NoFaceFound, PortraitistError, UsageError
 from portraitist.stylize import FileReport, Stylizer, stylize_files
@@ -28,9 +29,13 @@ from portraitist.stylize.cluster import Cluster  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
 
+# Made once a process: workers that are threads of one would disturb each other's random numbers.
+BASE = make_model(seed=0, name="tiny")
+STYLES = {"wild": restyled(BASE, "wild")}
+
+
 def load(strength: float = 1.0) -> Stylizer:
-    base = make_model(seed=0, name="tiny")
-    return with_styles(base, {"wild": restyled(base, "wild")}, strength=strength)
+    return with_styles(BASE, STYLES, strength=strength)
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +139,9 @@ def test_errors_keep_their_fields_between_processes(kind: type[PortraitistError]
     error = pickle.loads(pickle.dumps(kind("That is wrong.", "Do this.", **more)))
     assert type(error) is kind and str(error) == "That is wrong. Do this."
     assert getattr(error, "kind", "") == {BadImage: "format", NoFaceFound: "no-face"}.get(kind, "")
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/photos", "gs://b/x", "https://example.org/photos"])
+def test_addresses_are_no_folders(place: str) -> None:
+    with pytest.raises(UsageError, match="is an address"):
+        refuse_addresses(None, Path("C:/photos"), Path(place))

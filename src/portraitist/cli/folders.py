@@ -15,7 +15,7 @@ from ..errors import BadImage, NonFinite, OutOfMemory, PortraitistError, UsageEr
 if TYPE_CHECKING:
     from ..data.prepare import Aligner
     from ..stylize import FileReport, Redrawer, Stylizer
-    from ..stylize.batch import Options
+    from ..stylize.batch import Elsewhere, Options
 
 
 class PhotoRun:
@@ -37,13 +37,19 @@ class PhotoRun:
         """Whether there is but one photo."""
         return len(self._photos) == 1
 
-    def redraw(self, redrawer: Redrawer, options: Options) -> None:
-        """Redraw all photos, and say what became of them; errors as of :meth:`over`."""
+    def redraw(self, redrawer: Redrawer, options: Options, elsewhere: Elsewhere | None = None) -> None:
+        """Redraw all photos, here or elsewhere, and say what became of them; errors as of :meth:`over`."""
         from ..stylize import stylize_files
 
         self.over(
             lambda on_file: stylize_files(
-                redrawer, self._photos, self._out, options, report=self._report, on_file=on_file
+                redrawer,
+                self._photos,
+                self._out,
+                options,
+                report=self._report,
+                on_file=on_file,
+                elsewhere=elsewhere,
             )
         )
 

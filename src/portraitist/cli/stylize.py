@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from ..errors import UsageError
+from . import cluster as clusters
 from . import folders, groups, options
 from .options import opt
 
@@ -48,6 +50,7 @@ def command(
     steps: options.Steps = None,
     features: groups.Features,
     output: groups.Output,
+    cluster: clusters.Address = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
@@ -57,6 +60,7 @@ def command(
     pictures PHOTO.STYLE.sample1.png (--samples), PHOTO.STYLE.random1.png (--appearance), PHOTO.STYLE.REFERENCE.png. A
     folder needs --out: finished photos are skipped, failed ones listed, and the exit code is then 3.
     """
+    clusters.refuse_addresses(photo, output.out)
     written = output.written(faces)
     run = folders.PhotoRun(photo, output.out, output.report)
     from ..stylize import Appearance, Reference, Stylizer
@@ -66,24 +70,25 @@ def command(
     perceptual = features.distance()
     references = tuple(Reference.read(path, aligned=reference_aligned) for path in reference or [])
     where = options.device(device)
+    load = partial(
+        Stylizer.load,
+        style or [],
+        attribute=attribute,
+        source=from_style,
+        inversion=how,
+        finder=faces.finder(),
+        perceptual=perceptual,
+        appearance=Appearance(_random(appearance), references, appearance_from, appearance_truncation),
+        strength=strength,
+        swap=released_upto(swap),
+        swap_by=swap_by,
+        detail=detail,
+        seed=seed,
+        device=where,
+    )
+    elsewhere = clusters.connected(cluster, load)
     with options.step_bar(run.is_single) as progress:
-        stylizer = Stylizer.load(
-            style or [],
-            attribute=attribute,
-            source=from_style,
-            inversion=how,
-            finder=faces.finder(),
-            perceptual=perceptual,
-            appearance=Appearance(_random(appearance), references, appearance_from, appearance_truncation),
-            strength=strength,
-            swap=released_upto(swap),
-            swap_by=swap_by,
-            detail=detail,
-            seed=seed,
-            device=where,
-            progress=progress,
-        )
-        run.redraw(stylizer, written)
+        run.redraw(load(progress=progress), written, elsewhere)
 
 
 def _random(appearance: str | None) -> int:
