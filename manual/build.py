@@ -19,7 +19,14 @@ ROOT = Path(__file__).resolve().parents[1]
 TITLE = "Portraitist"
 HOME = "index.md"
 NAV: Mapping[str, object] = {
-    "Start": [HOME, "tutorial/first-portrait.md", "tutorial/own-style.md", "tutorial/own-checkpoint.md", "gallery.md"],
+    "Start": [
+        HOME,
+        "install.md",
+        "tutorial/first-portrait.md",
+        "tutorial/own-style.md",
+        "tutorial/own-checkpoint.md",
+        "gallery.md",
+    ],
     "Photos": ["usage.md", "detail.md", "serve.md", "cluster.md", "inversion.md", "editing.md", "surgery.md"],
     "Styles": ["exemplars.md", "recipes.md", "painters.md", "groups.md", "larger.md", "evaluation.md", "models.md"],
     "Recipes": recipes.PAGES,

@@ -17,7 +17,6 @@ __all__ = ["pytestmark"]
 
 
 def test_a_folder_is_drawn_by_workers_as_it_is_here(run: Run, tmp_path: Path, address: str) -> None:
-    pytest.importorskip("mediapipe")
     write_image(tmp_path / "photos" / "me.png", np.asarray(astronaut()))
     words = ("stylize", tmp_path / "photos", "--style", "toon3d", "-o")
     code, lines, errors = run(*words, tmp_path / "there", "--cluster", address)

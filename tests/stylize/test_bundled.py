@@ -14,7 +14,7 @@ from portraitist.data import to_array, to_tensor
 from portraitist.data.images import Pixels
 from portraitist.evaluate import layout_similarity
 from portraitist.evaluate.picture_signals import eye_difference
-from portraitist.faces import MediaPipeFinder
+from portraitist.faces import BlazeFinder
 from portraitist.invert import portrait
 from portraitist.io import registry
 from portraitist.io.encoder_files import load_encoder
@@ -94,7 +94,7 @@ def test_a_real_photo_keeps_its_pose_in_every_style(way: Inversion | None) -> No
     face = stylizer.stylize(photo, which="largest").faces[0]
     assert len(face.pictures) >= 2
     unit = face.reconstruction.shape[0] / 4  # the eyes of an aligned face are a quarter of its side apart
-    finder = MediaPipeFinder()
+    finder = BlazeFinder()
     wanted = (
         finder.find(photo)[0].landmarks.transformed(np.diag([4.0, 4.0, 1.0]) @ np.linalg.inv(face.aligned.matrix)).four
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ..errors import UsageError
+from ..errors import UsageError, require
 from .options import opt
 
 if TYPE_CHECKING:
@@ -31,12 +31,9 @@ def connected(address: str | None, load: Callable[[], Redrawer]) -> Cluster | No
     """
     if address is None:
         return None
-    try:
-        from ..stylize.cluster import Cluster
-    except ImportError as error:
-        raise UsageError(
-            f"--cluster needs a package that is missing ({error.name}).", "Run pip install 'portraitist[cluster]'."
-        ) from error
+    require("--cluster", "cluster", "distributed")
+    from ..stylize.cluster import Cluster
+
     return Cluster(address, load)
 
 
