@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from skimage.data import astronaut
 
 from portraitist.data.images import write_image
