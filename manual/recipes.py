@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from portraitist.recipes.baseline import fine_tune
-from portraitist.recipes.registry import MULTIPATH, RECIPES, ROOTS, Recipe, compose
+from portraitist.recipes.catalogue import MULTIPATH, RECIPES, ROOTS, Recipe
+from portraitist.recipes.registry import compose
 from portraitist.report.markdown import table
 from portraitist.train.spec import Training
 

@@ -11,7 +11,7 @@ import torch
 from portraitist.data import BatchOrder, ImageSet
 from portraitist.data.images import crop_square, read_image, resize, to_tensor, write_image
 from portraitist.errors import BadData, BadImage
-from tests.data.made_files import encode, noise, scene
+from tests.data.made_files import encode, moving_webp, noise, scene
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:
@@ -87,7 +87,7 @@ def test_bad_files_are_listed_and_the_rest_is_used(tmp_path: Path, pictures: dic
     bad = {
         "cut.png": encode(noise(16, 16), "PNG")[:-30],
         "empty.jpg": b"",
-        "moving.gif": encode(noise(16, 16), "GIF"),
+        "moving.webp": moving_webp(),
         "text.png": b"hello",
         "tiny.png": encode(noise(4, 16), "PNG"),
         "wide.png": encode(noise(16, 17), "PNG"),
@@ -97,7 +97,7 @@ def test_bad_files_are_listed_and_the_rest_is_used(tmp_path: Path, pictures: dic
     assert [(name, kind) for name, kind, _ in images.left_out] == [
         ("cut.png", "truncated"),
         ("empty.jpg", "empty"),
-        ("moving.gif", "format"),
+        ("moving.webp", "animated"),
         ("text.png", "not-an-image"),
         ("tiny.png", "too-small"),
         ("wide.png", "not-square"),

@@ -37,14 +37,14 @@ def connected(address: str | None, load: Callable[[], Redrawer]) -> Cluster | No
     return Cluster(address, load)
 
 
-def refuse_addresses(*paths: Path | None) -> None:
+def refuse_addresses(*paths: Path | str | None) -> None:
     """Refuse addresses such as ``s3://bucket/photos`` in place of folders.
 
     Raises:
         UsageError: One is an address.
     """
     for path in paths:
-        # A path has one slash where an address has two.
+        # A path has one slash where the address that it was made of had two.
         if path is not None and (found := re.match(r"([A-Za-z][A-Za-z0-9+.]+):/", str(path))):
             raise UsageError(
                 f"{path} is an address ({found[1]}), and photos are read from folders.",

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_bytes
-from ..io.encoder_files import EncoderHeader
-from ..io.model_file import Header
+from ..io.headers import EncoderHeader, Header
 from .template import render
 
 log = logging.getLogger("portraitist")

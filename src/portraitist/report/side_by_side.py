@@ -20,7 +20,8 @@ from ..errors import BadData
 from ..evaluate.kernel import Interval
 from ..evaluate.quality import MEASURES
 from ..io import registry
-from ..io.model_file import Header, load_model, read_header
+from ..io.headers import Header, read_header
+from ..io.model_file import load_model
 from ..spaces import Z, truncate
 from .markdown import shown, table
 from .quality import Table

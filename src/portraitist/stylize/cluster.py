@@ -22,7 +22,8 @@ from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, get_
 
 from ..data.folder_run import FileReport, Made, settings_digest
 from ..errors import BadImage, PortraitistError, UsageError
-from .batch import Options, PhotoWork, draw
+from .batch import PhotoWork, draw
+from .choices import Options
 from .redraw import Redrawer
 
 log = logging.getLogger("portraitist")
@@ -107,7 +108,7 @@ class _Ahead:
         self._coming = iter(names)
         self._read, self._is_finished = read, is_finished
         self._ready: dict[str, bytes | BadImage] = {}
-        self._drawn: dict[str, Future] = {}
+        self._drawn: dict[str, Future[Made | PortraitistError]] = {}
 
     def planned(self, name: str) -> list[str]:
         """Return what ``batch.PhotoWork`` does."""

@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, get_args
 
 import numpy as np
 import torch
 from PIL import Image
 
-from ..data.images import Pixels, crop_square, read_image, resize
+from ..data.images import Pixels, crop_square, from_pillow, read_image, resize
 from ..errors import NoFaceFound, UsageError
 from ..faces import AlignedFace, FaceFinder, align
 from ..faces.align import check_photo, square_to_quad
+from .choices import Which
 
-Which = Literal["all", "largest"]
 Photo = Path | str | bytes | BinaryIO | Pixels | Image.Image
 """A picture file, its bytes, an open stream of them, pixels ``uint8 [H, W, 3]``, or a picture of Pillow."""
 
@@ -48,7 +48,7 @@ def faces_of(
     if not isinstance(which, int) and which not in get_args(Which):
         raise UsageError(f"'{which}' does not select faces.", "Use 'all', 'largest' or a number.")
     if isinstance(photo, Image.Image):
-        photo = np.asarray(photo.convert("RGB"))
+        photo = from_pillow(photo)
     elif not isinstance(photo, Path | str | bytes | np.ndarray) and not hasattr(photo, "read"):
         raise UsageError(f"A {type(photo).__name__} is not a photo.", "Give a path, bytes, or a uint8 H x W x 3 array.")
     pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..data.images import Pixels
-from .crops import Photo, Which
+from .choices import Which
+from .crops import Photo
 
 
 class RedrawnFace(Protocol):
