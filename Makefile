@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint bench faults models clean
+.PHONY: help setup demo docs test lint bench faults models clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -20,13 +20,16 @@ $(READY): pyproject.toml constraints.txt
 demo: setup ## Redraw a photo in every bundled style into out/demo
 	$(BIN)/python scripts/demo.py out/demo
 
+docs: setup ## Build the site of the documents into out/site, without a network
+	$(BIN)/python -m manual -o out/site
+
 test: setup ## Run the unit and recipe tests
 	$(BIN)/python -m pytest
 
 lint: setup ## Check style, spelling, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell *.md docs src tests scripts studies benchmarks
+	$(BIN)/codespell *.md docs src tests scripts studies benchmarks manual
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

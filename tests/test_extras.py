@@ -14,9 +14,11 @@ from portraitist.errors import UsageError, require
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name != "dev"}
+# Those of the program; `docs` builds the site of the documents, in a checkout.
+EXTRAS = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name not in ("dev", "docs")}
 IMPORTED_AS = {
     "pillow": "PIL",
+    "pyyaml": "yaml",
     "scikit-learn": "sklearn",
     "python-multipart": "python_multipart",
     "pillow-heif": "pillow_heif",

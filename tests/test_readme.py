@@ -1,51 +1,69 @@
-"""The README tells the truth: its commands, options, targets and names exist."""
+"""README and docs tell the truth: their commands, options, extras, targets, modules and names exist."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
-from pathlib import Path
+import tomllib
 
 import pytest
 from typer.main import get_command
 
 import portraitist
 from portraitist.cli.main import app
+from tests.conftest import REPOSITORY as ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = "\n".join([README, *(p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs").glob("*.md")))])
+FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# Lines that end in a backslash go on.
+PAGES = "\n".join(re.sub(r"\\\n\s*", "", path.read_text(encoding="utf-8")) for path in FILES)
+FENCED = "\n".join(re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", PAGES, re.MULTILINE | re.DOTALL))
+LINES = {*re.findall(r"^ {4}(\S.*)$", PAGES, re.MULTILINE), *FENCED.splitlines()}
+INLINE = {found for found in re.findall(r"`([^`\n]+)`", PAGES) if not re.search(r"\.\.\.|…", found)}
+# A table shows options as inline code after the name of their command.
 COMMANDS = sorted(
-    set(re.findall(r"^ {4}portraitist (.+?)(?:\s{2,}#.*|\s#.*)?$", re.sub(r"\\\n\s*", "", PAGES), re.MULTILINE))
+    {re.sub(r"\s+#.*", "", line).removeprefix("portraitist ") for line in LINES if line.startswith("portraitist ")}
+    | {found.removeprefix("portraitist ") for found in INLINE if found.startswith("portraitist ")}
 )
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def test_the_readme_shows_commands() -> None:
-    assert len(COMMANDS) > 8
+def test_the_pages_show_commands() -> None:
+    assert len(COMMANDS) > 100 and len(FILES) > 30
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_and_option_of_the_readme_exists(line: str) -> None:
+def test_every_command_and_option_exists(line: str) -> None:
     words = shlex.split(line)
     command = get_command(app)
     while commands := getattr(command, "commands", None):
         name = words.pop(0) if words else ""
         if name not in commands:
-            assert command.invoke_without_command and not words, name  # type: ignore[attr-defined]
-            break
+            # A page may speak of a group of commands.
+            assert not words, name
+            return
         command = commands[name]
-    known = {option for parameter in command.params for option in parameter.opts}
-    assert [w for w in words if re.match(r"--?[a-z]", w) and w not in known] == []
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    assert [w for w in words if re.match(r"--?[a-z]", w) and w.partition("=")[0] not in {*known, "--help"}] == []
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z]+)", README))))
-def test_every_make_target_of_the_readme_exists(target: str) -> None:
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:`|^ {4})make ([a-z]+)", PAGES, re.MULTILINE))))
+def test_every_make_target_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
-def test_every_file_that_the_readme_links_exists(link: str) -> None:
-    assert (ROOT / link).is_file(), link
+def test_every_extra_and_every_module_exists() -> None:
+    extras = {name for found in re.findall(r"portraitist\[([a-z,]+)\]", PAGES) for name in found.split(",")}
+    assert extras and extras <= PROJECT["optional-dependencies"].keys()
+    modules = set(re.findall(r"python3? -m ([a-z_.]+)", PAGES)) - {"pip", "venv"}
+    assert {"studies", "benchmarks.larger"} <= modules
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+
+
+@pytest.mark.parametrize("script", sorted(set(re.findall(r"\bscripts/[a-z_]+\.(?:py|sh)", PAGES))))
+def test_every_script_exists(script: str) -> None:
+    assert (ROOT / script).is_file()
 
 
 def test_public_names_can_be_imported_and_the_version_is_in_the_changelog() -> None:
@@ -56,9 +74,9 @@ def test_public_names_can_be_imported_and_the_version_is_in_the_changelog() -> N
         portraitist.nothing_of_that_name
 
 
-@pytest.mark.parametrize("page", sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").rglob("*.md")))
+@pytest.mark.parametrize("page", [path.relative_to(ROOT).as_posix() for path in FILES])
 def test_every_page_is_finished_and_its_links_hold(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert "@@" not in text and "TODO" not in text
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+    for link in re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", text):
         assert (ROOT / page).parent.joinpath(link).is_file(), link

@@ -6,6 +6,7 @@ Library code raises these; the command line prints them without a traceback and 
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
 
 class PortraitistError(Exception):
@@ -25,6 +26,16 @@ class PortraitistError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.cure}".strip()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Between processes an error keeps its fields, whatever its constructor takes.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[PortraitistError], args: tuple[Any, ...], fields: dict[str, Any]) -> PortraitistError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class UsageError(PortraitistError):

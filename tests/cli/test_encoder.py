@@ -70,6 +70,8 @@ def test_models_show_tells_of_encoders_too(run: Run, known: None) -> None:
     for name in ("hvae", registry.find_encoder("hvae")):
         code, lines, _ = run("models", "show", name)
         assert code == 0 and json.loads("\n".join(lines))["encoder"]["kind"] == "hvae"
+    code, lines, _ = run("models", "show", "hvae", "--card")
+    assert code == 0 and "# hvae" in lines and "pipeline_tag: image-feature-extraction" in lines
     code, _, errors = run("models", "show", "nothing")
     assert code == 2 and "There is no model 'nothing'" in errors
 

@@ -14,17 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from portraitist.data import read_image, to_array
+from portraitist.data import to_array
 from portraitist.errors import StorageError
 from portraitist.report import card as card_module
-from portraitist.report.card import Card, Moment, Neighbours, clean, plots_of, write_card
-from portraitist.report.card_picture import WIDTH, wrap_text
+from portraitist.report.card import Card, Moment, Neighbours, plots_of, write_card
 from portraitist.report.curves import draw_curve
 from portraitist.report.sections import LIGHT, Plot, Theme
 
 VOID = {"meta", "link", "img", "source", "br"}
 HOSTILE = '</title><script src="http://evil.example/x.js">alert(1)</script> & "\u202equoted\ud800\x00'
-EMPTY = Card("", "", (), (), None, "", None, {}, {}, (), "", "")
+EMPTY = Card("", "", None, (), (), None, "", None, {}, {}, (), "", "")
 
 
 class Page(HTMLParser):
@@ -74,6 +73,7 @@ def full() -> Card:
     return Card(
         "mine",
         "freeze_sg",
+        pictures(seed=9),
         tuple(Moment(i * 200, pictures(seed=i)) for i in range(6)),
         stats,
         600,
@@ -88,15 +88,14 @@ def full() -> Card:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The page and the picture of a full card, rendered once."""
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a full card, rendered once."""
     return write_card(tmp_path_factory.mktemp("card") / "run", full())
 
 
-def test_a_card_says_what_it_was_told(written: tuple[Path, Path]) -> None:
-    page, picture = written
-    assert (page.name, picture.name) == ("report.html", "report.png")
-    read = Page(page)
+def test_a_card_says_what_it_was_told(written: Path) -> None:
+    assert written.name == "report.html"
+    read = Page(written)
     for words in (
         *(
             "mine",
@@ -120,14 +119,11 @@ def test_a_card_says_what_it_was_told(written: tuple[Path, Path]) -> None:
         assert words in read.text, words
     assert read.text.index("Few exemplars.") < read.text.index("It scored best.")
     assert "0.5 apart, " not in read.text
-    with Image.open(picture) as image:
-        assert image.format == "PNG" and image.mode == "RGB" and image.width == WIDTH
-        assert image.height > WIDTH and not image.info
 
 
-def test_the_page_shows_the_very_pixels_and_frames_the_chosen_moment(written: tuple[Path, Path]) -> None:
+def test_the_page_shows_the_very_pixels_and_frames_the_chosen_moment(written: Path) -> None:
     card = full()
-    read = Page(written[0])
+    read = Page(written)
     for moment in card.moments:
         shown = read.images(rf"Code \d after {moment.images} images|Code \d after {moment.images:,} images")
         assert np.array_equal(np.stack([np.asarray(i) for i in shown]), to_array(moment.pictures))
@@ -136,9 +132,17 @@ def test_the_page_shows_the_very_pixels_and_frames_the_chosen_moment(written: tu
     assert "600 imageskept" in read.text
 
 
+def test_the_large_faces_are_those_of_the_model_that_was_kept(written: Path) -> None:
+    kept = full().kept
+    assert kept is not None
+    shown = [a for tag, a in Page(written).tags if tag == "img" and a.get("alt") == "A sample"][: len(kept)]
+    drawn = [Image.open(io.BytesIO(base64.b64decode((a["src"] or "").partition(",")[2]))) for a in shown]
+    assert np.array_equal(np.stack([np.asarray(i) for i in drawn]), to_array(kept))
+
+
 def test_the_nearest_pair_comes_first(tmp_path: Path) -> None:
     near = Neighbours(pictures(3), pictures(3, seed=1), (float("nan"), 0.75, 0.5), 0.375, False, "")
-    read = Page(write_card(tmp_path, replace(EMPTY, neighbours=near))[0])
+    read = Page(write_card(tmp_path, replace(EMPTY, neighbours=near)))
     for alt, wanted in (("^A sample$", near.samples), ("^The exemplar nearest", near.exemplars)):
         shown = np.stack([np.asarray(i) for i in read.images(alt)])
         assert np.array_equal(shown, to_array(wanted[[2, 1, 0]]))
@@ -147,13 +151,13 @@ def test_the_nearest_pair_comes_first(tmp_path: Path) -> None:
 def test_an_alarm_is_told_at_the_top(tmp_path: Path) -> None:
     card = full()
     assert card.neighbours is not None
-    read = Page(write_card(tmp_path, replace(card, neighbours=replace(card.neighbours, alarm=True)))[0])
+    read = Page(write_card(tmp_path, replace(card, neighbours=replace(card.neighbours, alarm=True))))
     assert "It copies exemplars." in read.text and "silent" not in read.text
     assert ("div", {"class": "bad"}) in read.tags
 
 
-def test_the_curves_are_there_for_light_and_dark_and_are_told_in_words(written: tuple[Path, Path]) -> None:
-    read = Page(written[0])
+def test_the_curves_are_there_for_light_and_dark_and_are_told_in_words(written: Path) -> None:
+    read = Page(written)
     curves = read.images("over images")
     assert [i.size for i in curves] == [(880, 480)] * 4
     assert sum(tag == "source" and a["media"] == "(prefers-color-scheme: dark)" for tag, a in read.tags) == 4
@@ -162,20 +166,30 @@ def test_the_curves_are_there_for_light_and_dark_and_are_told_in_words(written: 
 
 
 def test_missing_curves_are_left_out(tmp_path: Path) -> None:
-    read = Page(write_card(tmp_path, replace(full(), stats=[{"images": 100.0, "loss_d": 1.0}]))[0])
+    read = Page(write_card(tmp_path, replace(full(), stats=[{"images": 100.0, "loss_d": 1.0}])))
     assert len(read.images("over images")) == 1 and "Likeness" not in read.text
-    read = Page(write_card(tmp_path, replace(full(), stats=[]))[0])
+    read = Page(write_card(tmp_path, replace(full(), stats=[])))
     assert "Curves" not in read.text
 
 
 def test_words_are_text_and_never_markup(tmp_path: Path) -> None:
     near = replace(full().neighbours, sentence=HOSTILE)  # type: ignore[type-var]
     card = Card(
-        *(HOSTILE, HOSTILE, full().moments, full().stats, 600, HOSTILE, near, {HOSTILE: HOSTILE}, {HOSTILE: HOSTILE}),
+        *(
+            HOSTILE,
+            HOSTILE,
+            None,
+            full().moments,
+            full().stats,
+            600,
+            HOSTILE,
+            near,
+            {HOSTILE: HOSTILE},
+            {HOSTILE: HOSTILE},
+        ),
         *((HOSTILE,), HOSTILE, HOSTILE),
     )
-    page, _ = write_card(tmp_path, card)
-    read = Page(page)
+    read = Page(write_card(tmp_path, card))
     tags = {tag for tag, _ in read.tags}
     assert not tags & {"script", "iframe", "object", "a", "form"}
     assert sum(tag == "title" for tag, _ in read.tags) == 1
@@ -184,24 +198,20 @@ def test_words_are_text_and_never_markup(tmp_path: Path) -> None:
     assert "\u202e" not in read.text and "\x00" not in read.text
 
 
-def test_the_page_asks_for_nothing(written: tuple[Path, Path]) -> None:
-    page, _ = written
-    read = Page(page)
+def test_the_page_asks_for_nothing(written: Path) -> None:
+    read = Page(written)
     sources = [v for _, a in read.tags for k, v in a.items() if k in ("src", "srcset", "href", "action", "poster")]
     assert sources and all((v or "").startswith("data:") for v in sources)
-    text = page.read_text(encoding="utf-8")
+    text = written.read_text(encoding="utf-8")
     assert "url(" not in text and "@import" not in text and "http:" not in text and "https:" not in text
     policy = next(a["content"] for tag, a in read.tags if a.get("http-equiv") == "Content-Security-Policy")
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def test_the_same_card_gives_the_same_bytes_and_replaces_an_older_one(
-    tmp_path: Path, written: tuple[Path, Path]
-) -> None:
-    first = [path.read_bytes() for path in written]
+def test_the_same_card_gives_the_same_bytes_and_replaces_an_older_one(tmp_path: Path, written: Path) -> None:
     write_card(tmp_path, EMPTY)
-    assert [path.read_bytes() for path in write_card(tmp_path, full())] == first
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "report.png"]
+    assert write_card(tmp_path, full()).read_bytes() == written.read_bytes()
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_each_curve_is_drawn_once_for_light_and_once_for_dark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,12 +226,12 @@ def test_each_curve_is_drawn_once_for_light_and_once_for_dark(tmp_path: Path, mo
     assert len(drawn) == len(set(drawn)) == 8
 
 
-def test_a_users_settings_of_matplotlib_change_nothing(tmp_path: Path, written: tuple[Path, Path]) -> None:
+def test_a_users_settings_of_matplotlib_change_nothing(tmp_path: Path, written: Path) -> None:
     import matplotlib
 
-    before = written[0].read_bytes()
+    before = written.read_bytes()
     with matplotlib.rc_context({"lines.linewidth": 9.0, "axes.grid": True, "font.size": 30.0, "savefig.dpi": 50.0}):
-        assert write_card(tmp_path, full())[0].read_bytes() == before
+        assert write_card(tmp_path, full()).read_bytes() == before
         assert matplotlib.rcParams["font.size"] == 30.0
 
 
@@ -243,29 +253,27 @@ def test_a_users_settings_of_matplotlib_change_nothing(tmp_path: Path, written: 
     ],
 )
 def test_a_card_of_few_parts_is_still_a_card(tmp_path: Path, part: dict[str, object]) -> None:
-    page, picture = write_card(tmp_path, replace(EMPTY, **part))  # type: ignore[arg-type]
-    read = Page(page)
+    read = Page(write_card(tmp_path, replace(EMPTY, **part)))  # type: ignore[arg-type]
     assert "nan" not in read.text
     assert read.headings() <= 2
-    assert read_image(picture).shape[1] == WIDTH
 
 
 def test_an_empty_card_says_that_nothing_was_chosen(tmp_path: Path) -> None:
-    read = Page(write_card(tmp_path, EMPTY)[0])
+    read = Page(write_card(tmp_path, EMPTY))
     assert "No snapshot was chosen." in read.text and read.headings() == 0 and not read.images()
 
 
 def test_of_many_moments_the_first_the_last_and_the_chosen_are_shown(tmp_path: Path) -> None:
     many = tuple(Moment(i, pictures(1, 4)) for i in range(90))
-    read = Page(write_card(tmp_path, replace(EMPTY, moments=many, chosen=41))[0])
+    read = Page(write_card(tmp_path, replace(EMPTY, moments=many, chosen=41)))
     told = [re.fullmatch(r"Code 1 after (\d+) images", a.get("alt") or "") for _, a in read.tags]
     shown = [int(t[1]) for t in told if t]
     assert shown == sorted(shown) and {0, 41, 89} <= set(shown) and len(shown) == 11
 
 
 def test_large_pictures_are_made_smaller(tmp_path: Path) -> None:
-    moments = (Moment(0, torch.zeros(9, 3, 300, 300)),)
-    read = Page(write_card(tmp_path, replace(EMPTY, moments=moments))[0])
+    large = torch.zeros(9, 3, 300, 300)
+    read = Page(write_card(tmp_path, replace(EMPTY, kept=large, moments=(Moment(0, large),))))
     assert [i.size for i in read.images("^Code")] == [(128, 128)] * 8
     assert [i.size for i in read.images("^A sample$")] == [(256, 256)] * 6
 
@@ -289,15 +297,3 @@ def test_no_numbers_break_a_curve(stats: list[dict[str, float]]) -> None:
     for plot in plots_of(replace(EMPTY, stats=stats, chosen=3)):
         drawn = Image.open(io.BytesIO(draw_curve(plot, LIGHT, 440, 240)))
         assert drawn.size == (440, 240)
-
-
-@given(st.text(max_size=200))
-def test_set_text_keeps_its_signs_and_its_width(text: str) -> None:
-    from PIL import ImageFont
-
-    font = ImageFont.load_default(12)
-    assert isinstance(font, ImageFont.FreeTypeFont)
-    text = clean(text)
-    lines = wrap_text(text, font, 120)
-    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-    assert all(font.getlength(line) <= 120 for line in lines)

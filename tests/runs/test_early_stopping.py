@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import io
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,9 +16,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors import safe_open
 
-from portraitist.data import ImageSet, to_array, write_image
+from portraitist.data import ImageSet, read_image, to_array, write_image
+from portraitist.data.sheet import ungrid
 from portraitist.evaluate import kernel_distance, pooled_features
 from portraitist.io.model_file import Model, generator_digest, load_model
 from portraitist.networks import Generator
@@ -26,6 +31,8 @@ from portraitist.runs.finetune import Source, TrainOptions, train
 from portraitist.train.snapshot import KEY, snapshots
 from portraitist.train.spec import Training
 from tests.recipes.tiny_runs import TinyRun, Waves, tiny, tiny_base
+
+HERO = re.compile(r'base64,([^"]+)" alt="A sample"')
 
 
 def ticks(*distances: float, spread: float = 0.01) -> list[dict[str, float]]:
@@ -235,3 +242,34 @@ def test_a_run_that_learns_nothing_keeps_the_base(images: ImageSet, tmp_path: Pa
     found = load_model(tmp_path / "run" / "model.safetensors").generator
     assert all(torch.equal(p, q) for p, q in zip(found.parameters(), base.generator.parameters(), strict=True))
     assert "nothing was learned" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_cards_show_the_style_of_a_run_that_ended_between_sample_grids(
+    images: ImageSet, tmp_path: Path, base: Model
+) -> None:
+    out = tmp_path / "run"
+    train(images, out, Source(base=base), replace(TRAINING, images=16, learning_rate=0.01), TrainOptions(quiet=True))
+    assert [p.name for p in (out / "samples").iterdir()] == ["images-000000000.png"]
+    side = base.generator.anatomy.resolution
+    of_the_base, kept = (
+        ungrid(read_image(p), side)[:8] for p in (out / "samples/images-000000000.png", out / "style.png")
+    )
+    generator = load_model(out / "model.safetensors").generator
+    codes = torch.randn(36, generator.anatomy.z_dim, generator=torch.Generator().manual_seed(TRAINING.seed))
+    assert np.array_equal(np.stack(kept), to_array(generator.sample_batches(codes[:8])))
+    page = (out / "report.html").read_text()
+    shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(found)))) for found in HERO.findall(page)[:6]]
+    assert np.array_equal(np.stack(shown), np.stack(kept[:6]))
+    assert not np.array_equal(np.stack(shown), np.stack(of_the_base[:6]))
+    strips = re.findall(r'alt="Code 1 after (\d+) images"', page)
+    assert strips == ["0", str(history_of(out)[best(history_of(out))]["images"]).removesuffix(".0")]
+    assert "![What it draws](style.png)" in (out / "README.md").read_text()
+
+
+def test_a_run_that_ends_before_its_first_tick_says_that_nothing_was_judged(
+    images: ImageSet, tmp_path: Path, base: Model
+) -> None:
+    short = replace(TRAINING, images=8, tick=100)
+    train(images, tmp_path / "run", Source(base=base), short, TrainOptions(quiet=True))
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "nothing was judged" in page and "nothing was learned" not in page

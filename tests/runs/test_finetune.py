@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -284,7 +285,10 @@ def test_a_run_leaves_a_report_a_sheet_and_its_figures(multipath_run: Path) -> N
     side, gap, shown = 16, 2, 8
     sheet = read_image(multipath_run / "style.png")
     assert sheet.shape == (2 * side + gap, shown * (side + gap) - gap, 3)  # a row for each path
-    assert read_image(multipath_run / "report.png").std() > 0
+    heroes = re.findall(r'alt="A sample"', (multipath_run / "report.html").read_text(encoding="utf-8"))
+    assert len(heroes) >= 6
+    card = (multipath_run / "README.md").read_text(encoding="utf-8")
+    assert 'license: "cc0-1.0"' in card and "--attribute red" in card and "Zoë" in card
     page = (multipath_run / "report.html").read_text(encoding="utf-8")
     assert "colours" in page and "multipath (paper)" in page and "CC0-1.0" in page
     metrics = read_header(multipath_run / "style.safetensors").metrics

@@ -17,6 +17,7 @@ from .inputs import STDOUT, Inputs
 if TYPE_CHECKING:
     from ..data.prepare import Aligner
     from ..stylize import FileReport, Redrawer, Stylizer
+    from ..stylize.batch import Elsewhere
     from ..stylize.choices import Options
 
 
@@ -31,8 +32,8 @@ class PhotoRun:
     def __init__(self, given: Inputs, report: Path | None = None) -> None:
         self._given, self._report = given, report or given.report
 
-    def redraw(self, redrawer: Redrawer, options: Options) -> None:
-        """Redraw all photos, and say what became of them; errors as of :meth:`over`."""
+    def redraw(self, redrawer: Redrawer, options: Options, elsewhere: Elsewhere | None = None) -> None:
+        """Redraw all photos, here or elsewhere, and say what became of them; errors as of :meth:`over`."""
         from ..stylize.batch import draw_one, stylize_files
 
         given = self._given
@@ -42,7 +43,13 @@ class PhotoRun:
             return
         self.over(
             lambda on_file: stylize_files(
-                redrawer, given.photos, given.out, options, report=self._report, on_file=on_file
+                redrawer,
+                given.photos,
+                given.out,
+                options,
+                report=self._report,
+                on_file=on_file,
+                elsewhere=elsewhere,
             )
         )
 

@@ -68,7 +68,10 @@ def remove(name: Annotated[str, typer.Argument(help="Name of a model or an encod
 
 
 @groups.add(app)
-def show(model: Annotated[str, typer.Argument(help="Name, file or run folder.")]) -> None:
+def show(
+    model: Annotated[str, typer.Argument(help="Name, file or run folder.")],
+    card: Annotated[bool, opt("A model card instead: Markdown in the form that model hubs show.", "--card")] = False,
+) -> None:
     """Print the metadata of a model or an encoder."""
     from dataclasses import asdict
 
@@ -82,4 +85,10 @@ def show(model: Annotated[str, typer.Argument(help="Name, file or run folder.")]
             path = catalogue.find_encoder(model)
         except UsageError:
             raise no_model from None
-    typer.echo(json.dumps(asdict(read_any_header(path)), indent=1))
+    header = read_any_header(path)
+    if card:
+        from ..report.model_card import model_card
+
+        typer.echo(model_card(header, model), nl=False)
+    else:
+        typer.echo(json.dumps(asdict(header), indent=1))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from ..errors import UsageError
 from ..stylize.names import planned_ends
 from . import bars, folders, groups, inputs, options, videos
+from . import cluster as clusters
 from .options import opt
 
 STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
@@ -48,6 +50,7 @@ def command(
     features: groups.Features,
     output: groups.Output,
     moving: videos.Moving,
+    cluster: clusters.Address = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
@@ -61,6 +64,7 @@ def command(
     """
     from . import styles
 
+    clusters.refuse_addresses(*(photo or []), output.out)
     written = output.written(faces)
     random = _random(appearance)
     run: videos.VideoRun | folders.PhotoRun
@@ -68,6 +72,8 @@ def command(
         run, style, is_single = clips, clips.style(style, attribute), False
     else:
         given = inputs.Inputs.of(photo or [], output.out)
+        if cluster and given.out == inputs.STDOUT:
+            raise UsageError("A cluster writes into a folder, not to standard output.", "Give a folder with -o.")
         run, is_single = folders.PhotoRun(given, output.report), given.is_single
         if given.out == inputs.STDOUT and not style and not written.sheet:
             style = styles.first_default(attribute)
@@ -75,6 +81,8 @@ def command(
             further = styles.further(samples, best, random, reference or [])
             ends = planned_ends(styles.names(style or [], attribute), ("", *further), **written.naming)
             given.refuse_existing(ends, written.overwrite, output.report)
+    if cluster and (clips is not None or moving.painter is not None):
+        raise UsageError("A cluster draws photos in styles: no video, camera or painter.", "Leave out --cluster.")
     from ..stylize import Appearance, Reference, Stylizer
     from ..surgery import released_upto
 
@@ -85,24 +93,29 @@ def command(
     if (painter := moving.loaded(faces.finder(), where)) is not None:
         run.redraw(painter, written)
         return
+    load = partial(
+        Stylizer.load,
+        style or [],
+        attribute=attribute,
+        source=from_style,
+        inversion=how,
+        finder=faces.finder(),
+        perceptual=perceptual,
+        appearance=Appearance(random, references, appearance_from, appearance_truncation),
+        strength=strength,
+        swap=released_upto(swap),
+        swap_by=swap_by,
+        detail=detail,
+        seed=seed,
+        device=where,
+    )
+    elsewhere = clusters.connected(cluster, load)
     with bars.stages(is_single) as on_progress:
-        stylizer = Stylizer.load(
-            style or [],
-            attribute=attribute,
-            source=from_style,
-            inversion=how,
-            finder=faces.finder(),
-            perceptual=perceptual,
-            appearance=Appearance(random, references, appearance_from, appearance_truncation),
-            strength=strength,
-            swap=released_upto(swap),
-            swap_by=swap_by,
-            detail=detail,
-            seed=seed,
-            device=where,
-            on_progress=on_progress,
-        )
-        run.redraw(stylizer, written)
+        stylizer = load(on_progress=on_progress)
+        if isinstance(run, videos.VideoRun):
+            run.redraw(stylizer, written)
+        else:
+            run.redraw(stylizer, written, elsewhere)
 
 
 def _random(appearance: str | None) -> int:

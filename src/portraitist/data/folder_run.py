@@ -252,7 +252,7 @@ class FolderRun:
         try:
             data = read(name)
             line = replace(line, sha256=hashlib.sha256(data).hexdigest())
-            if not self.overwrite and self._is_finished(known, line.sha256):
+            if self.is_finished(name, line.sha256):
                 self._taken.update(known.outputs)
                 return replace(known, status="skipped", seconds=0.0)
             for target in self.work.planned(name):
@@ -316,8 +316,10 @@ class FolderRun:
             self._owner.pop(name, None)
         return replace(known, outputs=[], earlier=[])
 
-    def _is_finished(self, line: FileReport, sha256: str) -> bool:
-        if line.sha256 != sha256 or line.settings != self.settings or not line.status:
+    def is_finished(self, name: str, sha256: str) -> bool:
+        """Tell whether a picture of these bytes was finished before, so that nothing will be done with it."""
+        line = self._lines.get(name)
+        if self.overwrite or line is None or line.sha256 != sha256 or line.settings != self.settings or not line.status:
             return False
         if line.kind:
             return self.keep_failures and line.kind not in PASSING

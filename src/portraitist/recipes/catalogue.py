@@ -56,14 +56,16 @@ class Recipe:
                 f"The recipe {self.name} has no preset {preset}: {self.without[preset]}.",
                 f"Use {' or '.join(self.presets)}.",
             )
-        own = {"default": False, "paper": self.has_paper, "released": self.has_released}[preset]
-        return self._function(f"{self.name}_{preset}" if own else self.name)(training, resolution)
+        return self.function(preset)(training, resolution)
 
     def derive(self, training: Training, resolution: int) -> Training:
         """Return what the technique makes of the training of any preset."""
-        return self._function(self.name)(training, resolution)
+        return self.function("default")(training, resolution)
 
-    def _function(self, name: str) -> Derive:
+    def function(self, preset: Preset) -> Derive:
+        """Return what derives the training of a preset that it has."""
+        own = {"default": False, "paper": self.has_paper, "released": self.has_released}[preset]
+        name = f"{self.name}_{preset}" if own else self.name
         found: Derive = getattr(import_module(f".{self.home}", __package__), name)
         return found
 

@@ -1,10 +1,9 @@
-"""The report card of a run: a page and a picture that show the samples, the curves, the kept snapshot and the reason.
+"""The report card of a run: a page that shows the samples, the curves, the kept snapshot and the reason.
 
-Both are made from one list of sections, so they say the same, and each curve is drawn once for both. The page holds
-everything itself: pictures as base64 PNG, no script, and a content security policy under which a browser asks for
-nothing. The same card gives the same bytes of the page.
+The page holds everything itself: pictures as base64 PNG, no script, and a content security policy under which a browser
+asks for nothing. The same card gives the same bytes.
 
-    page, picture = write_card(Path("runs/mine"), Card("mine", "freeze_sg", moments, stats, chosen=16_000, ...))
+    page = write_card(Path("runs/mine"), card)
 """
 
 from __future__ import annotations
@@ -22,10 +21,7 @@ from torch import Tensor
 from ..data import resize, to_array
 from ..data.images import Pixels
 from ..files import write_bytes
-from .card_page import card_page
-from .card_picture import card_picture
-from .curves import draw_curve
-from .html import png
+from .curves import HEIGHT, WIDTH, draw_curve
 from .sections import (
     COLUMNS,
     CURVES,
@@ -43,9 +39,9 @@ from .sections import (
     Strip,
     number,
 )
+from .template import render
 
 PAGE = "report.html"
-PICTURE = "report.png"
 
 
 @dataclass(frozen=True)
@@ -79,6 +75,8 @@ class Card:
 
     name: str
     recipe: str
+    kept: Tensor | None
+    """[N, 3, R, R] in [-1, 1]: what the model that was kept draws from the fixed codes, of each path as many."""
     moments: tuple[Moment, ...]
     stats: Sequence[Mapping[str, float]]
     """Lines of ``stats.jsonl``: ``images`` and any of ``loss_d``, ``loss_g``, ``ada_p``, ``held_out``,
@@ -95,19 +93,17 @@ class Card:
     credit: str
 
 
-def write_card(folder: Path, card: Card) -> tuple[Path, Path]:
-    """Write ``report.html`` and ``report.png`` into a run folder, each whole or not at all, in place of older ones.
+def write_card(folder: Path, card: Card) -> Path:
+    """Write ``report.html`` into a run folder, whole or not at all, in place of an older one.
 
     Raises:
         StorageError: The folder cannot be written.
     """
     shown = contents(card)
     curves = {p: (draw_curve(p, LIGHT), draw_curve(p, DARK)) for section in shown.sections for p in section.plots}
-    page, picture = folder / PAGE, folder / PICTURE
-    write_bytes(page, card_page(shown, curves).encode(), overwrite=True)
-    light = {plot: pair[0] for plot, pair in curves.items()}
-    write_bytes(picture, png(card_picture(shown, light)), overwrite=True)
-    return page, picture
+    text = render("card.html", shown=shown, curves=curves, light=LIGHT, dark=DARK, width=WIDTH, height=HEIGHT)
+    write_bytes(folder / PAGE, text.encode(), overwrite=True)
+    return folder / PAGE
 
 
 def contents(card: Card) -> Contents:
@@ -132,7 +128,7 @@ def contents(card: Card) -> Contents:
         recipe=clean(card.recipe),
         verdict=_verdict(card),
         warnings=tuple(clean(w) for w in card.warnings),
-        heroes=_heroes(moments, card.chosen),
+        heroes=() if card.kept is None else _pixels(card.kept[:HEROES], HERO_SIDE),
         facts=_facts(card),
         sections=tuple(s for s in sections if s.strips or s.plots or s.pairs or s.rows or s.text),
     )
@@ -163,13 +159,6 @@ def _facts(card: Card) -> tuple[tuple[str, str, bool], ...]:
         alarm = card.neighbours.alarm
         facts.append(("copies of exemplars", "alarm" if alarm else "no alarm", alarm))
     return tuple(facts)
-
-
-def _heroes(moments: Sequence[Moment], chosen: int | None) -> tuple[Pixels, ...]:
-    if not moments:
-        return ()
-    best = next((m for m in moments if m.images == chosen), moments[-1])
-    return _pixels(best.pictures[:HEROES], HERO_SIDE)
 
 
 def _strips(moments: Sequence[Moment], chosen: int | None) -> tuple[Strip, ...]:

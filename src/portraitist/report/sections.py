@@ -1,4 +1,4 @@
-"""What a report card shows, before it is a page or a picture: sections of strips, curves, pairs and rows."""
+"""What a report card shows, before it is a page: sections of strips, curves, pairs and rows."""
 
 from __future__ import annotations
 

@@ -6,9 +6,8 @@ Path("report.html").write_text(html_page(sections))
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,9 @@ from ..io import registry
 from ..io.headers import Header, read_header
 from ..io.model_file import load_model
 from ..spaces import Z, truncate
-from .html import image, join_lines, page
 from .markdown import shown, table
 from .quality import Table
+from .template import render
 
 NUMBERS = "quality.json"
 """What ``portraitist evaluate quality`` leaves in its folder."""
@@ -65,24 +64,7 @@ def markdown_page(sections: Sequence[Section]) -> str:
 
 def html_page(sections: Sequence[Section]) -> str:
     """Return the page as one file that holds everything itself and asks for nothing."""
-    body = ["<h1>Styles side by side</h1>"]
-    for section in sections:
-        if section.picture is not None:
-            picture = image(section.picture, f"samples of {section.name}")
-            body.append(f"<h2>{html.escape(section.name)}</h2>{picture}")
-    for title, head, rows in _tables(sections):
-        cells = _cells("th", head) + "".join(_cells("td", row) for row in rows)
-        body.append(f"<h2>{html.escape(title)}</h2><table>{cells}</table>")
-    return page("Styles side by side", join_lines(body), _STYLE)
-
-
-_STYLE = (
-    "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem}"
-    "body{color:#222;background:#fff}"
-    "table{border-collapse:collapse;display:block;overflow-x:auto}"
-    "th,td{border-bottom:1px solid #ddd;padding:.3rem .7rem;text-align:left;white-space:nowrap}"
-    "img{max-width:100%;height:auto}"
-)
+    return render("side_by_side.html", sections=sections, tables=_tables(sections))
 
 
 def _section(name: str) -> Section:
@@ -175,7 +157,3 @@ def _merged(tables: Sequence[Table]) -> tuple[list[str], list[list[str]]]:
             cells = [shown(row.values.get(key)) for key in keys]
             rows.append([name, f"{count}{warned}", *cells, row.copies])
     return head, rows
-
-
-def _cells(tag: str, cells: Iterable[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"

@@ -1,4 +1,4 @@
-"""What a fine-tuning leaves when it ends: figures for the model's header, a sheet of samples and the report card."""
+"""What a fine-tuning leaves when it ends: figures for its header, a sheet of samples, cards."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from ..io.headers import Header
 from ..io.model_file import Model
 from ..networks import Generator
 from ..report.card import Card, Moment, Neighbours, write_card
+from ..report.model_card import write_model_card
+from ..report.sections import HEROES
 from ..train.folder import SAMPLES
 from ..train.log import STATS
 from ..train.spec import Training
@@ -35,8 +37,10 @@ class Findings:
     """What was found of the generators that are kept."""
 
     generators: Sequence[Generator]
+    kept: Sequence[Tensor]
+    """What each draws from the fixed codes of the run, [N, 3, R, R]."""
     pictures: Tensor
-    """Of :data:`SHOWN` codes and all paths, [N, 3, R, R]."""
+    """Of :data:`SHOWN` other codes and all paths, [N, 3, R, R]."""
     score: Mapping[str, float]
     """Of the tick that was kept; empty without held-out exemplars."""
     copies: CopyReport | None
@@ -54,14 +58,16 @@ class Findings:
         train: Sequence[ImageSet],
         held_out: Sequence[ImageSet],
         monitor: early_stopping.HeldOutMonitor | None,
+        fixed: Tensor,
     ) -> Findings:
-        """Look at what each path draws, and for copies of the exemplars it was trained on."""
+        """Look at what each path draws, from the codes ``fixed`` too, and for copies of the exemplars."""
         random = torch.Generator().manual_seed(1)
         codes = torch.randn(COPIES // len(generators), base.generator.anatomy.z_dim, generator=random)
         drawn = [g.sample_batches(codes) for g in generators]
+        kept = [g.sample_batches(fixed[:SHOWN]) for g in generators]
         shown = torch.cat([d[:SHOWN] for d in drawn])
         if monitor is None:
-            return cls(generators, shown, {}, None, shown[:0], "")
+            return cls(generators, kept, shown, {}, None, shown[:0], "")
         exemplars = torch.cat([part.all() for part in train])
         features = monitor.features
         device = monitor.codes.device
@@ -72,7 +78,7 @@ class Findings:
         score = state.history[early_stopping.best(state.history)]
         per = len(codes)
         first = torch.cat([copies.nearest[k * per : k * per + SHOWN] for k in range(len(generators))])
-        return cls(generators, shown, score, copies, exemplars[first], f"{features.name} {features.digest[:12]}")
+        return cls(generators, kept, shown, score, copies, exemplars[first], f"{features.name} {features.digest[:12]}")
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -89,24 +95,30 @@ class Findings:
 def report(
     out: Path, found: Findings, state: TrainState, training: Training, settings: Mapping[str, Any], header: Header
 ) -> None:
-    """Write the sheet of samples and the report card into a run folder."""
-    write_image(out / SHEET, grid(found.pictures, columns=SHOWN))
+    """Write the sheet of samples, the report card and the model card into a run folder.
+
+    Sheet and cards show what the kept model draws from the fixed codes, which no sample grid of the run need hold.
+    """
+    write_image(out / SHEET, grid(torch.cat(list(found.kept)), columns=SHOWN))
     stats = _stats(out)
+    images = int(found.score["images"]) if found.score else state.images
     card = Card(
         name=header.name or out.name,
         recipe=str(settings["recipe"]),
-        moments=_moments(out / SAMPLES, found.pictures.shape[-1]),
+        kept=torch.cat([drawn[: max(HEROES // len(found.kept), 1)] for drawn in found.kept]),
+        moments=_moments(out / SAMPLES, Moment(images, found.kept[0])),
         stats=[*state.history[:1], *stats],
-        chosen=int(found.score["images"]) if found.score else None,
+        chosen=images if found.score else None,
         why=early_stopping.reason(state.history, training.patience) if state.history else "",
         neighbours=_neighbours(found),
         cost=_cost(stats, state, settings),
         settings=_changed(training),
-        warnings=_warnings(found, state),
+        warnings=_warnings(found, state, training),
         licence=header.licence,
         credit=header.credit,
     )
     write_card(out, card)
+    write_model_card(out, header, SHEET)
 
 
 def _neighbours(found: Findings) -> Neighbours | None:
@@ -126,11 +138,16 @@ def _sentence(copies: CopyReport) -> str:
     )
 
 
-def _warnings(found: Findings, state: TrainState) -> tuple[str, ...]:
+def _warnings(found: Findings, state: TrainState, training: Training) -> tuple[str, ...]:
     warnings = []
     if found.copies is not None and found.copies.alarm:
         warnings.append(f"Copies of exemplars: {_sentence(found.copies)}")
-    if state.history and early_stopping.best(state.history) == 0:
+    if len(state.history) == 1:
+        warnings.append(
+            f"The run ended after {state.images} images, before its first tick: nothing was judged, and the base was "
+            f"kept. Train on {training.tick} images or more, or judge sooner with --set tick={max(state.images, 1)}."
+        )
+    elif state.history and early_stopping.best(state.history) == 0:
         warnings.append("No tick came nearer to the held-out exemplars than the base itself: nothing was learned.")
     return tuple(warnings)
 
@@ -163,9 +180,12 @@ def _stats(out: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def _moments(folder: Path, side: int) -> tuple[Moment, ...]:
-    found = []
-    for path in sorted(folder.glob("images-*.png")):
-        tiles = ungrid(read_image(path), side)[:SHOWN]
-        found.append(Moment(int(path.stem.removeprefix("images-")), torch.stack([to_tensor(t) for t in tiles])))
-    return tuple(found)
+def _moments(folder: Path, kept: Moment) -> tuple[Moment, ...]:
+    """Return the moments that sample grids show, and that of the model that was kept."""
+    found = {}
+    for path in folder.glob("images-*.png"):
+        tiles = ungrid(read_image(path), kept.pictures.shape[-1])[:SHOWN]
+        images = int(path.stem.removeprefix("images-"))
+        found[images] = Moment(images, torch.stack([to_tensor(t) for t in tiles]))
+    found[kept.images] = kept
+    return tuple(found[images] for images in sorted(found))

@@ -28,6 +28,7 @@ from ..networks import Discriminator, DiscriminatorAnatomy, Generator, Generator
 from ..networks.feature_discriminator import with_mean_pooling
 from ..networks.features import DiscriminatorFeatures, Features
 from ..networks.growth import grow_discriminator, grow_generator, grown_discriminator, grown_generator
+from ..report.model_card import write_model_card
 from ..spaces import statistics
 from ..surgery import blend, hard
 from ..train.distributed import ProcessGroup
@@ -180,8 +181,9 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, optio
 
     Returns:
         The model file ``model.safetensors`` in the run folder. Fine-tuning writes a style pack ``style.safetensors``
-        beside it (with several paths, alone), a sheet of samples ``style.png``, a report card ``report.html`` and
-        ``report.png``, and ``base.safetensors`` where the base is not one of the models with a name.
+        beside it (with several paths, alone), a sheet of samples ``style.png``, a report card ``report.html``, and
+        ``base.safetensors`` where the base is not one of the models with a name. A model card ``README.md`` is
+        written for whatever was trained.
 
     Raises:
         Interrupted: A signal came; a snapshot was written.
@@ -317,10 +319,12 @@ class Finetuning(Run[TrainState]):
         header = replace(about, recipe=self.settings, lineage=[*before, step])
         if (base := source.fine_tuned) is None:
             (model,) = _models(state, generators, header)
-            return save_model(self.path, model, overwrite=True)
+            path = save_model(self.path, model, overwrite=True)
+            write_model_card(self.out, model.header)
+            return path
         self._watched(state)
         held_out = self.exemplars.held_out
-        found = findings.Findings.of(state, base, generators, self.exemplars.train, held_out, self.monitor)
+        found = findings.Findings.of(state, base, generators, self.exemplars.train, held_out, self.monitor, self.codes)
         header = replace(header, metrics=found.metrics)
         if state.history and early_stopping.best(state.history) == 0:
             findings.report(self.out, found, state, training, self.settings, header)
@@ -335,7 +339,7 @@ class Finetuning(Run[TrainState]):
             registry.known_base(read_header(pack))
         except PortraitistError:  # its base has no name to be found by
             save_model(self.out / "base.safetensors", base, overwrite=True)
-        findings.report(self.out, found, state, training, self.settings, header)
+        findings.report(self.out, found, state, training, self.settings, read_header(pack))
         return self.path
 
     def _judge(self, state: TrainState) -> None:

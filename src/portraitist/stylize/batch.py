@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from ..data.folder_run import FileReport, FolderRun, Made, RunReport, settings_digest
+from ..data.folder_run import FileReport, FolderRun, Made, RunReport, Work, settings_digest
 from ..data.images import MAX_BYTES, Pixels, encode_image
 from ..errors import BadData, BadImage, UsageError
 from ..files import open_regular
@@ -26,6 +27,7 @@ def stylize_files(
     *,
     report: Path | None = None,
     on_file: Callable[[FileReport], None] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> list[FileReport]:
     """Redraw a photo or a folder of photos into ``out``.
 
@@ -42,6 +44,8 @@ def stylize_files(
         options: How.
         report: Where to read and write the report; none when None.
         on_file: Called with the line of each photo.
+        elsewhere: Draws in place of ``redrawer``, such as a ``stylize.cluster.Cluster``; files are still read and
+            written here.
 
     Returns:
         One line a photo, in the order of names.
@@ -51,11 +55,19 @@ def stylize_files(
         StorageError: The disk is full, read-only or gone; what was done is in the report.
     """
     chosen = photos(source, out) if isinstance(source, Path) else source
-    work = _Redrawing(redrawer, {photo.name: photo for photo in chosen}, options)
+    by_name = {photo.name: photo for photo in chosen}
+    work = PhotoWork(redrawer, by_name, options)
     settings = settings_digest([redrawer.settings, asdict(replace(options, overwrite=False))])
     known = None if report is None else open_report(report, out)
     run = FolderRun(out, work, settings, known, overwrite=options.overwrite)
-    return run.over(list(work.photos), lambda name: read_photo(work.photos[name]), on_file)
+
+    def read(name: str) -> bytes:
+        return read_photo(by_name[name])
+
+    if elsewhere is None:
+        return run.over(list(by_name), read, on_file)
+    with elsewhere.working(work, list(by_name), read, run.is_finished) as (run.work, read_ahead):
+        return run.over(list(by_name), read_ahead, on_file)
 
 
 def read_photo(photo: Photo) -> bytes:
@@ -116,7 +128,31 @@ def pictures(
         yield sheet_end(first, suffix, alone=alone), redrawn.sheet()
 
 
-class _Redrawing:
+class Elsewhere(Protocol):
+    """Something that draws the photos of a run in other processes, ahead of the run that asks for them in order."""
+
+    def working(
+        self,
+        work: PhotoWork,
+        names: Sequence[str],
+        read: Callable[[str], bytes],
+        is_finished: Callable[[str, str], bool],
+    ) -> AbstractContextManager[tuple[Work, Callable[[str], bytes]]]:
+        """Draw the photos of a run.
+
+        Args:
+            work: What would draw them here.
+            names: The photos, in the order in which they will be asked for.
+            read: Returns the bytes of a photo; raises BadImage.
+            is_finished: Tells by name and SHA-256 whether a photo need not be drawn.
+
+        Returns:
+            Work and reader to give to the run, as long as the context lasts.
+        """
+        ...
+
+
+class PhotoWork:
     """The work of a run: one photo in, the pictures of all styles out."""
 
     def __init__(self, redrawer: Redrawer, photos: dict[str, Photo], options: Options) -> None:
@@ -124,18 +160,29 @@ class _Redrawing:
         self.styles, self.renderings = redrawer.styles, ("", *redrawer.further)
 
     def planned(self, name: str) -> list[str]:
+        """Return the pictures of a photo's first face, and the sheet."""
         ends = planned_ends(self.styles, self.renderings, **self.options.naming)
         return [f"{self.photos[name].stem}{end}" for end in ends]
 
     def make(self, name: str, data: bytes) -> Made:
-        wanted = self.options
-        redrawn = self.redrawer.stylize(data, which=wanted.which, aligned=wanted.aligned, size=wanted.size)
-        drawn = pictures(redrawn, self.styles, self.renderings, wanted)
-        files = {f"{self.photos[name].stem}{end}": encode_image(picture, wanted.suffix) for end, picture in drawn}
-        return Made(len(redrawn.faces), files)
+        """Draw a photo."""
+        return draw(self.redrawer, data, self.photos[name].stem, self.options)
 
     def is_current(self, line: FileReport) -> bool:
+        """Tell whether a finished photo has all pictures that it would be given now."""
         return set(self.planned(line.source)) <= set(line.outputs)
+
+
+def draw(redrawer: Redrawer, data: bytes, stem: str, options: Options) -> Made:
+    """Redraw one photo, given by its bytes, into files whose names begin with a stem.
+
+    Raises:
+        BadImage: The photo cannot be used.
+    """
+    redrawn = redrawer.stylize(data, which=options.which, aligned=options.aligned, size=options.size)
+    drawn = pictures(redrawn, redrawer.styles, ("", *redrawer.further), options)
+    files = {f"{stem}{end}": encode_image(picture, options.suffix) for end, picture in drawn}
+    return Made(len(redrawn.faces), files)
 
 
 def open_report(path: Path, out: Path) -> RunReport:

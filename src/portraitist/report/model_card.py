@@ -1,0 +1,138 @@
+"""A model's card: what its file says of it, as Markdown in the form that model hubs show.
+
+    Path("README.md").write_text(model_card(read_header(Path("runs/mine/style.safetensors")), "runs/mine"))
+
+The front matter is YAML: licence, base, library, task, and what was measured. All of it comes from the header of the
+file; what nobody recorded or measured is said to be missing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..files import write_bytes
+from ..io.headers import EncoderHeader, Header
+from .template import render
+
+log = logging.getLogger("portraitist")
+
+CARD = "README.md"
+MARK = "<!-- Written by `portraitist train`, which replaces it. Delete this line to keep your changes. -->"
+FEW = 50
+"""Exemplars below which a style is said to rest on few."""
+TASKS = {"style": "image-to-image", "base": "unconditional-image-generation", "encoder": "image-feature-extraction"}
+MEASURES = {
+    "held_out": ("kernel-distance", "kernel distance to held-out exemplars"),
+    "likeness": ("layout-similarity", "layout kept of the base's faces"),
+}
+"""Key in the header -> type for a hub, and words."""
+SETTINGS = ("recipe", "preset", "images", "batch", "learning_rate", "augment", "patience", "seed")
+"""What of a training is shown; the file holds all of it."""
+
+
+def model_card(header: Header | EncoderHeader, name: str, picture: str = "", remark: str = "") -> str:
+    """Return the card of a base, a style or an encoder.
+
+    Args:
+        header: What its file says.
+        name: What people type to use it: a name, a file or a run folder.
+        picture: Address of a picture of samples to show.
+        remark: Markdown to begin with.
+    """
+    kind = _kind(header)
+    return render(
+        "model_card.md",
+        kind=kind,
+        task=TASKS[kind],
+        remark=remark,
+        title=header.name or name,
+        name=name,
+        header=header,
+        resolution=_resolution(header),
+        base=header.base_name,
+        paths=getattr(header, "paths", ()),
+        picture=picture,
+        settings=_settings(header),
+        stages=list(_stages(header)),
+        measures=_measures(header.metrics),
+        limits=list(_limits(header, kind)),
+    )
+
+
+def write_model_card(folder: Path, header: Header, picture: str = "") -> None:
+    """Write the card of a run's model into its folder, in place of an older one that nobody has changed.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    path = folder / CARD
+    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        log.warning(
+            "%s is yours and stays as it is; `portraitist models show %s --card` prints a new one.", path, folder
+        )
+        return
+    write_bytes(path, model_card(header, str(folder), picture, MARK).encode(), overwrite=True)
+
+
+def _kind(header: Header | EncoderHeader) -> str:
+    if isinstance(header, EncoderHeader):
+        return "encoder"
+    # What a fine-tuning leaves whole is a style too.
+    return "style" if header.kind == "style-pack" or header.recipe.get("recipe") else "base"
+
+
+def _resolution(header: Header | EncoderHeader) -> int:
+    return header.encoder.resolution if isinstance(header, EncoderHeader) else header.generator.resolution
+
+
+def _settings(header: Header | EncoderHeader) -> dict[str, Any]:
+    found = header.training if isinstance(header, EncoderHeader) else header.recipe
+    return {k: v for k in SETTINGS if (v := found.get(k)) not in (None, "")}
+
+
+def _stages(header: Header | EncoderHeader) -> Iterator[tuple[str, str, str, str]]:
+    """Yield images seen, images learned from, the digest of their set and the device, of each training."""
+    for step in header.lineage:
+        data = step.get("data")
+        data = data if isinstance(data, dict) else {}
+        digest = str(data.get("digest", ""))[:12]
+        yield (_said(step.get("images_seen")), _said(data.get("count")), digest, _said(step.get("device")))
+
+
+def _measures(metrics: Mapping[str, Any]) -> list[tuple[str, str, float, str]]:
+    """Return type, words, value, and value with its spread, of what was measured."""
+    found = []
+    for key, (measure, words) in MEASURES.items():
+        value, spread = metrics.get(key), metrics.get(f"{key}_spread")
+        if isinstance(value, int | float):
+            around = f" ± {spread:.3f}" if isinstance(spread, int | float) else ""
+            found.append((measure, words, round(float(value), 4), f"{value:.3f}{around}"))
+    return found
+
+
+def _limits(header: Header | EncoderHeader, kind: str) -> Iterator[str]:
+    side = _resolution(header)
+    yield f"It {'sees' if kind == 'encoder' else 'draws'} faces of {side} x {side} pixels, aligned as the FFHQ set is."
+    last = header.lineage[-1] if header.lineage else {}
+    data = last.get("data")
+    count = data.get("count") if isinstance(data, dict) else None
+    if isinstance(count, int) and kind == "style":
+        few = ", which is few" if count < FEW else ""
+        yield (
+            f"It learned from {count} exemplars{few}: what they do not show (ages, skin tones, beards, glasses, hats, "
+            "profiles) it draws as the nearest that they do."
+        )
+    copies = header.metrics.get("copies")
+    if isinstance(copies, dict) and copies.get("alarm"):
+        yield f"**It copies exemplars**: {copies.get('below')} samples lie suspiciously near to one."
+    if kind != "encoder" and not header.metrics:
+        yield "Nobody has measured it: the file holds no figures."
+    if not header.licence:
+        yield "No licence is recorded; ask whoever made it before you pass it on."
+
+
+def _said(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
