@@ -97,7 +97,8 @@ class Rows(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Turn [B, C, H, W] into [B, H * W * C / width, width]."""
-        return maps.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, self.width))
+        rows: Tensor = maps.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, self.width))
+        return rows
 
 
 class Chain(nn.Module):
@@ -117,7 +118,7 @@ class Spread(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Turn [B, 4 C, H, W] into [B, C, 2 H, 2 W]."""
         channels = maps.shape[1] // 4
-        blocks = maps.unflatten(1, (2, 2, channels)).permute(0, 3, 4, 1, 5, 2)
+        blocks: Tensor = maps.unflatten(1, (2, 2, channels)).permute(0, 3, 4, 1, 5, 2)
         return blocks.flatten(4, 5).flatten(2, 3)
 
 
