@@ -16,7 +16,7 @@ from portraitist.faces.networks import Name, network_named
 from portraitist.io.model_file import Model
 from portraitist.io.painter_files import PainterHeader, StoredPainter, save_painter
 from portraitist.networks.painter import PainterAnatomy, new_painter
-from portraitist.stylize.mixture import mixed
+from portraitist.stylize.interpolation import mixed
 
 pytest.importorskip("onnxruntime", reason="needs portraitist[export]")
 SMALL = PainterAnatomy((4, 4, 4), 0, 5.0)
