@@ -26,10 +26,10 @@ from portraitist.errors import NothingLearned, UsageError
 from portraitist.evaluate import embed, kernel_interval, layout_similarity, structure_distance
 from portraitist.evaluate.quality import Reference, Row, Scorer
 from portraitist.files import write_bytes
+from portraitist.io.catalogue import file_sha256
 from portraitist.io.encoder_files import StoredEncoder
 from portraitist.io.headers import Header
 from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
-from portraitist.io.registry import file_sha256
 from portraitist.losses.perceptual import PerceptualDistance, default_perceptual
 from portraitist.networks import Generator
 from portraitist.networks.features import DiscriminatorFeatures, Features

@@ -41,6 +41,8 @@ COMMANDS = [
     "swap",
     "blend",
     "convert",
+    "export",
+    "page",
     "models",
     "models add",
     "models remove",
@@ -67,7 +69,6 @@ COMMANDS = [
     "translate extend",
     "translate run",
     "translate import",
-    "translate export",
 ]
 
 

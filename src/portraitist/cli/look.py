@@ -74,6 +74,7 @@ def command(
     from ..faces import finder_named
     from ..files import refuse_existing
     from ..io import catalogue, registry
+    from ..io.described import stored_in_half
     from ..io.headers import read_header
     from ..io.model_file import load_model, save_pack
     from ..runs.looks import people_of, population
@@ -110,10 +111,9 @@ def command(
         for name, line in found.items():
             typer.echo(f"{name:<12}{_told(line)}{'  <- taken' if name == best else ''}")
     styles = {a: replace(model, look=looks[best]) for a, model in paths.items()}
-    half = target.parent == catalogue.bundled_folder()
     packed = {a: m for a, m in styles.items() if a is not None} or styles[None]
-    typer.echo(f"{best}: {save_pack(target, packed, base, half=half, overwrite=overwrite)}")
-    if target.parent in (catalogue.bundled_folder(), catalogue.user_folder()):
+    typer.echo(f"{best}: {save_pack(target, packed, base, half=stored_in_half(path), overwrite=overwrite)}")
+    if target.parent.resolve() in (catalogue.bundled_folder(), catalogue.user_folder()):
         registry.record_digest(target)
 
 

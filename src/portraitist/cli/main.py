@@ -23,10 +23,12 @@ from . import (
     edit,
     encoder,
     evaluate,
+    export,
     groups,
     invert,
     look,
     models,
+    page,
     prepare,
     recipes,
     sample,
@@ -46,7 +48,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (stylize, serve, train, distill, look, recipes, prepare, invert, sample, convert):
+for module in (stylize, serve, train, distill, look, recipes, prepare, invert, sample, convert, export, page):
     groups.add(app, module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(edit.app, name="edit")
 groups.add(app)(surgery.swap)

@@ -25,7 +25,6 @@ app = typer.Typer(help=HELP, rich_markup_mode=None, no_args_is_help=True)
 Data = Annotated[Path, typer.Argument(help="Folder with photos/GROUP/* and drawings/GROUP/*.")]
 Translator = Annotated[Path, opt("Translator file or run folder.", "--translator", "-t")]
 Images = Annotated[int | None, opt("Photos to show, of all groups together.", min=1)]
-Group = Annotated[str, opt("Group whose branch draws; may be left out if there is only one.", "--group")]
 
 LARGEST = groups.Faces(face="largest")
 
@@ -186,21 +185,6 @@ def importing(
     lineage = [{"converted": {"format": system.anatomy.kind}}]
     header = TranslatorHeader(system.anatomy, system.groups, lineage=lineage, **asdict(authorship))
     typer.echo(save_translator(out, StoredTranslator(system, header), overwrite=overwrite))
-
-
-@groups.add(app)
-def export(
-    *,
-    translator: Annotated[Path, typer.Argument(help="Translator file or run folder.")],
-    out: Annotated[Path, opt("File to write: .onnx, .pt, or a .safetensors that only draws.", "--out", "-o")],
-    group: Group = "",
-    half: Annotated[bool, opt("Half precision (.safetensors only).", "--half")] = False,
-    overwrite: options.Overwrite = False,
-) -> None:
-    """Write a translator for another program, or a small file that only draws."""
-    from ..io.translator_export import export_translator
-
-    typer.echo(export_translator(translator, out, group=group, half=half, overwrite=overwrite))
 
 
 def _recipe(

@@ -39,7 +39,7 @@ from typing import IO, Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageChops, ImageCms, ImageOps
+from PIL import Image, ImageChops, ImageCms, ImageFile, ImageOps
 
 from ..errors import BadImage, OutOfMemory, UsageError
 from ..files import open_regular, write_bytes
@@ -279,7 +279,7 @@ def _opened(header: Header, name: str, raw: str = "") -> Image.Image:
             image = Image.open(io.BytesIO(header.stream), formats=[header.format])
         if image.size != (header.width, header.height):
             raise truncated(name)
-        if raw:
+        if raw and isinstance(image, ImageFile.ImageFile):
             image.tile = [part._replace(args=raw) for part in image.tile]
         image.load()
     except (BadImage, MemoryError):

@@ -156,3 +156,9 @@ def _opened(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise incomplete(path, error) from error
+
+
+def stored_in_half(path: Path) -> bool:
+    """Return whether a native file, which has been checked, holds its numbers in half precision."""
+    with safe_open(path, framework="pt") as file:
+        return any(file.get_slice(name).get_dtype() == "F16" for name in file.keys())

@@ -142,6 +142,17 @@ def read_about(path: Path, parse: Callable[[object], AnyHeader], kinds: Sequence
     return parsed(found, path.name, parse, kinds)
 
 
+def kind_of(path: Path) -> str:
+    """Return which of ``KINDS`` a file is; empty where it says none.
+
+    Raises:
+        BadModel: The file is damaged, or not one of Portraitist.
+    """
+    found = found_json(_metadata(path), path.name)
+    kind = found.get("kind") if isinstance(found, dict) else None
+    return kind if isinstance(kind, str) and kind in KINDS else ""
+
+
 def check_header(header: Header) -> None:
     """Refuse a header whose name or texts could harm where they are shown, or whose sizes no network has.
 
