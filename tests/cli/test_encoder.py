@@ -19,7 +19,7 @@ from portraitist.io.model_file import Model, generator_digest, save_model, save_
 from portraitist.networks import Generator, GeneratorAnatomy
 from portraitist.stylize import ByEncoder
 from tests.cli.conftest import Run
-from tests.conftest import make_model
+from tests.conftest import make_model, smooth_pictures
 from tests.io.encoder_makers import HEAD, write_encoder
 from tests.stylize.tiny_encoders import make_encoder
 
@@ -289,6 +289,28 @@ def test_train_import_and_stylize(run: Run, known: None, face: Path, tmp_path: P
     assert run("encoder", "import", out)[0] == 0
     code, _, error = run("stylize", face, "--aligned", "--encoder", "mine", "-o", tmp_path / "drawn")
     assert code == 0 and len(pictures(tmp_path / "drawn")) == 1, error
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "kl_weight"),
+    [
+        ([], "hvae", 5e-4),
+        (["--preset", "psp"], "w+", 0),
+        (["--preset", "psp", "--kind", "z+"], "z+", 0),
+        (["--kind", "w+"], "w+", 5e-4),
+    ],
+)
+def test_a_preset_trains_the_encoder_that_it_is_called(
+    run: Run, known: None, tmp_path: Path, tiny_model: Model, words: list[str], kind: str, kl_weight: float
+) -> None:
+    smooth_pictures(tmp_path / "photos")
+    base = tiny_model.header.name
+    code, lines, error = run(
+        "encoder", "train", tmp_path / "photos", "-o", tmp_path / "r", "--base", base, "--dry-run", *words
+    )
+    assert code == 0, error
+    told = json.loads("\n".join(lines[:-1]))
+    assert (told["encoder"]["kind"], told["kl_weight"]) == (kind, kl_weight)
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_samples_of_every_face_are_written_pasted_and_on_the_sheet(make: Make, t
     found = stylizer.stylize(photo)
     assert found.sheet(64).shape == (128, 5 * 64 + 4 * 8, 3)
     (line,) = stylize_files(stylizer, photo, tmp_path / "pasted", Options(paste_back=True))
-    assert line.outputs == [f"me.{end}.png" for end in ends]
+    assert line.outputs == [f"me.{end}.pasted.png" for end in ends]
     assert not np.array_equal(found.pasted("wild"), found.pasted("wild", "sample1"))
     assert not np.array_equal(found.pasted("wild", "sample2"), found.pasted("wild", "sample1"))
 

@@ -84,8 +84,8 @@ def train(
     kind: Annotated[
         str,
         opt(
-            "hvae (default): posterior over Z+ (AgileGAN); w+: code of W+ (pSp); vae: one latent for all rows; "
-            "z+: no posterior.",
+            "hvae: posterior over Z+ (AgileGAN); w+: code of W+ (pSp); vae: one latent for all rows; "
+            "z+: no posterior. By default the preset's.",
             panel=SIZES,
         ),
     ] = "",
@@ -119,20 +119,20 @@ def train(
     from ..io.headers import EncoderHeader, check_encoder_header
     from ..io.identity_files import load_identity
     from ..runs.encoder import EncoderOptions, train_encoder
-    from ..train.encoder import PRESETS, Preset
+    from ..train.encoder import KINDS, PRESETS, Preset
 
     model = registry.load_base(base)
     first = None if start is None else load_encoder(registry.find_encoder(start))
     asked = {"--kind": kind, "--size": size, "--widths": widths, "--units": units, "--equal-rows": equal_rows}
     if first and (given := [option for option, value in asked.items() if value]):
         raise UsageError(f"{given[0]} is for a new encoder; --from sets kind and sizes.", "Leave out one of them.")
-    sizes = (
-        first.encoder.anatomy if first else _sizes(model, kind or "hvae", size or "small", widths, units, equal_rows)
-    )
+    chosen = options.choice(preset, Preset, "preset")
+    kind = kind or KINDS[chosen]
+    sizes = first.encoder.anatomy if first else _sizes(model, kind, size or "small", widths, units, equal_rows)
     anatomy = replace(sizes, standardised=sizes.standardised or standardised)
     about = EncoderHeader(anatomy, **asdict(authorship))
     check_encoder_header(about)
-    training = replace(PRESETS[options.choice(preset, Preset, "preset")](), seed=seed)
+    training = replace(PRESETS[chosen](), seed=seed)
     training = options.with_settings(replace(training, images=images or training.images), set_ or [])
     training.refuse_idle(identity=identity is not None, features=features.features is not None)
     pictures = options.pictures(photos, model.generator.anatomy.resolution)

@@ -274,9 +274,8 @@ def _opened(header: Header, name: str, raw: str = "") -> Image.Image:
     """Return the decoded picture; ``raw`` names another way to unpack its numbers than Pillow's own choice."""
     try:
         if header.format == "HEIF":
-            image = decode_heif(header.stream, name)
-        else:
-            image = Image.open(io.BytesIO(header.stream), formats=[header.format])
+            return decode_heif(header.stream, name)
+        image = Image.open(io.BytesIO(header.stream), formats=[header.format])
         if image.size != (header.width, header.height):
             raise truncated(name)
         if raw and isinstance(image, ImageFile.ImageFile):

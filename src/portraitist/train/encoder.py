@@ -26,6 +26,7 @@ from ..losses.latent import kl_divergence
 from ..losses.perceptual import PerceptualDistance, pixel_error
 from ..networks import Generator
 from ..networks.encoder import Encoded, Encoder
+from ..networks.encoder_anatomy import EncoderKind
 from ..networks.identity import Identity
 from ..networks.irse import BatchNorm
 from .distributed import ProcessGroup
@@ -122,12 +123,14 @@ def agilegan() -> EncoderTraining:
 
 
 def psp() -> EncoderTraining:
-    """Return those of Richardson et al. 2021, Sec. 4, with RAdam for its Ranger."""
-    return replace(agilegan(), images=4_000_000, batch=8, learning_rate=1e-4, identity_weight=0.1)
+    """Return those of Richardson et al. 2021, Sec. 4, with RAdam for its Ranger; its codes of W+ have no posterior."""
+    return replace(agilegan(), images=4_000_000, batch=8, learning_rate=1e-4, identity_weight=0.1, kl_weight=0.0)
 
 
 Preset = Literal["agilegan", "psp"]
 PRESETS: Mapping[Preset, Callable[[], EncoderTraining]] = {"agilegan": agilegan, "psp": psp}
+KINDS: Mapping[Preset, EncoderKind] = {"agilegan": "hvae", "psp": "w+"}
+"""What kind of encoder each trains, where no other is asked for."""
 
 
 class EncoderLoss:
