@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo docs test lint bench faults models clean
+.PHONY: help setup demo docs test lint bench faults wheel models clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -40,6 +40,9 @@ bench: setup ## Measure speed, of training by phase too; writes bench.md, recipe
 
 faults: setup ## Kill, fill the disk, feed it broken files, for 20 minutes; writes docs/results/faults.md
 	$(BIN)/python scripts/faults.py
+
+wheel: setup ## Build the wheel, try it in a clean environment of each Python that is here, and weigh it
+	$(BIN)/python scripts/check_wheel.py
 
 models: setup ## Train the bundled models again from DATA (a folder laid out as docs/models.md says)
 	$(BIN)/python scripts/make_models.py --data "$(or $(DATA),../shared/data)" --runs runs/models

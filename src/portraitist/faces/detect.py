@@ -191,7 +191,7 @@ def _upright_square(image: Image.Image, view: _View, shrink: Points, size: int) 
     low, high = np.floor(centre - half), np.ceil(centre + half)
     patch = image.crop((int(low[0]), int(low[1]), int(high[0]), int(high[1])))
     left, top, right, bottom = (*(centre - half - low), *(centre + half - low))
-    return np.asarray(patch.resize((size, size), Image.Resampling.BILINEAR, (left, top, right, bottom)))
+    return np.asarray(patch.resize((size, size), Image.Resampling.BICUBIC, (left, top, right, bottom)))
 
 
 def _tiles(width: int, height: int, count: int) -> list[_View]:
