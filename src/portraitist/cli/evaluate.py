@@ -35,12 +35,12 @@ for command in (
     evaluate_models.quality,
     evaluate_models.report,
 ):
-    app.command()(command)
+    groups.add(app)(command)
 groups.add(app)(evaluate_pictures.pictures)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(evaluate_reproduce.reproduce)
 
 
-@app.command()
+@groups.add(app)
 def inversion(
     photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report.")],

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from . import options
+from . import groups, options
 from .options import opt
 
 app = typer.Typer(help="List the models that have a name, and add your own.", rich_markup_mode=None)
@@ -42,7 +42,7 @@ def listing(context: typer.Context, as_json: Annotated[bool, opt("Everything, as
     typer.echo(f"bundled models lie in {registry.bundled_folder()}\nyour models lie in    {registry.user_folder()}")
 
 
-@app.command()
+@groups.add(app)
 def add(
     file: Annotated[Path, typer.Argument(help="File of a model or an encoder, or a run folder.")],
     name: Annotated[str, opt("Name to use it by (default: its own).")] = "",
@@ -55,7 +55,7 @@ def add(
     typer.echo(f"{entry.name}: {entry.path}")
 
 
-@app.command()
+@groups.add(app)
 def show(model: Annotated[str, typer.Argument(help="Name, file or run folder.")]) -> None:
     """Print the metadata of a model or an encoder."""
     from dataclasses import asdict

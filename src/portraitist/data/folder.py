@@ -11,16 +11,12 @@ Example::
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import logging
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -28,14 +24,11 @@ import torch
 
 from ..errors import BadData, BadImage
 from .images import WHITE, Pixels, crop_square, read_image, resize
+from .labels import attributes_of, column_named
 from .sampler import BatchOrder
 from .sources import ImageSource, open_source
 
-UNKNOWN = "unknown"
-"""The value of an attribute for an image that no label names."""
-
 T = TypeVar("T")
-log = logging.getLogger("portraitist")
 
 MIN_SIDE = 8
 CACHE_BYTES = 4 << 30
@@ -81,7 +74,7 @@ class ImageSet:
         Args:
             path: The source.
             resolution: Side R of the images, pixels.
-            labels: A CSV file with a ``file`` column (a name, or its last part) and one column per attribute.
+            labels: A CSV file with a ``file`` column and one column per attribute, see ``labels.read_table``.
             fit: What happens to pictures that are not square: cut the centre, or leave them out (kind
                 ``not-square``).
             method: How pictures are resized, see ``images.resize``.
@@ -98,7 +91,7 @@ class ImageSet:
         names, left_out, digests, pixels = _decode_all(source, decode, resolution, cache_bytes)
         if len(names) < max(1, at_least):
             raise _too_few(path, len(names), max(1, at_least), left_out)
-        attributes, vectors = _attributes(source, names, labels)
+        attributes, vectors = attributes_of(source.labels(), names, None if labels is None else Path(labels))
         return cls(
             resolution=resolution,
             names=tuple(names),
@@ -156,7 +149,8 @@ class ImageSet:
         Raises:
             BadData: No image has it, or it is ambiguous.
         """
-        columns = [column for column, values in self.attributes.items() if value in values and by in ("", column)]
+        wanted = column_named(self.attributes, by)
+        columns = [c for c, values in self.attributes.items() if value in values and (not by or c == wanted)]
         # The same choice under two names is no ambiguity.
         chosen = {tuple(v == value for v in self.attributes[column]) for column in columns}
         if len(chosen) != 1:
@@ -260,67 +254,3 @@ def _too_few(path: Path | str, usable: int, wanted: int, left_out: list[tuple[st
     if left_out:
         message += f" {len(left_out)} were left out, the first because: {left_out[0][2]}"
     return BadData(message, "Add PNG, JPEG or WebP pictures.")
-
-
-def _attributes(
-    source: ImageSource, names: list[str], labels: Path | str | None
-) -> tuple[dict[str, tuple[str, ...]], torch.Tensor | None]:
-    columns: dict[str, tuple[str, ...]] = {}
-    folders = tuple(str(PurePosixPath(name).parent) for name in names)
-    if len(set(folders)) > 1:
-        columns["folder"] = folders
-    own = source.labels()
-    vectors = _vectors(own, names)
-    if own:
-        _tell_of_gaps("dataset.json", sum(name not in own for name in names), len(names))
-    if own and vectors is None:
-        columns["label"] = tuple(str(own.get(name, UNKNOWN)) for name in names)
-    if labels is not None:
-        columns.update(_read_csv(Path(labels), names))
-    return columns, vectors
-
-
-def _vectors(labels: Mapping[str, object], names: list[str]) -> torch.Tensor | None:
-    rows = [labels.get(name) for name in names]
-    if not any(isinstance(row, list) for row in rows):
-        return None
-    try:
-        return torch.tensor(rows, dtype=torch.float32)
-    except (TypeError, ValueError):
-        raise BadData(
-            "The label vectors in dataset.json differ in length, or images have none.",
-            "Label every image alike.",
-        ) from None
-
-
-def _read_csv(path: Path, names: list[str]) -> dict[str, tuple[str, ...]]:
-    """Read a table of UTF-8, or of UTF-16 as spreadsheets save it, with commas, semicolons or tabs."""
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-        lines = text.splitlines()
-        if lines and (told := re.fullmatch(r"sep=(.)", lines[0])):
-            separator, text = told[1], "\n".join(lines[1:])
-        else:
-            separator = max(",;\t", key=lines[0].count) if lines else ","
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadData(f"The label file {path} cannot be read: {error}.", "It must be a CSV file in UTF-8.") from None
-    key = next((column for column in rows[0] if column and column.strip().lower() == "file"), None) if rows else None
-    if key is None:
-        found = f": it has {', '.join(repr(column) for column in rows[0])}"[:200] if rows else ""
-        raise BadData(
-            f"The label file {path} has no column `file`{found}.", "Its first line must read: file,attribute,..."
-        )
-    by_file = {str(row[key]).replace("\\", "/").removeprefix("./"): row for row in rows}
-    of_each = [by_file.get(name) or by_file.get(PurePosixPath(name).name) or {} for name in names]
-    if not any(of_each):
-        raise BadData(f"The label file {path} names none of the images.", "Its `file` column must hold their names.")
-    _tell_of_gaps(str(path), sum(not row for row in of_each), len(names))
-    columns = [column for column in rows[0] if column and column != key]
-    return {column: tuple(row.get(column) or UNKNOWN for row in of_each) for column in columns}
-
-
-def _tell_of_gaps(what: str, without: int, count: int) -> None:
-    if without:
-        log.warning("%s has no label for %d of the %d pictures", what, without, count)

@@ -36,6 +36,8 @@ from .foreign import (
     build,
     filter_plane,
     group_channels,
+    leave_out,
+    named,
     size_of,
     tensors_of,
     under_their_names,
@@ -204,12 +206,8 @@ def _modulation(ours: str, theirs: str) -> list[Name]:
 
 
 def _records(tree: Any, path: Path) -> dict[str, Record]:
-    found = (
-        {k: v for k, v in tree.items() if k in ("G", "D", "G_ema") and v is not None} if isinstance(tree, dict) else {}
-    )
-    if isinstance(tree, tuple):
-        raise BadModel(f"{path.name} is a TensorFlow checkpoint.", "Read it with the reader of that layout.")
-    if not found or not all(isinstance(v, Record) for v in found.values()):
+    found = named(tree, ("G", "D", "G_ema"), Record)
+    if not found:
         raise BadModel(f"{path.name} holds no generator (G_ema or G).", OTHER_KIND)
     return found
 
@@ -248,6 +246,7 @@ def _networks(found: Mapping[str, Flat], source: str, which: Literal["G_ema", "G
             raise BadModel(f"{source} holds no generator (G_ema or G).", OTHER_KIND)
         notes["generator"] = f"{source} holds no {which}; {other} was taken."
         which = other  # type: ignore[assignment]
+    leave_out(notes, found, (which, "D"))
     generator = _generator(found[which], f"{source}: {which}")
     discriminator = _discriminator(found["D"], f"{source}: D") if "D" in found else None
     return Networks(generator, discriminator, notes)

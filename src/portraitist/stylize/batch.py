@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..data.folder_run import FileReport, FolderRun, Made, RunReport, settings_digest
-from ..data.images import MAX_BYTES, WRITABLE, Pixels, encode_image
+from ..data.images import MAX_BYTES, WRITABLE, Pixels, encode_image, with_opacity
 from ..data.sources import is_picture
 from ..errors import BadData, BadImage, UsageError
+from ..faces.align import share_outside
 from ..io import registry
 from .crops import Which
 from .redraw import Redrawer, Redrawn
@@ -154,7 +155,7 @@ def pictures(
         for name in renderings:
             end = f".{_end(style, name)}{options.suffix}"
             if options.paste_back:
-                yield end, redrawn.pasted(style, name)
+                yield end, with_opacity(redrawn.pasted(style, name), redrawn.opacity)
                 continue
             for i, face in enumerate(redrawn.faces):
                 yield f".face{i + 1}{end}" if i else end, face.picture(style, name)
@@ -177,12 +178,25 @@ class _Redrawing:
     def make(self, name: str, data: bytes) -> Made:
         wanted = self.options
         redrawn = self.redrawer.stylize(data, which=wanted.which, aligned=wanted.aligned, size=wanted.size)
+        _tell_of_made_up(name, redrawn)
         drawn = pictures(redrawn, self.styles, self.renderings, wanted)
         files = {f"{self.photos[name].stem}{end}": encode_image(picture, wanted.suffix) for end, picture in drawn}
         return Made(len(redrawn.faces), files)
 
     def is_current(self, line: FileReport) -> bool:
         return set(self.planned(line.source)) <= set(line.outputs)
+
+
+def _tell_of_made_up(name: str, redrawn: Redrawn) -> None:
+    """Warn of faces whose square lies in the photo by a part only: the rest is made up of its edge."""
+    for number, face in enumerate(redrawn.faces, 1):
+        outside = share_outside(face.aligned.quad, redrawn.photo)
+        if outside > _MADE_UP:
+            which = f"face {number}" if len(redrawn.faces) > 1 else "the face"
+            log.warning("%s: %.0f %% of the square around %s lies outside of the photo", name, 100 * outside, which)
+
+
+_MADE_UP = 0.25
 
 
 def _end(style: str, rendering: str) -> str:

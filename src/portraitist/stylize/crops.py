@@ -5,6 +5,7 @@ pixels, crops = faces_of("group.jpg", MediaPipeFinder(), "all", 256)     # the l
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,9 +14,9 @@ from typing import BinaryIO, Literal, get_args
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
-from ..data.images import Pixels, crop_square, read_image, resize
+from ..data.images import Opacity, Pixels, crop_square, read_translucent, resize
 from ..errors import NoFaceFound, UsageError
 from ..faces import AlignedFace, FaceFinder, align
 from ..faces.align import check_photo, square_to_quad
@@ -47,11 +48,7 @@ def faces_of(
     """
     if not isinstance(which, int) and which not in get_args(Which):
         raise UsageError(f"'{which}' does not select faces.", "Use 'all', 'largest' or a number.")
-    if isinstance(photo, Image.Image):
-        photo = np.asarray(photo.convert("RGB"))
-    elif not isinstance(photo, Path | str | bytes | np.ndarray) and not hasattr(photo, "read"):
-        raise UsageError(f"A {type(photo).__name__} is not a photo.", "Give a path, bytes, or a uint8 H x W x 3 array.")
-    pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+    pixels = opened(photo)[0]
     check_photo(pixels)
     if finder is None:
         return pixels, [as_aligned_face(pixels, size, closeup=closeup)]
@@ -69,6 +66,32 @@ def faces_of(
         crop = align(pixels, face.landmarks, size)
         crops.append(replace(crop, closeup=align(pixels, face.landmarks, closeup)) if closeup else crop)
     return pixels, crops
+
+
+def opened(photo: Photo) -> tuple[Pixels, Opacity | None]:
+    """Read a photo: its pixels ``uint8 [H, W, 3]``, and their opacity; None where all are opaque.
+
+    Raises:
+        BadImage: It cannot be read.
+        UsageError: It is no photo.
+    """
+    if isinstance(photo, np.ndarray):
+        return photo, None
+    if isinstance(photo, Image.Image):
+        photo = _file_of(photo)
+    elif not isinstance(photo, Path | str | bytes) and not hasattr(photo, "read"):
+        raise UsageError(f"A {type(photo).__name__} is not a photo.", "Give a path, bytes, or a uint8 H x W x 3 array.")
+    return read_translucent(photo)
+
+
+def _file_of(photo: Image.Image) -> bytes:
+    """Return a picture of Pillow as a file, so that it is read as all others are: turns, profiles, 16 bits, opacity."""
+    if photo.mode not in ("1", "L", "LA", "I;16", "P", "RGB", "RGBA"):
+        photo = photo.convert("RGBA" if photo.mode in ("RGBa", "La", "PA") else "RGB")
+        photo.info.pop("icc_profile", None)  # of the channels before
+    buffer = io.BytesIO()
+    ImageOps.exif_transpose(photo).save(buffer, "PNG", compress_level=0, icc_profile=photo.info.get("icc_profile"))
+    return buffer.getvalue()
 
 
 def check_size(size: int | None) -> None:

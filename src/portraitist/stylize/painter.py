@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from ..data.images import Pixels, resize, to_array, to_tensor
+from ..data.images import Opacity, Pixels, resize, to_array, to_tensor
 from ..data.sheet import beside
 from ..errors import UsageError
 from ..faces import AlignedFace, FaceFinder, finder_named
@@ -22,7 +22,7 @@ from ..faces.background import portrait_mask
 from ..faces.paste import paste_all
 from ..io.painter_files import StoredPainter, load_painter
 from ..networks.painter import MULTIPLE
-from .crops import Photo, Which, check_size, faces_of, one_thread
+from .crops import Photo, Which, check_size, faces_of, one_thread, opened
 from .portraits import SMALLEST_PICTURE
 
 
@@ -47,6 +47,8 @@ class PaintedFaces:
     photo: Pixels
     faces: tuple[PaintedFace, ...]
     """The largest face first."""
+    opacity: Opacity | None = None
+    """Of the photo, ``uint8 [H, W]``; None where all of it is opaque."""
 
     def pasted(self, style: str = "", rendering: str = "") -> Pixels:
         """Return the photo with every person painted in their place, before the photo's own background."""
@@ -152,8 +154,9 @@ class PhotoPainter:
             UsageError: The pixels have another layout, or ``which`` does not select faces.
         """
         check_size(size)
+        photo, opacity = opened(photo)
         pixels, crops = faces_of(photo, None if aligned else self.finder, which, self.side)
-        return PaintedFaces(pixels, tuple(self.paint(crop, size) for crop in crops))
+        return PaintedFaces(pixels, tuple(self.paint(crop, size) for crop in crops), opacity)
 
     def paint(self, crop: AlignedFace, size: int | None = None) -> PaintedFace:
         """Paint one aligned face, alone and by one thread, so that it depends on nothing but itself."""

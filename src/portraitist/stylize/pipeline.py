@@ -37,7 +37,7 @@ from ..networks.digest import tensors_digest
 from ..spaces import WPlus, mix
 from ..surgery import By, FeatureSwap, compatibility, swap
 from .appearance import Appearance, Reference, random_codes
-from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread
+from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread, opened
 from .detailed import CloseFace, DetailStage, PreparedFace
 from .inversion import Inversion, PhotoInverter
 from .mixture import Mixture, Part, mixed, no_style
@@ -291,8 +291,9 @@ class Stylizer:
         """
         check_size(size)
         finder, resolution = None if aligned else self.finder, self.base.generator.anatomy.resolution
+        photo, opacity = opened(photo)
         pixels, crops = faces_of(photo, finder, which, resolution, closeup=self._closeup(size))
-        return Portraits(pixels, tuple(self.redraw(crop, size) for crop in crops))
+        return Portraits(pixels, tuple(self.redraw(crop, size) for crop in crops), opacity)
 
     def crops(self, photo: Pixels, which: Which | int, size: int) -> list[AlignedFace]:
         """Find and align the faces of a photo.

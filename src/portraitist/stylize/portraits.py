@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..data.images import Pixels
+from ..data.images import Opacity, Pixels
 from ..data.sheet import beside
 from ..errors import UsageError
 from ..faces import AlignedFace
@@ -80,6 +80,8 @@ class Portraits:
     photo: Pixels
     faces: tuple[Portrait, ...]
     """The largest face first."""
+    opacity: Opacity | None = None
+    """Of the photo, ``uint8 [H, W]``; None where all of it is opaque."""
 
     def pasted(self, style: str, rendering: str = "") -> Pixels:
         """Return the photo with every face redrawn in its place; ``rendering`` is the name of a sample.

@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..data.images import Pixels
+from ..data.images import Opacity, Pixels
+from ..faces import AlignedFace
 from .crops import Photo, Which
 
 
 class RedrawnFace(Protocol):
     """One face of a photo, redrawn."""
+
+    @property
+    def aligned(self) -> AlignedFace:
+        """The crop, and where it lies in the photo."""
+        ...
 
     def picture(self, style: str, rendering: str = "") -> Pixels:
         """Return its picture ``uint8 [S, S, 3]`` in a style; ``rendering`` names a further one."""
@@ -22,6 +28,16 @@ class RedrawnFace(Protocol):
 
 class Redrawn(Protocol):
     """All faces of a photo, redrawn."""
+
+    @property
+    def photo(self) -> Pixels:
+        """The photo ``uint8 [H, W, 3]``."""
+        ...
+
+    @property
+    def opacity(self) -> Opacity | None:
+        """Of the photo, ``uint8 [H, W]``; None where all of it is opaque."""
+        ...
 
     @property
     def faces(self) -> Sequence[RedrawnFace]:
