@@ -206,6 +206,15 @@ def test_an_attribute_is_named_in_any_case(tmp_path: Path) -> None:
     assert column_named(["Hair", "HAIR"], "hair") is None and column_named(["Hair", "hair"], "hair") == "hair"
 
 
+def test_what_fitting_does_to_pictures_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, sides in {"a": (64, 64), "b": (64, 65), "c": (64, 200), "d": (20, 20), "e": (20, 90)}.items():
+        write_image(tmp_path / f"{name}.png", np.zeros((*sides, 3), np.uint8))
+    with caplog.at_level("INFO", "portraitist"):
+        ImageSet.open(tmp_path, 32)
+    assert "2 of the 5 pictures are cropped to a square" in caplog.text
+    assert "2 of the 5 pictures are enlarged to 32" in caplog.text
+
+
 def test_two_lines_that_differ_about_a_picture_are_refused(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "labels.csv").write_text("file,hair\na.png,dark\n./a.png,light\n")

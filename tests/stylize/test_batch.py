@@ -278,6 +278,32 @@ def test_pasted_pictures_and_sheets(folder: Path, tmp_path: Path, stylizer: Styl
         Options(suffix=".gif")
 
 
+@pytest.mark.parametrize("suffix, mode", [(".png", "RGBA"), (".webp", "RGBA"), (".jpg", "RGB")])
+def test_a_pasted_photo_stays_cut_out(tmp_path: Path, stylizer: Stylizer, suffix: str, mode: str) -> None:
+    (tmp_path / "in").mkdir()
+    opacity = np.full((100, 100), 255, np.uint8)
+    opacity[80:] = 0
+    Image.fromarray(np.dstack([draw(1), opacity])).save(tmp_path / "in" / "me.png")
+    options = Options(paste_back=True, suffix=suffix)
+    (line,) = stylize_files(stylizer, tmp_path / "in", tmp_path / "out", options)
+    with Image.open(tmp_path / "out" / line.outputs[0]) as pasted:
+        assert pasted.mode == mode
+        if mode == "RGBA":
+            assert np.array_equal(np.asarray(pasted)[..., 3], opacity)
+        else:
+            assert np.asarray(pasted)[90:].min() > 240
+
+
+def test_a_face_that_is_mostly_outside_of_its_photo_is_told(
+    tmp_path: Path, stylizer: Stylizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_image(tmp_path / "in" / "whole.png", draw(1))
+    write_image(tmp_path / "in" / "tight.png", draw(1)[:60, :60])
+    stylize_files(stylizer, tmp_path / "in", tmp_path / "out", Options())
+    (told,) = [record.getMessage() for record in caplog.records if "outside of the photo" in record.getMessage()]
+    assert told.startswith("tight.png: ")
+
+
 def test_nothing_of_the_photos_metadata_reaches_the_pictures(tmp_path: Path, stylizer: Stylizer) -> None:
     exif = Image.Exif()
     exif[0x010E] = "SECRET-description"

@@ -60,7 +60,7 @@ def cure_of(message: str, words: Sequence[str]) -> str:
     if not message.startswith("Got unexpected extra argument"):
         return ""
     folders = {os.path.dirname(word) or "." for word in given if os.path.isfile(word)}
-    if len(folders) == 1:
+    if len(folders) == 1 and "." not in folders:
         return f"It takes one path: for several files give the folder {folders.pop()}."
     return "It takes one path: for several files give their folder; names with spaces need quotes."
 
@@ -71,7 +71,7 @@ def _refuse_path(path: str) -> None:
     _refuse_address(path)
     folder = os.path.dirname(path) or "."
     if re.search(r"[*?]|\[.+\]", os.path.basename(path)) and os.path.isdir(folder):
-        raise UsageError(f"There is no file {path}, and patterns are not filled in.", f"Give the folder {folder}.")
+        raise UsageError(f"There is no file {path}, and patterns are not filled in.", f"Give the folder: {folder}")
 
 
 def _refuse_address(text: str) -> None:

@@ -12,6 +12,7 @@ Example::
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,9 +30,11 @@ from .sampler import BatchOrder
 from .sources import ImageSource, open_source
 
 T = TypeVar("T")
+log = logging.getLogger("portraitist")
 
 MIN_SIDE = 8
 CACHE_BYTES = 4 << 30
+_NEARLY_SQUARE = 1.05  # of sides; what is lost of such a picture is not worth a word
 _MAX_THREADS = 8  # each may hold a picture of the largest size
 
 
@@ -198,12 +201,24 @@ class _Decoder:
     matte: tuple[int, int, int]
 
     def __call__(self, name: str) -> Pixels:
+        return self.fitted(self.read(name))
+
+    def read(self, name: str) -> Pixels:
+        """Return a picture as it is.
+
+        Raises:
+            BadImage: It cannot be read, or is not to be used.
+        """
         picture = read_image(self.source.read(name), name=name, matte=self.matte)
         height, width = picture.shape[:2]
         if min(height, width) < MIN_SIDE:
             raise BadImage(f"{name} is only {width}x{height} pixels.", "Leave it out.", kind="too-small")
         if height != width and self.fit == "refuse":
             raise BadImage(f"{name} is not square ({width}x{height}).", "Cut it, or ask for a crop.", kind="not-square")
+        return picture
+
+    def fitted(self, picture: Pixels) -> Pixels:
+        """Return it square, at the set's size."""
         return resize(crop_square(picture), self.resolution, method=self.method)
 
 
@@ -219,11 +234,16 @@ def _decode_all(
     cached = int(np.prod(shape, dtype=np.int64)) <= cache_bytes
     pixels = torch.empty(shape if cached else (0,), dtype=torch.uint8)
 
+    cropped, enlarged = np.zeros(shape[0], bool), np.zeros(shape[0], bool)
+
     def one(index: int) -> bytes | BadImage:
         try:
-            planes = _to_planes(decode(source.names[index]))
+            picture = decode.read(source.names[index])
         except BadImage as error:
             return error
+        sides = sorted(picture.shape[:2])
+        cropped[index], enlarged[index] = sides[1] > _NEARLY_SQUARE * sides[0], sides[0] < resolution
+        planes = _to_planes(decode.fitted(picture))
         if cached:
             pixels[index] = planes
         return hashlib.sha256(planes.numpy().tobytes()).digest()
@@ -231,6 +251,9 @@ def _decode_all(
     # Decoding leaves Python's lock, so threads use the cores.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
         results = list(pool.map(one, range(len(source.names))))
+    for count, what in ((cropped.sum(), "are cropped to a square"), (enlarged.sum(), f"are enlarged to {resolution}")):
+        if count:
+            log.info("%d of the %d pictures %s", count, len(results), what)
     left_out = list(source.refused)
     kept: list[int] = []
     digests: list[bytes] = []
