@@ -22,8 +22,8 @@ from portraitist.data import read_image, write_image
 from portraitist.errors import UsageError
 from portraitist.io import registry
 from portraitist.io.codes import load_codes
-from portraitist.io.rosinality import write_rosinality
 from portraitist.io.model_file import Model, generator_digest, load_model, read_header, save_model, save_pack
+from portraitist.io.rosinality import write_rosinality
 from portraitist.recipes import compose
 from portraitist.stylize import ByOptimisation
 from portraitist.train.spec import Training

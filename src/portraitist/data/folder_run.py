@@ -29,7 +29,7 @@ from typing import Any, Protocol
 import torch
 
 from ..errors import BadData, BadImage, NonFinite, OutOfMemory, PortraitistError, StorageError, UsageError
-from ..files import refuse_existing, storage_error, sweep_partial, write_bytes
+from ..files import parse_json, refuse_existing, storage_error, sweep_partial, write_bytes
 
 log = logging.getLogger("portraitist")
 
@@ -130,7 +130,7 @@ class RunReport:
         lines: dict[str, FileReport] = {}
         if os.path.exists(path):
             try:
-                lines = {line.source: line for line in parse(json.loads(path.read_bytes()))}
+                lines = {line.source: line for line in parse(parse_json(path.read_bytes()))}
                 _check_names(lines.values(), out)
             except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise BadData(f"{path} is not the report of an earlier run ({error}).") from error
@@ -376,7 +376,7 @@ def _journal_lines(path: Path) -> Iterator[FileReport]:
         return
     for text in texts:
         try:
-            line = FileReport(**json.loads(text))
+            line = FileReport(**parse_json(text))
         except (ValueError, TypeError, RecursionError):
             continue
         yield line

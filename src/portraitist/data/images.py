@@ -101,6 +101,8 @@ def read_translucent(
     _check_size(header, name, max_pixels)
     try:
         return _decode(header, name, matte)
+    except (ValueError, OSError):  # of Pillow, where pixels and what describes them do not fit together
+        raise truncated(name) from None
     except MemoryError:
         raise OutOfMemory(
             f"{name} ({header.width}x{header.height}) does not fit into memory.", "Make the picture smaller."

@@ -10,7 +10,6 @@ search goes from the whole picture to ever smaller tiles, and a face is turned u
 from __future__ import annotations
 
 import functools
-import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from portraitist.errors import BadData, UsageError
 from portraitist.faces.align import Pixels, check_photo, resample_square
 from portraitist.faces.landmarks import Face, Landmarks, Points, transform
 from portraitist.faces.wheel import silent_stderr, solutions
+from portraitist.files import parse_json
 
 
 class FaceFinder(Protocol):
@@ -85,7 +85,7 @@ def read_points(path: str | Path) -> dict[str, FixedPoints]:
     """
     cure = 'Write {"name.jpg": [[x, y], ...]} with 5, 68 or 478 points per face, in pixels.'
     try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8"))
+        entries = parse_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadData(f"The landmarks in {path} cannot be read: {error}.", cure) from error
     if not isinstance(entries, dict):

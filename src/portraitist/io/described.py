@@ -27,7 +27,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..errors import BadModel
-from ..files import refuse_existing, write_bytes
+from ..files import parse_json, refuse_existing, write_bytes
 
 KEY = "portraitist"
 STORED = ("F16", "BF16", "F32")
@@ -259,7 +259,7 @@ def _found(metadata: Mapping[str, str] | None, name: str) -> Any:
     if text is None or len(text) > LARGEST_HEADER:
         raise BadModel(f"{name} is a safetensors file, but not one of Portraitist.", "Use `portraitist convert`.")
     try:
-        found = json.loads(text)
+        found = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise BadModel(f"The header of {name} is not JSON ({error}).", "Get the file again from its source.") from error
     return found

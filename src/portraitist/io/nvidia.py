@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import BadModel
-from ..files import refuse_existing, write_bytes
+from ..files import parse_json, refuse_existing, write_bytes
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from .described import refuse_many
 from .foreign import (
@@ -383,7 +383,7 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
             metadata = file.metadata() or {}
         check_tensors(tensors, path.name)
-        return tensors, _checked(json.loads(metadata.get(SETTINGS, "{}")), path)
+        return tensors, _checked(parse_json(metadata.get(SETTINGS, "{}")), path)
     except (SafetensorError, json.JSONDecodeError, NotImplementedError, OSError) as error:
         raise BadModel(f"{path} cannot be read as a safetensors file ({error}).", DAMAGED) from error
 

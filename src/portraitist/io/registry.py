@@ -25,7 +25,7 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import Field, TypeAdapter
 
 from ..errors import BadModel, PortraitistError, StorageError, UntrustedFile, UsageError
-from ..files import atomic_write, refuse_existing, write_bytes
+from ..files import atomic_write, parse_json, refuse_existing, write_bytes
 from ..networks import GeneratorAnatomy
 from .described import NAME, AnyHeader, read_described
 from .encoder_files import (
@@ -470,7 +470,7 @@ def _read_digests(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
         return {str(k): str(v) for k, v in found.items()}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UntrustedFile(

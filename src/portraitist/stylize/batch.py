@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -17,6 +16,7 @@ from ..data.images import MAX_BYTES, WRITABLE, Pixels, encode_image, with_opacit
 from ..data.sources import is_picture
 from ..errors import BadData, BadImage, UsageError
 from ..faces.align import share_outside
+from ..files import parse_json
 from ..io import registry
 from .crops import Which
 from .redraw import Redrawer, Redrawn
@@ -217,7 +217,7 @@ def _drawn(names: list[Path]) -> set[Path]:
 
 def _is_report(path: Path) -> bool:
     try:
-        return bool(_parse(json.loads(path.read_bytes())))
+        return bool(_parse(parse_json(path.read_bytes())))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..data.images import write_image
 from ..data.sheet import grid
 from ..errors import StorageError
-from ..files import write_bytes
+from ..files import parse_json, write_bytes
 from .tally import Tally
 
 STATS = "stats.jsonl"
@@ -111,6 +111,6 @@ def _trim(path: Path, images: int) -> None:
 
 def _images_of(line: bytes) -> float:
     try:
-        return float(json.loads(line)["images"])
+        return float(parse_json(line)["images"])
     except (ValueError, KeyError, TypeError):
         return float("inf")
