@@ -203,6 +203,18 @@ def test_a_picture_with_its_opacity_shows_the_same_over_white(suffix: str) -> No
     assert kept is None if suffix == ".jpg" else np.array_equal(kept, opacity)
 
 
+PLTE, TRNS, ICCP = chunk(b"PLTE", bytes(6)), chunk(b"tRNS", b"\0"), chunk(b"iCCP", b"a\0\0" + zlib.compress(b"x"))
+
+
+@pytest.mark.parametrize(
+    "chunks", [[TRNS, PLTE], [TRNS], [PLTE, chunk(b"tRNS", bytes(3))], [PLTE, PLTE], [PLTE, ICCP], [PLTE, TRNS, TRNS]]
+)
+def test_chunks_that_decoders_read_differently_are_refused(chunks: list[bytes]) -> None:
+    assert read_image(png(1, 1, 8, PALETTE, [b"\0"], ICCP, PLTE, TRNS)).shape == (1, 1, 3)
+    with pytest.raises(BadImage, match="damaged"):
+        read_image(png(1, 1, 8, PALETTE, [b"\0"], *chunks))
+
+
 def test_alpha_in_webp_lies_over_the_matte() -> None:
     layered = np.dstack([noise(8, 8), np.zeros((8, 8), np.uint8)])
     assert (read_image(encode(layered, "WEBP", lossless=True, exact=True), matte=(1, 2, 3)) == (1, 2, 3)).all()

@@ -30,7 +30,7 @@ ALLOWED = ("read", "refused")
 def outcome(read: Read, path: Path) -> str:
     """Return ``read``, ``refused``, or what is wrong with the reader."""
     _ran.clear()
-    before, start, what = _peak(), time.process_time(), "read"
+    before, start, what = peak(), time.process_time(), "read"
     try:
         read(path)
     except (PortraitistError, MemoryError):
@@ -42,7 +42,7 @@ def outcome(read: Read, path: Path) -> str:
         return f"ran code ({_ran.pop()})"
     if time.process_time() - start > LONGEST:
         return f"took more than {LONGEST:.0f} s"
-    if _peak() - before > MOST + 4 * path.stat().st_size / 2**20:
+    if peak() - before > MOST + 4 * path.stat().st_size / 2**20:
         return f"took more than {MOST} MiB"
     return what
 
@@ -118,5 +118,6 @@ def _quiet() -> None:
     os.dup2(nowhere, 2)
 
 
-def _peak() -> float:
+def peak() -> float:
+    """Return the most memory that this process has taken, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
