@@ -40,7 +40,7 @@ from portraitist.edit import (
     turn,
 )
 from portraitist.edit.measure import Measure, drawn
-from portraitist.faces import MediaPipeFinder
+from portraitist.faces import BlazeFinder
 from portraitist.io import registry
 from portraitist.io.feature_files import load_features
 from portraitist.io.model_file import Model
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> None:
     generators = {"base": base.generator, **{name: load(name).generator for name in STYLES}}
     rated = Rated.read(given.photos, given.ratings, base.generator.anatomy.resolution)
     reader, fitted = age_reader(rated, load_features(given.features))
-    yaw = on_faces(MediaPipeFinder(), turn)
+    yaw = on_faces(BlazeFinder(), turn)
     directions = found_directions(base, rated, yaw, given.samples)
     measures: dict[str, Measure] = {"age": reader, "pose": yaw, "light": light}
     codes = samples(base, given.measured, SEED_MEASURED)

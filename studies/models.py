@@ -33,7 +33,7 @@ from portraitist.evaluate import (
     neighbourhoods,
     pooled_features,
 )
-from portraitist.faces import MediaPipeFinder
+from portraitist.faces import BlazeFinder
 from portraitist.io import registry
 from portraitist.io.feature_files import load_features
 from portraitist.io.identity_files import load_identity
@@ -306,7 +306,7 @@ def drawings(face: Portrait) -> dict[str, Pixels]:
 
 def points(picture: Pixels) -> npt.NDArray[np.float64] | None:
     """Return eyes and mouth corners of the largest face, [4, 2], or None."""
-    found = MediaPipeFinder().find(picture)
+    found = BlazeFinder().find(picture)
     return np.asarray(found[0].landmarks.four) if found else None
 
 

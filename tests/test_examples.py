@@ -37,7 +37,6 @@ BLOCKS = {name: [*FENCED.findall(text), *map(textwrap.dedent, INDENTED.findall(t
 @pytest.mark.recipe
 @pytest.mark.parametrize("name", sorted(name for name, found in BLOCKS.items() if found))
 def test_the_python_of_a_document_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mediapipe")
     monkeypatch.chdir(tmp_path)
     for picture in ("me.jpg", "sunset.png"):
         write_image(tmp_path / picture, np.asarray(astronaut()))

@@ -5,6 +5,8 @@ Library code raises these; the command line prints them without a traceback and 
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 
 class PortraitistError(Exception):
     """Base of all errors that are the user's to mend.
@@ -29,6 +31,22 @@ class UsageError(PortraitistError):
     """Arguments that contradict each other or name something that does not exist."""
 
     exit_code = 2
+
+
+def require(what: str, extra: str, *packages: str) -> None:
+    """Refuse work whose packages are not installed, before it begins.
+
+    Args:
+        what: What needs them, as the beginning of a sentence.
+        extra: The extra of this distribution that brings them.
+        packages: Names by which they are imported.
+
+    Raises:
+        UsageError: One is not installed; the cure is the command that installs it.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise UsageError(f"{what} needs the package {package}.", f'Run pip install "portraitist[{extra}]".')
 
 
 class BadImage(PortraitistError):

@@ -138,7 +138,7 @@ sys.argv = ["portraitist", *sys.argv[1:], "--help"]
 try:
     main()
 finally:
-    print("loaded", [m for m in ("torch", "numpy", "PIL", "mediapipe", "safetensors") if m in sys.modules])
+    print("loaded", [m for m in ("torch", "numpy", "PIL", "safetensors") if m in sys.modules])
 """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", code, *command.split()], capture_output=True, text=True, check=True)
@@ -252,6 +252,14 @@ def test_bad_input_is_exit_code_3(program: Program, known: None, tmp_path: Path,
     assert "a model's name" in program.refuses(3, "train", exemplars, "-o", tmp_path / "run", "--name", "a b")
 
 
+def test_training_asks_for_its_extra_before_it_begins(
+    program: Program, known: None, tmp_path: Path, exemplars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    told = program.refuses(2, "train", exemplars, "-o", tmp_path / "run", "--from", "tiny")
+    assert 'pip install "portraitist[train]"' in told and not (tmp_path / "run").exists()
+
+
 def test_storage_is_exit_code_5_and_trust_7(program: Program, known: None, models_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "Cannot write" in program.refuses(5, "sample", "tiny", "-o", tmp_path / "file", "--seeds", "1")
@@ -302,7 +310,6 @@ def test_stylize_writes_the_pictures_of_the_class(program: Program, known: None,
 
 
 def test_stylize_without_a_face_is_exit_code_3(program: Program, known: None, tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe", reason="mediapipe has no wheel for this Python")
     wall = write_image(tmp_path / "wall.png", np.full((64, 64, 3), 99, np.uint8))
     assert "No face was found" in program.refuses(3, "stylize", wall, "--steps", "1")
 
@@ -538,7 +545,6 @@ def test_models_lists_adds_and_shows(
 
 
 def test_prepare_cuts_out_faces_and_says_what_it_left_out(program: Program, tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe", reason="mediapipe has no wheel for this Python")
     source, out = tmp_path / "photos", tmp_path / "faces"
     write_image(source / "astronaut.png", np.asarray(astronaut()))
     noise = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)

@@ -19,7 +19,7 @@ from portraitist.detail.look import TENSORS
 from portraitist.errors import BadData
 from portraitist.evaluate import PictureMeasures
 from portraitist.evaluate.kernel import Interval
-from portraitist.faces import MediaPipeFinder
+from portraitist.faces import BlazeFinder
 from portraitist.io import registry
 from portraitist.io.model_file import Model, generator_digest, load_model, read_header, save_model, save_pack
 from portraitist.runs.looks import ENOUGH, look_of, population
@@ -86,7 +86,6 @@ def test_wrong_use_says_what_to_do(run: Run, tmp_path: Path, words: tuple[str, .
 
 
 def test_a_look_is_measured_and_stored(run: Run, people: Path, tmp_path: Path, tiny_model: Model) -> None:
-    pytest.importorskip("mediapipe", reason="mediapipe has no wheel for this Python")
     code, lines, err = run(
         "look", "wild", "--exemplars", people, "--medium", "brush", "--shape", 1.5, "-o", "w.safetensors"
     )
@@ -97,10 +96,10 @@ def test_a_look_is_measured_and_stored(run: Run, people: Path, tmp_path: Path, t
     assert generator_digest(found) == generator_digest(before)
     assert replace(found.header, medium=None) == before.header
     pictures = list(ImageSet.open(people, 16).decoded_at(256))
-    wanted = look_of(pictures, MEDIA["brush"], MediaPipeFinder(), shape=1.5)
+    wanted = look_of(pictures, MEDIA["brush"], BlazeFinder(), shape=1.5)
     for name in TENSORS:
         assert torch.allclose(found.look.tensors()[name], wanted.tensors()[name], atol=1e-5), name
-    seen = population(pictures, MediaPipeFinder())
+    seen = population(pictures, BlazeFinder())
     assert seen.count == 6 and same(wanted, measure_look(seen, photo_population(), MEDIA["brush"], shape=1.5))
     # Faces of people: their parts lie near those of the photos, and they are coloured.
     assert float((seen.points - photo_population().points).norm(dim=1).mean()) < 0.05
@@ -115,7 +114,6 @@ def test_a_look_is_measured_and_stored(run: Run, people: Path, tmp_path: Path, t
 
 
 def test_every_path_of_a_style_is_kept(run: Run, people: Path, tmp_path: Path, tiny_model: Model) -> None:
-    pytest.importorskip("mediapipe", reason="mediapipe has no wheel for this Python")
     models = paths_of(tiny_model)
     save_pack(tmp_path / "both.safetensors", models, tiny_model)
     code, _, err = run("look", tmp_path / "both.safetensors", "--exemplars", people, "--overwrite")
@@ -161,7 +159,6 @@ def test_the_nearest_look_that_keeps_people_and_is_sharp_is_taken() -> None:
 
 
 def test_media_are_tried_on_photos(run: Run, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mediapipe", reason="mediapipe has no wheel for this Python")
     monkeypatch.setattr(look, "SHAPES", (1.6,))  # for speed
     monkeypatch.setattr(look, "SHARPNESS", (0.1, 9.0))  # faces of 64 pixels, enlarged, are no measure
     words = ("--medium", "auto", "--photos", people, "--count", 3)
@@ -211,7 +208,6 @@ def test_photos_take_as_much_of_the_photo_as_is_asked_for(
 def test_training_measures_a_look_where_it_finds_faces(
     run: Run, people: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, faces: bool
 ) -> None:
-    pytest.importorskip("mediapipe", reason="mediapipe has no wheel for this Python")
     exemplars = people if faces else tmp_path / "dots"
     with caplog.at_level(logging.WARNING, "portraitist"):
         code, _, err = run(

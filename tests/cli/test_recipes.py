@@ -76,13 +76,12 @@ def test_recipes_as_json_holds_every_setting_of_both_presets(run: Run) -> None:
     code, out, _ = run("recipes", "--json", "--resolution", 256)
     found = {entry["name"]: entry for entry in json.loads(out)}
     assert code == 0 and list(found) == list(RECIPES)
-    assert found["freeze_sg"]["settings"]["paper"]["frozen"]["styles_upto"] == 8
+    assert found["freeze_sg"]["settings"]["default"]["frozen"]["styles_upto"] == 8
     assert found["freeze_sg"]["settings"]["released"]["frozen"]["generator_upto"] == 16
-    assert found["multipath"]["settings"]["paper"]["split_upto"] == 64
+    assert found["multipath"]["settings"]["default"]["split_upto"] == 64
     assert "freeze_d" in found["baseline"]["refuses"]
     for name, recipe in RECIPES.items():
-        settings = found[name]["settings"]
-        assert (settings["paper"] == settings["released"]) == (recipe.released is None)
+        assert tuple(found[name]["settings"]) == recipe.presets
 
 
 def test_attributes_come_from_sub_folders_or_a_label_file(dry: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

@@ -40,7 +40,6 @@ def started(*words: str, **environment: str) -> Iterator[tuple[str, subprocess.P
 
 
 def test_a_photo_is_drawn_as_on_the_command_line_and_nothing_is_left(run: Run, tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe")
     me = write_image(tmp_path / "me.png", np.asarray(astronaut()))
     code, lines, _ = run("stylize", me, "--style", "toon3d", "-o", tmp_path / "out", "--paste-back")
     assert code == 0
@@ -61,7 +60,6 @@ def test_a_photo_is_drawn_as_on_the_command_line_and_nothing_is_left(run: Run, t
 
 
 def test_beyond_this_machine_a_token_is_asked() -> None:
-    pytest.importorskip("mediapipe")
     with started("--host", "0.0.0.0", "--style", "toon3d") as (address, _):
         found = re.fullmatch(r"http://0\.0\.0\.0:(\d+)/#token=([A-Za-z0-9_-]{32})", address)
         assert found

@@ -14,30 +14,26 @@ import torch
 
 from portraitist.data import write_image
 from portraitist.io.model_file import load_model, read_header, save_model
+from tests.cli.conftest import Run
 from tests.conftest import make_model
 
 REPOSITORY = Path(__file__).parents[2]
 SETTINGS = ("batch=8", "augment=ada", "ada_images=64", "ada_target=-1", "tick=8", "snapshot=16", "r1_every=2")
 
 
-def run(folder: Path, processes: int, out: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Fine-tune the base in ``folder`` on its exemplars, in one or more processes."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    program = [sys.executable, *(launcher if processes > 1 else []), "-m", "portraitist"]
+def command(folder: Path, out: Path, *words: str) -> list[str]:
+    """Fine-tune the base in ``folder`` on its exemplars."""
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
-    command = [
-        "train",
-        str(folder / "exemplars"),
-        "--from",
-        str(folder / "base.safetensors"),
-        "-o",
-        str(out),
-        *settings,
-    ]
+    from_ = ["--from", str(folder / "base.safetensors"), "-o", str(out)]
+    return ["train", str(folder / "exemplars"), *from_, *settings, *words]
+
+
+def in_two(words: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run the command line in two processes."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    program = [sys.executable, *launcher, "-m", "portraitist", *words, "--rank-timeout", "60"]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*program, *command, "--rank-timeout", "60", *words], env=env, capture_output=True, text=True, timeout=300
-    )
+    return subprocess.run(program, env=env, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture
@@ -50,15 +46,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.recipe
-def test_two_processes_write_what_one_does_and_one_goes_on(folder: Path) -> None:
-    alone = run(folder, 1, folder / "alone", "--images", "48")
-    assert alone.returncode == 0, alone.stderr
-    first = run(folder, 2, folder / "both", "--images", "32")
+def test_two_processes_write_what_one_does_and_one_goes_on(
+    folder: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    code, _, told = run(*command(folder, folder / "alone", "--images", "48"))
+    assert code == 0, told
+    first = in_two(command(folder, folder / "both", "--images", "32"))
     assert first.returncode == 0, first.stderr
     assert first.stdout == f"{folder / 'both' / 'model.safetensors'}\n"  # said once
-    second = run(folder, 1, folder / "both", "--images", "48")
-    assert second.returncode == 0 and "continuing from snapshot-000000032" in second.stderr, second.stderr
-    assert "began with other settings" in run(folder, 2, folder / "both", "--set", "batch=4").stderr
+    code, _, told = run(*command(folder, folder / "both", "--images", "48"))
+    assert code == 0 and "continuing from snapshot-000000032" in caplog.text, told
+    assert "began with other settings" in in_two(command(folder, folder / "both", "--set", "batch=4")).stderr
     ours, theirs = (load_model(folder / name / "model.safetensors").tensors() for name in ("both", "alone"))
     for name, value in ours.items():
         torch.testing.assert_close(value, theirs[name], rtol=1e-3, atol=1e-4)

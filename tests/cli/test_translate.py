@@ -138,7 +138,6 @@ def test_files_of_other_programs(run: Run, basic: Path, tmp_path: Path) -> None:
 
 
 def test_faces_are_put_on_white(run: Run, tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe")
     for side in ("photos", "drawings"):
         (tmp_path / "raw" / side / "women").mkdir(parents=True)
         write_image(tmp_path / "raw" / side / "women" / "a.png", astronaut())

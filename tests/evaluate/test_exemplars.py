@@ -18,7 +18,7 @@ from portraitist.errors import BadData
 from portraitist.evaluate import exemplars
 from portraitist.evaluate.exemplar_measures import lab_of
 from portraitist.evaluate.exemplars import Checkup, Finding, examine
-from portraitist.faces import FixedPoints, Landmarks, MediaPipeFinder, align
+from portraitist.faces import BlazeFinder, FixedPoints, Landmarks, align
 
 Pixels = npt.NDArray[np.uint8]
 SIDE = 128
@@ -200,13 +200,12 @@ def test_an_empty_folder_has_nothing_usable(tmp_path: Path) -> None:
 
 
 def test_photos_are_told_to_be_prepared_first_once(tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe", reason="mediapipe has no wheel for this Python")
     photo = np.asarray(astronaut())
     save(tmp_path / "photos", {"whole": photo, "tall": photo[:, 60:440]})
     checkup = examine(tmp_path / "photos", size=SIDE)
     assert [f.kind for f in checkup.whole] == ["few", "unaligned"]
     assert all("misaligned" not in of for of in kinds(checkup).values())
-    landmarks = MediaPipeFinder().find(photo)[0].landmarks
+    landmarks = BlazeFinder().find(photo)[0].landmarks
     save(tmp_path / "crops", {"crop": align(photo, landmarks, SIDE).image, "cut": photo[60:220, 145:305]})
     checkup = examine(tmp_path / "crops", size=SIDE)
     assert "crop" not in kinds(checkup) and [f.kind for f in checkup.whole] == ["few"]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from portraitist.io.model_file import Model
+from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.recipes import RECIPES, compose
 from portraitist.runs.early_stopping import HeldOutMonitor
@@ -22,7 +23,7 @@ from tests.conftest import make_model
 
 SIDE = 16
 BATCH = 4
-PRESETS = [(r.name, p) for r in RECIPES.values() for p in ("paper", "released") if p == "paper" or r.released]
+PRESETS = [(r.name, preset) for r in RECIPES.values() for preset in r.presets]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def attributes(names: str) -> tuple[str, ...]:
     return ("women", "men") if "multipath" in names.split("+") else ()
 
 
-def tiny(names: str, preset: str = "paper", steps: int = 4) -> Training:
+def tiny(names: str, preset: str = "default", steps: int = 4) -> Training:
     """Return the training of composed recipes, cut short."""
     start = Training(batch=BATCH, seed=3)
     training = compose(names, SIDE, preset=preset, paths=attributes(names), start=start)
@@ -78,7 +79,9 @@ class TinyRun:
         networks = copy.deepcopy(self.base.generator).train(), copy.deepcopy(self.base.discriminator).train()
         self.state = TrainState.start(*networks, self.training)
         features = DiscriminatorFeatures(self.base.discriminator)
-        self.objective = Gan(self.training, Waves(), source=SourceModel(self.base.generator, features))
+        self.objective = Gan(
+            self.training, Waves(), source=SourceModel(self.base.generator, PerceptualDistance(features))
+        )
         held_out = [Waves(5).at(100 * (k + 1)) for k in range(max(len(self.training.paths), 1))]
         self.monitor = HeldOutMonitor(self.base.generator, held_out, features)
         self.reports: list[dict[str, float]] = []

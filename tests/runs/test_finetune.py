@@ -413,7 +413,7 @@ def steps(run: Path) -> int:
         return 0
 
 
-IMAGES = 600
+IMAGES = 240
 
 
 def left(run: Path) -> dict[str, Any]:

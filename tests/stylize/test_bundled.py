@@ -15,7 +15,7 @@ from portraitist.data import to_array, to_tensor
 from portraitist.data.images import Pixels
 from portraitist.evaluate import layout_similarity
 from portraitist.evaluate.picture_signals import eye_difference
-from portraitist.faces import MediaPipeFinder
+from portraitist.faces import BlazeFinder
 from portraitist.invert import portrait
 from portraitist.io import registry
 from portraitist.io.encoder_files import load_encoder
@@ -51,7 +51,7 @@ def test_drawing_opens_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("connect", "connect_ex", "sendto"):
         monkeypatch.setattr(socket.socket, name, refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    stylizer = Stylizer.load(["toon3d"], finder=MediaPipeFinder())
+    stylizer = Stylizer.load(["toon3d"])
     assert len(stylizer.stylize(np.asarray(astronaut())).faces) == 1
 
 
@@ -106,7 +106,7 @@ def test_a_real_photo_keeps_its_pose_in_every_style(way: Inversion | None) -> No
     face = stylizer.stylize(photo, which="largest").faces[0]
     assert len(face.pictures) >= 2
     unit = face.reconstruction.shape[0] / 4  # the eyes of an aligned face are a quarter of its side apart
-    finder = MediaPipeFinder()
+    finder = BlazeFinder()
     wanted = (
         finder.find(photo)[0].landmarks.transformed(np.diag([4.0, 4.0, 1.0]) @ np.linalg.inv(face.aligned.matrix)).four
     )

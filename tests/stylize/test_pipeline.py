@@ -14,7 +14,7 @@ from skimage.data import astronaut
 
 from portraitist.data.images import to_array, write_image
 from portraitist.errors import BadImage, NoFaceFound, UsageError
-from portraitist.faces import FixedPoints, Landmarks, MediaPipeFinder, ffhq_quad
+from portraitist.faces import BlazeFinder, FixedPoints, Landmarks, ffhq_quad
 from portraitist.invert import Projection, portrait
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
@@ -302,8 +302,7 @@ def test_a_bundled_style_needs_no_name_whatever_the_user_has_added(
 
 
 def test_the_real_finder_finds_the_astronaut(make: MakeStylizer, photo: Pixels) -> None:
-    pytest.importorskip("mediapipe", reason="mediapipe has no wheel for this Python")
-    stylizer = make(finder=MediaPipeFinder())
+    stylizer = make(finder=BlazeFinder())
     (face,) = stylizer.stylize(photo).faces
     assert np.abs(face.aligned.quad - ffhq_quad(Landmarks.from_points(ASTRONAUT))).max() < 15
     with pytest.raises(NoFaceFound):

@@ -48,7 +48,6 @@ def artist(**options: object) -> PictureTranslator:
 
 
 def test_the_background_is_white_before_and_after(photo) -> None:  # type: ignore[no-untyped-def]
-    pytest.importorskip("mediapipe")
     (face,) = artist().stylize(photo).faces
     assert face.drawing.shape == (256, 256, 3) and face.group == "women" and face.mask is not None
     behind, person = face.mask < 0.01, face.mask > 0.99
@@ -59,7 +58,6 @@ def test_the_background_is_white_before_and_after(photo) -> None:  # type: ignor
 
 
 def test_a_face_is_pasted_before_its_own_background(photo) -> None:  # type: ignore[no-untyped-def]
-    pytest.importorskip("mediapipe")
     found = artist().stylize(photo)
     pasted = found.pasted()
     changed = (pasted != photo).any(-1)

@@ -165,6 +165,11 @@ def test_what_it_lacks_or_what_is_idle_is_refused(
         train(photos, tmp_path, source, TRAINING, TrainOptions(quiet=True))
     with pytest.raises(UsageError, match="No loss of this training looks at discriminator"):
         train(photos, tmp_path, source, replace(TRAINING, terms=()), TrainOptions(quiet=True, features=features))
+    lpips = [torch.ones(8)]
+    with pytest.raises(UsageError, match="No loss of this training looks at LPIPS weights"):
+        train(photos, tmp_path, source, TRAINING, TrainOptions(quiet=True, features=features, lpips=lpips))
+    with pytest.raises(UsageError, match="need the network that they were fitted on"):
+        train(photos, tmp_path, source, replace(TRAINING, terms=()), TrainOptions(quiet=True, lpips=lpips))
     assert not list(tmp_path.iterdir())
 
 

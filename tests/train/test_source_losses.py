@@ -18,7 +18,7 @@ from portraitist.networks.features import DeepestTaps, DiscriminatorFeatures
 from portraitist.networks.generator import with_low_rows
 from portraitist.recipes.correspondence import Correspondence, distance_consistency
 from portraitist.train.source_losses import Similarity, Structure
-from portraitist.train.spec import Latents, Term, Training
+from portraitist.train.spec import Latents, Term, Training, upgraded
 from portraitist.train.state import TrainState
 from portraitist.train.terms import Drawn, SourceModel, StepContext
 from tests.conftest import make_model
@@ -50,7 +50,7 @@ def context_of(base: Model, target: Generator, latents: Latents = "z", batch: in
     state = TrainState.start(target, copy.deepcopy(base.discriminator), training)
     real = torch.zeros(batch, 3, 32, 32)
     random = torch.Generator().manual_seed(4)
-    source = SourceModel(base.generator, DiscriminatorFeatures(base.discriminator))
+    source = SourceModel(base.generator, PerceptualDistance(DiscriminatorFeatures(base.discriminator)))
     return StepContext(
         state, training, *state.pair(), real, random, lambda images, random, share: images, source=source
     )
@@ -107,7 +107,7 @@ def test_gradients_reach_the_target_only(kind: str, low_rows: int) -> None:
     assert base.discriminator is not None
     target = moved(with_low_rows(base.generator, low_rows) if low_rows else base.generator)
     context = context_of(base, target)
-    features = context.base.features
+    features = context.base.perceptual.features
     term = Structure(1.0, 4, 32) if kind == "structure" else Similarity()
     term(context).backward()
     assert all(p.grad is None for p in base.generator.parameters())
@@ -182,7 +182,32 @@ def test_similarity_is_the_mean_of_the_perceptual_distances(base: Model) -> None
     with torch.no_grad():
         images = [g.synthesis(g.styles(drawn.z), drawn.noise) for g in (target, base.generator)]
         each = [float(looks(base)(x[None], y[None])) for x, y in zip(*images, strict=True)]
-    assert value(Similarity(0.5)(context)) == pytest.approx(0.5 * sum(each) / 6, rel=1e-4)
+    assert value(Similarity(0.5)(context)) == pytest.approx(0.5 * sum(each) / 6 / 3, rel=1e-4)  # of three taps
+    assert value(Similarity(0.5, reduce="sum")(context)) == pytest.approx(0.5 * sum(each) / 6, rel=1e-4)
+    for count in (1, 99):
+        taps = len(looks(base, count).prepare(images[0]))
+        mine, other = (value(Similarity(1.0, count, reduce)(context)) for reduce in ("mean", "sum"))  # type: ignore[arg-type]
+        assert mine * taps == pytest.approx(other, rel=1e-4)
+
+
+def test_similarity_takes_the_weights_of_lpips_and_then_the_sum_over_taps(base: Model) -> None:
+    context = context_of(base, moved(base.generator))
+    assert context.source is not None and base.discriminator is not None
+    features = DiscriminatorFeatures(base.discriminator)
+    taps = features.taps(torch.zeros(1, 3, 32, 32))
+    random = torch.Generator().manual_seed(2)
+    weights = [torch.rand(tap.shape[1], generator=random) for tap in taps]
+    context.source = SourceModel(base.generator, PerceptualDistance(features, weights))
+    with torch.no_grad():
+        theirs = base.generator.synthesis(base.generator.styles(context.drawn.z), context.drawn.noise)
+        pairs = [*zip(features.taps(context.drawn.images), features.taps(theirs), weights, strict=True)][-3:]
+        by_hand = sum(
+            float(
+                (((a / a.norm(dim=1, keepdim=True) - b / b.norm(dim=1, keepdim=True)) ** 2).mean((0, 2, 3)) * w).sum()
+            )
+            for a, b, w in pairs
+        )
+    assert value(Similarity(0.5)(context)) == pytest.approx(0.5 * by_hand, rel=1e-3)
 
 
 def test_the_deepest_taps_are_the_last(base: Model) -> None:
@@ -233,3 +258,12 @@ def test_a_training_carries_its_losses_by_name() -> None:
         Structure(weight=-1.0)
     with pytest.raises(UsageError, match=r"similarity\.taps"):
         Similarity(taps=0)
+    with pytest.raises(UsageError, match=r"similarity\.reduce is one of"):
+        Similarity(reduce="median")  # type: ignore[arg-type]
+
+
+def test_a_record_from_before_the_mean_over_taps_keeps_the_sum() -> None:
+    record = Training().with_term(Similarity(weight=0.5, taps=3, reduce="sum")).record()
+    old = {**record, "similarity": {"weight": 0.5, "taps": 3}}
+    assert upgraded(old) == record
+    assert upgraded(record) == record

@@ -41,7 +41,7 @@ Aligned = Annotated[bool, opt("The pictures are aligned square faces already.", 
 Detail = Annotated[
     float, opt("Take from the photo what the code does not hold: 1 all, 0 nothing.", min=0, max=1, panel="Style")
 ]
-Detector = Annotated[str, opt("Face detector (default: mediapipe).", show_default=False)]
+Detector = Annotated[str, opt("Face detector (default: blazeface).", show_default=False)]
 Set = Annotated[list[str] | None, opt("Override a setting, key=value; may be repeated.", "--set")]
 DryRun = Annotated[bool, opt("Check everything, print the settings and stop.", "--dry-run")]
 

@@ -23,7 +23,7 @@ def command(
             paths = ("first", "second") if recipe.name == "multipath" else ()
             settings = {
                 preset: compose(recipe.name, resolution, preset=preset, paths=paths).record()
-                for preset in ("paper", "released")
+                for preset in recipe.presets
             }
             found.append(
                 {
@@ -38,9 +38,13 @@ def command(
         typer.echo(json.dumps(found, indent=1))
         return
     for recipe in RECIPES.values():
-        presets = "paper, released" if recipe.released else "paper"
         typer.echo(f"{recipe.name:<10} {recipe.use}")
+        presets = ", ".join(recipe.presets)
         typer.echo(f"{'':<10} {recipe.paper}; presets {presets}; a step costs {recipe.cost} x that of baseline")
+        for preset, why in recipe.without.items():
+            typer.echo(f"{'':<10} no preset {preset}: {why}")
         for other, why in recipe.refuses.items():
             typer.echo(f"{'':<10} not with {other}: {why}")
-    typer.echo("Join recipes by +: --recipe freeze_fc+structure. All but agilegan and freeze_d stand on baseline.")
+    typer.echo(
+        "Join recipes by +: --recipe freeze_fc+structure. By default all but agilegan and freeze_d stand on baseline."
+    )

@@ -26,9 +26,12 @@ def command(
     base: Annotated[str | None, opt("Base to fine-tune (default: train from scratch).", "--from")] = None,
     attribute: options.Attribute = None,
     recipe: Annotated[str, opt("Recipes of a fine-tuning, joined by + (see `portraitist recipes`).")] = "",
-    preset: Annotated[str, opt("paper, or released: as the authors' code does it.")] = "paper",
+    preset: Annotated[
+        str, opt("default: what works best here; paper: its text; released: the authors' code.")
+    ] = "default",
     images: Annotated[int | None, opt("Images to show at most.", min=1)] = None,
     features: options.Features = None,
+    lpips: options.Lpips = None,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
     labels: Annotated[Path | None, opt("CSV file: `file` and a column per attribute.", panel=PATHS)] = None,
@@ -65,7 +68,6 @@ def command(
 
     from ..faces import finder_named
     from ..io import registry
-    from ..io.feature_files import load_features
     from ..io.model_file import Header, check_header
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
     from ..recipes import compose, from_scratch, grow, known_terms
@@ -126,13 +128,15 @@ def command(
         typer.echo(json.dumps(training.record(), indent=1))
         typer.echo(f"{len(pictures)} images, {len(pictures.left_out)} left out")
         return
+    looks = options.perceptual(features, lpips)
     how = TrainOptions(
         device=options.device(device),
         **processes.settings(),
         recipe=f"{recipe} ({preset})",
         attribute=by,
         about=about,
-        features=None if features is None else load_features(features, largest=256),
+        features=None if looks is None else looks.features,
+        lpips=None if looks is None else looks.weights,
         finder=finder_named(),
     )
     path = train(pictures, out, source, training, how)

@@ -21,7 +21,7 @@ import zipfile
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import BadData, BadImage
+from ..errors import BadData, BadImage, require
 from ..files import open_regular, parse_json
 from .images import read_capped
 
@@ -64,8 +64,10 @@ def open_source(path: Path, resolution: int) -> ImageSource:
 
     Raises:
         BadData: Nothing is there, or it is none of these, or an archive breaks a cap.
+        UsageError: It is an LMDB, and the package that reads it is not installed.
     """
     if (path / "data.mdb").is_file():
+        require("Reading an LMDB", "train", "lmdb")
         from .lmdb import LmdbSource
 
         return LmdbSource(path, resolution)

@@ -29,7 +29,7 @@ from .shape import displacement, warp
 SIDE = 256
 """The side that looks are measured at; lengths grow with the picture's."""
 BANDS = 4
-POINTS = 478
+POINTS = 468
 CELLS, COARSE = 16, 8
 _GAINS = (0.6, 2.0)
 """Least and largest gain of a band."""
@@ -72,7 +72,7 @@ class Look:
     """What a style changes of any photo, in the frame of aligned faces."""
 
     shape: Tensor
-    """Where the points of the face mesh move to, [478, 2], in parts of the side."""
+    """Where the points of the face mesh move to, [468, 2], in parts of the side."""
     centre: Tensor
     """Mean colour of photos, [3, 16, 16] in grey levels, about which colours are stretched."""
     shift: Tensor

@@ -28,7 +28,7 @@ MEDIA = {
 }
 """Media by name: flat colour, thin paint, a broad brush, and charcoal or chalk."""
 
-# The lips in the face mesh of MediaPipe: outer and inner contour.
+# The lips in the face mesh: outer and inner contour.
 _LIPS = (
     *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
     *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),
@@ -45,7 +45,7 @@ class Population:
 
     count: int
     points: Tensor
-    """Mean points of the face mesh, [478, 2], in parts of the side."""
+    """Mean points of the face mesh, [468, 2], in parts of the side."""
     colour: Tensor
     """Mean colour of the person, [3, 16, 16] in grey levels."""
     background: Tensor
@@ -83,7 +83,7 @@ def measure_population(pictures: Iterable[tuple[Tensor, Tensor | None, Tensor]])
     """Measure pictures, one by one.
 
     Args:
-        pictures: Each as picture [3, 256, 256] in grey levels, points of its face mesh [478, 2] in parts of the side
+        pictures: Each as picture [3, 256, 256] in grey levels, points of its face mesh [468, 2] in parts of the side
             (None where none was found), and how much of each pixel is the person, [256, 256] in [0, 1].
 
     Raises:
@@ -148,7 +148,7 @@ def symmetric(population: Population, partners: Tensor) -> Population:
 
 
 def mirror_partners(points: Tensor) -> Tensor:
-    """Return for each point of a mean face mesh [478, 2] the index of the one that is its mirror image."""
+    """Return for each point of a mean face mesh [468, 2] the index of the one that is its mirror image."""
     mirrored = points.clone()
     mirrored[:, 0] = 2 * points[:, 0].mean() - mirrored[:, 0]
     partners = torch.cdist(mirrored, points).argmin(dim=1)
@@ -186,7 +186,7 @@ def measure_look(
 
 
 def _shift(photos: Tensor, style: Tensor) -> Tensor:
-    """Return where the points move, [478, 2]; the lips as a whole, so that a smile stays one among closed mouths."""
+    """Return where the points move, [468, 2]; the lips as a whole, so that a smile stays one among closed mouths."""
     shift, lips = style - photos, list(_LIPS)
     shift[lips] = shift[lips].mean(dim=0)
     return shift

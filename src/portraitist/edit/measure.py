@@ -3,7 +3,7 @@
 AgileGAN (Song et al. 2021, Fig. 16) turns heads and moves the light along directions that a person picked from those of
 SeFa. Here samples are drawn and measured, and the direction is learned from the numbers.
 
-    yaw = on_faces(MediaPipeFinder(), turn)
+    yaw = on_faces(BlazeFinder(), turn)
     pose = measured_direction("pose", generator, yaw, rows=rows_of(generator.anatomy, [4, 8]))
 """
 

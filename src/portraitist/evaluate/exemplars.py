@@ -26,7 +26,7 @@ from PIL import Image
 from ..data.images import crop_square, read_image, resize
 from ..data.sources import ImageSource, open_source
 from ..errors import BadImage
-from ..faces import FaceFinder, Landmarks, MediaPipeFinder, align, ffhq_quad
+from ..faces import BlazeFinder, FaceFinder, Landmarks, align, ffhq_quad
 from .exemplar_measures import (
     FLOOR,
     STYLE,
@@ -118,16 +118,15 @@ def examine(
 
     Args:
         source: The exemplars.
-        finder: Finds their faces; MediaPipe by default.
+        finder: Finds their faces; ``BlazeFinder`` by default.
         size: Side at which they will be used, pixels.
         points: Finders of single pictures, by name (``faces.read_points``).
         on_picture: Told of each picture when it has been read.
 
     Raises:
         BadData: The source cannot be opened.
-        PortraitistError: No finder is given and MediaPipe is not installed.
     """
-    pictures, finder = open_source(source, size), finder or MediaPipeFinder()
+    pictures, finder = open_source(source, size), finder or BlazeFinder()
     found: dict[str, list[Finding]] = {name: [] for name in (*pictures.names, *(r[0] for r in pictures.refused))}
     for name, _, reason in pictures.refused:
         found[name].append(_unreadable(reason, ""))
@@ -297,7 +296,7 @@ def _of_placement(portrait: _Portrait, landmarks: Landmarks, unaligned: bool) ->
     return found
 
 
-# Rows of the MediaPipe mesh: middle of the hairline, tip of the chin.
+# Rows of the face mesh: middle of the hairline, tip of the chin.
 _HAIRLINE, _CHIN = 10, 152
 
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import BadData, UsageError
+from ..errors import BadData, UsageError, require
 from ..networks import Generator
 from ..spaces import Z, ZPlus
 from .distribution import as_rows
@@ -154,21 +154,15 @@ def tsne(sets: list[Tensor], *, seed: int = 0, perplexity: float = 30.0) -> list
         UsageError: scikit-learn is not installed.
         BadData: There are fewer than 4 codes in all.
     """
-    try:
-        from sklearn.manifold import TSNE
-    except ImportError as error:
-        raise no_tsne() from error
+    require("t-SNE", "evaluate", "sklearn")
+    from sklearn.manifold import TSNE
+
     rows = torch.cat([codes.detach().cpu().flatten(1) for codes in sets]).double().numpy()
     if len(rows) < 4:
         raise BadData(f"{len(rows)} codes are too few for t-SNE.", "Bring at least 4.")
     perplexity = min(perplexity, (len(rows) - 1) / 3)
     places = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(rows)
     return list(torch.split(torch.tensor(places), [len(codes) for codes in sets]))
-
-
-def no_tsne() -> UsageError:
-    """Return the error that says that t-SNE cannot be had."""
-    return UsageError("t-SNE needs scikit-learn.", "Install portraitist[evaluate].")
 
 
 def _check_sides(images: Tensor, scales: int) -> None:

@@ -1,21 +1,18 @@
-"""Find the faces of a photo: behind one protocol, MediaPipe by default, points given by hand as the other choice.
+"""Find the faces of a photo: behind one protocol, by networks of this package or as points given by hand.
 
-MediaPipe 0.10.14 carries its networks in the wheel (BlazeFace, arXiv 1907.05047; Face Mesh, arXiv 1907.06724), so
-nothing is downloaded. Alone they miss faces below a fifteenth of the picture and misread faces on their head; here the
-search goes from the whole picture to ever smaller tiles, and a face is turned upright before its points are read.
+The networks (BlazeFace, arXiv 1907.05047; Face Mesh, arXiv 1907.06724) alone miss faces below a fifteenth of the
+picture and misread faces on their head; here the search goes from the whole picture to ever smaller tiles, and a face
+is turned upright before its points are read.
 
-    faces = MediaPipeFinder().find(photo)        # largest first, [] where there is none
+    faces = BlazeFinder().find(photo)        # largest first, [] where there is none
 """
 
 from __future__ import annotations
 
-import functools
-import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -23,8 +20,10 @@ from PIL import Image
 from portraitist.errors import BadData, UsageError
 from portraitist.faces.align import Pixels, check_photo, resample_square
 from portraitist.faces.landmarks import Face, Landmarks, Points, transform
-from portraitist.faces.wheel import silent_stderr, solutions
 from portraitist.files import parse_json
+
+if TYPE_CHECKING:
+    from portraitist.faces.blaze import Box
 
 
 class FaceFinder(Protocol):
@@ -36,8 +35,8 @@ class FaceFinder(Protocol):
 
 
 @dataclass(frozen=True)
-class MediaPipeFinder:
-    """Finds faces of any size, turned any way, with the networks inside the mediapipe wheel.
+class BlazeFinder:
+    """Finds faces of any size, turned any way, by BlazeFace, and reads their 468 points by Face Mesh.
 
     First come the whole picture and its overlapping halves; if they show no face, the picture with a margin, for faces
     that fill it, and both turned by quarters. Quarters, eighths and sixteenths of the picture follow while no face is
@@ -51,13 +50,9 @@ class MediaPipeFinder:
     confidence: float = 0.5
 
     def find(self, image: Pixels) -> list[Face]:
-        """Find the faces of a uint8 H x W x 3 photo, largest first.
-
-        Raises:
-            PortraitistError: mediapipe is not installed.
-        """
+        """Find the faces of a uint8 H x W x 3 photo, largest first."""
         check_photo(image)
-        search = _Search(_Pyramid(Image.fromarray(image)), _models_of(os.getpid(), self.confidence))
+        search = _Search(_Pyramid(Image.fromarray(image)), self.confidence)
         height, width = image.shape[:2]
         return _largest_first(search.run(width, height))
 
@@ -110,12 +105,10 @@ def _as_faces(value: Any) -> Sequence[Any]:
         raise UsageError("This is not a list of points.", "Give [[x, y], ...] in pixels.") from None
 
 
-# Sides of the squares that the networks see, in pixels: the detectors' own input is 128 and 192. A face fills a third
-# of its crop, which leaves the face mesh (input 192) all the detail it can use.
-_SEARCH_SIDE = 256
-_CROP_SIDE = 576
 # Side of the crop around a detected box, in boxes.
 _CROP_BOXES = 3.0
+# Side of the square whose points the mesh reads, in boxes of the near detector: what Face Mesh learned from.
+_MESH_BOXES = 1.5
 # Points this many eye distances apart, on average over eyes and mouth, belong to one face.
 _SAME_FACE = 0.4
 # The near detector's score above which no other quarter turn is tried: faces on their side or head stay below it.
@@ -152,6 +145,11 @@ class _View:
             ]
         )
 
+    def part(self, centre: Points, side: float) -> _View:
+        """A square inside the view; centre and side in parts of this one's side."""
+        x, y = transform(self.matrix(1), centre[None])[0].tolist()
+        return _View(x, y, side * self.side, self.angle)
+
     def turned(self, angle: float) -> _View:
         return _View(self.x, self.y, self.side, self.angle + angle)
 
@@ -166,14 +164,25 @@ class _Pyramid:
         self._levels = [photo]
 
     def square(self, view: _View, size: int) -> Pixels:
-        """The view drawn at ``size`` x ``size`` pixels."""
-        matrix = view.matrix(size)
+        """The view drawn at ``size`` x ``size`` pixels; what lies outside the photo is black."""
         level = max(0, int(np.log2(view.side / size)))
         while len(self._levels) <= level and min(self._levels[-1].size) > 1:
             self._levels.append(self._levels[-1].reduce(2))
         image = self._levels[min(level, len(self._levels) - 1)]
         shrink = np.array(image.size) / np.array(self._levels[0].size)
-        return resample_square(image, np.diag([*shrink, 1.0]) @ matrix, size)
+        quarters = round(view.angle / (np.pi / 2))
+        if abs(view.angle - quarters * np.pi / 2) < 1e-9:
+            return np.ascontiguousarray(np.rot90(_upright_square(image, view, shrink, size), quarters))
+        return resample_square(image, np.diag([*shrink, 1.0]) @ view.matrix(size), size)
+
+
+def _upright_square(image: Image.Image, view: _View, shrink: Points, size: int) -> Pixels:
+    """A view that is not turned, drawn from a picture that is ``shrink`` times the photo's width and height."""
+    centre, half = np.array([view.x, view.y]) * shrink, view.side / 2 * shrink
+    low, high = np.floor(centre - half), np.ceil(centre + half)
+    patch = image.crop((int(low[0]), int(low[1]), int(high[0]), int(high[1])))
+    left, top, right, bottom = (*(centre - half - low), *(centre + half - low))
+    return np.asarray(patch.resize((size, size), Image.Resampling.BICUBIC, (left, top, right, bottom)))
 
 
 def _tiles(width: int, height: int, count: int) -> list[_View]:
@@ -192,74 +201,15 @@ def _centres(length: int, side: float) -> list[float]:
     return [float(centre) for centre in np.linspace(side / 2, length - side / 2, count)]
 
 
-class _Models:
-    """MediaPipe's graphs, made once per process; one picture at a time goes through them."""
-
-    def __init__(self, confidence: float) -> None:
-        found = solutions()
-        self._lock = threading.Lock()
-        with silent_stderr():
-            detector = found.face_detection.FaceDetection
-            self._far = detector(model_selection=1, min_detection_confidence=confidence)
-            self._near = detector(model_selection=0, min_detection_confidence=confidence)
-            self._mesh = found.face_mesh.FaceMesh(
-                static_image_mode=True, max_num_faces=4, refine_landmarks=True, min_detection_confidence=confidence
-            )
-            # The graphs start, and talk, with the first picture.
-            blank = np.zeros((64, 64, 3), dtype=np.uint8)
-            for graph in (self._far, self._near, self._mesh):
-                graph.process(blank)
-
-    def boxes(self, square: Pixels) -> list[tuple[Points, float, float]]:
-        """Far faces of a square picture: centre, side and score of each, in parts of the square."""
-        with self._lock:
-            result = self._far.process(square)
-        return [_box(detection) for detection in result.detections or ()]
-
-    def near_score(self, square: Pixels) -> float:
-        """The best score of a near, upright face; 0 where there is none."""
-        with self._lock:
-            result = self._near.process(square)
-        return max((float(detection.score[0]) for detection in result.detections or ()), default=0.0)
-
-    def meshes(self, square: Pixels) -> list[Points]:
-        """The 478 points of each face of a square picture, in its pixels."""
-        with self._lock:
-            result = self._mesh.process(square)
-        side = square.shape[0]
-        return [
-            side * np.array([(point.x, point.y) for point in mesh.landmark], dtype=np.float64)
-            for mesh in result.multi_face_landmarks or ()
-        ]
-
-
-def _models_of(process: int, confidence: float) -> _Models:
-    """The models of a process: a forked child must not use its parent's, whose threads it lacks."""
-    with _MAKING:
-        return _made(process, confidence)
-
-
-@functools.lru_cache(maxsize=2)
-def _made(process: int, confidence: float) -> _Models:
-    return _Models(confidence)
-
-
-# Two threads at once would each take the other's silenced stderr for the real one.
-_MAKING = threading.Lock()
-
-
-def _box(detection: Any) -> tuple[Points, float, float]:
-    box = detection.location_data.relative_bounding_box
-    centre = np.array([box.xmin + box.width / 2, box.ymin + box.height / 2])
-    return centre, max(box.width, box.height), float(detection.score[0])
-
-
 class _Search:
     """The search of one photo: from the whole to ever smaller tiles."""
 
-    def __init__(self, photo: _Pyramid, models: _Models) -> None:
+    def __init__(self, photo: _Pyramid, confidence: float) -> None:
+        from portraitist.faces.networks import network_named  # loads PyTorch
+
         self._photo = photo
-        self._models = models
+        self._confidence = confidence
+        self._far, self._near, self._mesh = (network_named(name) for name in ("far", "near", "mesh"))
 
     def run(self, width: int, height: int) -> list[Face]:
         """All faces of the photo, in the order in which they were found."""
@@ -278,7 +228,7 @@ class _Search:
 
     def _among(self, views: Iterable[_View], known: Sequence[Face]) -> list[Face]:
         """The known faces and those of some views that are new, surest first."""
-        boxes = [box for view in views for box in self._boxes(view)]
+        boxes = list(self._boxes(list(views)))
         faces = list(known)
         for box, score in sorted(boxes, key=lambda found: -found[1]):
             if any(_covers(face, box) for face in faces):
@@ -288,12 +238,20 @@ class _Search:
                 faces.append(Face.around(landmarks, score))
         return faces
 
-    def _boxes(self, view: _View) -> Iterator[tuple[_View, float]]:
-        """Box and score of each far face in a view; the box is turned like the view."""
-        matrix = view.matrix(_SEARCH_SIDE)
-        for centre, side, score in self._models.boxes(self._photo.square(view, _SEARCH_SIDE)):
-            x, y = transform(matrix, _SEARCH_SIDE * centre[None])[0].tolist()
-            yield _View(x, y, side * view.side, view.angle), score
+    def _boxes(self, views: Sequence[_View]) -> Iterator[tuple[_View, float]]:
+        """Box and score of each far face in some views; a box is turned like its view."""
+        from portraitist.faces.blaze import boxes_of
+
+        squares = [self._photo.square(view, self._far.side) for view in views]
+        for view, boxes in zip(views, boxes_of(self._far, squares, self._confidence), strict=True):
+            for box in boxes:
+                yield view.part(box.centre, box.side), box.score
+
+    def _near_boxes(self, view: _View) -> list[Box]:
+        """The upright faces of a view that fill a good part of it, surest first."""
+        from portraitist.faces.blaze import boxes_of
+
+        return boxes_of(self._near, [self._photo.square(view, self._near.side)], self._confidence)[0]
 
     def _read(self, box: _View) -> Landmarks | None:
         """The points of the face in a box, or None where a closer look sees none.
@@ -302,35 +260,41 @@ class _Search:
         which the near detector is surest, then by the rest of the tilt that the mesh shows; the points count if they
         are upright there.
         """
-        crop = self._upright_quarter(_View(box.x, box.y, _CROP_BOXES * box.side, box.angle))
-        first = None if crop is None else self._central_mesh(crop)
-        if crop is None or first is None:
+        crop, boxes = self._upright_quarter(_View(box.x, box.y, _CROP_BOXES * box.side, box.angle))
+        first = self._central_mesh(crop, boxes)
+        if first is None:
             return None
         upright = crop.turned(first.tilt - crop.angle)
-        second = self._central_mesh(upright)
+        second = self._central_mesh(upright, self._near_boxes(upright))
         if second is None or abs(np.angle(np.exp(1j * (second.tilt - upright.angle)))) > _UPRIGHT:
             return None
         return second
 
-    def _upright_quarter(self, crop: _View) -> _View | None:
-        """The crop turned by the quarter at which the near detector is surest, or None if it sees no face in any."""
-        best, best_score = None, 0.0
+    def _upright_quarter(self, crop: _View) -> tuple[_View, list[Box]]:
+        """The crop turned by the quarter at which the near detector is surest, and the faces it sees there, if any."""
+        best: tuple[_View, list[Box]] = crop, []
         for angle in _QUARTERS:
             turned = crop.turned(angle)
-            score = self._models.near_score(self._photo.square(turned, _SEARCH_SIDE))
-            if score > best_score:
-                best, best_score = turned, score
-            if score > _SURELY_UPRIGHT:
+            boxes = self._near_boxes(turned)
+            if boxes and (not best[1] or boxes[0].score > best[1][0].score):
+                best = turned, boxes
+            if boxes and boxes[0].score > _SURELY_UPRIGHT:
                 break
         return best
 
-    def _central_mesh(self, crop: _View) -> Landmarks | None:
-        """The mesh nearest to the middle of a crop, in pixels of the photo."""
-        meshes = self._models.meshes(self._photo.square(crop, _CROP_SIDE))
-        if not meshes:
+    def _central_mesh(self, crop: _View, boxes: Sequence[Box]) -> Landmarks | None:
+        """The points of the face nearest to the middle of a crop, in pixels of the photo; None if there is none."""
+        from portraitist.faces.blaze import outputs_of
+
+        if not boxes:
             return None
-        central = min(meshes, key=lambda mesh: float(np.linalg.norm(mesh.mean(axis=0) - _CROP_SIDE / 2)))
-        return Landmarks.from_points(transform(crop.matrix(_CROP_SIDE), central))
+        central = min(boxes, key=lambda box: float(np.linalg.norm(box.centre - 0.5)))
+        view = crop.part(central.centre, _MESH_BOXES * central.side).turned(central.tilt)
+        points, logit = outputs_of(self._mesh, [self._photo.square(view, self._mesh.side)])
+        if float(logit.sigmoid()) < self._confidence:
+            return None
+        flat = points[0, :, :2].numpy().astype(np.float64)
+        return Landmarks.from_points(transform(view.matrix(self._mesh.side), flat))
 
 
 def _extent(face: Face) -> float:

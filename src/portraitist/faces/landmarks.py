@@ -44,7 +44,7 @@ class Landmarks:
 
         - 5 points: left eye, right eye, nose, left and right corner of the mouth (RetinaFace, MTCNN, ArcFace).
         - 68 points: the iBUG 300-W scheme (dlib, face-alignment); an eye is the mean of its six contour points.
-        - 478 points, or 468 without the irises: the MediaPipe face mesh; an eye is the mean of six contour points too.
+        - 468 points, or 478 with the irises: the face mesh of MediaPipe; an eye is the mean of six contour points too.
 
         Raises:
             UsageError: The points are not numbers, or not N x 2 with one of these N.

@@ -1,6 +1,6 @@
 """Face finders by name, for ``--detector``: a new one is a class in a file of its own and an entry here.
 
-finder = finder_named("mediapipe")
+finder = finder_named("blazeface")
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from portraitist.errors import UsageError
-from portraitist.faces.detect import FaceFinder, MediaPipeFinder
+from portraitist.faces.detect import BlazeFinder, FaceFinder
 
-FINDERS: dict[str, Callable[[], FaceFinder]] = {"mediapipe": MediaPipeFinder}
+FINDERS: dict[str, Callable[[], FaceFinder]] = {"blazeface": BlazeFinder}
 """Name -> what makes the finder; the first is the default."""
 
 

@@ -306,6 +306,8 @@ def _look(header: Header, tensors: Mapping[str, Tensor], name: str) -> tuple[Loo
     rest = {k: v for k, v in tensors.items() if not k.startswith("L.")}
     if header.medium is None and not found:
         return None, rest
+    if "shape" in found:
+        found["shape"] = found["shape"][: TENSORS["shape"][0]]  # older packs end with the ten points of the irises
     wrong = [k for k, shape in TENSORS.items() if k not in found or tuple(found[k].shape) != shape]
     if header.medium is None or wrong or len(found) != len(TENSORS) or float(found["energy"].min()) < 0:
         raise BadModel(

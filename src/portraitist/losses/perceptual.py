@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..networks import Discriminator
-from ..networks.features import DiscriminatorFeatures, Features
+from ..networks.features import DeepestTaps, DiscriminatorFeatures, Features
 
 EPSILON = 1e-10
 
@@ -44,6 +44,11 @@ class PerceptualDistance:
     def __call__(self, images: Tensor, others: Tensor) -> Tensor:
         """Return the distance [N] of images [N, 3, H, W] in [-1, 1] to others."""
         return self.distance(images, self.prepare(others))
+
+    def deepest(self, count: int) -> PerceptualDistance:
+        """Return this distance on its ``count`` coarsest taps only: what is at large, and not how it is drawn."""
+        weights = None if self.weights is None else self.weights[-count:]
+        return PerceptualDistance(DeepestTaps(self.features, count), weights, f"{self.name}, deepest {count}")
 
     def to(self, device: torch.device | str) -> Self:
         """Move the network to a device, and return this distance."""

@@ -5,8 +5,9 @@ Learning", ACM TOG 40(4), Sec. 3.3.
 
     here                 in the paper                                   released (MMGEN-FaceStylor)
     gan_loss             Eq. 9, hinge                                   hinge
-    similarity           Eq. 10-12, w_sim = 0.5, on the deepest taps    0.5, on all taps
-    r1_gamma             gamma = 10, gamma / 2 = 5 once                 as rosinality
+    similarity           Eq. 10-12, w_sim = 0.5, LPIPS                  0.5, LPIPS
+    r1_gamma             gamma = 10, gamma / 2 = 5 once, of 1024        as rosinality
+                         pixels; by default the rule for the side
     path_weight          w_path = 2                                     2
     latents              Z+                                             Z+, through the mapping of the base
     frozen.mapping       inference uses the mapping of the base         frozen
@@ -23,14 +24,16 @@ from ..train.spec import Training
 
 
 def agilegan(training: Training, resolution: int) -> Training:
-    """Use the hinge loss and the similarity loss, with latents of Z+ (Eq. 9-12)."""
+    """Use the hinge loss and the similarity loss, with latents of Z+ (Eq. 9-12).
+
+    Without fitted weights of LPIPS the deepest three taps of the base's discriminator stand in for it.
+    """
     return replace(
         training,
         gan_loss="hinge",
         latents="z+",
         learning_rate=0.002,
         augment="none",
-        r1_gamma=10.0,
         path_weight=2.0,
         path_every=4,
         frozen=replace(training.frozen, mapping=True),

@@ -1,8 +1,9 @@
 """The trainings that all others are derived from.
 
-Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data", arXiv:2006.06676 (ADA); Mo, Cho and
-Shin 2020, "Freeze the Discriminator", arXiv:2002.10964 (FreezeD), whose released code trains the blocks of 16, 8 and 4
-pixels at 256. The gamma of R1 follows the rule of the former's ``auto`` setting, 0.0002 * side^2 / batch.
+Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", arXiv:1912.04958 (StyleGAN2); Karras et al.
+2020, "Training Generative Adversarial Networks with Limited Data", arXiv:2006.06676 (ADA); Mo, Cho and Shin 2020,
+"Freeze the Discriminator", arXiv:2002.10964 (FreezeD), whose released code trains the blocks of 16, 8 and 4 pixels at
+256. The gamma of R1 follows the rule of ADA's ``auto`` setting, 0.0002 * side^2 / batch.
 """
 
 from __future__ import annotations
@@ -54,9 +55,19 @@ def fine_tune(resolution: int, start: Training | None = None) -> Training:
     return with_gamma(training, resolution)
 
 
+def stylegan2(resolution: int, start: Training | None = None) -> Training:
+    """Fine-tune with the losses of StyleGAN2 as printed: R1 with gamma = 10, path length every fourth step (App. B)."""
+    return replace(fine_tune(resolution, start), r1_gamma=10.0, path_weight=2.0, path_every=4)
+
+
 def baseline(training: Training, resolution: int) -> Training:
     """Use ADA, and freeze the layers of the discriminator nearest the pixels."""
     return replace(freeze_d(training, resolution), augment="ada")
+
+
+def baseline_paper(training: Training, resolution: int) -> Training:
+    """As ADA's Sec. 4.2, which adds FreezeD: StyleGAN2's losses, gamma by the side of the images."""
+    return with_gamma(baseline(training, resolution), resolution)
 
 
 def freeze_d(training: Training, resolution: int) -> Training:
@@ -66,6 +77,17 @@ def freeze_d(training: Training, resolution: int) -> Training:
     """
     first = max(min(resolution // 2, 32), 8)
     return replace(training, frozen=replace(training.frozen, discriminator_from=first))
+
+
+def freeze_d_paper(training: Training, resolution: int) -> Training:
+    """As Mo et al.: the losses of the first StyleGAN, which has no path length."""
+    return replace(freeze_d(training, resolution), path_every=0)
+
+
+def freeze_d_released(training: Training, resolution: int) -> Training:
+    """As the authors' code: the blocks of the discriminator from 16 pixels down train, of 256."""
+    frozen = replace(training.frozen, discriminator_from=max(resolution // 8, 8))
+    return replace(training, frozen=frozen, path_every=0)
 
 
 def with_gamma(training: Training, resolution: int) -> Training:

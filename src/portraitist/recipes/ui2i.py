@@ -2,7 +2,8 @@
 
 Huang, Liao and Kwong 2020, "Unsupervised Image-to-Image Translation via Pre-trained StyleGAN2 Network",
 arXiv:2010.05713, Sec. III-A (FreezeFC). The released code meant to, but set ``requires_grad`` on the averaged
-generator, which is never optimised: its mapping trained. ``released`` does that.
+generator, which is never optimised: its mapping trained. ``released`` does that. Sec. IV-B keeps "the training strategy
+and loss functions" of StyleGAN2, and the authors' command has neither ADA nor FreezeD.
 """
 
 from __future__ import annotations
@@ -19,5 +20,5 @@ def freeze_fc(training: Training, resolution: int) -> Training:
 
 
 def freeze_fc_released(training: Training, resolution: int) -> Training:
-    """Freeze nothing, as released; path length stays, unless another recipe freezes the mapping and leaves it out."""
-    return replace(as_rosinality(training), path_every=0 if training.frozen.mapping else 4)
+    """Freeze nothing, as released."""
+    return as_rosinality(training)

@@ -6,7 +6,6 @@ for file in write_inversion_report(found, Path("report"), overwrite=True):
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import math
@@ -17,8 +16,9 @@ from typing import Any
 from torch import Tensor
 
 from ..data.images import Pixels, write_image
+from ..errors import require
 from ..evaluate.comparison import CHANCE_DRAWS, MEAN, Comparison, Measure, Result
-from ..evaluate.inversion import SIGMA, WINDOW, ms_ssim_scales, no_tsne, tsne
+from ..evaluate.inversion import SIGMA, WINDOW, ms_ssim_scales, tsne
 from ..evaluate.kernel import Interval
 from ..files import refuse_existing, write_bytes
 from .labels import labelled
@@ -64,10 +64,10 @@ def check_inversion_report(folder: Path, with_tsne: bool, overwrite: bool) -> li
     """Return the files that a report consists of, and refuse what writing it would refuse; ask before long work.
 
     Raises:
-        UsageError: A file exists, or scikit-learn is missing.
+        UsageError: A file exists, or a package is missing.
     """
-    if with_tsne and importlib.util.find_spec("sklearn") is None:
-        raise no_tsne()
+    if with_tsne:
+        require("t-SNE", "evaluate", "sklearn", "matplotlib")
     files = [folder / name for name in (*FILES, *[TSNE_FILE] * with_tsne)]
     for file in files:
         refuse_existing(file, overwrite)
@@ -114,8 +114,9 @@ def plot_codes(found: Comparison, *, panel: float = 2.6) -> bytes:
         panel: Side of a panel, inches of 150 pixels.
 
     Raises:
-        UsageError: scikit-learn is missing.
+        UsageError: A package is missing.
     """
+    require("A plot", "evaluate", "matplotlib")
     import matplotlib
     from matplotlib.figure import Figure
 

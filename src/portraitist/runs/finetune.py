@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .._version import __version__
 from ..data import ImageBatches, ImageSet
@@ -18,6 +19,7 @@ from ..detail import MEDIA, SIDE, Look
 from ..errors import BadData, PortraitistError, UsageError
 from ..faces import FaceFinder
 from ..io import registry
+from ..io.described import digest_of
 from ..io.model_file import (
     Header,
     Model,
@@ -28,6 +30,7 @@ from ..io.model_file import (
     save_model,
     save_pack,
 )
+from ..losses.perceptual import PerceptualDistance, default_perceptual
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..networks.feature_discriminator import with_mean_pooling
 from ..networks.features import DiscriminatorFeatures, Features
@@ -162,6 +165,8 @@ class TrainOptions(RunOptions):
     """Column of the images' attributes that the paths are chosen by."""
     about: Header | None = None
     """Name, licence and credit that the model's header will carry."""
+    lpips: Sequence[Tensor] | None = None
+    """Channel weights of LPIPS, [C] for each tap of ``features``, for the similarity loss."""
     features: Features | None = None
     """What the similarity loss compares, the base's discriminator when None; and what the discriminator of features
     looks at, which has no other."""
@@ -194,7 +199,7 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, optio
     options = options or TrainOptions()
     if options.about is not None:
         check_header(options.about)
-    _check(images, source, training, options.features)
+    _check(images, source, training, options)
     return Finetuning(images, out, source, training, options).go()
 
 
@@ -205,8 +210,7 @@ def objective_of(
     options = options or TrainOptions()
     if (base := source.fine_tuned) is None:
         return Gan(training, batches, features=_looked_through(training, options, device))
-    features = _on(options.features or DiscriminatorFeatures(base.require_discriminator("to train on with")), device)
-    compared = SourceModel(_frozen(base, device), features)
+    compared = SourceModel(_frozen(base, device), _perceptual(base, options).to(device))
     return Gan(training, batches, source=compared, features=_looked_through(training, options, device))
 
 
@@ -236,7 +240,7 @@ class Finetuning(Run[TrainState]):
             **self.training.record(),
             "recipe": options.recipe,
             "attribute": options.attribute,
-            "looks": "" if options.features is None else options.features.digest,
+            "looks": _digest(options),
             "data": {"digest": self.images.digest, "count": len(self.images)},
             # Labels are not in the images' digest.
             "attributes": {p: self.images.select(p, by=options.attribute).digest for p in self.training.paths},
@@ -364,8 +368,8 @@ class Finetuning(Run[TrainState]):
         return {} if monitor is None else monitor.update(state)
 
 
-def _check(images: ImageSet, source: Source, training: Training, features: Features | None) -> None:
-    wanted = source.resolution
+def _check(images: ImageSet, source: Source, training: Training, options: TrainOptions) -> None:
+    wanted, features = source.resolution, options.features
     if images.resolution != wanted:
         raise UsageError(
             f"The images have {images.resolution} pixels and the networks {wanted}.", f"Open the images at {wanted}."
@@ -393,6 +397,13 @@ def _check(images: ImageSet, source: Source, training: Training, features: Featu
             f"No loss of this training looks at {features.name}.",
             "Leave --features out, or add a loss: --set feature_discriminator.weight=3.",
         )
+    if options.lpips is not None and features is None:
+        raise UsageError("LPIPS weights need the network that they were fitted on.", "Give its features too.")
+    if options.lpips is not None and not any(term.uses_lpips for term in training.terms):
+        raise UsageError(
+            "No loss of this training looks at LPIPS weights.",
+            "Leave --lpips out, or add one: --set similarity.weight=0.5.",
+        )
     if not source.grows:
         for name in ("entrance_images", "entrance_rate"):
             if getattr(training, name) != getattr(Training, name):
@@ -406,6 +417,21 @@ def _check(images: ImageSet, source: Source, training: Training, features: Featu
         log.warning("%d exemplars are few; from %d on a style can be learned.", len(images), FEWEST_EXEMPLARS)
     if source.fine_tuned is None and len(images) < FEWEST_FROM_SCRATCH:
         log.warning("%d pictures are few to train on from scratch; fine-tune a base with --from.", len(images))
+
+
+def _perceptual(base: Model, options: TrainOptions) -> PerceptualDistance:
+    """Return how losses compare drawings: by what the options name, or by the base's own discriminator."""
+    if options.features is None:
+        return default_perceptual(base.require_discriminator("to train on with"))
+    return PerceptualDistance(options.features, options.lpips)
+
+
+def _digest(options: TrainOptions) -> str:
+    """Return the digest of what losses look through, fitted weights included; empty where that is the base's own."""
+    if options.features is None:
+        return ""
+    weights = {f"lin{k}": w for k, w in enumerate(options.lpips or ())}
+    return " ".join([options.features.digest, *([digest_of({}, weights)] if weights else [])])
 
 
 def _on(features: Features, device: str) -> Features:

@@ -28,7 +28,7 @@ def population(pictures: Iterable[Pixels], finder: FaceFinder, *, most: int = MO
     """Measure what aligned pictures, ``uint8 [S, S, 3]`` of any size, have in common; ``most`` are looked at.
 
     Raises:
-        BadData: There are fewer than two, or the finder finds the 478 points of the face mesh in none.
+        BadData: There are fewer than two, or the finder finds the 468 points of the face mesh in none.
     """
     return measure_population(_seen(islice(pictures, most), finder))
 

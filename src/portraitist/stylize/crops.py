@@ -1,6 +1,6 @@
 """From a photo to aligned faces: read it, find the faces, cut them out.
 
-pixels, crops = faces_of("group.jpg", MediaPipeFinder(), "all", 256)     # the largest face first
+pixels, crops = faces_of("group.jpg", BlazeFinder(), "all", 256)     # the largest face first
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The detail stage of a photo: its close-up, where the face lies in it, and the pictures that take what it holds.
 
-stage = DetailStage(amount=1.0, finder=lambda: MediaPipeFinder())
+stage = DetailStage(amount=1.0, finder=lambda: BlazeFinder())
 face = stage.face(crop.closeup)
 picture = stage.prepare(face, base_picture, look).picture(drawing)
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 from ..data.images import Pixels, resize
 from ..detail import Look
 from ..detail.look import POINTS, SIDE, FaceFrame, PreparedPhoto, prepare_detail
-from ..errors import PortraitistError, UsageError
+from ..errors import UsageError
 from ..faces import AlignedFace, FaceFinder, FixedPoints, Landmarks
 from ..faces.background import Mask, portrait_mask
 
@@ -40,9 +40,9 @@ class CloseFace:
     def frame(self, look: Look) -> FaceFrame:
         """Return the face as a look sees it."""
         found, shift = self.landmarks.full, look.shape
-        mesh = found is not None and len(found) in (POINTS, POINTS - 10)  # with the irises, or without
-        points = found if mesh and found is not None else self.landmarks.four
-        moved = shift[: len(points)] if mesh else _tensor(Landmarks.from_points(shift.double().numpy()).four)
+        mesh = found is not None and len(found) >= POINTS  # points of irises may follow those of the mesh
+        points = found[:POINTS] if mesh and found is not None else self.landmarks.four
+        moved = shift if mesh else _tensor(Landmarks.from_points(shift.double().numpy()).four)
         left, right, *mouth = self.landmarks.four
         parts = np.stack([left, right, (mouth[0] + mouth[1]) / 2])
         return FaceFrame(_tensor(points), moved, _tensor(parts), torch.from_numpy(self.person)[None, None])
@@ -120,10 +120,7 @@ class DetailStage:
         finder = self._finder()
         if isinstance(finder, FixedPoints):  # points of the photo, not of this square
             return None
-        try:
-            found = finder.find(picture)
-        except PortraitistError:  # no finder is installed: the template stands for it
-            return None
+        found = finder.find(picture)
         return found[0].landmarks if found else None
 
 

@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
+from ..errors import require
 from .distributed import RANK_TIMEOUT, Precision, ProcessGroup, check_identical, process_group
 from .folder import SAMPLES, SNAPSHOTS, check_config, differences, locked, passed
 from .log import RunLog
@@ -69,7 +70,11 @@ class Run(ABC, Generic[S]):
             training: Settings.
             data: Digest of the data, equal in all processes.
             options: How to carry it out.
+
+        Raises:
+            UsageError: A package that only training needs is not installed.
         """
+        require("Training", "train", "tensorboard", "matplotlib")
         self.out, self.training, self.data, self.options = out, training, data, options
 
     @abstractmethod

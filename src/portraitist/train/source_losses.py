@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,8 @@ from .terms import StepContext
 
 # AgileGAN compares images at the size that VGG16 was trained on, or their own where that is smaller.
 LARGEST = 256
+
+Reduce = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True)
@@ -68,22 +70,30 @@ class Similarity(SourceTerm):
 
     weight: float = 0.5
     taps: int = 3
-    """How many of the deepest taps of the features it compares."""
+    """How many of the deepest taps of the features it compares; LPIPS on VGG16 has five."""
+    reduce: Reduce = "mean"
+    """Over taps: their ``mean`` is about as large as LPIPS, for which the weight is meant; their ``sum`` is larger. The
+    weights of LPIPS bring its scale along: with them it is the sum."""
     name: ClassVar[str] = "similarity"
     uses_features: ClassVar[bool] = True
+    uses_lpips: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.taps < 1:
             raise UsageError(f"The setting similarity.taps must be at least 1, not {self.taps}.")
+        if self.reduce not in get_args(Reduce):
+            raise UsageError(f"The setting similarity.reduce is one of {get_args(Reduce)}, not '{self.reduce}'.")
 
     def __call__(self, context: StepContext) -> Tensor:
         """Return the weighted mean distance (Eq. 10)."""
         drawn, source = context.drawn, context.base.generator
         with torch.no_grad():
             theirs = _shrunk(source.synthesis(source.styles(drawn.z), drawn.noise))
-        distance = context.base.perceptual(self.taps)(_shrunk(drawn.images), theirs)  # [N]
-        return distance.mean() * self.weight
+        perceptual = context.base.perceptual.deepest(self.taps)
+        prepared = perceptual.prepare(theirs)
+        scale = 1 / len(prepared) if self.reduce == "mean" and perceptual.weights is None else 1.0
+        return perceptual.distance(_shrunk(drawn.images), prepared).mean() * (self.weight * scale)  # of [N]
 
 
 def _shrunk(images: Tensor) -> Tensor:

@@ -68,6 +68,8 @@ class Term(ABC):
     """Whether it compares with the base, ``context.base``."""
     uses_features: ClassVar[bool] = False
     """Whether a feature network makes a difference to it."""
+    uses_lpips: ClassVar[bool] = False
+    """Whether channel weights of LPIPS on that network do."""
     needs_features: ClassVar[bool] = False
     """Whether that network has to be given; without one the base's discriminator takes its place."""
     every: int = 1
@@ -294,15 +296,20 @@ def current(pair: str) -> str:
 def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record of settings under today's names; one that version 0.1 wrote has others."""
     found = dict(record)
-    if "rests" not in found:
-        return found
+    if "rests" in found:
+        _rename(found)
+    if "similarity" in found:
+        found["similarity"] = {"reduce": "sum", **found["similarity"]}  # before there was a choice
+    return found
+
+
+def _rename(found: dict[str, Any]) -> None:
     found["frozen"], found["gan_loss"], found["terms"] = found.pop("rests"), found.pop("game", "logistic"), []
     for name, names in OLD_TERMS.items():
         settings = {new: found.pop(old) for old, new in names.items() if old in found}
         if settings.get("weight"):
             found["terms"] = sorted([*found["terms"], name])
             found[name] = settings
-    return found
 
 
 def check(training: Training, anatomy: GeneratorAnatomy) -> None:

@@ -18,7 +18,7 @@ from ..losses import GanLoss, discriminator_loss, generator_loss, path_lengths, 
 from ..losses.perceptual import PerceptualDistance
 from ..networks import Discriminator, Generator, Seen
 from ..networks.feature_discriminator import FeatureDiscriminator
-from ..networks.features import DeepestTaps, Features
+from ..networks.features import Features
 from .ada import mean_sign
 from .loop import WHOLE, Share
 from .spec import Role, Term, Training
@@ -46,12 +46,8 @@ class SourceModel:
     """The base that a fine-tuning began with, for terms that compare with it; never trained."""
 
     generator: Generator
-    features: Features
-    """What perceptual distances look at."""
-
-    def perceptual(self, taps: int) -> PerceptualDistance:
-        """Return the perceptual distance on the deepest ``taps`` of the features."""
-        return PerceptualDistance(DeepestTaps(self.features, taps))
+    perceptual: PerceptualDistance
+    """How drawings are compared."""
 
 
 @dataclass
