@@ -1,7 +1,7 @@
 """Forks of a process that has imported everything: they begin at once, and may be killed at any moment.
 
-    pid = start(lambda: portraitist("stylize", ...), before_change(7))      # dies right before its 7th change of the disk
-    ended(pid)
+pid = start(lambda: portraitist("stylize", ...), before_change(7))     # dies right before its 7th change of the disk
+ended(pid)
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Kills, full disks, long runs and hostile files: how often the program holds; writes docs/results/faults.md.
 
-Kills hit forks of a process that has imported everything: half at random moments, half right before a change of the disk
-(a file opened for writing, renamed or removed, a folder made), spread over all changes of a run. What is left after the
-run was continued is compared byte by byte with what a run leaves that nobody disturbed, logs and sample grids included.
-Mutations of valid files, chosen by hypothesis, are read in forks too; a fault is any exception but the program's own and
-MemoryError, a crash, a process that is started, more than two seconds of the processor, or more than 256 MiB.
+Kills hit forks of a process that has imported everything: half at random moments, half right before a change of the
+disk (a file opened for writing, renamed or removed, a folder made), spread over all changes of a run. What is left after
+the run was continued is compared byte by byte with what a run leaves that nobody disturbed, logs and sample grids
+included. Mutations of valid files, chosen by hypothesis, are read in forks too; a fault is any exception but the
+program's own and MemoryError, a crash, a process that is started, more than two seconds of the processor, or more than
+256 MiB.
 
     python scripts/faults.py                    # all
     python scripts/faults.py --share 0.05       # a twentieth of each, to try the script itself
@@ -298,9 +299,9 @@ PARTS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "trainings": killed_trainings,
     "commands": killed_commands,
     "disks": full_disks,
-    "faces": many_faces,
-    "photos": many_photos,
     "hostile": hostile,
+    "photos": many_photos,
+    "faces": many_faces,
 }
 
 
@@ -328,9 +329,9 @@ def main() -> int:
                 rows.append(row)
                 before = used()
             shutil.rmtree(plan.root, ignore_errors=True)
+            if chosen.share == 1 and chosen.part is None:  # part by part, so that a run that is stopped is not in vain
+                PAGE.write_text(page(rows, used(), chosen.seed), encoding="utf-8")
     print(f"{used():.0f} s of the processor, {(time.monotonic() - begun) / 60:.0f} minutes")
-    if chosen.share == 1 and chosen.part is None:
-        PAGE.write_text(page(rows, used(), chosen.seed), encoding="utf-8")
     return int(any(row.held < row.tried for row in rows))
 
 
@@ -349,7 +350,7 @@ def page(rows: list[Row], seconds: float, seed: int) -> str:
         [
             "# Faults: kills, full disks, long runs, hostile files",
             "",
-            f"Written by `make faults` (scripts/faults.py, seed {seed}), which took {seconds:.0f} seconds of one processor.",
+            f"Written by `make faults` (scripts/faults.py, seed {seed}): {seconds:.0f} seconds of one processor.",
             "",
             *__doc__.split("\n\n")[1].splitlines(),
             "",
@@ -357,8 +358,8 @@ def page(rows: list[Row], seconds: float, seed: int) -> str:
             "",
             "## The list of faults to survive",
             "",
-            "Each fault of a list that was drawn up before the program was written, from what befell programs of this kind;",
-            "whether it holds here; and the tests, or the line of the table above, that show it.",
+            "Each fault of a list that was drawn up before the program was written, from what befell programs of this",
+            "kind; whether the program holds; and the tests, or the lines of the table above, that show it.",
             "",
             *table(["#", "fault", "verdict", "shown by"], rows_of_list),
             "",

@@ -92,7 +92,7 @@ class RunLog:
         return line
 
     def samples(self, images: int, drawn: Tensor, columns: int | None = None) -> None:
-        """Write a grid of drawn images [N, 3, R, R], ``columns`` in a row, or about square; warn where all are alike."""
+        """Write a grid of drawn images [N, 3, R, R], ``columns`` in a row or about square; warn where all are alike."""
         if len(drawn) > 1 and float(drawn.float().std(0).max()) < _ALIKE:
             log.warning("ALL SAMPLES OF %d IMAGES ARE ONE PICTURE: the generator has collapsed.", images)
         try:
