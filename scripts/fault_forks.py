@@ -1,6 +1,6 @@
 """Forks of a process that has imported everything: they begin at once, and may be killed at any moment.
 
-pid = start(lambda: portraitist("stylize", ...), before_change(7))     # dies right before its 7th change of the disk
+pid = start(lambda: portraitist("stylize", ...), before_change(7))     # dies before its 7th change of the disk
 ended(pid)
 """
 

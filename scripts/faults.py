@@ -1,8 +1,8 @@
 """Kills, full disks, long runs and hostile files: how often the program holds; writes docs/results/faults.md.
 
 Kills hit forks of a process that has imported everything: half at random moments, half right before a change of the
-disk (a file opened for writing, renamed or removed, a folder made), spread over all changes of a run. What is left after
-the run was continued is compared byte by byte with what a run leaves that nobody disturbed, logs and sample grids
+disk (a file opened for writing, renamed or removed, a folder made), spread over all changes of a run. What is left
+after the run was continued is compared byte by byte with what a run leaves that nobody disturbed, logs and sample grids
 included. Mutations of valid files, chosen by hypothesis, are read in forks too; a fault is any exception but the
 program's own and MemoryError, a crash, a process that is started, more than two seconds of the processor, or more than
 256 MiB.
@@ -307,7 +307,7 @@ PARTS: dict[str, Callable[[Plan], Iterator[Row]]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--share", type=float, default=1.0, help="share of all counts; the page is written at 1 only")
+    parser.add_argument("--share", type=float, default=1.0, help="share of all counts; below 0.1 no page is written")
     parser.add_argument("--part", choices=PARTS, help="one part; no page is written")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
@@ -329,7 +329,7 @@ def main() -> int:
                 rows.append(row)
                 before = used()
             shutil.rmtree(plan.root, ignore_errors=True)
-            if chosen.share == 1 and chosen.part is None:  # part by part, so that a run that is stopped is not in vain
+            if chosen.share >= 0.1 and chosen.part is None:  # part by part: a run that is stopped is not in vain
                 PAGE.write_text(page(rows, used(), chosen.seed), encoding="utf-8")
     print(f"{used():.0f} s of the processor, {(time.monotonic() - begun) / 60:.0f} minutes")
     return int(any(row.held < row.tried for row in rows))
@@ -350,7 +350,9 @@ def page(rows: list[Row], seconds: float, seed: int) -> str:
         [
             "# Faults: kills, full disks, long runs, hostile files",
             "",
-            f"Written by `make faults` (scripts/faults.py, seed {seed}): {seconds:.0f} seconds of one processor.",
+            f"Written by `make faults` (scripts/faults.py, seed {seed}) in {seconds:.0f} seconds of one processor. The full",
+            f"counts are {COUNTS['training']} kills of a training, {COUNTS['command']} of each command, and",
+            f"{COUNTS['mutations']:,} mutations; a shorter run says how many it tried.",
             "",
             *__doc__.split("\n\n")[1].splitlines(),
             "",

@@ -14,8 +14,9 @@ from skimage.data import astronaut
 
 from portraitist.data import folder_run
 from portraitist.data.images import write_image
+from portraitist.data.prepare import prepare
 from portraitist.errors import StorageError, UsageError
-from portraitist.faces import Face, Landmarks
+from portraitist.faces import AlignedFace, Face, Landmarks
 from portraitist.invert import portrait
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
@@ -342,6 +343,33 @@ def test_stems_differ_even_where_case_does_not_count(tmp_path: Path) -> None:
     for name in ("Me.png", "me.jpg", "you.png"):
         write_image(tmp_path / "in" / name, np.asarray(astronaut())[:16, :16])
     assert [p.stem for p in photos(tmp_path / "in", tmp_path / "out")] == ["Me.png", "me.jpg", "you"]
+
+
+@pytest.mark.parametrize("first", ["prepare", "stylize"])
+def test_faces_and_pictures_share_a_folder(tmp_path: Path, stylizer: Stylizer, first: str) -> None:
+    """Fault II-23: each command refused the report of the other."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    write_image(source / "me.png", draw(1))
+
+    def faces() -> None:
+        prepare(source, out, 16, lambda picture, name: [AlignedFace(picture[:16, :16], np.zeros((4, 2)), np.eye(3))])
+
+    def drawings() -> None:
+        assert [line.status for line in run(stylizer, source, out).values()] in (["done"], ["skipped"])
+
+    work = [faces, drawings] if first == "prepare" else [drawings, faces]
+    for do in (*work, *work):
+        do()
+    other = "report.photos.json" if first == "prepare" else "report.pictures.json"
+    assert files(out) == ["me.png", "me.wild.png", "report.json", other]
+    assert run(stylizer, source, out)["me.png"].status == "skipped"
+
+
+def test_what_a_killed_run_left_is_no_photo(folder: Path, stylizer: Stylizer, tmp_path: Path) -> None:
+    write_image(folder / "out" / "me.other.png", draw(1))
+    assert "out/me.other.png" in [photo.name for photo in photos(folder, tmp_path / "new")]
+    (folder / "out" / ".report.json.journal").write_bytes(b"")
+    assert "out/me.other.png" not in [photo.name for photo in photos(folder, tmp_path / "new")]
 
 
 def test_every_file_that_claims_to_be_a_picture_is_in_the_report(

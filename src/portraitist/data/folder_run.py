@@ -35,6 +35,8 @@ log = logging.getLogger("portraitist")
 
 PASSING = frozenset({"exists", "error", "interrupted", "memory", "missing", "name"})
 """Kinds of failure that the next run may not meet again."""
+REPORT = "report.json"
+"""Name of the report of a folder, in the folder that is written."""
 LONGEST_NAME = 255
 """Bytes in a file's name, on every common file system."""
 
@@ -322,6 +324,23 @@ class FolderRun:
         if line.kind:
             return self.keep_failures and line.kind not in PASSING
         return self.work.is_current(line) and all((self.out / name).is_file() for name in line.outputs)
+
+
+def report_in(out: Path, key: str) -> Path:
+    """Return where the report of a command lies in its output folder: beside that of another command, if there is one.
+
+    Args:
+        out: The folder.
+        key: What the list of pictures is called in the command's own reports.
+    """
+    path = out / REPORT
+    try:
+        found = parse_json(path.read_bytes())
+    except (OSError, ValueError):
+        return path
+    ours = {"photos", "pictures"}
+    is_anothers = isinstance(found, dict) and key not in found and not ours.isdisjoint(found)
+    return out / f"report.{key}.json" if is_anothers else path
 
 
 def settings_digest(settings: object) -> str:

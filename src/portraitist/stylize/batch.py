@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..data.folder_run import FileReport, FolderRun, Made, RunReport, settings_digest
+from ..data.folder_run import REPORT as REPORT
+from ..data.folder_run import FileReport, FolderRun, Made, RunReport, report_in, settings_digest
 from ..data.images import MAX_BYTES, WRITABLE, Pixels, encode_image, with_opacity
 from ..data.sources import is_picture
 from ..errors import BadData, BadImage, UsageError
@@ -22,8 +23,6 @@ from .crops import Which
 from .redraw import Redrawer, Redrawn
 
 log = logging.getLogger("portraitist")
-
-REPORT = "report.json"
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def photos(source: Path, out: Path) -> list[Photo]:
     if top == below:
         raise UsageError(f"The pictures would lie among the photos of {source}.", "Give another folder with -o.")
     names = sorted(p.relative_to(source) for p in source.rglob("*") if os.path.isfile(p))
-    results = {name.parent for name in names if name.name == REPORT and name.parent.parts and _is_report(source / name)}
+    results = {name.parent for name in names if name.parent.parts and _is_report(source / name)}
     names = [name for name in names if is_picture(name.as_posix())]
     if below.is_relative_to(top):
         names = [name for name in names if below not in (source / name).resolve().parents]
@@ -216,6 +215,10 @@ def _drawn(names: list[Path]) -> set[Path]:
 
 
 def _is_report(path: Path) -> bool:
+    if path.name == f".{REPORT}.journal":  # of a run that was killed
+        return True
+    if path.name not in (REPORT, "report.photos.json"):
+        return False
     try:
         return bool(_parse(parse_json(path.read_bytes())))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -228,6 +231,8 @@ def open_report(path: Path, out: Path) -> RunReport:
     Raises:
         UsageError: The file is something else.
     """
+    if path == out / REPORT:
+        path = report_in(out, "photos")
     try:
         return RunReport.open(path, out, parse=_parse, render=_render)
     except BadData as error:
