@@ -350,8 +350,8 @@ def page(rows: list[Row], seconds: float, seed: int) -> str:
         [
             "# Faults: kills, full disks, long runs, hostile files",
             "",
-            f"Written by `make faults` (scripts/faults.py, seed {seed}) in {seconds:.0f} seconds of one processor. The full",
-            f"counts are {COUNTS['training']} kills of a training, {COUNTS['command']} of each command, and",
+            f"Written by `make faults` (scripts/faults.py, seed {seed}): {seconds:.0f} seconds of one processor. The",
+            f"full counts are {COUNTS['training']} kills of a training, {COUNTS['command']} of each command, and",
             f"{COUNTS['mutations']:,} mutations; a shorter run says how many it tried.",
             "",
             *__doc__.split("\n\n")[1].splitlines(),

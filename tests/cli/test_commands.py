@@ -230,6 +230,15 @@ def test_what_is_read_is_never_written_over(program: Program, known: None, tmp_p
     assert source.read_bytes() == before
 
 
+def test_endings_may_be_in_capitals(program: Program, known: None, tmp_path: Path) -> None:
+    target = tmp_path / "X.SAFETENSORS"
+    assert program("convert", registry.find("tiny"), target, "--name", "mine").code == 0
+    assert read_header(target).name == "mine"
+    done = program("convert", target, tmp_path / "X.PKL")
+    assert done.code == 0 and "a state dict under NVIDIA's names" in done.out
+    assert program("convert", tmp_path / "X.PKL", tmp_path / "back.Pt").code == 0
+
+
 def test_convert_tells_what_it_leaves_out(program: Program, tmp_path: Path) -> None:
     networks = make_networks()
     write_rosinality(tmp_path / "plain.pt", networks)

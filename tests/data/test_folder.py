@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from portraitist.data import BatchOrder, ImageSet
 from portraitist.data.images import crop_square, read_image, resize, to_tensor, write_image
 from portraitist.data.labels import column_named
-from portraitist.errors import BadData, BadImage
+from portraitist.errors import BadData, BadImage, UsageError
 from tests.data.made_files import encode, noise, scene
 
 
@@ -289,3 +290,14 @@ def test_real_sets_open_whole(shared: Path) -> None:
     assert len(images) == 244 and not images.left_out
     assert len(images.select("women", by="group")) == 178
     assert ImageSet.open(shared / "data" / "test_unaligned", 32).left_out == ()
+
+
+@pytest.mark.parametrize("wrong", [{"resolution": -1}, {"resolution": 0}, {"resolution": "16"}, {"path": None}])
+def test_arguments_without_a_meaning_are_named(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    write_image(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(UsageError):
+        ImageSet.open(**{"path": tmp_path, "resolution": 8, **wrong})
+    with pytest.raises(UsageError, match="fit='pad'"):
+        ImageSet.open(tmp_path, 8, fit="pad")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no share"):
+        ImageSet.open(tmp_path, 8).split(float("nan"))

@@ -607,3 +607,19 @@ def test_halves_round_to_even_and_values_outside_are_clamped() -> None:
     exact = (values + 1) * 127.5
     assert to_array(stretched)[0, :, 0].tolist() == [*np.rint(exact[:4].numpy()), 0, 255]
     assert to_array(torch.zeros(3, 1, 1)).item(0) == 128  # 127.5
+
+
+def test_arguments_without_a_meaning_are_named(tmp_path: Path) -> None:
+    picture = noise(8, 8)
+    for wrong in ([[1]], picture.astype(float), picture[..., 0], picture[:0]):
+        with pytest.raises(UsageError, match="is no picture to write"):
+            write_image(tmp_path / "a.png", wrong)  # type: ignore[arg-type]
+    for wrong in (None, 7, picture):
+        with pytest.raises(UsageError, match="is not a picture file"):
+            read_image(wrong)  # type: ignore[arg-type]
+    for size in (0, -4, 10**7, "8", 2.5):
+        with pytest.raises(UsageError, match="cannot have the size"):
+            resize(picture, (size, 8))  # type: ignore[arg-type]
+    assert resize(picture, np.int64(4)).shape == (4, 4, 3)
+    with pytest.raises(UsageError, match="no colour"):
+        read_image(encode(picture, "PNG"), matte="white")  # type: ignore[arg-type]

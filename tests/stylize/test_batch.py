@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from portraitist.data import folder_run
-from portraitist.data.images import write_image
+from portraitist.data.images import read_image, write_image
 from portraitist.data.prepare import prepare
 from portraitist.errors import StorageError, UsageError
 from portraitist.faces import AlignedFace, Face, Landmarks
@@ -277,6 +278,18 @@ def test_pasted_pictures_and_sheets(folder: Path, tmp_path: Path, stylizer: Styl
         assert pasted.size == (100, 100)
     with pytest.raises(UsageError, match=r"cannot end in '.gif'"):
         Options(suffix=".gif")
+
+
+def test_a_photo_on_its_side_is_pasted_upright(tmp_path: Path, stylizer: Stylizer) -> None:
+    """Orientation 6, stored as LONG in big endian."""
+    turned = b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIII", 0x0112, 4, 1, 6, 0)
+    upright = draw(1)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.rot90(upright)).save(tmp_path / "in" / "me.png", exif=b"Exif\0\0" + turned)
+    (line,) = stylize_files(stylizer, tmp_path / "in", tmp_path / "out", Options(paste_back=True))
+    assert line.status == "done"
+    pasted = read_image(tmp_path / "out" / line.outputs[0])
+    assert np.array_equal(pasted[95:], upright[95:]) and np.array_equal(pasted[:, 95:], upright[:, 95:])
 
 
 @pytest.mark.parametrize("suffix, mode", [(".png", "RGBA"), (".webp", "RGBA"), (".jpg", "RGB")])

@@ -199,6 +199,12 @@ def test_wrong_arguments_are_named(make: MakeStylizer, photo: Pixels) -> None:
             portraits.pasted(style, rendering)
     with pytest.raises(UsageError, match=r"Styles are a list.*Write \['wild'\]"):
         Stylizer.load("wild")
+    for styles in (3, [3], [None]):
+        with pytest.raises(UsageError, match="no list of styles"):
+            Stylizer.load(styles)  # type: ignore[arg-type]
+    for wrong in ({"strength": "a"}, {"strength": float("nan")}, {"device": "gpu"}):
+        with pytest.raises(UsageError, match=r"is no number|no device"):
+            make(**wrong)
     drawn = stylizer.stylize(Image.fromarray(photo[:64, :64]), aligned=True).faces[0].pictures["wild"]
     assert np.array_equal(drawn, portraits.faces[0].pictures["wild"])
 

@@ -23,8 +23,8 @@ from typing import Literal, TypeVar
 import numpy as np
 import torch
 
-from ..errors import BadData, BadImage
-from .images import WHITE, Pixels, crop_square, read_image, resize
+from ..errors import BadData, BadImage, UsageError
+from .images import MAX_SIDE, WHITE, Pixels, crop_square, read_image, resize
 from .labels import attributes_of, column_named
 from .sampler import BatchOrder
 from .sources import ImageSource, open_source
@@ -86,9 +86,16 @@ class ImageSet:
             cache_bytes: Memory budget of the pixels.
 
         Raises:
+            UsageError: An argument has no meaning.
             BadData: No source, a source that breaks a safety cap, labels that cannot be read, or too few usable
                 images.
         """
+        if not isinstance(path, str | Path):
+            raise UsageError(f"A {type(path).__name__} is no place of pictures.", "Give a path.")
+        if not isinstance(resolution, int | np.integer) or not 1 <= resolution <= MAX_SIDE:
+            raise UsageError(f"Pictures cannot have the side {resolution!r}.", "Give their side in pixels.")
+        if fit not in ("crop", "refuse") or method not in ("lanczos", "area"):
+            raise UsageError(f"fit={fit!r} or method={method!r} is unknown.", "Use crop or refuse, lanczos or area.")
         source = open_source(Path(path), resolution)
         decode = _Decoder(source, resolution, fit, method, matte)
         names, left_out, digests, pixels = _decode_all(source, decode, resolution, cache_bytes)
@@ -167,7 +174,10 @@ class ImageSet:
 
         Raises:
             BadData: Nothing would be left for the first.
+            UsageError: The fraction is none.
         """
+        if not 0 <= fraction <= 1:
+            raise UsageError(f"{fraction!r} is no share of the images.", "Give one from 0 to 1.")
         count = max(at_least, round(fraction * len(self)))
         if not 0 < count < len(self):
             raise BadData(f"Cannot hold out {count} of {len(self)} images.", "Hold out fewer, or bring more images.")

@@ -85,6 +85,7 @@ def read_image(
         BadImage: With ``kind`` ``missing``, ``empty``, ``not-an-image``, ``format``, ``truncated``,
             ``too-large``, ``animated`` or ``colour``.
         OutOfMemory: The picture is within the cap but not within memory.
+        UsageError: The source is no file, or the matte no colour.
     """
     return read_translucent(source, name=name, matte=matte, max_pixels=max_pixels)[0]
 
@@ -96,6 +97,10 @@ def read_translucent(
 
     :func:`with_opacity` takes the matte off again.
     """
+    if not isinstance(source, Path | str | bytes) and not hasattr(source, "read"):
+        raise UsageError(f"A {type(source).__name__} is not a picture file.", "Give a path, its bytes, or a stream.")
+    if len(matte) != 3 or not all(isinstance(level, int) and 0 <= level <= 255 for level in matte):
+        raise UsageError(f"{matte!r} is no colour.", "Give three levels from 0 to 255.")
     name = name or (str(source) if isinstance(source, Path | str) else "the picture")
     header = inspect(_read_bytes(source, name), name)
     _check_size(header, name, max_pixels)
@@ -130,6 +135,10 @@ def encode_image(array: Pixels, suffix: str) -> bytes:
         BadImage: The format has no room for so many pixels (``too-large``).
     """
     kind = WRITABLE.get(suffix.lower())
+    is_array = isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 3
+    if not is_array or array.shape[2] not in (3, 4) or 0 in array.shape:
+        what = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise UsageError(f"A {what} is no picture to write.", "Give a uint8 H x W x 3 array.")
     if kind is None:
         raise UsageError(f"Cannot tell a picture format from the ending '{suffix}'.", "End it in .png, .jpg or .webp.")
     if kind == "WEBP" and max(array.shape[:2]) > LARGEST_WEBP:
@@ -163,8 +172,15 @@ def resize(array: Pixels, size: int | tuple[int, int], *, method: Literal["lancz
 
     ``lanczos`` widens its kernel by the scale when shrinking; ``area`` is the exact mean of the covered area,
     so that a whole-number shrink is the mean of each block.
+
+    Raises:
+        UsageError: There is no such size or method.
     """
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = (size, size) if isinstance(size, int | np.integer) else size
+    if not all(isinstance(side, int | np.integer) and 0 < side <= MAX_SIDE for side in (height, width)):
+        raise UsageError(f"Pictures cannot have the size {size!r}.", f"Give sides from 1 to {MAX_SIDE}.")
+    if method not in ("lanczos", "area"):
+        raise UsageError(f"Pictures are not resized by {method!r}.", "Use lanczos or area.")
     if array.shape[:2] == (height, width):
         return array
     if method == "area":

@@ -124,7 +124,7 @@ def write_nvidia_state(path: Path, networks: Networks, *, overwrite: bool = Fals
         if module is not None:
             tensors |= {f"{key}.{name}": value for name, value in _state(module).items()}
             settings[key] = _settings(module)
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         content = safetensors.torch.save(tensors, {"format": "pt", SETTINGS: json.dumps(settings)})
     else:
         buffer = io.BytesIO()

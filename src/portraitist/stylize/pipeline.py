@@ -15,6 +15,7 @@ across = Stylizer.load(["charcoal", "faces"], source="toon3d")         # redraws
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -104,8 +105,13 @@ class Stylizer:
         device: str = "cpu",
         progress: Progress | None = None,
     ) -> None:
+        if not isinstance(strength, int | float) or not math.isfinite(strength):
+            raise UsageError(f"The strength {strength!r} is no number.", "Give 1 for the style as trained.")
+        try:
+            base.generator.to(device)
+        except RuntimeError as error:
+            raise UsageError(f"There is no device {device!r} here.", "Give cpu or cuda.") from error
         self.base = base
-        self.base.generator.to(device)
         self.strength, self.seed, self.device, self.progress = strength, seed, device, progress
         self._finder, self._perceptual = finder, perceptual
         self._swap, self._swap_by = swap, swap_by
@@ -164,6 +170,8 @@ class Stylizer:
         """
         if isinstance(styles, str):
             raise UsageError(f"Styles are a list, not the text '{styles}'.", f"Write ['{styles}'].")
+        if not isinstance(styles, Sequence) or not all(isinstance(style, str | Path) for style in styles):
+            raise UsageError(f"{styles!r} is no list of styles.", "Give names, files or run folders.")
         chosen = list(styles) or default_styles(attribute)
         if not chosen:
             raise UsageError("No style is known.", "Train one with `portraitist train`, or name a file.")
