@@ -32,8 +32,9 @@ from portraitist.invert import Projector
 from portraitist.invert.projection import METHODS
 from portraitist.io import registry
 from portraitist.io.directions import save_directions
-from portraitist.io.encoder_files import EncoderHeader, StoredEncoder, save_encoder
-from portraitist.io.model_file import Header, Model, generator_digest, save_model, save_pack
+from portraitist.io.encoder_files import StoredEncoder, save_encoder
+from portraitist.io.headers import EncoderHeader, Header
+from portraitist.io.model_file import Model, generator_digest, save_model, save_pack
 from portraitist.losses.perceptual import default_perceptual
 from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from portraitist.networks.encoder import ir_se50, new_encoder, small

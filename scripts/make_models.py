@@ -23,11 +23,12 @@ from portraitist.data import ImageSet
 from portraitist.detail import MEDIA, SIDE
 from portraitist.evaluate.held_out import parts_of
 from portraitist.faces import finder_named
-from portraitist.io import registry
-from portraitist.io.encoder_files import EncoderHeader, load_encoder, save_encoder
+from portraitist.io import catalogue, registry
+from portraitist.io.encoder_files import load_encoder, save_encoder
 from portraitist.io.feature_files import load_features
+from portraitist.io.headers import EncoderHeader, Header, read_header
 from portraitist.io.identity_files import load_identity
-from portraitist.io.model_file import Header, Model, load_model, read_header, save_model, save_pack
+from portraitist.io.model_file import Model, load_model, save_model, save_pack
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
 from portraitist.networks.encoder import small
@@ -35,7 +36,7 @@ from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose, from_scratch
 from portraitist.runs.encoder import EncoderOptions, train_encoder
 from portraitist.runs.finetune import Source, TrainOptions, train
-from portraitist.runs.looks import look_of
+from portraitist.runs.looks import look_of, people_of
 from portraitist.train.encoder import agilegan
 from portraitist.train.spec import Training
 
@@ -94,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with photos_256.zip and style_*/")
     parser.add_argument("--runs", type=Path, default=Path("runs/models"), help="folder for the run folders")
-    parser.add_argument("--out", type=Path, default=registry.bundled_folder(), help="where the model files go")
+    parser.add_argument("--out", type=Path, default=catalogue.bundled_folder(), help="where the model files go")
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--channel-base", type=int, default=1536)
     parser.add_argument("--channel-cap", type=int, default=128)
@@ -160,9 +161,13 @@ def make_style(style: Style, base: Model, options: argparse.Namespace) -> None:
     name = best({name: read_header(pack).metrics for name, pack in tried.items()})
     log.info("%s: %s", style.name, name)
 
-    parts = parts_of(read_header(tried[name]), ImageSet.open(options.data / style.folder, options.resolution))
-    seen = (parts.trained or parts.held_out).decoded_at(SIDE)
-    look = look_of(seen, MEDIA[style.medium], finder_named(), shape=style.shape)
+    exemplars = ImageSet.open(
+        options.data / style.folder, options.resolution, labels=options.data / f"labels_{style.folder}.csv"
+    )
+    parts = parts_of(read_header(tried[name]), exemplars)
+    seen = parts.trained or parts.held_out
+    how = MEDIA[style.medium], finder_named()
+    look = look_of(seen.decoded_at(SIDE), *how, shape=style.shape, people=people_of(seen))
 
     def load(attribute: str | None = None) -> Model:
         model = load_model(tried[name], find_base=lambda header: base, attribute=attribute)

@@ -44,7 +44,7 @@ from portraitist.networks.identity import Identity
 from portraitist.report.markdown import BLANK, interval, prose, table
 from portraitist.spaces import WPlus
 from portraitist.stylize import ByEncoder, Portrait, Portraits, Stylizer, stylize_files
-from portraitist.stylize.batch import Options
+from portraitist.stylize.choices import Options
 
 from .material import drawn_photos, samples, shown_people
 from .verdict import mean_error

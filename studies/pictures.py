@@ -26,8 +26,8 @@ from portraitist.faces.background import person_mask
 from portraitist.files import write_bytes
 from portraitist.io import registry
 from portraitist.io.feature_files import load_features
+from portraitist.io.headers import read_header
 from portraitist.io.identity_files import load_identity
-from portraitist.io.model_file import read_header
 from portraitist.report.labels import labelled
 from portraitist.report.markdown import prose, shown, table
 from portraitist.stylize import ByEncoder, Stylizer

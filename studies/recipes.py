@@ -27,7 +27,7 @@ from portraitist.data.sheet import grid
 from portraitist.errors import UsageError
 from portraitist.io import registry
 from portraitist.io.feature_files import load_features
-from portraitist.io.model_file import read_header
+from portraitist.io.headers import read_header
 from portraitist.losses.perceptual import PerceptualDistance, default_perceptual
 from portraitist.networks import Generator
 from portraitist.recipes.baseline import fine_tune

@@ -12,6 +12,7 @@ import json
 import logging
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +22,14 @@ import torch
 from torch import Tensor
 
 from portraitist.data import ImageSet
-from portraitist.errors import UsageError
+from portraitist.errors import NothingLearned, UsageError
 from portraitist.evaluate import embed, kernel_interval, layout_similarity, structure_distance
 from portraitist.evaluate.quality import Reference, Row, Scorer
 from portraitist.files import write_bytes
+from portraitist.io.catalogue import file_sha256
 from portraitist.io.encoder_files import StoredEncoder
-from portraitist.io.model_file import Header, Model, generator_digest, load_model, save_model, save_pack
-from portraitist.io.registry import file_sha256
+from portraitist.io.headers import Header
+from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
 from portraitist.losses.perceptual import PerceptualDistance, default_perceptual
 from portraitist.networks import Generator
 from portraitist.networks.features import DiscriminatorFeatures, Features
@@ -222,7 +224,8 @@ class Study:
             source = Source(generator=generator, discriminator=discriminator)
         watch = _Watcher(self, run, unseen)
         options = TrainOptions(recipe=run.recipe, attribute=run.by, device=self.device, quiet=self.quiet, watch=watch)
-        train(rest, folder, source, self._training(run), options)
+        with suppress(NothingLearned):  # that is a result too; what was kept is there all the same
+            train(rest, folder, source, self._training(run), options)
 
     @cached_property
     def cpu_base(self) -> Model:

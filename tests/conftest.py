@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from portraitist.data import ImageSet, write_image
-from portraitist.io import registry
-from portraitist.io.model_file import Header, Model
+from portraitist.io import catalogue
+from portraitist.io.headers import Header
+from portraitist.io.model_file import Model
 from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -51,7 +52,7 @@ def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder of the user's models; nothing is bundled."""
     folder = tmp_path / "user models"
     monkeypatch.setenv("PORTRAITIST_MODELS", str(folder))
-    monkeypatch.setattr(registry, "bundled_folder", lambda: tmp_path / "bundled")
+    monkeypatch.setattr(catalogue, "bundled_folder", lambda: tmp_path / "bundled")
     return folder
 
 

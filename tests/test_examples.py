@@ -55,6 +55,20 @@ def test_the_python_of_a_document_runs(name: str, tmp_path: Path, monkeypatch: p
         exec(compile(block, name, "exec"), names)
 
 
+@pytest.mark.recipe
+@pytest.mark.parametrize("name", sorted(p.name for p in (REPOSITORY / "examples").glob("*.py")))
+def test_an_example_runs_cell_by_cell(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples are scripts with cells: a notebook would need a kernel and its sixty packages to be tried."""
+    monkeypatch.chdir(tmp_path)
+    text = (REPOSITORY / "examples" / name).read_text("utf-8")
+    cells = text.split("# %%")
+    names: dict[str, Any] = {}
+    assert len(cells) > 3
+    for cell in cells[1:]:
+        exec(compile(f"#{cell}", name, "exec"), names)
+    assert list(tmp_path.glob("*.png"))
+
+
 MODULES = [m.name for m in pkgutil.walk_packages(portraitist.__path__, "portraitist.") if "__main__" not in m.name]
 EXAMPLES = {name: found for name in MODULES if (found := importlib.import_module(name).__doc__) and "\n    " in found}
 

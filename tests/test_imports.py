@@ -15,6 +15,7 @@ DRAWING = {
     "files",
     "invert",
     "io",
+    "lazy",
     "losses",
     "networks",
     "ops",

@@ -2,7 +2,8 @@
 
     from portraitist import Stylizer
 
-    portraits = Stylizer.load(["toon3d"]).stylize("me.jpg")
+    portraits = Stylizer.from_pretrained("toon3d").stylize("me.jpg")
+    portraits.save("me.png")
 
 The names below, and those in ``__all__`` of ``data``, ``edit``, ``faces``, ``invert``, ``spaces``, ``stylize``,
 ``surgery`` and ``web``, are public; ``api_surface.txt`` lists them. Importing the package is cheap; PyTorch is loaded
@@ -11,13 +12,22 @@ when one of its names is first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import os
+import sys
+from typing import TYPE_CHECKING
 
 from ._version import __version__
 from .errors import PortraitistError
+from .lazy import lazily
+
+if sys.platform == "darwin":  # read by PyTorch when it is loaded
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 if TYPE_CHECKING:
+    from .api import edit_photo as edit_photo
+    from .api import evaluate_style as evaluate_style
+    from .api import invert_photo as invert_photo
+    from .api import train_style as train_style
     from .io.encoder_files import load_encoder as load_encoder
     from .io.registry import load as load
     from .networks import Discriminator as Discriminator
@@ -50,10 +60,14 @@ _HOMES = {
     "Z": "spaces",
     "ZPlus": "spaces",
     "blend_models": "surgery",
+    "edit_photo": "api",
+    "evaluate_style": "api",
+    "invert_photo": "api",
     "load": "io.registry",
     "load_encoder": "io.encoder_files",
     "stylize_files": "stylize",
     "swap_models": "surgery",
+    "train_style": "api",
 }
 __all__ = [
     "Appearance",
@@ -71,14 +85,13 @@ __all__ = [
     "ZPlus",
     "__version__",
     "blend_models",
+    "edit_photo",
+    "evaluate_style",
+    "invert_photo",
     "load",
     "load_encoder",
     "stylize_files",
     "swap_models",
+    "train_style",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    raise AttributeError(f"module 'portraitist' has no attribute '{name}'")
+__getattr__ = lazily(__name__, _HOMES)

@@ -68,6 +68,10 @@ class BadData(PortraitistError):
     """A set of images or labels that cannot be used as a whole."""
 
 
+class NothingLearned(PortraitistError):
+    """A fine-tuning that ended no nearer to its exemplars than the base; it writes no style."""
+
+
 class BadModel(PortraitistError):
     """A model file that is incomplete, damaged or of another kind than asked for."""
 

@@ -20,9 +20,10 @@ from portraitist.cli import options
 from portraitist.cli.main import main
 from portraitist.data import read_image, write_image
 from portraitist.errors import UsageError
-from portraitist.io import registry
+from portraitist.io import catalogue, registry
 from portraitist.io.codes import load_codes
-from portraitist.io.model_file import Model, generator_digest, load_model, read_header, save_model, save_pack
+from portraitist.io.headers import read_header
+from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
 from portraitist.io.rosinality import write_rosinality
 from portraitist.recipes import compose
 from portraitist.stylize import ByOptimisation
@@ -42,8 +43,11 @@ COMMANDS = [
     "swap",
     "blend",
     "convert",
+    "export",
+    "page",
     "models",
     "models add",
+    "models remove",
     "models show",
     "recipes",
     "encoder",
@@ -67,7 +71,6 @@ COMMANDS = [
     "translate extend",
     "translate run",
     "translate import",
-    "translate export",
 ]
 
 
@@ -168,8 +171,8 @@ def test_the_version_and_the_help_without_a_command(program: Program) -> None:
         (["stylize", "x.png", "--strength", "9"], "--strength"),
         (["stylize", "missing.png"], "There is no file or folder missing.png"),
         (["stylize", "x" * 300], "There is no file or folder xxx"),
-        (["stylize", "https://example.org/me.jpg"], "https://example.org/me.jpg is an address, and nothing is"),
         (["stylize", "missing.png", "-s", "https://example.org/a.pt"], "https://example.org/a.pt is an address"),
+        (["stylize", "https://example.org/me.jpg"], "https://example.org/me.jpg is an address, and nothing is"),
         (["train", "http://example.org/set.zip", "-o", "x"], "http://example.org/set.zip is an address"),
         (["convert", "file:///home/me/a.pt", "b.pt"], "is an address"),
         (["evaluate", "distance", "s3://bucket/a.pt", "faces"], "s3://bucket/a.pt is an address"),
@@ -178,6 +181,12 @@ def test_the_version_and_the_help_without_a_command(program: Program) -> None:
         (["prepare", ".", "-o", "-"], "Standard input and output are no files here"),
         (["sample", "tiny", "-o", "-"], "Standard input and output are no files here"),
         (["convert", "-", "a.pt"], "Standard input and output are no files here"),
+        (["stylize", "missing.png", "-o", "-"], "There is no file or folder missing.png"),
+        (["stylize", "*.png"], "No file matches *.png"),
+        (["stylize", "-", "-"], "Give - once"),
+        (["stylize", "-"], "-o OUT, or -o -"),
+        (["stylize", ".", "-o", "-"], "takes the picture of one photo"),
+        (["invert", "missing.png"], "There is no file or folder missing.png"),
         (["stylize", "missing.png", "--suffix", ".gif"], "cannot end in '.gif'"),
         (["stylize", "missing.png", "--face", "second"], "--face takes all, largest or a number"),
         (["stylize", "."], "Give -o OUT"),
@@ -251,7 +260,6 @@ def test_convert_tells_what_it_leaves_out(program: Program, tmp_path: Path) -> N
 def test_bad_input_is_exit_code_3(program: Program, known: None, tmp_path: Path, exemplars: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff no")
     assert "bad.jpg: the picture ends early" in program.refuses(3, "stylize", tmp_path / "bad.jpg", "--steps", "1")
-    assert "does not exist" in program.refuses(3, "invert", tmp_path / "missing.jpg", "--base", "tiny")
     assert "bad.jpg is not a checkpoint" in program.refuses(3, "convert", tmp_path / "bad.jpg", tmp_path / "x.pt")
     (tmp_path / "empty").mkdir()
     assert "0 usable" in program.refuses(3, "train", tmp_path / "empty", "-o", tmp_path / "run")
@@ -281,7 +289,7 @@ def test_a_bug_keeps_its_traceback(program: Program, monkeypatch: pytest.MonkeyP
     def broken() -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr(registry, "entries", lambda *a: broken())
+    monkeypatch.setattr(catalogue, "entries", lambda *a: broken())
     monkeypatch.setattr(sys, "argv", ["portraitist", "models"])
     with pytest.raises(KeyError, match="a bug"):
         main()
@@ -301,7 +309,7 @@ def test_the_systems_own_troubles_have_codes(
     def fail(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr(registry, "entries", fail)
+    monkeypatch.setattr(catalogue, "entries", fail)
     done = program("models")
     assert done.code == code and (words in done.err or code == 130) and "Traceback" not in done.err
 
@@ -351,7 +359,8 @@ def test_train_a_base_then_a_style_then_draw(program: Program, exemplars: Path, 
     small = ["--resolution", "16", "--channel-base", "128", "--channel-cap", "8", "--latent", "8"]
     base, style = tmp_path / "runs" / "base", tmp_path / "runs" / "my style"
     done = program("train", exemplars, "-o", base, *small, "--images", "8", "--set", "batch=4", "--set", "tick=4")
-    assert (done.code, done.out) == (0, f"{base / 'model.safetensors'}\n")
+    assert done.code == 0 and done.out.splitlines()[0] == str(base / "model.safetensors")
+    assert f"next: portraitist train DRAWINGS --from {base}" in done.out
     assert read_header(base / "model.safetensors").generator.resolution == 16
     done = program(
         *("train", exemplars, "-o", style, "--from", base, "--images", "8", "--set", "batch=4"),
@@ -359,11 +368,19 @@ def test_train_a_base_then_a_style_then_draw(program: Program, exemplars: Path, 
         *("--name", "mine", "--licence", "CC0-1.0", "--credit", "Me"),
     )
     assert done.code == 0, done
+    assert done.out.splitlines() == [
+        str(style / "style.safetensors"),
+        str(style / "report.html"),
+        f"next: portraitist stylize me.jpg --style '{style}'",
+    ]
     header = read_header(style / "style.safetensors")
     assert (header.kind, header.name, header.licence, header.credit) == ("style-pack", "mine", "CC0-1.0", "Me")
     done = program("stylize", face, "--aligned", "--steps", "1", "--style", style)
     assert (done.code, done.out) == (0, f"{face.with_name('me.my style.png')}\n")
     assert [p.name for p in face.parent.iterdir() if ".my style" in p.name] == ["me.my style.png"]
+    again = ("train", exemplars, "-o", tmp_path / "again", "--from", base, "--dry-run")
+    settings = json.loads(program(*again, "--config", style / "settings.json").out.rpartition("\n}")[0] + "}")
+    assert settings["structure"] == json.loads((style / "settings.json").read_text())["structure"]
     few = program.refuses(3, "train", exemplars, "-o", tmp_path / "few", "--from", base)
     assert "9 exemplars are too few to hold 5 out" in few
     fixed = ("--recipe", "freeze_fc+structure", "--set", "patience=0", "--set", "held_out=0")
@@ -541,7 +558,7 @@ def test_models_lists_adds_and_shows(
     listed = program("models").out.splitlines()
     assert listed[0].split()[:3] == ["mine", "style", "of"] and "CC-BY-4.0" in listed[0]
     assert listed[1].split()[:3] == ["tiny", "base", "16"] and registry.file_sha256(base)[:12] in listed[1]
-    entries = json.loads(program("models", "--json").out)
+    entries = json.loads(program("models", "--json").out)["models"]
     assert [(e["name"], e["where"], e["header"]["kind"]) for e in entries] == [
         ("mine", "user", "style-pack"),
         ("tiny", "user", "model"),
@@ -571,22 +588,21 @@ def test_prepare_cuts_out_faces_and_says_what_it_left_out(program: Program, tmp_
 def test_prepare_checks_exemplars_and_writes_nothing_else(program: Program, exemplars: Path, tmp_path: Path) -> None:
     write_image(exemplars / "twin.png", read_image(exemplars / "3.png"))
     face = [[6, 7.6], [10, 7.6], [8, 9], [6.6, 11.6], [9.4, 11.6]]
-    points, report = tmp_path / "points.json", tmp_path / "out" / "check.json"
+    points = tmp_path / "points.json"
     points.write_text(json.dumps({path.name: face for path in exemplars.glob("*.png")}))
     before = {path: path.read_bytes() for path in exemplars.iterdir()}
     check = ("prepare", exemplars, "--check", "--size", "16", "--points", points)
-    done = program(*check, "--json", report)
+    done = program(*check)
     assert done.code == 0 and done.out.startswith("11 pictures: 9 without findings, 9 usable.\n"), done.out
     assert "3.png" in next(line for line in done.out.splitlines() if line.startswith("twin.png") and "refuse" in line)
-    assert json.loads(report.read_text())["counts"] == {"duplicate": 1, "unreadable": 1}
+    findings = json.loads(program(*check, "--json").out)["findings"]
+    assert findings["counts"] == {"duplicate": 1, "unreadable": 1}
     assert {path: path.read_bytes() for path in exemplars.iterdir()} == before
-    assert "exists already" in program.refuses(2, *check, "--json", report)
     for path in before:
         path.write_bytes(b"x")
     assert program(*check).code == 3
     assert "Leave out -o" in program.refuses(2, *check, "-o", tmp_path / "faces")
     assert "Give -o OUT" in program.refuses(2, "prepare", exemplars)
-    assert "--check" in program.refuses(2, "prepare", exemplars, "-o", tmp_path / "faces", "--json", report)
 
 
 def test_settings_reach_into_settings() -> None:
@@ -620,7 +636,7 @@ def test_seeds_are_ranges_and_numbers() -> None:
 
 
 def test_devices_are_named_plainly() -> None:
-    assert options.device("cpu") == "cpu" and options.device("auto") in ("cpu", "cuda")
+    assert options.device("cpu") == "cpu" and options.device("auto") in ("cpu", "cuda", "mps")
     for name in ("gpu", "cudaX", "cuda:", "cuda:99", "CPU"):
         with pytest.raises(UsageError, match="device"):
             options.device(name)

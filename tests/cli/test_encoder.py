@@ -19,7 +19,7 @@ from portraitist.io.model_file import Model, generator_digest, save_model, save_
 from portraitist.networks import Generator, GeneratorAnatomy
 from portraitist.stylize import ByEncoder
 from tests.cli.conftest import Run
-from tests.conftest import make_model
+from tests.conftest import make_model, smooth_pictures
 from tests.io.encoder_makers import HEAD, write_encoder
 from tests.stylize.tiny_encoders import make_encoder
 
@@ -58,12 +58,12 @@ def test_list_shows_encoders_and_models_shows_none(run: Run, known: None, tiny_m
     assert code == 0 and len(lines) == 3
     digest = registry.file_sha256(registry.find_encoder("hvae"))[:12]
     assert lines[0].split() == ["hvae", "hvae", "of", "tiny", "user", "CC0-1.0", digest]
-    (entry,) = json.loads("\n".join(run("encoder", "list", "--json")[1]))
+    (entry,) = json.loads(run("encoder", "list", "--json")[1][-1])["encoders"]
     assert (entry["name"], entry["where"], entry["header"]["encoder"]["kind"]) == ("hvae", "user", "hvae")
     assert entry["header"]["base_digest"] == generator_digest(tiny_model)
     code, lines, errors = run("models")
     assert (code, errors) == (0, "") and [line.split()[0] for line in lines[:-2]] == ["tiny", "wild"]
-    assert [e["name"] for e in json.loads("\n".join(run("models", "--json")[1]))] == ["tiny", "wild"]
+    assert [e["name"] for e in json.loads(run("models", "--json")[1][-1])["models"]] == ["tiny", "wild"]
 
 
 def test_models_show_tells_of_encoders_too(run: Run, known: None) -> None:
@@ -292,6 +292,28 @@ def test_train_import_and_stylize(run: Run, known: None, face: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("words", "kind", "kl_weight"),
+    [
+        ([], "hvae", 5e-4),
+        (["--preset", "psp"], "w+", 0),
+        (["--preset", "psp", "--kind", "z+"], "z+", 0),
+        (["--kind", "w+"], "w+", 5e-4),
+    ],
+)
+def test_a_preset_trains_the_encoder_that_it_is_called(
+    run: Run, known: None, tmp_path: Path, tiny_model: Model, words: list[str], kind: str, kl_weight: float
+) -> None:
+    smooth_pictures(tmp_path / "photos")
+    base = tiny_model.header.name
+    code, lines, error = run(
+        "encoder", "train", tmp_path / "photos", "-o", tmp_path / "r", "--base", base, "--dry-run", *words
+    )
+    assert code == 0, error
+    told = json.loads("\n".join(lines[:-1]))
+    assert (told["encoder"]["kind"], told["kl_weight"]) == (kind, kl_weight)
+
+
+@pytest.mark.parametrize(
     ("words", "said", "expected"),
     [
         (["--kind", "wrong"], "kind 'wrong'", 2),
@@ -300,6 +322,8 @@ def test_train_import_and_stylize(run: Run, known: None, face: Path, tmp_path: P
         (["--units", "1,x"], "does not list numbers", 2),
         (["--units", "1,1"], "stages", 3),
         (["--set", "kl_wait=1"], "kl_wait", 2),
+        (["--identity", "no.pt", "--set", "identity_weight=0"], "identity_weight is 0", 2),
+        (["--features", "no.pth", "--set", "perceptual_weight=0"], "perceptual_weight is 0", 2),
     ],
 )
 def test_train_refuses_what_cannot_be(

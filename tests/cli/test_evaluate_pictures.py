@@ -74,14 +74,14 @@ def test_a_bad_photo_is_left_out_and_some_are_chosen_by_the_seed(run: Run, tmp_p
             archive.write(file, file.name)
     words = ("evaluate", "pictures", "photos.zip", "--aligned", "--style", "wild", "--json")
     code, lines, err = run(*words)
-    found = json.loads("".join(lines))
+    found = json.loads(lines[-1])["measured"]
     assert code == 3 and "02.png" in err and list(found["left_out"]) == ["02.png"]
     assert found["settings"]["photos"] == ["00.png", "01.png", "03.png", "04.png"]
     assert [row["name"] for row in found["rows"]] == ROWS and found["rows"][0]["style_distances"] == {}
     chosen = []
     for seed in (0, 1, 2):
         _, lines, _ = run(*words, "--count", 3, "--seed", seed)
-        chosen.append(json.loads("".join(lines))["settings"]["photos"])
+        chosen.append(json.loads(lines[-1])["measured"]["settings"]["photos"])
     # The broken one does not count.
     assert all(len(set(names)) == 3 and "02.png" not in names for names in chosen) and chosen[0] != chosen[1]
 

@@ -21,7 +21,8 @@ from portraitist.evaluate import PictureMeasures
 from portraitist.evaluate.kernel import Interval
 from portraitist.faces import BlazeFinder
 from portraitist.io import registry
-from portraitist.io.model_file import Model, generator_digest, load_model, read_header, save_model, save_pack
+from portraitist.io.headers import read_header
+from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
 from portraitist.runs.looks import ENOUGH, look_of, population
 from tests.cli.conftest import Run
 from tests.conftest import REPOSITORY
@@ -104,6 +105,24 @@ def test_a_look_is_measured_and_stored(run: Run, people: Path, tmp_path: Path, t
     # Faces of people: their parts lie near those of the photos, and they are coloured.
     assert float((seen.points - photo_population().points).norm(dim=1).mean()) < 0.05
     assert not seen.is_colourless
+    # Beside photos of as many women and men.
+    table = tmp_path / "labels.csv"
+    genders = ["female", "male", "female", "unknown", "female", "female"]
+    rows = [f"{name},{g}" for name, g in zip(ImageSet.open(people, 16).names, genders, strict=True)]
+    table.write_text("\n".join(["file,gender", *rows]))
+    words = ("look", "wild", "--exemplars", people, "--shape", 1.5, "--medium", "brush", "--labels", table)
+    code, _, err = run(*words, "-o", "mixed.safetensors")
+    assert code == 0, err
+    mixed = load_model(tmp_path / "mixed.safetensors", find_base=lambda h: tiny_model).look
+    like = photo_population({"female": 4, "male": 1})
+    assert (
+        mixed is not None
+        and same(mixed, measure_look(seen, like, MEDIA["brush"], shape=1.5))
+        and not same(mixed, wanted)
+    )
+    table.write_text("\n".join(["file,gender", *(f"{row.partition(',')[0]},unknown" for row in rows)]))
+    code, _, err = run(*words, "-o", "none.safetensors")
+    assert code == 2 and "labels.csv calls no exemplar female or male in a column gender" in err
     # In place, where that is allowed; the digest that the registry keeps follows.
     code, lines, err = run("look", "wild", "--exemplars", people, "--overwrite")
     assert code == 0 and lines[0].startswith("smooth-1: "), err

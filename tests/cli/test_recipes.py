@@ -74,7 +74,7 @@ def test_recipes_lists_each_with_its_paper_and_what_it_refuses(run: Run) -> None
 
 def test_recipes_as_json_holds_every_setting_of_both_presets(run: Run) -> None:
     code, out, _ = run("recipes", "--json", "--resolution", 256)
-    found = {entry["name"]: entry for entry in json.loads(out)}
+    found = {entry["name"]: entry for entry in json.loads(out)["recipes"]}
     assert code == 0 and list(found) == list(RECIPES)
     assert found["freeze_sg"]["settings"]["default"]["frozen"]["styles_upto"] == 8
     assert found["freeze_sg"]["settings"]["released"]["frozen"]["generator_upto"] == 16

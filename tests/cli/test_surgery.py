@@ -13,7 +13,8 @@ from portraitist import Stylizer
 from portraitist.cli import options
 from portraitist.data import read_image, write_image
 from portraitist.io import registry
-from portraitist.io.model_file import Header, Model, generator_digest, load_model, read_header, save_model, save_pack
+from portraitist.io.headers import Header, read_header
+from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
 from portraitist.spaces import WPlus
 from portraitist.stylize import Appearance, ByOptimisation, Reference
 from portraitist.surgery import blend, hard, smooth, swap

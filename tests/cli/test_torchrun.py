@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from portraitist.data import write_image
-from portraitist.io.model_file import load_model, read_header, save_model
+from portraitist.io.headers import read_header
+from portraitist.io.model_file import load_model, save_model
 from tests.cli.conftest import Run
 from tests.conftest import make_model
 

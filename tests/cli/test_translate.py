@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from skimage.data import astronaut
 
 from portraitist.data import read_image, write_image
@@ -95,9 +94,6 @@ def test_what_is_wrong_is_said(run: Run, data: Path, basic: Path, tmp_path: Path
         ("train", data, "-o", tmp_path / "x", "--set", "cycle=1"): "no setting 'cycle'",
         ("extend", data, "-t", data, "-o", tmp_path / "x"): "no model file",
         ("run", data, "-t", basic): "Give -o OUT",
-        ("export", basic, "-o", tmp_path / "x.gif"): "x.gif",
-        ("export", basic, "-o", tmp_path / "x.onnx", "--half"): "half precision",
-        ("export", basic, "-o", tmp_path / "x.safetensors", "--group", "women"): "keeps all groups",
         ("train", data, "-o", tmp_path / "x", *SMALL, "--set", "beta1=2"): "beta1",
     }.items():
         code, _, told = run(*words)
@@ -118,23 +114,6 @@ def test_the_base_tells_persons_apart_where_nothing_else_does(
     assert load_translator(tmp_path / "p").header.training["persons"]["name"] == "discriminator identity"
     told = json.loads((tmp_path / "p" / "settings.json").read_text())
     assert told["init"] == "normal" and told["person_weight"] == 1
-
-
-def test_files_of_other_programs(run: Run, basic: Path, tmp_path: Path) -> None:
-    theirs, ours = tmp_path / "u.pt", tmp_path / "u.safetensors"
-    assert run("export", basic, "-o", theirs)[1] == [str(theirs)]
-    assert run("import", theirs, "-o", ours, "--size", 16, "--group", "women", "--name", "back")[0] == 0
-    mine, again = load_translator(basic), load_translator(ours)
-    assert again.header.name == "back" and again.header.lineage == [{"converted": {"format": "ugatit"}}]
-    x = torch.zeros(1, 3, 16, 16)
-    assert torch.equal(mine.system.to_drawing(x, "women").image, again.system.to_drawing(x, "women").image)
-    code, _, told = run("import", theirs, "-o", ours)
-    assert code == 2 and "exists" in told
-    slim = tmp_path / "slim.safetensors"
-    assert run("export", basic, "-o", slim, "--half")[0] == 0
-    assert slim.stat().st_size < ours.stat().st_size / 3
-    code, _, told = run("export", basic, "-o", tmp_path / "m.onnx", "--group", "men")
-    assert code == 2 and "no group 'men'" in told
 
 
 def test_faces_are_put_on_white(run: Run, tmp_path: Path) -> None:

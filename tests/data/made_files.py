@@ -42,6 +42,15 @@ def encode(array: Pixels, kind: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def moving_webp() -> bytes:
+    """Return an animation of two pictures of 16 pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(noise(16, 16)).save(
+        buffer, "WEBP", save_all=True, append_images=[Image.fromarray(noise(16, 16, 1))]
+    )
+    return buffer.getvalue()
+
+
 def noise(height: int, width: int, seed: int = 0) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 

@@ -13,7 +13,7 @@ from portraitist.data import BatchOrder, ImageSet
 from portraitist.data.images import crop_square, read_image, resize, to_tensor, write_image
 from portraitist.data.labels import column_named
 from portraitist.errors import BadData, BadImage, UsageError
-from tests.data.made_files import encode, noise, scene
+from tests.data.made_files import encode, moving_webp, noise, scene
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:
@@ -89,7 +89,7 @@ def test_bad_files_are_listed_and_the_rest_is_used(tmp_path: Path, pictures: dic
     bad = {
         "cut.png": encode(noise(16, 16), "PNG")[:-30],
         "empty.jpg": b"",
-        "moving.gif": encode(noise(16, 16), "GIF"),
+        "moving.webp": moving_webp(),
         "text.png": b"hello",
         "tiny.png": encode(noise(4, 16), "PNG"),
         "wide.png": encode(noise(16, 17), "PNG"),
@@ -99,7 +99,7 @@ def test_bad_files_are_listed_and_the_rest_is_used(tmp_path: Path, pictures: dic
     assert [(name, kind) for name, kind, _ in images.left_out] == [
         ("cut.png", "truncated"),
         ("empty.jpg", "empty"),
-        ("moving.gif", "format"),
+        ("moving.webp", "animated"),
         ("text.png", "not-an-image"),
         ("tiny.png", "too-small"),
         ("wide.png", "not-square"),

@@ -319,12 +319,12 @@ def test_the_first_picture_of_a_multi_picture_file_is_read() -> None:
     assert np.abs(read_image(buffer.getvalue()).astype(int) - scene(16, 16)).mean() < 4
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_animations_are_refused(kind: str) -> None:
     buffer = io.BytesIO()
     frames = [Image.fromarray(noise(8, 8, seed)) for seed in range(3)]
     frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
-    assert kind_of(buffer.getvalue()) == ("format" if kind == "GIF" else "animated")
+    assert kind_of(buffer.getvalue()) == "animated"
 
 
 @pytest.mark.parametrize(
@@ -334,9 +334,8 @@ def test_animations_are_refused(kind: str) -> None:
         (b"just some text", "not-an-image"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "not-an-image"),
         (b"%PDF-1.7", "format"),
-        (b"\0\0\0\x18ftypheic", "format"),
-        (encode(noise(4, 4), "TIFF"), "format"),
-        (encode(noise(4, 4), "BMP"), "format"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0avifmif1", "format"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "format"),
         (b"\x89PNG\r\n\x1a\n", "truncated"),
         (png(0, 1, 8, GREY, [b""]), "truncated"),
     ],

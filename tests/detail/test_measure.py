@@ -9,7 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from portraitist.detail import MEDIA, Medium, Population, measure_look, measure_population, photo_population
+from portraitist.detail import (
+    MEDIA,
+    Medium,
+    Population,
+    measure_look,
+    measure_population,
+    mixed_population,
+    photo_population,
+)
 from portraitist.detail.filters import luminance
 from portraitist.detail.look import BANDS, CELLS, COARSE, POINTS, SIDE, TENSORS, band_energy
 from portraitist.detail.measure import mirror_partners, symmetric, transport
@@ -185,6 +193,38 @@ def test_photos_that_ship_are_whole() -> None:
     assert 0.3 < float(left[0]) < 0.45 < 0.55 < float(right[0]) < 0.7
     assert float(brow[1]) < 0.4 < 0.7 < float(chin[1]) < 1
     assert float(photos.colour[0, 9, 8]) > float(photos.colour[2, 9, 8])  # skin is more red than blue
+
+
+def test_photos_of_women_and_of_men_are_known_apart() -> None:
+    every, women, men = photo_population(), photo_population({"female": 3}), photo_population({"male": 0.1})
+    assert (women.count, men.count) == (286, 284)
+    lips = [0, 13, 14, 17]
+    red = [float((p.colour[0] - p.colour[1])[11, 8]) for p in (women, men)]
+    assert red[0] > red[1]  # at the mouth
+    jaw = [float(p.points[361, 0] - p.points[132, 0]) for p in (women, men)]
+    assert jaw[0] < jaw[1] and every.points[lips].isfinite().all()
+    both = photo_population({"female": 1, "male": 1})
+    assert close(both.colour, (women.colour + men.colour) / 2) and both.count == 570
+    assert photo_population({}) is every and photo_population({"unknown": 5}) is every
+    assert close(photo_population({"female": 9, "unknown": 5, "male": 0}).points, women.points)
+
+
+def test_a_mixture_of_populations_is_that_of_their_pictures_together() -> None:
+    random = torch.Generator().manual_seed(4)
+
+    def pictures(level: float, count: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+        colours = level + 20 * torch.randn(count, 3, 1, 1, generator=random)
+        meshes = torch.rand(count, POINTS, 2, generator=random)
+        person = torch.ones(256, 256)
+        return [(c.expand(3, 256, 256).contiguous(), m, person) for c, m in zip(colours, meshes, strict=True)]
+
+    first, second = pictures(80, 3), pictures(160, 9)
+    parts = [(measure_population(first), 3.0), (measure_population(second), 9.0)]
+    found, wanted = mixed_population(parts), measure_population([*first, *second])
+    assert found.count == wanted.count == 12
+    for name, value in found.tensors().items():
+        assert torch.allclose(value, wanted.tensors()[name], rtol=1e-3, atol=1e-3), name
+    assert mixed_population([parts[0], (parts[1][0], 0.0)]).count == 3
 
 
 def test_media_are_media() -> None:

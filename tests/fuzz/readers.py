@@ -26,8 +26,9 @@ from portraitist.io.directions import load_directions, save_directions
 from portraitist.io.encoder_files import load_encoder, read_foreign_encoder, save_encoder
 from portraitist.io.feature_files import read_tensors
 from portraitist.io.formats import read_networks
+from portraitist.io.headers import read_header
 from portraitist.io.legacy_tf import read_legacy
-from portraitist.io.model_file import load_model, read_header, save_model, save_pack
+from portraitist.io.model_file import load_model, save_model, save_pack
 from portraitist.io.nvidia import read_nvidia, read_nvidia_state, write_nvidia_state
 from portraitist.io.painter_files import PainterHeader, StoredPainter, load_painter, save_painter
 from portraitist.io.photo2cartoon import read_photo2cartoon, write_photo2cartoon

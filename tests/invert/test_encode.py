@@ -13,7 +13,8 @@ from portraitist.invert import Inverter, in_domain, refine
 from portraitist.invert.encode import EncoderInverter, medoid
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks import Generator
-from portraitist.networks.encoder import Encoder, EncoderAnatomy, EncoderKind, new_encoder, split_rows
+from portraitist.networks.encoder import Encoder, new_encoder, split_rows
+from portraitist.networks.encoder_anatomy import EncoderAnatomy, EncoderKind
 from portraitist.spaces import ZPlus
 
 

@@ -18,16 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from portraitist.errors import BadModel, PortraitistError, UntrustedFile
-from portraitist.io.described import DIGEST, KEY
-from portraitist.io.encoder_files import (
-    EncoderHeader,
-    StoredEncoder,
-    load_encoder,
-    read_foreign_encoder,
-    save_encoder,
-)
+from portraitist.io.encoder_files import StoredEncoder, load_encoder, read_foreign_encoder, save_encoder
+from portraitist.io.headers import DIGEST, KEY, EncoderHeader
 from portraitist.io.model_file import Model, generator_digest, load_model, save_model
-from portraitist.networks.encoder import EncoderAnatomy, new_encoder, small
+from portraitist.networks.encoder import new_encoder, small
+from portraitist.networks.encoder_anatomy import EncoderAnatomy
 from tests.conftest import make_model
 from tests.io.encoder_makers import HEAD, UNITS, WIDTHS, encoder_state, write_encoder
 

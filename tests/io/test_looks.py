@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from portraitist.detail import Look, Medium
 from portraitist.detail.look import TENSORS
 from portraitist.errors import BadModel
-from portraitist.io.described import KEY
-from portraitist.io.model_file import Model, generator_digest, load_model, read_header, save_model, save_pack
+from portraitist.io.headers import KEY, read_header
+from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
 from tests.detail.test_look import full, same
 from tests.io.test_model_file import paths_of, rewrite
 

@@ -17,17 +17,9 @@ from safetensors.torch import load_file, save_file
 
 from portraitist.errors import BadModel, PortraitistError, StorageError, UsageError
 from portraitist.io.codes import load_codes
-from portraitist.io.described import DIGEST, KEY, MOST
 from portraitist.io.feature_files import read_tensors
-from portraitist.io.model_file import (
-    Header,
-    Model,
-    generator_digest,
-    load_model,
-    read_header,
-    save_model,
-    save_pack,
-)
+from portraitist.io.headers import DIGEST, KEY, MOST, Header, read_header
+from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
 from portraitist.io.nvidia import read_nvidia_state
 from portraitist.networks.generator import with_low_rows
 from tests.conftest import make_model, restyled

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from portraitist.errors import BadModel, UsageError
-from portraitist.io.described import DIGEST, KEY
+from portraitist.io.headers import DIGEST, KEY
 from portraitist.io.model_file import load_model
 from portraitist.io.painter_files import FILE, PainterHeader, StoredPainter, load_painter, save_painter
 from portraitist.io.translator_files import load_translator

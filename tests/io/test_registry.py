@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from portraitist.errors import BadModel, PortraitistError, UntrustedFile, UsageError
-from portraitist.io import registry
+from portraitist.io import catalogue, registry
 from portraitist.io.model_file import Model, generator_digest, save_model, save_pack
 from portraitist.networks.generator import with_low_rows
 from tests.conftest import make_model, restyled
@@ -17,7 +17,7 @@ from tests.conftest import make_model, restyled
 @pytest.fixture
 def bundled(models_folder: Path, tiny_model: Model, tiny_style: Model) -> Path:
     """A folder of bundled models: the tiny base, and its style."""
-    folder = registry.bundled_folder()
+    folder = catalogue.bundled_folder()
     for path in (
         save_model(folder / "tiny.safetensors", tiny_model),
         save_pack(folder / "wild.safetensors", tiny_style, tiny_model),
@@ -57,7 +57,7 @@ def test_a_changed_base_is_refused_for_its_styles_too(bundled: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[1]", "{", "\x00", "3"])
 def test_a_damaged_list_of_digests_is_refused_but_does_not_break_the_listing(bundled: Path, text: str) -> None:
-    (bundled / registry.DIGESTS).write_text(text)
+    (bundled / catalogue.DIGESTS).write_text(text)
     with pytest.raises(UntrustedFile, match=r"digests.json"):
         registry.load("tiny")
     told: list[str] = []
@@ -70,7 +70,7 @@ def test_damage_in_the_users_folder_does_not_block_what_is_bundled(
     bundled: Path, models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model, text: str
 ) -> None:
     registry.add(save_pack(tmp_path / "mine.safetensors", tiny_style, tiny_model), name="mine")
-    (models_folder / registry.DIGESTS).write_text(text)
+    (models_folder / catalogue.DIGESTS).write_text(text)
     (models_folder / "broken.safetensors").write_bytes(b"\0" * 20)
     assert registry.load("tiny").digest == tiny_model.digest
     assert generator_digest(registry.load("wild")) == generator_digest(tiny_style)
@@ -245,7 +245,7 @@ def test_a_file_put_in_the_folder_by_hand_has_no_digest(models_folder: Path, tin
 
 
 def test_the_digests_are_sha256_of_the_files(bundled: Path) -> None:
-    digests = json.loads((bundled / registry.DIGESTS).read_text())
+    digests = json.loads((bundled / catalogue.DIGESTS).read_text())
     assert digests == {p.name: registry.file_sha256(p) for p in bundled.glob("*.safetensors")}
 
 
@@ -253,9 +253,42 @@ def test_the_users_folder_follows_the_platform(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv("PORTRAITIST_MODELS", raising=False)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert registry.user_folder() == tmp_path / "portraitist" / "models"
+    assert catalogue.user_folder() == tmp_path / "portraitist" / "models"
     monkeypatch.setattr("sys.platform", "darwin")
-    assert registry.user_folder().parts[-4:] == ("Library", "Application Support", "portraitist", "models")
+    assert catalogue.user_folder().parts[-4:] == ("Library", "Application Support", "portraitist", "models")
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "L"))
-    assert registry.user_folder() == tmp_path / "L" / "portraitist" / "models"
+    assert catalogue.user_folder() == tmp_path / "L" / "portraitist" / "models"
+
+
+def test_a_model_is_removed_with_its_digest(
+    bundled: Path,
+    models_folder: Path,
+    tmp_path: Path,
+    tiny_style: Model,
+    tiny_model: Model,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    registry.add(save_pack(tmp_path / "w.safetensors", tiny_style, tiny_model), name="mine")
+    registry.add(save_model(tmp_path / "b.safetensors", make_model(seed=5, name="other")))
+    path = catalogue.remove("mine")
+    assert not path.exists() and list(catalogue.read_digests(models_folder)) == ["other.safetensors"]
+    with pytest.raises(UsageError, match=r"no model 'mine'.*Your models: other"):
+        catalogue.remove("mine")
+    with pytest.raises(UsageError, match="bundled with the package"):
+        catalogue.remove("wild")
+    with pytest.raises(UsageError, match=r"no model '\.\./bundled/wild'"):
+        catalogue.remove("../bundled/wild")
+    assert (bundled / "wild.safetensors").is_file()
+    (models_folder / "other.safetensors").write_bytes(b"damaged")
+    catalogue.remove("other")  # whatever the file holds
+    assert catalogue.read_digests(models_folder) == {} and not caplog.records
+
+
+def test_who_loses_a_base_is_told(
+    models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
+    registry.add(save_pack(tmp_path / "w.safetensors", tiny_style, tiny_model))
+    catalogue.remove("tiny")
+    assert "wild names 'tiny' as the base" in caplog.text

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from portraitist.errors import BadModel, UntrustedFile, UsageError
-from portraitist.io import registry
+from portraitist.io import catalogue, registry
 from portraitist.io.encoder_files import StoredEncoder, save_encoder
 from portraitist.io.model_file import Model, save_model, save_pack
 from tests.conftest import make_model
@@ -64,7 +64,7 @@ def test_the_encoder_of_a_base_is_found_by_digest(known: None, tmp_path: Path, t
 
 
 def test_the_users_goes_before_the_bundled_and_then_the_name_counts(known: None, tiny_model: Model) -> None:
-    save_encoder(registry.bundled_folder() / "a.safetensors", make_encoder(tiny_model, "a", seed=1))
+    save_encoder(catalogue.bundled_folder() / "a.safetensors", make_encoder(tiny_model, "a", seed=1))
     found = registry.load_encoder_of(tiny_model)
     assert found is not None and found.header.name == "hvae"
     registry.add_encoder(make_encoder(tiny_model, "b", seed=2))

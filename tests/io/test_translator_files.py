@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from portraitist.errors import BadModel
-from portraitist.io.described import DIGEST, KEY
 from portraitist.io.encoder_files import load_encoder
+from portraitist.io.headers import DIGEST, KEY
 from portraitist.io.model_file import load_model
 from portraitist.io.translator_files import (
     FILE,

@@ -10,16 +10,8 @@ import torch
 
 from portraitist.errors import BadModel, UsageError
 from portraitist.networks import Generator, GeneratorAnatomy, channels_for
-from portraitist.networks.encoder import (
-    Encoded,
-    Encoder,
-    EncoderAnatomy,
-    EncoderKind,
-    ir_se50,
-    new_encoder,
-    small,
-    split_rows,
-)
+from portraitist.networks.encoder import Encoded, Encoder, ir_se50, new_encoder, small, split_rows
+from portraitist.networks.encoder_anatomy import EncoderAnatomy, EncoderKind
 from portraitist.spaces import WPlus, ZPlus
 
 BASE = GeneratorAnatomy(32, (8, 8, 8, 8), z_dim=12, w_dim=16, mapping_layers=2)

@@ -20,7 +20,7 @@ from portraitist.errors import UsageError
 from portraitist.networks import DiscriminatorPanel, GeneratorAnatomy, MultiPathGenerator
 from portraitist.recipes import RECIPES, compose
 from portraitist.recipes.baseline import fine_tune, from_scratch
-from portraitist.recipes.registry import Preset
+from portraitist.recipes.catalogue import Preset
 from portraitist.train.gan import Gan
 from portraitist.train.loop import fit
 from portraitist.train.snapshot import resume, write_snapshot

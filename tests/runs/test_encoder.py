@@ -11,10 +11,11 @@ import torch
 
 from portraitist.data import ImageSet, to_array, write_image
 from portraitist.errors import BadModel, UsageError
-from portraitist.io.encoder_files import EncoderHeader, load_encoder
+from portraitist.io.encoder_files import load_encoder
+from portraitist.io.headers import EncoderHeader
 from portraitist.io.model_file import Model, generator_digest
 from portraitist.losses.perceptual import default_perceptual
-from portraitist.networks.encoder import EncoderAnatomy
+from portraitist.networks.encoder_anatomy import EncoderAnatomy
 from portraitist.networks.identity import DiscriminatorIdentity
 from portraitist.runs.encoder import EncoderOptions, measured, train_encoder
 from portraitist.train.encoder import EncoderLoss, EncoderTraining

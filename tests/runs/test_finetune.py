@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import pytest
 import torch
 
 from portraitist.data import ImageBatches, ImageSet, read_image, write_image
-from portraitist.errors import BadData, BadModel, PortraitistError, UsageError
+from portraitist.errors import BadData, BadModel, NothingLearned, PortraitistError, UsageError
 from portraitist.io import registry
-from portraitist.io.model_file import Header, Model, generator_digest, load_model, read_header, save_model
+from portraitist.io.headers import Header, read_header
+from portraitist.io.model_file import Model, generator_digest, load_model, save_model
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
 from portraitist.recipes import compose
 from portraitist.runs.finetune import Exemplars, Source, TrainOptions, train
@@ -356,7 +358,8 @@ def test_other_labels_are_other_exemplars(folders: Path, tmp_path: Path) -> None
         rows = [(f"{c}/{i:02d}.png", "ab"[(c == "green") ^ (swapped and i == 0)]) for c in COLOURS for i in range(12)]
         labels.write_text("file,kind\n" + "".join(f"{name},{value}\n" for name, value in rows))
         pictures = ImageSet.open(folders, 16, labels=labels)
-        train(pictures, tmp_path / "run", source, training, TrainOptions(attribute="kind", quiet=True))
+        with suppress(NothingLearned):
+            train(pictures, tmp_path / "run", source, training, TrainOptions(attribute="kind", quiet=True))
 
     go(swapped=False)
     with pytest.raises(UsageError, match=r"attributes\.a"):
@@ -448,7 +451,7 @@ def test_a_signal_writes_a_snapshot_and_the_run_continues_bit_for_bit(
     assert list((run / "snapshots").iterdir()) and not (run / "model.safetensors").exists()
     assert not (run / "lock.json").exists()
     ended, out, words = finish(trainer(exemplars, run, IMAGES))
-    assert ended == 0 and "continuing from snapshot-" in words and out.strip().endswith("model.safetensors")
+    assert ended == 0 and "continuing from snapshot-" in words and "model.safetensors" in out
     assert left(run) == undisturbed
 
 

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 
 from portraitist.data import ImageSet
 from portraitist.errors import BadModel, UsageError
-from portraitist.io.model_file import Header, Model, load_model, save_pack
+from portraitist.io.headers import Header
+from portraitist.io.model_file import Model, load_model, save_pack
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
 from portraitist.ops import taps, upsample
 from portraitist.recipes import grow

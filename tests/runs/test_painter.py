@@ -171,6 +171,9 @@ def test_what_cannot_be_trained_on_is_refused(photos: ImageSet, tmp_path: Path) 
         distill(large, photos, tmp_path / "f", Negative(), ANATOMY, replace(TINY, side=64), OPTIONS)
     with pytest.raises(UsageError, match="perceptual distance"):
         distill(photos, photos, tmp_path / "f", Negative(), ANATOMY, TINY, replace(OPTIONS, perceptual=None))
+    with pytest.raises(UsageError, match=r"embedder is given, and identity.weight is 0"):
+        idle = replace(TINY, identity=replace(TINY.identity, weight=0.0))
+        distill(photos, photos, tmp_path / "f", Negative(), ANATOMY, idle, OPTIONS)
     with pytest.raises(BadData, match="Cannot hold out 8 of 6"):
         distill(photos.subset(range(6)), photos, tmp_path / "f", Negative(), ANATOMY, TINY, OPTIONS)
     assert not (tmp_path / "f").exists()

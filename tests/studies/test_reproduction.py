@@ -12,7 +12,8 @@ import torch
 from portraitist.data import ImageSet
 from portraitist.errors import UsageError
 from portraitist.evaluate.held_out import reference_of
-from portraitist.io.model_file import Header, Model, generator_digest
+from portraitist.io.headers import Header
+from portraitist.io.model_file import Model, generator_digest
 from portraitist.recipes import compose
 from portraitist.runs.finetune import Exemplars
 from portraitist.train.spec import Training

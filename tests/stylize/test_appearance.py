@@ -22,7 +22,7 @@ from portraitist.networks import GeneratorAnatomy
 from portraitist.networks.anatomy import channels_for
 from portraitist.stylize import Appearance, ByEncoder, ByOptimisation, Portrait, Reference, Stylizer, stylize_files
 from portraitist.stylize.appearance import random_codes
-from portraitist.stylize.batch import Options
+from portraitist.stylize.choices import Options
 from tests.conftest import restyled
 from tests.stylize.test_batch import Marked, draw, files
 from tests.stylize.test_pipeline import Pixels

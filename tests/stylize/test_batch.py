@@ -22,7 +22,8 @@ from portraitist.invert import portrait
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.stylize import ByOptimisation, FileReport, Stylizer, stylize_files
-from portraitist.stylize.batch import Options, photos
+from portraitist.stylize.choices import Options
+from portraitist.stylize.discovery import photos
 from tests.conftest import restyled
 
 Pixels = npt.NDArray[np.uint8]
@@ -273,7 +274,7 @@ def test_pasted_pictures_and_sheets(folder: Path, tmp_path: Path, stylizer: Styl
     (line,) = stylize_files(
         stylizer, folder / "sub", out, Options(paste_back=True, sheet=True, suffix=".jpg"), report=None
     )
-    assert line.outputs == ["Zoë with space.wild.jpg", "Zoë with space.sheet.jpg"]
+    assert line.outputs == ["Zoë with space.wild.pasted.jpg", "Zoë with space.sheet.jpg"]
     with Image.open(out / line.outputs[0]) as pasted:
         assert pasted.size == (100, 100)
     with pytest.raises(UsageError, match=r"cannot end in '.gif'"):

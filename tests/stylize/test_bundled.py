@@ -21,7 +21,7 @@ from portraitist.io import registry
 from portraitist.io.encoder_files import load_encoder
 from portraitist.stylize import ByOptimisation, Inversion, Stylizer, stylize_files
 from portraitist.stylize.appearance import random_codes
-from portraitist.stylize.batch import Options
+from portraitist.stylize.choices import Options
 from portraitist.stylize.crops import as_aligned_face
 
 LIMIT, NETWORK_LIMIT, STYLE_LIMIT = 60_000_000, 20_000_000, 10_000_000

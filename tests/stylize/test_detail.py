@@ -21,10 +21,10 @@ from portraitist.invert import portrait
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.stylize import Appearance, ByOptimisation, Portraits, Stylizer, stylize_files
-from portraitist.stylize.batch import Options
+from portraitist.stylize.choices import Options
 from portraitist.stylize.crops import as_aligned_face
 from portraitist.stylize.detailed import CloseFace, DetailStage
-from portraitist.stylize.mixture import mixed
+from portraitist.stylize.interpolation import mixed
 from tests.conftest import make_model, restyled
 from tests.detail.test_look import full, same
 from tests.stylize.test_pipeline import ASTRONAUT, ONE, Pixels

@@ -18,7 +18,7 @@ from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.losses.perceptual import default_perceptual
 from portraitist.stylize import ByEncoder, ByOptimisation, Portrait, Stylizer, stylize_files
-from portraitist.stylize.batch import Options
+from portraitist.stylize.choices import Options
 from portraitist.stylize.inversion import encoder_inverter
 from tests.conftest import make_model, restyled
 from tests.stylize.test_batch import Marked, draw

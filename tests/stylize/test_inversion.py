@@ -17,7 +17,7 @@ from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.losses.perceptual import default_perceptual
 from portraitist.stylize import ByEncoder, ByOptimisation, Portrait, Stylizer, stylize_files
-from portraitist.stylize.batch import Options
+from portraitist.stylize.choices import Options
 from tests.conftest import make_model
 from tests.stylize.test_pipeline import ONE, TWO, Pixels
 from tests.stylize.tiny_encoders import make_encoder
@@ -149,7 +149,7 @@ def test_samples_of_every_face_are_written_pasted_and_on_the_sheet(make: Make, t
     found = stylizer.stylize(photo)
     assert found.sheet(64).shape == (128, 5 * 64 + 4 * 8, 3)
     (line,) = stylize_files(stylizer, photo, tmp_path / "pasted", Options(paste_back=True))
-    assert line.outputs == [f"me.{end}.png" for end in ends]
+    assert line.outputs == [f"me.{end}.pasted.png" for end in ends]
     assert not np.array_equal(found.pasted("wild"), found.pasted("wild", "sample1"))
     assert not np.array_equal(found.pasted("wild", "sample2"), found.pasted("wild", "sample1"))
 

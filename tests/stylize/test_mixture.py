@@ -15,7 +15,8 @@ from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.networks import Generator
 from portraitist.networks.generator import with_low_rows
-from portraitist.stylize.mixture import Mixture, mixed
+from portraitist.stylize.interpolation import mixed
+from portraitist.stylize.mixture import Mixture
 from tests.conftest import restyled
 
 

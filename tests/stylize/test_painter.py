@@ -14,7 +14,7 @@ from portraitist.errors import UsageError
 from portraitist.io.painter_files import PainterHeader, StoredPainter, save_painter
 from portraitist.networks.painter import PainterAnatomy, new_painter
 from portraitist.stylize import PhotoPainter, Redrawer, photos, stylize_files
-from portraitist.stylize.batch import Options
+from portraitist.stylize.choices import Options
 
 SMALL = PainterAnatomy((4, 6, 8), 1, 5.0)
 
@@ -61,4 +61,4 @@ def test_files_are_written_as_by_every_redrawer(stored: StoredPainter, tmp_path:
     options = Options(aligned=True, paste_back=True, sheet=True, size=64)
     reports = stylize_files(painter, photos(tmp_path / "me.png", tmp_path / "out"), tmp_path / "out", options)
     assert [r.status for r in reports] == ["done"]
-    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"me.mine.png", "me.sheet.png"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"me.mine.pasted.png", "me.sheet.png"}

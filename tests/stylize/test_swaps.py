@@ -15,10 +15,11 @@ from portraitist.data.images import to_array, write_image
 from portraitist.errors import UsageError
 from portraitist.invert import portrait
 from portraitist.io import registry
-from portraitist.io.model_file import Header, Model, generator_digest, save_model, save_pack
+from portraitist.io.headers import Header
+from portraitist.io.model_file import Model, generator_digest, save_model, save_pack
 from portraitist.networks import Generator
 from portraitist.stylize import ByOptimisation, Portrait, Stylizer, stylize_files
-from portraitist.stylize.batch import Options
+from portraitist.stylize.choices import Options
 from portraitist.surgery import swap, swap_models
 from portraitist.surgery.compatibility import CODES, FAR, compatibility
 from tests.conftest import make_model, restyled

@@ -20,7 +20,7 @@ from portraitist.networks.branches import TranslatorSystem
 from portraitist.networks.patch_discriminator import PanelAnatomy
 from portraitist.networks.translator import cyclegan, ugatit
 from portraitist.stylize import stylize_files
-from portraitist.stylize.batch import Options
+from portraitist.stylize.choices import Options
 from portraitist.stylize.translate import PictureTranslator, heat_map
 
 SMALL = replace(ugatit(16, 4, light=True), blocks=1)

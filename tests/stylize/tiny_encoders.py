@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from portraitist.io.encoder_files import EncoderHeader, StoredEncoder
+from portraitist.io.encoder_files import StoredEncoder
+from portraitist.io.headers import EncoderHeader
 from portraitist.io.model_file import Model, generator_digest
-from portraitist.networks.encoder import EncoderAnatomy, EncoderKind, new_encoder, split_rows
+from portraitist.networks.encoder import new_encoder, split_rows
+from portraitist.networks.encoder_anatomy import EncoderAnatomy, EncoderKind
 
 
 def make_encoder(base: Model, name: str = "hvae", kind: EncoderKind = "hvae", seed: int = 0) -> StoredEncoder:

@@ -10,16 +10,8 @@ import torch
 from torch import Tensor
 
 from portraitist.errors import BadModel, UsageError
-from portraitist.io.model_file import (
-    Header,
-    Model,
-    ancestors,
-    generator_digest,
-    load_model,
-    read_header,
-    save_model,
-    save_pack,
-)
+from portraitist.io.headers import Header, read_header
+from portraitist.io.model_file import Model, ancestors, generator_digest, load_model, save_model, save_pack
 from portraitist.networks.generator import with_low_rows
 from portraitist.spaces import WPlus
 from portraitist.surgery import FeatureSwap, Joined, blend_models, hard, swap, swap_models

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,8 +28,28 @@ from tests.conftest import restyled
 from tests.stylize.test_pipeline import TWO
 from tests.stylize.tiny_encoders import make_encoder
 
+CHROMIUM = os.environ.get("PORTRAITIST_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    *"--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync --disable-component-update".split(),
+    "--disable-background-networking",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
 ADDRESS = "http://127.0.0.1:8765"
 MakeApp = Callable[..., Guard]
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Chromium without a network beyond this machine."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 class Gate:

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 from portraitist import Stylizer, stylize_files
 from portraitist.data.images import encode_image
 from portraitist.faces import FixedPoints
-from portraitist.stylize.batch import Options
+from portraitist.stylize.choices import Options
 from portraitist.web import Limits, Studio
 from portraitist.web.app import _Service
 from portraitist.web.jobs import Job, JobQueue
@@ -211,7 +211,7 @@ def test_no_style_is_ever_a_path(client: TestClient, models_folder: Path, photo:
     [
         (b"", 422, "no-photo"),
         (b"some text", 422, "not-an-image"),
-        (b"GIF89a" + bytes(100), 422, "format"),
+        (b"%PDF-1.7" + bytes(100), 422, "format"),
         (encode_image(np.zeros((40, 40, 3), np.uint8), ".png")[:60], 422, "truncated"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (20_000).to_bytes(4, "big") * 2 + b"\x08\2\0\0\0", 413, "too-large"),
     ],

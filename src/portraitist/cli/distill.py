@@ -57,10 +57,15 @@ def command(
     from ..stylize.teacher import StyleTeacher
     from ..train.painter import PainterTraining
 
-    where = options.device(device)
+    where = options.device(device, exact=True)
     anatomy = _sizes(widths, blocks)
     training = PainterTraining(seed=seed, side=size)
     training = options.with_settings(replace(training, images=images or training.images), set_ or [])
+    training.refuse_idle(identity is not None)
+    if identity is None and any(pair.startswith("identity.") for pair in set_ or []) and training.identity.weight:
+        raise UsageError(
+            "The settings of identity are for a face embedder, and none is given.", "Give --identity FILE."
+        )
     perceptual = features.distance()
     embedder = None if identity is None else load_identity(identity)
     stylizer = Stylizer.load([style], attribute=attribute, seed=seed, device=where)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import typer
 
 from ..errors import UsageError
-from . import groups, options
+from . import bars, groups, options
+from .bars import bar_of
 from .options import opt
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Drawing:
         from ..faces import finder_named
         from ..stylize import Stylizer
 
-        with options.step_bar() as progress:
+        with bars.step_bar() as progress:
             yield Stylizer.load(
                 self.style or [],
                 attribute=self.attribute,
@@ -116,7 +117,7 @@ def directions(
         found = sefa_directions(model.generator, sides, normalise=normalise, count=count)
     else:
         rows, measure = rows_of(model.generator.anatomy, sides), MEASURES[method](finder_named(detector))
-        with options.step_bar() as progress:
+        with bars.step_bar() as progress:
             found = [
                 measured_direction(
                     method, model.generator, measure, rows=rows, count=samples, seed=run.seed, progress=progress
@@ -163,7 +164,7 @@ def learn(
     stored = registry.load_encoder_of(model, encoder)
     if stored is None:
         raise no_encoder(model)
-    with options.step_bar() as progress:
+    with bars.step_bar() as progress:
         codes = encode_all(stored.encoder, model.generator, rated, progress=progress)
     found = {k: learn_direction(as_word(k), codes, v, rows=rows, ridge=ridge) for k, v in numbers.items()}
     fixed = [found.pop(name) for name in stay]
@@ -284,8 +285,6 @@ def video(
     run: Run,
 ) -> None:
     """Go from face to face, or along a direction, in several styles side by side."""
-    from tqdm import tqdm
-
     from ..data.video import check_video, write_video
     from ..edit import moved, through
     from ..io.directions import find_direction
@@ -302,7 +301,7 @@ def video(
             chosen[0].check_base(stylizer.base_digest, stylizer.base.header.name)
             codes = [moved(codes[0], chosen[1], s) for s in options.numbers(strengths, 2, "-2:2", LIMIT)]
         way = through(codes, frames, loop=loop, ease=ease)
-        drawn = tqdm(edited.frames(stylizer, way, size), total=frames, unit=" frames")
+        drawn = bar_of(edited.frames(stylizer, way, size), total=frames, unit=" frames")
         write_video(out, drawn, fps=fps, overwrite=run.overwrite)
     typer.echo(out)
 

@@ -10,11 +10,12 @@ import typer
 
 from ..errors import UsageError
 from . import groups, options
+from .common import note, talk
 from .options import opt
 
 if TYPE_CHECKING:
     from ..io.model_file import Model
-    from ..networks.encoder import EncoderAnatomy
+    from ..networks.encoder_anatomy import EncoderAnatomy
 
 HELP = "Train, list and import encoders, which turn photos into codes in one pass."
 
@@ -29,15 +30,15 @@ def encoder() -> None:
 
 
 @groups.add(app, "list")
-def listing(*, as_json: Annotated[bool, opt("Everything, as JSON.", "--json")] = False) -> None:
+def listing() -> None:
     """List the encoders that have a name: bundled ones and your own."""
     from dataclasses import asdict
 
-    from ..io import registry
+    from ..io import catalogue
 
-    found = registry.encoders(lambda path, error: typer.echo(f"{path}: {error}", err=True))
-    if as_json:
-        typer.echo(json.dumps([asdict(e) | {"path": str(e.path)} for e in found], indent=1))
+    found = catalogue.encoders(lambda path, error: typer.echo(f"{path}: {error}", err=True))
+    if talk().json:
+        note(encoders=[asdict(e) for e in found])
         return
     for entry in found:
         header = entry.header
@@ -47,7 +48,9 @@ def listing(*, as_json: Annotated[bool, opt("Everything, as JSON.", "--json")] =
             f"{entry.name:<16} {header.encoder.kind:<5} {base:<18} {entry.where:<8} "
             f"{header.licence or 'licence unknown':<18} {entry.sha256[:12] or 'no digest':<12}  {description}".rstrip()
         )
-    typer.echo(f"bundled encoders lie in {registry.bundled_folder()}\nyour encoders lie in    {registry.user_folder()}")
+    typer.echo(
+        f"bundled encoders lie in {catalogue.bundled_folder()}\nyour encoders lie in    {catalogue.user_folder()}"
+    )
 
 
 @groups.add(app, "import")
@@ -81,12 +84,15 @@ def train(
     kind: Annotated[
         str,
         opt(
-            "hvae: posterior over Z+ (AgileGAN); w+: code of W+ (pSp); vae: one latent for all rows; z+: no posterior.",
+            "hvae: posterior over Z+ (AgileGAN); w+: code of W+ (pSp); vae: one latent for all rows; "
+            "z+: no posterior. By default the preset's.",
             panel=SIZES,
         ),
-    ] = "hvae",
+    ] = "",
     preset: Annotated[str, opt("Settings: agilegan or psp.")] = "agilegan",
-    size: Annotated[str, opt("small: for 64-pixel bases; ir-se50: the papers', about 1 GB.", panel=SIZES)] = "small",
+    size: Annotated[
+        str, opt("small (default): for 64-pixel bases; ir-se50: the papers', about 1 GB.", panel=SIZES)
+    ] = "",
     widths: Annotated[str, opt("Channels of the stem and the four stages, such as 32,32,64,96,128.", panel=SIZES)] = "",
     units: Annotated[str, opt("Residual units of the four stages, such as 1,1,2,1.", panel=SIZES)] = "",
     equal_rows: Annotated[bool, opt("A third of the rows from each level.", "--equal-rows", panel=SIZES)] = False,
@@ -109,26 +115,33 @@ def train(
     from dataclasses import asdict, replace
 
     from ..io import registry
-    from ..io.encoder_files import EncoderHeader, check_encoder_header, load_encoder
+    from ..io.encoder_files import load_encoder
+    from ..io.headers import EncoderHeader, check_encoder_header
     from ..io.identity_files import load_identity
     from ..runs.encoder import EncoderOptions, train_encoder
-    from ..train.encoder import PRESETS, Preset
+    from ..train.encoder import KINDS, PRESETS, Preset
 
     model = registry.load_base(base)
     first = None if start is None else load_encoder(registry.find_encoder(start))
-    sizes = first.encoder.anatomy if first else _sizes(model, kind, size, widths, units, equal_rows)
+    asked = {"--kind": kind, "--size": size, "--widths": widths, "--units": units, "--equal-rows": equal_rows}
+    if first and (given := [option for option, value in asked.items() if value]):
+        raise UsageError(f"{given[0]} is for a new encoder; --from sets kind and sizes.", "Leave out one of them.")
+    chosen = options.choice(preset, Preset, "preset")
+    kind = kind or KINDS[chosen]
+    sizes = first.encoder.anatomy if first else _sizes(model, kind, size or "small", widths, units, equal_rows)
     anatomy = replace(sizes, standardised=sizes.standardised or standardised)
     about = EncoderHeader(anatomy, **asdict(authorship))
     check_encoder_header(about)
-    training = replace(PRESETS[options.choice(preset, Preset, "preset")](), seed=seed)
+    training = replace(PRESETS[chosen](), seed=seed)
     training = options.with_settings(replace(training, images=images or training.images), set_ or [])
+    training.refuse_idle(identity=identity is not None, features=features.features is not None)
     pictures = options.pictures(photos, model.generator.anatomy.resolution)
     if dry_run:
         typer.echo(json.dumps({"encoder": asdict(anatomy), **asdict(training)}, indent=1))
         typer.echo(f"{len(pictures)} images, {len(pictures.left_out)} left out")
         return
     how = EncoderOptions(
-        device=options.device(device),
+        device=options.device(device, exact=True),
         **processes.settings(),
         about=about,
         perceptual=features.distance(),
@@ -142,7 +155,8 @@ def _sizes(base: Model, kind: str, size: str, widths: str, units: str, equal_row
     from dataclasses import replace
     from typing import Literal
 
-    from ..networks.encoder import EncoderKind, ir_se50, small
+    from ..networks.encoder import ir_se50, small
+    from ..networks.encoder_anatomy import EncoderKind
 
     chosen = options.choice(size, Literal["small", "ir-se50"], "size")
     make = small if chosen == "small" else ir_se50

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from . import evaluate_models, evaluate_pictures, evaluate_reproduce, groups, options
+from . import bars, evaluate_models, evaluate_pictures, evaluate_reproduce, groups, options
+from .bars import bar_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,8 +89,6 @@ def inversion(
     """
     from typing import Literal
 
-    from tqdm import tqdm
-
     from ..data.images import read_image, to_tensor
     from ..evaluate import compare_inversions
     from ..io import registry
@@ -102,7 +101,7 @@ def inversion(
     _check(method or [], encoder or [])
     check_inversion_report(out, tsne, overwrite)
     names = _photos(photos, out, limit)
-    where = options.device(device)
+    where = options.device(device, exact=True)
     model = registry.load(base)
     model.generator.to(where)
     resolution = model.generator.anatomy.resolution
@@ -119,7 +118,7 @@ def inversion(
         crop = as_aligned_face(picture, resolution) if aligned else finder.crops(picture, "largest", resolution)[0]
         return to_tensor(crop.image)
 
-    with tqdm(total=len(names), unit=" photos") as bar, options.step_bar(len(names) == 1) as progress, one_thread():
+    with bar_of(total=len(names), unit=" photos") as bar, bars.step_bar(len(names) == 1) as progress, one_thread():
 
         def tell(name: str, reason: str) -> None:
             if reason:
@@ -213,7 +212,7 @@ def _encoders(model: Model, names: list[str]) -> dict[str, StoredEncoder]:
 
 def _photos(sources: list[Path], out: Path, limit: int | None) -> list[str]:
     """Return the paths of photos, each once."""
-    from ..stylize.batch import photos
+    from ..stylize.discovery import photos
 
     found = dict.fromkeys(str(photo.path) for source in sources for photo in photos(source, out))
     return list(found)[:limit]

@@ -12,13 +12,15 @@ import typer
 from ..errors import BadData, UsageError
 from ..files import refuse_existing, write_bytes
 from . import options
+from .bars import bar_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..evaluate.quality import Scorer
     from ..invert import Inverter
-    from ..io.model_file import Header, Model
+    from ..io.headers import Header
+    from ..io.model_file import Model
     from ..losses.perceptual import PerceptualDistance
     from ..networks import Generator
     from ..networks.features import Features as Network
@@ -68,14 +70,12 @@ def distance(
             raise UsageError(f"--out takes a .md or .json file, not {out}.")
         refuse_existing(out, overwrite)
 
-    from tqdm import tqdm
-
     from ..evaluate import distance_matrix
     from ..ops.memory import keep_heap
     from ..report.markdown import shown, table
 
     keep_heap()
-    where = options.device(device)
+    where = options.device(device, exact=True)
     found = {name: _drawer(name) for name in models}
     sizes = {(g.anatomy.z_dim, g.anatomy.resolution) for g, _ in found.values()}
     if len(sizes) > 1:
@@ -83,7 +83,7 @@ def distance(
     perceptual = _perceptual(found[models[0]][1], features, lpips, where, "--features")
     for generator, _ in found.values():
         generator.to(where)
-    with tqdm(total=samples, unit=" codes") as bar:
+    with bar_of(total=samples, unit=" codes") as bar:
         matrix = distance_matrix(
             {name: generator for name, (generator, _) in found.items()},
             perceptual,
@@ -148,7 +148,7 @@ def quality(
     from ..report.quality import Table, sheet
 
     keep_heap()
-    where = options.device(device)
+    where = options.device(device, exact=True)
     model = registry.load(style, attribute=attribute)
     base = _base(model.header, style) or model
     resolution = model.generator.anatomy.resolution

@@ -14,6 +14,8 @@ import typer
 from ..errors import BadData, BadImage, NonFinite, OutOfMemory, UsageError
 from ..files import refuse_existing, write_bytes
 from . import groups, options
+from .bars import bar_of
+from .common import note
 from .evaluate_models import SetFeatures, set_network
 from .options import opt
 
@@ -48,7 +50,6 @@ def pictures(
     features: SetFeatures = None,
     inversion: groups.Inversion,
     out: Annotated[Path | None, opt("Folder for the page, all numbers and a sheet.", "--out", "-o")] = None,
-    as_json: Annotated[bool, opt("Print all numbers as JSON.", "--json")] = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
@@ -74,7 +75,7 @@ def pictures(
     from ..stylize.crops import one_thread
 
     keep_heap()
-    where = options.device(device)
+    where = options.device(device, exact=True)
     source = open_source(photos, 256)
     how = inversion.how(seed)
     stylizer = Stylizer.load(style or [], attribute=attribute, inversion=how, detail=detail, seed=seed, device=where)
@@ -106,13 +107,14 @@ def pictures(
     sharp = {name: reference.sharpness for name, reference in references.items()}
     found = PictureTable(rows, sharp, settings, drawn.left_out, warnings)
     numbers = json.dumps(found.as_json(), indent=1)
-    typer.echo(numbers if as_json else found.markdown())
+    note(measured=found.as_json())
+    typer.echo(found.markdown())
     if files:
         write_bytes(files[0], found.markdown(sheet=FILES[2]).encode(), overwrite=True)
         write_bytes(files[1], f"{numbers}\n".encode(), overwrite=True)
         write_image(files[2], sheet(drawn.pictures))
         for file in files:
-            typer.echo(file, err=as_json)
+            typer.echo(file)
     if drawn.left_out:
         raise typer.Exit(3)
 
@@ -186,7 +188,6 @@ def _draw(source: ImageSource, names: Sequence[str], count: int | None, stylizer
         BadData: Fewer than 3 could be drawn.
     """
     import numpy as np
-    from tqdm import tqdm
 
     from ..data.images import read_image
     from ..evaluate.picture_signals import SIDE
@@ -194,7 +195,7 @@ def _draw(source: ImageSource, names: Sequence[str], count: int | None, stylizer
     from ..stylize.crops import as_aligned_face
 
     drawn = _Drawn(left_out={name: reason for name, _, reason in source.refused})
-    with tqdm(total=min(count or len(names), len(names)), unit=" photos") as bar:
+    with bar_of(total=min(count or len(names), len(names)), unit=" photos") as bar:
         for name in names:
             if len(drawn.names) == count:
                 break

@@ -1,8 +1,7 @@
-"""A photo or a folder of photos on the command line: what is written where, a progress bar, and how it ended."""
+"""Work over the photos of a command: a progress bar, and how it ended."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,39 +10,39 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..errors import BadImage, NonFinite, OutOfMemory, PortraitistError, UsageError
+from .bars import bar_of
+from .common import note
+from .inputs import STDOUT, Inputs
 
 if TYPE_CHECKING:
     from ..data.prepare import Aligner
     from ..stylize import FileReport, Redrawer, Stylizer
-    from ..stylize.batch import Options
+    from ..stylize.choices import Options
 
 
 class PhotoRun:
-    """One run of a command over a photo or a folder of photos.
+    """One run of a command over its photos.
 
-    Raises:
-        UsageError: There is no photo, or no place for the files.
+    Args:
+        given: The photos, and where their files go.
+        report: That of ``--report``; the one beside the pictures when None, where the run has one.
     """
 
-    def __init__(self, photo: Path, out: Path | None, report: Path | None = None) -> None:
-        self._photo, self._out = photo, folder_for(photo, out)
-        from ..stylize.batch import REPORT, photos
-
-        self._photos = photos(photo, self._out)
-        self._report = report or (self._out / REPORT if os.path.isdir(photo) else None)
-
-    @property
-    def is_single(self) -> bool:
-        """Whether there is but one photo."""
-        return len(self._photos) == 1
+    def __init__(self, given: Inputs, report: Path | None = None) -> None:
+        self._given, self._report = given, report or given.report
 
     def redraw(self, redrawer: Redrawer, options: Options) -> None:
         """Redraw all photos, and say what became of them; errors as of :meth:`over`."""
-        from ..stylize import stylize_files
+        from ..stylize.batch import draw_one, stylize_files
 
+        given = self._given
+        if given.out == STDOUT:
+            sys.stdout.buffer.write(draw_one(redrawer, given.photos[0], options))
+            sys.stdout.buffer.flush()
+            return
         self.over(
             lambda on_file: stylize_files(
-                redrawer, self._photos, self._out, options, report=self._report, on_file=on_file
+                redrawer, given.photos, given.out, options, report=self._report, on_file=on_file
             )
         )
 
@@ -54,8 +53,8 @@ class PhotoRun:
         self.over(
             lambda on_file: invert_files(
                 stylizer,
-                self._photos,
-                self._out,
+                self._given.photos,
+                self._given.out,
                 aligned=aligned,
                 overwrite=overwrite,
                 report=self._report,
@@ -68,28 +67,28 @@ class PhotoRun:
 
         Raises:
             PortraitistError: The only photo failed.
-            typer.Exit: Some of a folder failed.
+            typer.Exit: Some of several failed.
         """
-        from tqdm import tqdm
-
-        with tqdm(total=len(self._photos), unit=" photos", disable=self.is_single) as bar:
+        given = self._given
+        with bar_of(total=len(given.photos), unit=" photos", disable=given.is_single) as bar:
 
             def update(line: FileReport) -> None:
-                if line.status == "failed" and os.path.isdir(self._photo):
+                if line.status == "failed" and not given.is_single:
                     bar.write(f"{line.source}: {line.reason}", file=sys.stderr)
                 bar.update()
 
             lines = work(update)
-        if os.path.isdir(self._photo):
-            counts = {s: sum(line.status == s for line in lines) for s in ("done", "skipped", "failed")}
-            typer.echo(f"{', '.join(f'{n} {s}' for s, n in counts.items())}; the pictures are in {self._out}")
-            if counts["failed"]:
-                raise typer.Exit(3)
-        elif lines[0].status == "failed":
-            raise _as_error(lines[0])
-        else:
+        note(out=str(given.out), photos=[line.as_json() for line in lines])
+        if given.is_single:
+            if lines[0].status == "failed":
+                raise _as_error(lines[0])
             for name in lines[0].outputs:
-                typer.echo(self._out / name)
+                typer.echo(given.out / name)
+            return
+        counts = {s: sum(line.status == s for line in lines) for s in ("done", "skipped", "failed")}
+        typer.echo(f"{', '.join(f'{n} {s}' for s, n in counts.items())}; the pictures are in {given.out}")
+        if counts["failed"]:
+            raise typer.Exit(3)
 
 
 def prepare_faces(
@@ -100,12 +99,10 @@ def prepare_faces(
     Raises:
         typer.Exit: No face was found.
     """
-    from tqdm import tqdm
-
     from ..data.prepare import prepare
     from ..data.sources import open_source
 
-    with tqdm(total=len(open_source(pictures, size).names), unit=" pictures") as bar:
+    with bar_of(total=len(open_source(pictures, size).names), unit=" pictures") as bar:
         report = prepare(
             pictures,
             out,
@@ -119,28 +116,6 @@ def prepare_faces(
         typer.echo(line)
     if not report.faces:
         raise typer.Exit(3)
-
-
-def folder_for(photo: Path, out: Path | None) -> Path:
-    """Return where the pictures of a photo or of a folder of photos go.
-
-    Raises:
-        UsageError: A folder of photos is given, and none for the pictures; or a picture's name where a folder belongs.
-    """
-    if out is None:
-        if os.path.isdir(photo):
-            raise UsageError("A folder of photos needs a folder for the pictures.", "Give -o OUT.")
-        return photo.parent
-    if str(out) == "-":
-        raise UsageError("Pictures cannot be written to standard output.", "Give a folder with -o.")
-    from ..data.sources import PICTURES
-
-    if out.suffix.lower() in PICTURES and not os.path.isdir(out):
-        raise UsageError(
-            f"--out takes a folder, but {out} looks like a picture.",
-            f"Give -o {out.parent}, and --suffix {out.suffix} for the format.",
-        )
-    return out
 
 
 def _as_error(line: FileReport) -> PortraitistError:

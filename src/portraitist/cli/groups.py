@@ -20,13 +20,14 @@ from typer.core import TyperCommand
 from typer.models import OptionInfo
 
 from . import options, refusals
+from .common import talk, with_common
 from .options import opt
 
 if TYPE_CHECKING:
     from ..faces import FaceFinder
     from ..losses.perceptual import PerceptualDistance
     from ..stylize import Inversion as HowInverted
-    from ..stylize.batch import Options as WriteOptions
+    from ..stylize.choices import Options as WriteOptions
     from ..train.distributed import Precision
 
 Command = Callable[..., None]
@@ -96,7 +97,7 @@ class Output:
 
     def written(self, faces: Faces) -> WriteOptions:
         """Return how pictures of these faces are written."""
-        from ..stylize.batch import Options
+        from ..stylize.choices import Options
 
         which = options.which_face(faces.face)
         return Options(which, faces.aligned, self.paste_back, self.sheet, self.size, self.suffix, self.overwrite)
@@ -131,7 +132,7 @@ class Processes:
         from ..train import distributed
 
         precision = options.choice(self.precision, distributed.Precision, "precision")
-        return {"precision": precision, "rank_timeout": self.rank_timeout}
+        return {"precision": precision, "rank_timeout": self.rank_timeout, "quiet": talk().verbosity < 0}
 
 
 class RunSettings(TypedDict):
@@ -139,6 +140,7 @@ class RunSettings(TypedDict):
 
     precision: Precision
     rank_timeout: float
+    quiet: bool
 
 
 class GroupedCommand(TyperCommand):
@@ -162,7 +164,7 @@ def add(app: typer.Typer, name: str | None = None) -> Callable[[Command], Comman
     """Return a decorator that adds a function to an app as a command, with its groups of options."""
 
     def register(function: Command) -> Command:
-        app.command(name, cls=GroupedCommand)(with_groups(function))
+        app.command(name, cls=GroupedCommand)(with_common(with_groups(function)))
         return function
 
     return register
@@ -185,7 +187,7 @@ def with_groups(function: Command) -> Command:
             parameters.append(parameter.replace(annotation=hint))
 
     def command(**values: Any) -> None:
-        refusals.refuse_paths(values.values())
+        refusals.refuse_paths(values)
         refusals.refuse_same(values)
         made = {
             name: group(**{field.name: values.pop(field.name) for field in fields(group)})

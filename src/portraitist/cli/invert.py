@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from ..errors import BadImage
-from . import folders, groups, options
+from ..errors import UsageError
+from . import bars, folders, groups, inputs, options
 from .options import opt
 
 
 def command(
     *,
-    photo: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
+    photo: inputs.Words,
     base: Annotated[str, opt("Model to invert into: name, file or run folder.", "--base")] = "faces",
     attribute: options.Attribute = None,
     out: options.Out = None,
@@ -35,24 +31,22 @@ def command(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Find the code of the largest face of a photo, or of each photo of a folder.
+    """Find the code of the largest face of each photo.
 
     Writes PHOTO.code.safetensors and PHOTO.inverted.png, beside the photo or into --out. The picture is drawn with the
     noise that the model stores, whatever noise a method fitted beside the code. A folder needs --out: finished photos
     are skipped, failed ones listed, and the exit code is then 3.
     """
+    given = inputs.Inputs.of(photo, out)
+    if given.out == inputs.STDOUT:
+        raise UsageError("Codes are not written to standard output.", "Give a folder with -o.")
+    given.refuse_existing([".code.safetensors", ".inverted.png"], overwrite)
     how = inversion.how(seed, space=space, rank=rank, steps=steps)
-    if not os.path.exists(photo):
-        raise BadImage(f"{photo} does not exist.", "Check the path.", kind="missing")
-    if not os.path.isdir(photo):
-        ends = (".code.safetensors", ".inverted.png")
-        options.refuse([(out or photo.parent) / f"{photo.stem}{end}" for end in ends], overwrite)
-    run = folders.PhotoRun(photo, out)
     from ..faces import finder_named
     from ..io import registry
     from ..stylize import Stylizer
 
-    with options.step_bar(run.is_single) as progress:
+    with bars.step_bar(given.is_single) as progress:
         stylizer = Stylizer(
             registry.load(base, attribute=attribute),
             {},
@@ -63,4 +57,4 @@ def command(
             device=options.device(device),
             progress=progress,
         )
-        run.invert(stylizer, aligned=aligned, overwrite=overwrite)
+        folders.PhotoRun(given).invert(stylizer, aligned=aligned, overwrite=overwrite)

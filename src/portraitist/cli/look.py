@@ -42,6 +42,9 @@ def command(
     ] = "smooth",
     shape: Annotated[float, opt("How far the parts of the face move: 1 as in the exemplars.", min=0, max=3)] = 1.0,
     colour: Annotated[float, opt("How far colours move: 1 as in the exemplars.", min=0, max=1.5)] = 0.8,
+    labels: Annotated[
+        Path | None, opt("Table of the exemplars with the column gender: photos of as many women and men are compared.")
+    ] = None,
     photos: Annotated[Path | None, opt("Aligned photos of different people to try looks on.", panel=CHOICE)] = None,
     count: Annotated[int, opt("Photos to try them on.", min=3, max=1000, panel=CHOICE)] = 24,
     identity: options.Identity = None,
@@ -70,9 +73,11 @@ def command(
     from ..evaluate.held_out import parts_of
     from ..faces import finder_named
     from ..files import refuse_existing
-    from ..io import registry
-    from ..io.model_file import load_model, read_header, save_pack
-    from ..runs.looks import population
+    from ..io import catalogue, registry
+    from ..io.described import stored_in_half
+    from ..io.headers import read_header
+    from ..io.model_file import load_model, save_pack
+    from ..runs.looks import people_of, population
 
     path = registry.find(style)
     header = read_header(path)
@@ -82,12 +87,18 @@ def command(
     refuse_existing(target, overwrite)
     base = registry.base_of(header, path)
     paths = {a: load_model(path, find_base=lambda h: base, attribute=a) for a in header.paths or (None,)}
-    parts = parts_of(header, ImageSet.open(exemplars, header.generator.resolution))
+    parts = parts_of(header, ImageSet.open(exemplars, header.generator.resolution, labels=labels))
     finder = finder_named(detector)
-    measured = population(_pictures(parts.trained or parts.held_out), finder)
+    seen = parts.trained or parts.held_out
+    people = people_of(seen)
+    if labels is not None and not people:
+        raise UsageError(
+            f"{labels.name} calls no exemplar female or male in a column gender.", "Write that column, or leave it out."
+        )
+    measured, compared = population(_pictures(seen), finder), photo_population(people)
     chosen = [(medium, shape)] if medium != AUTO else [(name, factor) for name in MEDIA for factor in SHAPES]
     looks = {
-        f"{name}-{factor:g}": measure_look(measured, photo_population(), MEDIA[name], shape=factor, colour=colour)
+        f"{name}-{factor:g}": measure_look(measured, compared, MEDIA[name], shape=factor, colour=colour)
         for name, factor in chosen
     }
     best = next(iter(looks))
@@ -100,10 +111,9 @@ def command(
         for name, line in found.items():
             typer.echo(f"{name:<12}{_told(line)}{'  <- taken' if name == best else ''}")
     styles = {a: replace(model, look=looks[best]) for a, model in paths.items()}
-    half = target.parent == registry.bundled_folder()
     packed = {a: m for a, m in styles.items() if a is not None} or styles[None]
-    typer.echo(f"{best}: {save_pack(target, packed, base, half=half, overwrite=overwrite)}")
-    if target.parent in (registry.bundled_folder(), registry.user_folder()):
+    typer.echo(f"{best}: {save_pack(target, packed, base, half=stored_in_half(path), overwrite=overwrite)}")
+    if target.parent.resolve() in (catalogue.bundled_folder(), catalogue.user_folder()):
         registry.record_digest(target)
 
 

@@ -23,10 +23,12 @@ from . import (
     edit,
     encoder,
     evaluate,
+    export,
     groups,
     invert,
     look,
     models,
+    page,
     prepare,
     recipes,
     refusals,
@@ -42,12 +44,12 @@ app = typer.Typer(
     name="portraitist",
     help="Turn portraits into your drawing style: train on about 100 drawings, then redraw any photo.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (stylize, serve, train, distill, look, recipes, prepare, invert, sample, convert):
+for module in (stylize, serve, train, distill, look, recipes, prepare, invert, sample, convert, export, page):
     groups.add(app, module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(edit.app, name="edit")
 groups.add(app)(surgery.swap)
@@ -133,15 +135,17 @@ def _meaning(error: BaseException) -> tuple[str, int]:
     """Return message and exit code of an error that is not a bug; raise the others."""
     if isinstance(error, PortraitistError):
         return str(error), error.exit_code
-    # PyTorch has no type of its own for the processor's memory.
-    full = isinstance(error, RuntimeError) and any(
-        f"{w} memory" in str(error) for w in ("allocate", "enough", "out of")
-    )
-    if full or isinstance(error, MemoryError):
+    if isinstance(error, MemoryError | RuntimeError) and _is_full(error):
         return "There is not enough memory. Use a smaller size or batch, or close other programs.", 4
     if isinstance(code := getattr(error, "exit_code", None), int):
         return str(error), code  # a training that was asked to stop
     raise error
+
+
+def _is_full(error: MemoryError | RuntimeError) -> bool:
+    from ..ops.memory import is_full
+
+    return is_full(error)
 
 
 def _fail(message: str, code: int) -> int:

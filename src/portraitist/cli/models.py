@@ -10,24 +10,28 @@ import typer
 
 from ..errors import UsageError
 from . import groups, options
+from .common import print_result
 from .options import opt
 
 app = typer.Typer(help="List the models that have a name, and add your own.", rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
-def listing(context: typer.Context, as_json: Annotated[bool, opt("Everything, as JSON.", "--json")] = False) -> None:
+def listing(
+    context: typer.Context, as_json: Annotated[bool, opt("Everything, as one JSON object.", "--json")] = False
+) -> None:
     """List the models that have a name: bundled ones and your own."""
     if context.invoked_subcommand is not None:
         return
     from dataclasses import asdict
 
-    from ..io import registry
+    from ..io import catalogue
 
-    found = registry.entries(lambda path, error: typer.echo(f"{path}: {error}", err=True))
+    found = catalogue.entries(lambda path, error: typer.echo(f"{path}: {error}", err=True))
     if as_json:
-        lines = [asdict(e) | {"path": str(e.path)} for e in found]
-        typer.echo(json.dumps(lines, indent=1))
+        print_result(
+            {"command": "models", "exit_code": 0, "files": [], "lines": [], "models": [asdict(e) for e in found]}
+        )
         return
     for entry in found:
         header = entry.header
@@ -39,7 +43,7 @@ def listing(context: typer.Context, as_json: Annotated[bool, opt("Everything, as
             f"{entry.name:<16} {kind:<18} {header.generator.resolution:>4} px  {entry.where:<8} "
             f"{header.licence or 'licence unknown':<18} {entry.sha256[:12] or 'no digest':<12}  {description}"
         )
-    typer.echo(f"bundled models lie in {registry.bundled_folder()}\nyour models lie in    {registry.user_folder()}")
+    typer.echo(f"bundled models lie in {catalogue.bundled_folder()}\nyour models lie in    {catalogue.user_folder()}")
 
 
 @groups.add(app)
@@ -56,17 +60,26 @@ def add(
 
 
 @groups.add(app)
+def remove(name: Annotated[str, typer.Argument(help="Name of a model or an encoder of your own.")]) -> None:
+    """Remove a model, or an encoder, from your folder of models."""
+    from ..io import catalogue
+
+    typer.echo(f"removed {catalogue.remove(name)}")
+
+
+@groups.add(app)
 def show(model: Annotated[str, typer.Argument(help="Name, file or run folder.")]) -> None:
     """Print the metadata of a model or an encoder."""
     from dataclasses import asdict
 
-    from ..io import registry
+    from ..io import catalogue
+    from ..io.headers import read_any_header
 
     try:
-        path = registry.find(model)
+        path = catalogue.find(model)
     except UsageError as no_model:
         try:
-            path = registry.find_encoder(model)
+            path = catalogue.find_encoder(model)
         except UsageError:
             raise no_model from None
-    typer.echo(json.dumps(asdict(registry.read_any_header(path)), indent=1))
+    typer.echo(json.dumps(asdict(read_any_header(path)), indent=1))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
@@ -18,12 +16,12 @@ from ..invert.projection import METHODS
 
 if TYPE_CHECKING:
     from ..data import ImageSet
-    from ..invert import Progress, Projection
+    from ..invert import Projection
     from ..io.model_file import Model
     from ..losses.perceptual import PerceptualDistance
     from ..networks.identity import Identity as FaceEmbedder
     from ..stylize import Inversion
-    from ..stylize.crops import Which
+    from ..stylize.choices import Which
 
 
 def opt(help: str, *names: str, panel: str | None = None, **more: Any) -> Any:
@@ -32,7 +30,7 @@ def opt(help: str, *names: str, panel: str | None = None, **more: Any) -> Any:
 
 
 Seed = Annotated[int, opt("Seed of all random numbers.", min=0)]
-Device = Annotated[str, opt("auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, opt("auto, cpu, cuda, cuda:N or mps.")]
 Overwrite = Annotated[bool, opt("Replace existing files.", "--overwrite")]
 Out = Annotated[Path | None, opt("Folder to write to.", "--out", "-o")]
 RunFolder = Annotated[Path, opt("Run folder; an existing run continues.", "--out", "-o")]
@@ -69,24 +67,13 @@ MOST_SEEDS = 100_000
 T = TypeVar("T")
 
 
-def device(name: str) -> str:
-    """Return the device that a name means on this machine.
-
-    Raises:
-        UsageError: There is no such device.
-    """
-    import torch
-
+def device(name: str, *, exact: bool = False) -> str:
+    """Return the device that a name means on this machine; arguments and errors as of ``ops.devices.device_named``."""
     from ..ops import keep_heap
+    from ..ops.devices import device_named
 
     keep_heap()
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise UsageError(f"Unknown device '{name}'.", "Use auto, cpu, cuda or cuda:N.")
-    if name != "cpu" and int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
-        raise UsageError(f"PyTorch sees no device '{name}' here.", "Use --device cpu or auto.")
-    return name
+    return device_named(name, exact=exact)
 
 
 def choice(text: str, kind: Any, name: str) -> Any:
@@ -149,21 +136,6 @@ def inversion(
             f"{encoded[0]} belongs to an encoder, and the method is {chosen}{why}.", "Leave out one of them."
         )
     return ByOptimisation(projection(chosen, seed=seed, **of_optimisation), encoder)
-
-
-@contextmanager
-def step_bar(shown: bool = True) -> Iterator[Progress]:
-    """Show a progress bar of the steps of inversions; a new one begins with each face."""
-    from tqdm import tqdm
-
-    with tqdm(unit=" steps", disable=not shown, leave=False) as bar:
-
-        def update(done: int, total: int) -> None:
-            if done == 1:
-                bar.reset(total)
-            bar.update(done - bar.n)
-
-        yield update
 
 
 def pictures(folder: Path, resolution: int, labels: Path | None = None) -> ImageSet:

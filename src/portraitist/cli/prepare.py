@@ -10,6 +10,8 @@ import typer
 
 from ..errors import UsageError
 from . import folders, options
+from .bars import bar_of
+from .common import note
 from .options import opt
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ def command(
     points: Annotated[Path | None, opt("JSON file of landmarks, instead of a detector.")] = None,
     detector: options.Detector = "",
     check: Annotated[bool, opt("Report what is wrong with the pictures; write no faces.", "--check")] = False,
-    json_file: Annotated[Path | None, opt("With --check: write the findings here.", "--json")] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Crop aligned faces out of a folder of pictures, or check exemplars.
@@ -38,11 +39,9 @@ def command(
 
     if check and out is not None:
         raise UsageError("--check writes no faces.", "Leave out -o.")
-    if json_file is not None and not check:
-        raise UsageError("--json goes with --check.", "Without it, the report lies beside the faces.")
     by_name = {} if points is None else read_points(points)
     if check:
-        _check(pictures, size, by_name, json_file)
+        _check(pictures, size, by_name)
         return
     if out is None:
         raise UsageError("The faces need a folder.", "Give -o OUT, or --check to examine the pictures only.")
@@ -60,20 +59,13 @@ def command(
     folders.prepare_faces(pictures, out, size, aligner, settings, overwrite)
 
 
-def _check(pictures: Path, size: int, by_name: dict[str, FixedPoints], json_file: Path | None) -> None:
-    import json
-
-    from tqdm import tqdm
-
+def _check(pictures: Path, size: int, by_name: dict[str, FixedPoints]) -> None:
     from ..data.sources import open_source
     from ..evaluate.exemplars import examine
-    from ..files import write_bytes
 
-    options.refuse([json_file], overwrite=False)
-    with tqdm(total=len(open_source(pictures, size).names), unit=" pictures") as bar:
+    with bar_of(total=len(open_source(pictures, size).names), unit=" pictures") as bar:
         checkup = examine(pictures, size=size, points=by_name, on_picture=lambda name: bar.update() and None)
-    if json_file is not None:
-        write_bytes(json_file, json.dumps(checkup.as_json(), indent=1).encode())
+    note(findings=checkup.as_json())
     for line in checkup.lines():
         typer.echo(line)
     if not checkup.usable:

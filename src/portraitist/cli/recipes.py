@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
+from .common import note, talk
 from .options import opt
 
 
 def command(
-    as_json: Annotated[bool, opt("Everything, as JSON.", "--json")] = False,
     resolution: Annotated[int, opt("Side of the base in pixels, for the settings in --json.")] = 64,
 ) -> None:
     """List the recipes for teaching a base a style: what each is good for, what it costs, which paper it is from."""
-    from ..recipes import RECIPES, compose
+    from ..recipes import RECIPES
 
-    if as_json:
+    if talk().json:
+        from ..recipes import compose  # the settings name losses, which need PyTorch
+
         found = []
         for recipe in RECIPES.values():
             paths = ("first", "second") if recipe.name == "multipath" else ()
@@ -35,7 +36,7 @@ def command(
                     "settings": settings,
                 }
             )
-        typer.echo(json.dumps(found, indent=1))
+        note(recipes=found)
         return
     for recipe in RECIPES.values():
         typer.echo(f"{recipe.name:<10} {recipe.use}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,30 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(?=[^/\\])", re.IGNORECASE)
 """Such as https://, of which a path has lost a slash; a single letter is a drive."""
 
 
-def refuse_paths(values: Iterable[Any]) -> None:
+def refuse_paths(values: Mapping[str, Any]) -> None:
     """Refuse paths that stand for something else than a file or a folder; other values pass.
+
+    Args:
+        values: What a command was given, by its parameters' names. Commands that take photos as words know ``-`` and
+            patterns themselves.
 
     Raises:
         UsageError: One is an address, a pattern that matches no file by its own name, or a dash.
     """
-    for value in values:
-        if isinstance(value, list | tuple):
-            refuse_paths(value)
-        elif isinstance(value, Path) and not os.path.lexists(value):
-            _refuse_path(str(value))
-        elif isinstance(value, str) and "://" in value:
-            _refuse_address(value)
+    takes_words = isinstance(values.get("photo"), list)
+    for name, value in values.items():
+        if not (takes_words and name == "out" and str(value) == "-"):
+            _refuse(value)
+
+
+def _refuse(value: Any) -> None:
+    if isinstance(value, list | tuple):
+        for one in value:
+            _refuse(one)
+    elif isinstance(value, Path) and not os.path.lexists(value):
+        _refuse_path(str(value))
+    elif isinstance(value, str) and "://" in value:
+        _refuse_address(value)
 
 
 def refuse_same(values: Mapping[str, Any]) -> None:

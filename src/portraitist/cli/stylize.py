@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
 from ..errors import UsageError
-from . import folders, groups, options
+from ..stylize.names import planned_ends
+from . import bars, folders, groups, inputs, options
 from .options import opt
 
 STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
@@ -16,7 +15,7 @@ STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
 
 def command(
     *,
-    photo: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
+    photo: inputs.Words,
     style: Annotated[
         list[str] | None,
         opt(
@@ -51,14 +50,23 @@ def command(
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
-    """Redraw the faces of a photo or of a folder of photos.
+    """Redraw the faces of photos, or of folders of photos.
 
     A photo writes PHOTO.STYLE.png beside itself or into --out; further faces are called PHOTO.face2.STYLE.png, further
-    pictures PHOTO.STYLE.sample1.png (--samples), PHOTO.STYLE.random1.png (--appearance), PHOTO.STYLE.REFERENCE.png. A
-    folder needs --out: finished photos are skipped, failed ones listed, and the exit code is then 3.
+    pictures PHOTO.STYLE.sample1.png (--samples), PHOTO.STYLE.random1.png (--appearance), PHOTO.STYLE.REFERENCE.png, and
+    photos with the faces in them PHOTO.STYLE.pasted.png. A folder needs --out: finished photos are skipped, failed ones
+    listed, and the exit code is then 3. With -o - the picture of one style goes to standard output.
     """
+    from . import styles
+
     written = output.written(faces)
-    run = folders.PhotoRun(photo, output.out, output.report)
+    given = inputs.Inputs.of(photo, output.out)
+    if given.out == inputs.STDOUT and not style and not written.sheet:
+        style = styles.first_default(attribute)
+    random = _random(appearance)
+    further = styles.further(samples, best, random, reference or [])
+    names = styles.names(style or [], attribute)
+    given.refuse_existing(planned_ends(names, ("", *further), **written.naming), written.overwrite, output.report)
     from ..stylize import Appearance, Reference, Stylizer
     from ..surgery import released_upto
 
@@ -66,7 +74,7 @@ def command(
     perceptual = features.distance()
     references = tuple(Reference.read(path, aligned=reference_aligned) for path in reference or [])
     where = options.device(device)
-    with options.step_bar(run.is_single) as progress:
+    with bars.stages(given.is_single) as on_progress:
         stylizer = Stylizer.load(
             style or [],
             attribute=attribute,
@@ -74,16 +82,16 @@ def command(
             inversion=how,
             finder=faces.finder(),
             perceptual=perceptual,
-            appearance=Appearance(_random(appearance), references, appearance_from, appearance_truncation),
+            appearance=Appearance(random, references, appearance_from, appearance_truncation),
             strength=strength,
             swap=released_upto(swap),
             swap_by=swap_by,
             detail=detail,
             seed=seed,
             device=where,
-            progress=progress,
+            on_progress=on_progress,
         )
-        run.redraw(stylizer, written)
+        folders.PhotoRun(given, output.report).redraw(stylizer, written)
 
 
 def _random(appearance: str | None) -> int:

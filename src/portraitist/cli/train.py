@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,8 +29,8 @@ def command(
     attribute: options.Attribute = None,
     recipe: Annotated[str, opt("Recipes of a fine-tuning, joined by + (see `portraitist recipes`).")] = "",
     preset: Annotated[
-        str, opt("default: what works best here; paper: its text; released: the authors' code.")
-    ] = "default",
+        str | None, opt("default: what works best here; paper: its text; released: the authors' code.")
+    ] = None,
     images: Annotated[int | None, opt("Images to show at most.", min=1)] = None,
     features: options.Features = None,
     lpips: options.Lpips = None,
@@ -68,7 +70,7 @@ def command(
 
     from ..faces import finder_named
     from ..io import registry
-    from ..io.model_file import Header, check_header
+    from ..io.headers import Header, check_header
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
     from ..recipes import compose, from_scratch, grow, known_terms
     from ..runs.finetune import Source, TrainOptions, grown, train
@@ -100,6 +102,8 @@ def command(
             generator=GeneratorAnatomy(side, sizes, codes, codes, mapping_layers or 4),
             discriminator=DiscriminatorAnatomy(side, narrower or sizes),
         )
+    if preset is not None and (base is None or source.grows):
+        raise UsageError("--preset is for the recipes of a fine-tuning.", "Leave it out, or name a --recipe.")
     anatomy = source.anatomies[0]
     # Rules look at the batch, so it comes first.
     asked = sorted(set_ or [], key=lambda pair: not pair.startswith("batch="))
@@ -119,7 +123,7 @@ def command(
     else:
         recipe = recipe or "baseline"
         chosen = _paths(pictures, by, paths) if "multipath" in recipe.split("+") else ()
-        training = compose(recipe, anatomy.resolution, preset=preset, paths=chosen, start=start)
+        training = compose(recipe, anatomy.resolution, preset=preset or "default", paths=chosen, start=start)
     rest = [s for s in asked if not (s.startswith("batch=") and training.paths)]
     training = dataclasses.replace(training, images=images or training.images)
     training = _with_settings(training, rest, anatomy.resolution)
@@ -130,9 +134,9 @@ def command(
         return
     looks = options.perceptual(features, lpips)
     how = TrainOptions(
-        device=options.device(device),
+        device=options.device(device, exact=True),
         **processes.settings(),
-        recipe=f"{recipe} ({preset})",
+        recipe=f"{recipe} ({preset or 'default'})",
         attribute=by,
         about=about,
         features=None if looks is None else looks.features,
@@ -140,7 +144,22 @@ def command(
         finder=finder_named(),
     )
     path = train(pictures, out, source, training, how)
-    options.echo_once(path)
+    _say_what_is_next(path, out, paths=training.paths, styled=source.fine_tuned is not None)
+
+
+def _say_what_is_next(path: Path, out: Path, *, paths: tuple[str, ...], styled: bool) -> None:
+    """Print what a training wrote, and what to type next; of several processes only the first prints."""
+    if int(os.environ.get("RANK", 0)):
+        return
+    run = shlex.quote(str(out))
+    if not styled:
+        typer.echo(path)
+        typer.echo(f"next: portraitist train DRAWINGS --from {run} -o STYLE, or portraitist sample {run} -o pictures/")
+        return
+    typer.echo(out / "style.safetensors")
+    typer.echo(out / "report.html")
+    attribute = f" --attribute {paths[0]}" if paths else ""
+    typer.echo(f"next: portraitist stylize me.jpg --style {run}{attribute}")
 
 
 def _with_settings(training: Training, pairs: list[str], resolution: int) -> Training:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from . import folders, groups, options
+from . import folders, groups, inputs, options
 from .options import opt
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ app = typer.Typer(help=HELP, rich_markup_mode=None, no_args_is_help=True)
 Data = Annotated[Path, typer.Argument(help="Folder with photos/GROUP/* and drawings/GROUP/*.")]
 Translator = Annotated[Path, opt("Translator file or run folder.", "--translator", "-t")]
 Images = Annotated[int | None, opt("Photos to show, of all groups together.", min=1)]
-Group = Annotated[str, opt("Group whose branch draws; may be left out if there is only one.", "--group")]
 
 LARGEST = groups.Faces(face="largest")
 
@@ -143,7 +142,7 @@ def extend(
 @groups.add(app)
 def run(
     *,
-    photo: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
+    photo: inputs.Words,
     translator: Translator,
     group: Annotated[str, opt("Group whose branch draws; auto: the classifier chooses.", "--group")] = "",
     keep_background: Annotated[bool, opt("Do not put faces on white.", "--keep-background")] = False,
@@ -151,19 +150,19 @@ def run(
     output: groups.Output,
     device: options.Device = "auto",
 ) -> None:
-    """Draw the faces of a photo or of a folder of photos.
+    """Draw the faces of photos, or of folders of photos.
 
     A photo writes PHOTO.NAME.png beside itself or into --out, where NAME is the translator's. A folder needs --out:
     finished photos are skipped, failed ones listed, and the exit code is then 3.
     """
     written = output.written(faces)
-    photos = folders.PhotoRun(photo, output.out, output.report)
+    given = inputs.Inputs.of(photo, output.out)
     from ..stylize.translate import PictureTranslator
 
     redrawer = PictureTranslator.load(
         translator, group=group, finder=faces.finder(), keep_background=keep_background, device=options.device(device)
     )
-    photos.redraw(redrawer, written)
+    folders.PhotoRun(given, output.report).redraw(redrawer, written)
 
 
 @groups.add(app, "import")
@@ -186,21 +185,6 @@ def importing(
     lineage = [{"converted": {"format": system.anatomy.kind}}]
     header = TranslatorHeader(system.anatomy, system.groups, lineage=lineage, **asdict(authorship))
     typer.echo(save_translator(out, StoredTranslator(system, header), overwrite=overwrite))
-
-
-@groups.add(app)
-def export(
-    *,
-    translator: Annotated[Path, typer.Argument(help="Translator file or run folder.")],
-    out: Annotated[Path, opt("File to write: .onnx, .pt, or a .safetensors that only draws.", "--out", "-o")],
-    group: Group = "",
-    half: Annotated[bool, opt("Half precision (.safetensors only).", "--half")] = False,
-    overwrite: options.Overwrite = False,
-) -> None:
-    """Write a translator for another program, or a small file that only draws."""
-    from ..io.translator_export import export_translator
-
-    typer.echo(export_translator(translator, out, group=group, half=half, overwrite=overwrite))
 
 
 def _recipe(
@@ -250,7 +234,8 @@ def _settings(
     from ..io import registry
     from ..runs.translator import TranslatorOptions
 
-    where = options.device(device)
+    training.refuse_idle(identity is not None)
+    where = options.device(device, exact=True)
     embedder = options.persons(registry.load("faces"), identity, where) if training.person_weight else None
     return TranslatorOptions(
         device=where,

@@ -11,8 +11,40 @@
 
 from __future__ import annotations
 
-from .folder import ImageSet
-from .images import read_image, resize, to_array, to_tensor, write_image
-from .sampler import BatchOrder, ImageBatches
+from typing import TYPE_CHECKING
 
-__all__ = ["BatchOrder", "ImageBatches", "ImageSet", "read_image", "resize", "to_array", "to_tensor", "write_image"]
+from ..lazy import lazily
+
+if TYPE_CHECKING:
+    from .folder import ImageSet as ImageSet
+    from .images import read_image as read_image
+    from .images import resize as resize
+    from .images import to_array as to_array
+    from .images import to_tensor as to_tensor
+    from .images import write_image as write_image
+    from .sampler import BatchOrder as BatchOrder
+    from .sampler import ImageBatches as ImageBatches
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "BatchOrder": "sampler",
+        "ImageBatches": "sampler",
+        "ImageSet": "folder",
+        "read_image": "images",
+        "resize": "images",
+        "to_array": "images",
+        "to_tensor": "images",
+        "write_image": "images",
+    },
+)
+__all__ = [
+    "BatchOrder",
+    "ImageBatches",
+    "ImageSet",
+    "read_image",
+    "resize",
+    "to_array",
+    "to_tensor",
+    "write_image",
+]

@@ -1,10 +1,10 @@
-"""What a PNG, JPEG or WebP file says of itself, read before a single pixel is decoded.
+"""What a picture file says of itself, read before a single pixel is decoded.
 
 Size, orientation, animation and truncation are decided here from the bytes alone, so a picture that must be
 refused costs neither time nor memory. What goes on to the decoder is stripped to the parts that pixels need:
 text, thumbnails, EXIF, GPS and further pictures behind the first never reach it.
 
-Formats: PNG (W3C PNG, third edition), JPEG (ITU-T T.81, annex B; EXIF 2.32), WebP (RFC 9649).
+Formats: PNG (W3C PNG, third edition), JPEG (ITU-T T.81, annex B; EXIF 2.32), WebP (RFC 9649); others by ``stills``.
 
 Example::
 
@@ -23,6 +23,8 @@ from typing import Literal
 
 from ..errors import BadImage
 
+StillFormat = Literal["GIF", "BMP", "TIFF", "HEIF"]
+"""Formats that Pillow reads by itself, see ``stills``."""
 ACCEPTED = "Save the picture as PNG, JPEG or WebP."
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -39,11 +41,10 @@ _JPEG_FILL = re.compile(rb"\xff+")
 # A file cut into more parts than this, or a JPEG of more scans, is made to waste time.
 _MAX_PARTS = 50_000
 _MAX_SCANS = 100
+_STILLS: dict[bytes, StillFormat] = {b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+_HEIC = frozenset(b"heic heix heim heis mif1".split())
+"""Brands of HEIC stills."""
 _FOREIGN = {
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
     b"%PDF": "PDF",
     b"8BPS": "Photoshop",
     b"PK\3\4": "ZIP",
@@ -57,7 +58,7 @@ _FOREIGN = {
 class Header:
     """What must be known of a picture before it is decoded."""
 
-    format: Literal["PNG", "JPEG", "WEBP"]
+    format: Literal["PNG", "JPEG", "WEBP"] | StillFormat
     width: int
     """Pixels per row as stored, before orientation."""
     height: int
@@ -84,8 +85,14 @@ def inspect(data: bytes, name: str) -> Header:
         raise truncated(name) from None
 
 
+def is_known_head(head: bytes) -> bool:
+    """Tell from its first bytes whether a file is a picture, of a format that is read or not."""
+    known = (_PNG, b"\xff\xd8\xff", b"8BPS", b"\0\0\0\x0cjP  ", *(m for m in _STILLS if m != b"BM"))
+    return head.startswith(known) or head[8:12] in (b"WEBP", b"avif") or _still_format(head) == "HEIF"
+
+
 def refuse_foreign(head: bytes, name: str) -> None:
-    """Refuse by its first bytes what is no PNG, JPEG or WebP.
+    """Refuse by its first bytes what is no picture of a format that is read.
 
     Raises:
         BadImage: ``empty``, ``not-an-image``, ``format`` or ``truncated``.
@@ -102,7 +109,24 @@ def _reader(data: bytes, name: str) -> Callable[[bytes, str], Header]:
         return _jpeg
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _webp
+    if (still := _still_format(data)) is not None:
+        return lambda whole, name: _still(whole, name, still)
     raise _foreign(data, name)
+
+
+def _still_format(head: bytes) -> StillFormat | None:
+    """Return which format that Pillow reads by itself a file has, by its first bytes."""
+    if head[4:8] == b"ftyp":
+        size = min(int.from_bytes(head[:4], "big"), 256)
+        brands = {head[8:12], *(head[at : at + 4] for at in range(16, size, 4))}
+        return "HEIF" if brands & _HEIC and not brands & {b"avif", b"avis"} else None
+    return next((kind for magic, kind in _STILLS.items() if head.startswith(magic)), None)
+
+
+def _still(data: bytes, name: str, kind: StillFormat) -> Header:
+    from .stills import inspect_still  # Pillow is not needed to find pictures
+
+    return inspect_still(data, name, kind)
 
 
 def truncated(name: str) -> BadImage:
@@ -123,7 +147,7 @@ def _foreign(data: bytes, name: str) -> BadImage:
         return truncated(name)
     known = next((kind for magic, kind in _FOREIGN.items() if data.startswith(magic)), None)
     if data[4:8] == b"ftyp":
-        known = "HEIC or AVIF"
+        known = "AVIF" if data[8:12] in (b"avif", b"avis") else "video"
     if known:
         return BadImage(f"{name} is a {known} file.", ACCEPTED, kind="format")
     return BadImage(f"{name} is not a picture.", ACCEPTED, kind="not-an-image")

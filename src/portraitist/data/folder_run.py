@@ -30,13 +30,12 @@ import torch
 
 from ..errors import BadData, BadImage, NonFinite, OutOfMemory, PortraitistError, StorageError, UsageError
 from ..files import parse_json, refuse_existing, storage_error, sweep_partial, write_bytes
+from .suffixes import REPORT
 
 log = logging.getLogger("portraitist")
 
 PASSING = frozenset({"exists", "error", "interrupted", "memory", "missing", "name"})
 """Kinds of failure that the next run may not meet again."""
-REPORT = "report.json"
-"""Name of the report of a folder, in the folder that is written."""
 LONGEST_NAME = 255
 """Bytes in a file's name, on every common file system."""
 

@@ -5,8 +5,9 @@ A picture is a ``uint8`` array ``[H, W, 3]`` in sRGB, upright. To a network it i
 
 What comes in, and how it is read:
 
-- PNG, JPEG, WebP, told by content and not by name; anything else is refused, and so are animations. Of a
-  multi-picture JPEG (MPO, as phones write) the first picture is read.
+- PNG, JPEG, WebP, GIF, BMP, TIFF, and HEIC where pillow-heif is installed (the extra ``heic``), told by content and not
+  by name; anything else is refused, and so are animated PNG and WebP. Of a multi-picture JPEG (MPO, as phones write),
+  a GIF that moves, and a TIFF of several pages the first picture is read; of GIF and TIFF that is logged.
 - A damaged file is refused, where the damage can be seen: checksums of PNG, ends of all formats, codes of JPEG that
   no encoder writes. Bytes behind the end of a picture are no damage. Damage to JPEG or WebP that leads to
   other valid codes shows as other pixels; these formats have no checksums.
@@ -20,7 +21,7 @@ What comes in, and how it is read:
 - EXIF orientation is applied, the first that the file gives, whatever its type of number. Then all metadata is gone:
   an array holds none, and ``write_image`` writes none.
 
-A picture costs at most 12 bytes a pixel while it is read (WebP 20), and a path that holds no picture 64 kB.
+A picture costs at most 12 bytes a pixel while it is read (WebP and HEIC 20), and a path that holds no picture 64 kB.
 
 Example::
 
@@ -38,12 +39,14 @@ from typing import IO, Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageChops, ImageCms, ImageFile, ImageOps
 
 from ..errors import BadImage, OutOfMemory, UsageError
 from ..files import open_regular, write_bytes
 from .containers import Header, inspect, refuse_foreign, truncated
 from .jpeg_damage import refuse_damaged
+from .stills import MODES, decode_heif
+from .suffixes import WRITABLE
 
 Pixels = npt.NDArray[np.uint8]
 """Pictures in memory: ``uint8 [H, W, 3]``, sRGB."""
@@ -60,8 +63,6 @@ MAX_BYTES = 512 << 20
 
 WHITE = (255, 255, 255)
 
-WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-"""Suffixes of pictures that can be written."""
 LARGEST_WEBP = 16_383
 _OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {"compress_level": 6},
@@ -112,6 +113,37 @@ def read_translucent(
         raise OutOfMemory(
             f"{name} ({header.width}x{header.height}) does not fit into memory.", "Make the picture smaller."
         ) from None
+
+
+def from_pillow(image: Image.Image, *, matte: tuple[int, int, int] = WHITE, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """Turn a picture of Pillow into upright sRGB ``uint8 [H, W, 3]``, as :func:`read_image` reads its file.
+
+    Args:
+        image: Any picture; it is not changed.
+        matte: As :func:`read_image`.
+        max_pixels: As :func:`read_image`.
+
+    Raises:
+        BadImage: It is too large, its file is damaged, or it has pixels that are not read (``format``).
+    """
+    name = "the picture"
+    sized = Header(
+        "JPEG" if image.format == "JPEG" else "PNG", *image.size, 8, 1, image.info.get("icc_profile") or b"", b""
+    )
+    _check_size(sized, name, max_pixels)
+    if image.mode not in MODES:
+        raise BadImage(f"Pictures of the kind {image.mode} are not read.", "Convert it to RGB.", kind="format")
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:
+        raise truncated(name) from None
+    colour, alpha = _colour_and_alpha(upright, None, sized)
+    rgb = _conversion(upright, sized)(colour)
+    if alpha is not None:
+        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, matte), alpha)
+    return np.asarray(rgb)
 
 
 def write_image(path: Path | str, array: Pixels) -> Path:
@@ -297,10 +329,12 @@ _STRIP = 1 << 20
 def _opened(header: Header, name: str, raw: str = "") -> Image.Image:
     """Return the decoded picture; ``raw`` names another way to unpack its numbers than Pillow's own choice."""
     try:
+        if header.format == "HEIF":
+            return decode_heif(header.stream, name)
         image = Image.open(io.BytesIO(header.stream), formats=[header.format])
         if image.size != (header.width, header.height):
             raise truncated(name)
-        if raw:
+        if raw and isinstance(image, ImageFile.ImageFile):
             image.tile = [part._replace(args=raw) for part in image.tile]
         image.load()
     except (BadImage, MemoryError):
@@ -332,7 +366,7 @@ def _colour_and_alpha(
         return grey, None if key is None else _mask(deep != key)
     if image.mode == "1":
         image = image.convert("L")
-    if image.mode == "CMYK" and "adobe" not in image.info:
+    if header.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
         image = ImageChops.invert(image)
     if image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")

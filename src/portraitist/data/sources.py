@@ -24,13 +24,8 @@ from typing import Protocol
 from ..errors import BadData, BadImage, require
 from ..files import open_regular, parse_json
 from .images import read_capped
+from .suffixes import is_picture
 
-PICTURES = frozenset(
-    f".{suffix}"
-    for suffix in "apng avif bmp gif heic heif ico jfif jp2 jpe jpeg jpg png psd svg tga tif tiff webp".split()
-)
-"""Suffixes of files that claim to be pictures, in lower case, for every command; those that cannot be read are among
-them, so that they are reported and not passed over."""
 LABELS = "dataset.json"
 
 MAX_MEMBERS = 300_000
@@ -189,13 +184,6 @@ def parse_labels(text: bytes, name: str) -> dict[str, object]:
     if twice := [file for file, label in pairs if labels[file] != label]:
         raise BadData(f"{name} gives {twice[0]} two labels.", "Keep one of them.")
     return labels
-
-
-def is_picture(name: str) -> bool:
-    """Tell by its suffix whether a file claims to be a picture; hidden files and folders do not count."""
-    parts = name.replace("\\", "/").split("/")
-    hidden = any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts)
-    return not hidden and Path(parts[-1]).suffix.lower() in PICTURES
 
 
 def _check_directory(path: Path) -> None:

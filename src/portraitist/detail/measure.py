@@ -6,7 +6,7 @@ look = measure_look(style, photo_population(), MEDIA["brush"], shape=1.5)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ..errors import BadData
 from . import filters
-from .look import BANDS, CELLS, COARSE, SIDE, Look, Medium, band_energy
+from .look import BANDS, CELLS, COARSE, SIDE, Look, band_energy
+from .medium import Medium
 
 MEDIA = {
     "smooth": Medium(smoothing=2, own=0.5),
@@ -27,6 +28,9 @@ MEDIA = {
     "dry": Medium(smoothing=2, edges=4, strokes=4, length=4, own=0.3),
 }
 """Media by name: flat colour, thin paint, a broad brush, and charcoal or chalk."""
+
+PEOPLE = ("female", "male")
+"""Kinds of people whose photos are known apart, as label files write them in the column ``gender``."""
 
 # The lips in the face mesh: outer and inner contour.
 _LIPS = (
@@ -192,11 +196,40 @@ def _shift(photos: Tensor, style: Tensor) -> Tensor:
     return shift
 
 
+def mixed_population(parts: Iterable[tuple[Population, float]]) -> Population:
+    """Return what pictures of several kinds have in common, each kind with a weight of at least 0; one is above."""
+    parts = [(population, weight) for population, weight in parts if weight > 0]
+    total = sum(weight for _, weight in parts)
+    mean = {
+        name: torch.stack([population.tensors()[name] * (weight / total) for population, weight in parts]).sum(0)
+        for name in parts[0][0].tensors()
+    }
+    # Colours vary within each kind, and from kind to kind.
+    for population, weight in parts:
+        about = (population.colour - mean["colour"]).flatten(1)
+        mean["covariance"] = mean["covariance"] + weight / total * (about @ about.T) / about.shape[1]
+    return Population(sum(population.count for population, _ in parts), **mean)
+
+
+def photo_population(like: Mapping[str, float] | None = None) -> Population:
+    """Return what aligned photos have in common: 699 of SFHQ (MIT) and SD3 (CC0), ``scripts/measure_photos.py``.
+
+    Args:
+        like: Shares of :data:`PEOPLE` among the exemplars that the photos are compared with, in any unit. Without
+            them a style of which most exemplars are women looks as if it drew every man as one.
+    """
+    known = _photo_populations()
+    shares = {kind: share for kind, share in (like or {}).items() if kind in PEOPLE and share > 0}
+    return mixed_population((known[kind], share) for kind, share in shares.items()) if shares else known[""]
+
+
 @cache
-def photo_population() -> Population:
-    """Return what 699 aligned photos have in common (SFHQ, MIT; SD3 faces, CC0; ``scripts/measure_photos.py``)."""
-    tensors = load((files(__package__) / "photos.safetensors").read_bytes())
-    return Population(int(tensors.pop("count")), **tensors)
+def _photo_populations() -> Mapping[str, Population]:
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in load((files(__package__) / "photos.safetensors").read_bytes()).items():
+        kind, _, field = name.rpartition(".")
+        found.setdefault(kind, {})[field] = tensor
+    return {kind: Population(int(tensors.pop("count")), **tensors) for kind, tensors in found.items()}
 
 
 def transport(source: Tensor, target: Tensor) -> Tensor:

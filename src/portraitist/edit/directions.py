@@ -104,7 +104,7 @@ def learn_direction(
         raise UsageError(f"A penalty of {ridge} is not possible.", "Use 0 or more.")
     if y.shape != (len(x),):
         raise UsageError(f"{len(x)} codes want {len(x)} ratings, not {tuple(y.shape)}.")
-    x, y = x.double().cpu()[torch.isfinite(y)], y[torch.isfinite(y)]
+    x, y = x.cpu().double()[torch.isfinite(y)], y[torch.isfinite(y)]
     if len(y) < 2 * FOLDS or float(y.std()) == 0:
         raise UsageError(
             f"'{name}' has {len(y)} ratings that count, or all are equal.", f"Give {2 * FOLDS} or more that differ."

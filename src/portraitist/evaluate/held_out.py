@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..data import ImageSet
-from ..io.model_file import Header
+from ..io.headers import Header
 from .quality import Reference
 
 LEAST_HELD_OUT = 5

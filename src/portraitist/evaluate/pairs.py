@@ -129,7 +129,7 @@ def path_length(
         else:
             begin, end = styles(a), styles(b)
             here, there = ((begin + (end - begin) * x[:, :, None]).to(begin) for x in (t, t + epsilon))
-        steps.append(distance(draw(here), draw(there)).double().cpu() / epsilon**2)
+        steps.append(distance(draw(here), draw(there)).cpu().double() / epsilon**2)
     return interval(_trimmed(torch.cat(steps)))
 
 
@@ -141,7 +141,7 @@ def interval(values: Tensor) -> Interval:
     """
     if len(values) < 2:
         raise BadData(f"{len(values)} values have no spread.", "Bring at least 2.")
-    values = values.double().cpu()
+    values = values.cpu().double()
     return Interval(float(values.mean()), float(values.std()) / len(values) ** 0.5)
 
 

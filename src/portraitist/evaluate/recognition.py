@@ -48,7 +48,7 @@ def recognition(drawn: Tensor, photos: Tensor) -> Recognition:
     count = len(drawn)
     if count < 3:
         raise BadData(f"Nobody can be recognised among {count} persons.", "Bring at least 3.")
-    cosines = drawn.double().cpu() @ photos.double().cpu().T
+    cosines = drawn.cpu().double() @ photos.cpu().double().T
     own = cosines.diag()
     others = cosines.masked_fill(torch.eye(count, dtype=torch.bool), -torch.inf)
     return Recognition(interval(own), _strangers(cosines), share(int((own > others.amax(1)).sum()), count))

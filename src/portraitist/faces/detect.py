@@ -113,8 +113,9 @@ _MESH_BOXES = 1.5
 _SAME_FACE = 0.4
 # The near detector's score above which no other quarter turn is tried: faces on their side or head stay below it.
 _SURELY_UPRIGHT = 0.85
-# Largest tilt in radians of a face that has just been turned upright.
+# Largest tilt in radians of a face that has just been turned upright, and of one that need not be turned.
 _UPRIGHT = 0.35
+_LEVEL = 0.1
 # The finest search looks at tiles of a sixteenth. Tiles below this many pixels would add only faces of some 16 pixels,
 # too small to redraw.
 _TILINGS = (4, 8, 16)
@@ -182,7 +183,7 @@ def _upright_square(image: Image.Image, view: _View, shrink: Points, size: int) 
     low, high = np.floor(centre - half), np.ceil(centre + half)
     patch = image.crop((int(low[0]), int(low[1]), int(high[0]), int(high[1])))
     left, top, right, bottom = (*(centre - half - low), *(centre + half - low))
-    return np.asarray(patch.resize((size, size), Image.Resampling.BICUBIC, (left, top, right, bottom)))
+    return np.asarray(patch.resize((size, size), Image.Resampling.BILINEAR, (left, top, right, bottom)))
 
 
 def _tiles(width: int, height: int, count: int) -> list[_View]:
@@ -257,18 +258,18 @@ class _Search:
         """The points of the face in a box, or None where a closer look sees none.
 
         Upside down, the mesh gives plausible points with wrong angles. So the crop is first turned by the quarter at
-        which the near detector is surest, then by the rest of the tilt that the mesh shows; the points count if they
-        are upright there.
+        which the near detector is surest, then by the rest of the tilt that the mesh shows, if there is any; the points
+        count if they are upright there.
         """
         crop, boxes = self._upright_quarter(_View(box.x, box.y, _CROP_BOXES * box.side, box.angle))
         first = self._central_mesh(crop, boxes)
         if first is None:
             return None
+        if abs(_apart(first.tilt, crop.angle)) < _LEVEL:
+            return first
         upright = crop.turned(first.tilt - crop.angle)
         second = self._central_mesh(upright, self._near_boxes(upright))
-        if second is None or abs(np.angle(np.exp(1j * (second.tilt - upright.angle)))) > _UPRIGHT:
-            return None
-        return second
+        return None if second is None or abs(_apart(second.tilt, upright.angle)) > _UPRIGHT else second
 
     def _upright_quarter(self, crop: _View) -> tuple[_View, list[Box]]:
         """The crop turned by the quarter at which the near detector is surest, and the faces it sees there, if any."""
@@ -295,6 +296,11 @@ class _Search:
             return None
         flat = points[0, :, :2].numpy().astype(np.float64)
         return Landmarks.from_points(transform(view.matrix(self._mesh.side), flat))
+
+
+def _apart(one: float, other: float) -> float:
+    """By how much angles differ, in (-pi, pi]."""
+    return float(np.angle(np.exp(1j * (one - other))))
 
 
 def _extent(face: Face) -> float:

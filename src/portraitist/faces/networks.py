@@ -35,4 +35,5 @@ def network_named(name: Name) -> Wired:
         with torch.device("meta"):
             network = Wired(description["steps"], description["outputs"], description["side"])
         network.load_state_dict({key: file.get_tensor(key).float() for key in file.keys()}, assign=True)
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    network.eval().requires_grad_(False)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]

@@ -5,8 +5,9 @@ The settings of optimisations, and their names, can be read without loading PyTo
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from .encode import EncoderInverter as EncoderInverter
@@ -71,9 +72,4 @@ __all__ = [
     "ui2i_paper",
     "ui2i_released",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    raise AttributeError(f"module 'portraitist.invert' has no attribute '{name}'")
+__getattr__ = lazily(__name__, _HOMES)

@@ -107,13 +107,18 @@ class EncoderInverter:
         return self.encoder.styles_of(self.encoder(images).mu, self.generator)
 
     @torch.no_grad()
-    def variants(self, images: Tensor, count: int) -> list[WPlus]:
+    def variants(self, images: Tensor, count: int, *, together: int | None = None) -> list[WPlus]:
         """Return the mean code of each image and, after it, ``count`` codes from its posterior, unrefined.
+
+        Args:
+            images: Pictures [N, 3, H, W] in [-1, 1].
+            count: Samples of each.
+            together: Pictures in one batch; as in the constructor when None.
 
         Raises:
             UsageError: The encoder has no posterior, or there is no image.
         """
-        drawn = torch.cat([self._variants(part, count) for part in self._parts(images)], 1)
+        drawn = torch.cat([self._variants(part, count) for part in self._parts(images, together)], 1)
         return [WPlus(codes) for codes in drawn]
 
     @torch.no_grad()
@@ -125,10 +130,10 @@ class EncoderInverter:
                 progress(sum(map(len, found)), len(images))
         return WPlus(torch.cat(found))
 
-    def _parts(self, images: Tensor) -> tuple[Tensor, ...]:
+    def _parts(self, images: Tensor, together: int | None = None) -> tuple[Tensor, ...]:
         if len(images) == 0:
             raise UsageError("There is no picture to invert.")
-        return torch.split(images.to(self.device), self.together)
+        return torch.split(images.to(self.device), together or self.together)
 
     def _variants(self, images: Tensor, count: int) -> Tensor:
         """Return the mean and ``count`` samples: [1 + count, N, rows, w_dim]."""

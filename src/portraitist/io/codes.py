@@ -12,7 +12,8 @@ from safetensors.torch import save
 from ..errors import BadModel
 from ..files import open_regular, parse_json, write_bytes
 from ..spaces import Code, W, WPlus, Z, ZPlus
-from .described import DIGEST, digest_of, refuse_many
+from .described import digest_of
+from .headers import DIGEST, refuse_many
 from .model_file import Model, generator_digest
 from .pickles import FLOATS
 

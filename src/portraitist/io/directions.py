@@ -19,7 +19,8 @@ from torch import Tensor
 
 from ..errors import BadModel, UsageError
 from ..spaces.direction import Direction
-from .described import FORMAT, NAME, check_texts, header_parser, read_described, write_described
+from .described import read_described, write_described
+from .headers import FORMAT, NAME, check_texts, header_parser
 
 
 @dataclass(frozen=True)

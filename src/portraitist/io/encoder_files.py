@@ -15,49 +15,32 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import BadModel
 from ..networks.digest import tensors_digest
-from ..networks.encoder import STAGES, Encoder, EncoderAnatomy, EncoderKind
+from ..networks.encoder import Encoder
+from ..networks.encoder_anatomy import STAGES, EncoderAnatomy, EncoderKind
 from ..networks.identity import COUNTER
-from .described import (
-    DEEPEST,
-    WIDEST,
-    About,
-    assembled,
-    check_fit,
-    check_texts,
-    header_parser,
-    read_described,
-    refuse_unknown,
-    write_described,
-)
+from .described import assembled, check_fit, read_described, refuse_unknown, write_described
 from .foreign import size_of, tensors_of
+from .headers import (
+    DEEPEST,
+    EncoderHeader,
+    check_encoder_header,
+    check_encoder_sizes,
+    parse_encoder_header,
+)
 from .model_file import Model, generator_digest
 from .pickles import open_torch, typed
 
 PREFIX = "E."
-
-
-@dataclass(frozen=True)
-class EncoderHeader(About):
-    """What an encoder file says about itself."""
-
-    encoder: EncoderAnatomy
-    kind: Literal["encoder"] = "encoder"
-    base_name: str = ""
-    base_digest: str = ""
-    """Of the generator whose codes it gives; empty where that is not known."""
-    training: dict[str, Any] = field(default_factory=dict)
-    """Settings of the training that made it."""
-    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,7 +78,7 @@ def load_encoder(path: Path | str, *, base: Model | None = None) -> StoredEncode
         BadModel: The file is damaged, incomplete, of another kind, or belongs to another base.
     """
     path = Path(path)
-    header, tensors = read_described(path, _parse_header, ["encoder"])
+    header, tensors = read_described(path, parse_encoder_header, ["encoder"])
     encoder = assembled(lambda: Encoder(header.encoder), tensors, PREFIX, path.name)
     refuse_unknown(tensors, path.name)
     if base is not None:
@@ -165,22 +148,6 @@ OTHER = "Only the pyramid encoders of pSp, e4e and AgileGAN over an IR-SE backbo
 _RESIDUAL = {"GradualStyleEncoder": False, "VAEStyleEncoder": False, "Encoder4Editing": True}
 
 
-def check_encoder_header(header: EncoderHeader) -> None:
-    """Refuse names and sizes that no file may have.
-
-    Raises:
-        BadModel: One is too long or too large, or a name is none.
-    """
-    check_texts((header.name, header.base_name), (header.description, header.licence, header.credit))
-    _check_sizes(header.encoder)
-
-
-def _check_sizes(anatomy: EncoderAnatomy) -> None:
-    largest = max(*anatomy.widths, anatomy.head_width, anatomy.dim)
-    if largest > WIDEST or max(*anatomy.units, anatomy.rows) > DEEPEST:
-        raise BadModel(f"An encoder of {largest} channels, {anatomy.units} units and {anatomy.rows} rows is too large.")
-
-
 def _options(found: object) -> Mapping[str, Any]:
     if isinstance(found, argparse.Namespace):
         return vars(found)
@@ -218,7 +185,7 @@ def _anatomy(theirs: Mapping[str, Tensor], options: Mapping[str, Any], what: str
         head_width=size_of(theirs, "styles.0.linear.weight", 1, what, OTHER),
         residual_rows=_RESIDUAL[made],
     )
-    _check_sizes(anatomy)
+    check_encoder_sizes(anatomy)
     return anatomy
 
 
@@ -247,6 +214,3 @@ def _program(anatomy: EncoderAnatomy) -> str:
     if anatomy.kind != "w+":
         return "agilegan"
     return "e4e" if anatomy.residual_rows else "psp"
-
-
-_parse_header = header_parser(EncoderHeader, check_encoder_header)

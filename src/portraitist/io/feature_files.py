@@ -22,7 +22,7 @@ from torch import Tensor
 from ..errors import BadModel
 from ..networks.classifiers import InceptionFeatures, MobileNetFeatures
 from ..networks.features import AlexNetFeatures, Features, SqueezeNetFeatures, TrunkFeatures, VGG16Features
-from .described import refuse_many
+from .headers import refuse_many
 from .pickles import check_tensors, open_torch, typed
 
 KNOWN: tuple[type[TrunkFeatures], ...] = (VGG16Features, AlexNetFeatures, SqueezeNetFeatures)

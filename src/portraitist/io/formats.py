@@ -13,10 +13,10 @@ from typing import Literal
 
 from ..errors import BadModel, UsageError
 from ..files import parse_json
-from .described import KEY, LARGEST_HEADER
 from .foreign import Networks
+from .headers import KEY, LARGEST_HEADER, Header
 from .legacy_tf import read_legacy
-from .model_file import Header, Model, load_model, save_model
+from .model_file import Model, load_model, save_model
 from .nvidia import OF_GENERATOR, read_nvidia, read_nvidia_state, write_nvidia, write_nvidia_state
 from .pickles import DAMAGED, read_head, refuse_other_files, typed, zip_index
 from .rosinality import read_rosinality, write_rosinality

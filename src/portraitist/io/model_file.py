@@ -20,55 +20,26 @@ from __future__ import annotations
 import copy
 import platform
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._version import __version__
-from ..detail.look import TENSORS, Look, Medium
+from ..detail.look import TENSORS, Look
 from ..errors import BadModel, UsageError
-from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
+from ..networks import Discriminator, Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
 from ..networks.generator import with_low_rows
-from .described import (
-    DEEPEST,
-    NAME,
-    WIDEST,
-    About,
-    check_fit,
-    check_texts,
-    fill,
-    header_parser,
-    read_described,
-    refuse_unknown,
-    write_described,
+from .described import check_fit, fill, read_described, refuse_unknown, write_described
+from .headers import (
+    MODELS,
+    Header,
+    check_header,
+    parse_header,
 )
-
-
-@dataclass(frozen=True)
-class Header(About):
-    """What a model file says about itself."""
-
-    generator: GeneratorAnatomy
-    discriminator: DiscriminatorAnatomy | None = None
-    kind: Literal["model", "style-pack"] = "model"
-    base_name: str = ""
-    base_digest: str = ""
-    """Of a style pack: the digest of the model it belongs to."""
-    paths: tuple[str, ...] = ()
-    """Of a style pack with a generator per attribute: the attributes, in order."""
-    swap_upto: int = 0
-    """Of a style pack that is a feature swap: the features through so many pixels are the base's, and the stored
-    tensors are those of the side that draws the rest (``surgery.FeatureSwap``); 0 for a plain style."""
-    medium: Medium | None = None
-    """Of a style pack with a look: what it is drawn with."""
-    recipe: dict[str, Any] = field(default_factory=dict)
-    """Settings of the training that made it."""
-    metrics: dict[str, Any] = field(default_factory=dict)
-    """Figures measured of it, by name; empty until somebody has measured."""
 
 
 @dataclass(frozen=True)
@@ -332,45 +303,9 @@ def _check_not_grown(base: Header, digest: str, name: str) -> None:
             )
 
 
-def read_header(path: Path | str) -> Header:
-    """Read only what a model file says about itself."""
-    return read_described(Path(path), _parse_header, _MODELS, contents=False)[0]
-
-
 def read_file(path: Path) -> tuple[Header, dict[str, Tensor]]:
     """Read header and tensors (as float32) without building networks."""
-    return read_described(path, _parse_header, _MODELS)
-
-
-def check_header(header: Header) -> None:
-    """Refuse a header whose name or texts could harm where they are shown, or whose sizes no network has.
-
-    Raises:
-        BadModel: It is such a header.
-    """
-    check_texts((header.name, header.base_name), (header.description, header.licence, header.credit))
-    for name in header.paths:
-        if not NAME.fullmatch(name) or header.paths.count(name) > 1 or header.kind != "style-pack":
-            raise BadModel(
-                f"{name[:80]!r} cannot be a path of it.",
-                "Name attributes of a style pack, each once: letters, digits, - and _.",
-            )
-    if header.swap_upto not in (0, *header.generator.resolutions) or (header.swap_upto and header.kind != "style-pack"):
-        raise BadModel(
-            f"It cannot be a feature swap at {header.swap_upto} pixels.",
-            f"Of style packs alone, and of this one at {', '.join(map(str, header.generator.resolutions))}.",
-        )
-    g, d = header.generator, header.discriminator
-    widths = [*g.channels, g.z_dim, g.w_dim, *(() if d is None else d.channels)]
-    if max(widths) > WIDEST or g.mapping_layers > DEEPEST:
-        raise BadModel(
-            f"The header names a network of {max(widths)} channels and {g.mapping_layers} layers.",
-            "Such sizes are not drawn from.",
-        )
-
-
-_MODELS = ("model", "style-pack")
-_parse_header = header_parser(Header, check_header)
+    return read_described(path, parse_header, MODELS)
 
 
 def _begun(base: Generator, anatomy: GeneratorAnatomy) -> Generator:

@@ -28,7 +28,6 @@ from torch import Tensor
 from ..errors import BadModel
 from ..files import parse_json, refuse_existing, write_bytes
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
-from .described import refuse_many
 from .foreign import (
     OTHER_KIND,
     Name,
@@ -43,6 +42,7 @@ from .foreign import (
     under_their_names,
     without_filters,
 )
+from .headers import refuse_many
 from .pickles import DAMAGED, Opened, Record, check_tensors, open_pickle, open_torch, read_head, typed
 
 SETTINGS = "portraitist.settings"

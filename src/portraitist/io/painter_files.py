@@ -15,18 +15,8 @@ from torch import Tensor
 from ..errors import BadModel
 from ..networks.digest import tensors_digest
 from ..networks.painter import Painter, PainterAnatomy
-from .described import (
-    DEEPEST,
-    WIDEST,
-    About,
-    assembled,
-    check_texts,
-    header_parser,
-    in_run_folder,
-    read_described,
-    refuse_unknown,
-    write_described,
-)
+from .described import assembled, in_run_folder, read_described, refuse_unknown, write_described
+from .headers import DEEPEST, WIDEST, About, check_texts, header_parser
 
 FILE = "painter.safetensors"
 """Its name in a run folder."""

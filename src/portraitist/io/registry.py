@@ -1,140 +1,75 @@
-"""Models and encoders by name: those bundled with the package and those a user has added.
+"""Loading models and encoders by name, and adding one's own; ``catalogue`` says what has a name.
 
-Both folders hold the files beside a ``digests.json`` with the SHA-256 of each; a file whose bytes differ is refused.
-
-    model = load("toon3d")          # by name
-    model = load("runs/mine")       # a run folder, or any model file
-    model = load("runs/both", attribute="men")      # one path of a style pack with a generator per attribute
-    stored = load_encoder_of(load("faces"))         # the encoder of a base, None where nobody knows one
+model = load("toon3d")          # by name
+model = load("runs/mine")       # a run folder, or any model file
+model = load("runs/both", attribute="men")      # one path of a style pack with a generator per attribute
+stored = load_encoder_of(load("faces"))         # the encoder of a base, None where nobody knows one
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import os
 import shutil
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from importlib.resources import files
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Generic, TypeVar
 
-from pydantic import Field, TypeAdapter
-
-from ..errors import BadModel, PortraitistError, StorageError, UntrustedFile, UsageError
-from ..files import atomic_write, parse_json, refuse_existing, write_bytes
+from ..errors import BadModel, PortraitistError, UntrustedFile, UsageError
+from ..files import atomic_write, refuse_existing
 from ..networks import GeneratorAnatomy
-from .described import NAME, AnyHeader, read_described
-from .encoder_files import (
-    EncoderHeader,
-    StoredEncoder,
-    check_encoder_header,
-    load_encoder,
-    read_foreign_encoder,
-    save_encoder,
+from .catalogue import (
+    ENCODER_FILE,
+    RUN_FILES,
+    SUFFIX,
+    AnyEntry,
+    EncoderEntry,
+    Entry,
+    ModelEntry,
+    encoders,
+    entries,
+    file_of,
+    file_sha256,
+    find,
+    find_encoder,
+    is_native,
+    name_of,
+    record_digest,
+    user_folder,
+    verify,
 )
-from .model_file import Header, Model, check_header, generator_digest, load_model, read_header
-from .pickles import read_head
+from .encoder_files import StoredEncoder, load_encoder, read_foreign_encoder, save_encoder
+from .headers import (
+    NAME,
+    AnyHeader,
+    EncoderHeader,
+    Header,
+    read_any_header,
+    read_header,
+)
+from .model_file import Model, generator_digest, load_model
 
 log = logging.getLogger("portraitist")
 
-DIGESTS = "digests.json"
-SUFFIX = ".safetensors"
-# What `train` leaves in a run folder, the most useful first.
-RUN_FILES = ("style.safetensors", "model.safetensors")
-ENCODER_FILE = "encoder.safetensors"
-
-
-ItsHeader = TypeVar("ItsHeader", covariant=True)
-
-
-@dataclass(frozen=True)
-class Entry(Generic[ItsHeader]):
-    """One model, or one encoder, that can be loaded by name."""
-
-    name: str
-    path: Path
-    where: str
-    """``bundled`` or ``user``."""
-    sha256: str
-    header: ItsHeader
-
-
-ModelEntry = Entry[Header]
-EncoderEntry = Entry[EncoderHeader]
-AnyEntry = Entry[Header | EncoderHeader]
-
-
-def bundled_folder() -> Path:
-    """Return the folder of models inside the package."""
-    return Path(str(files("portraitist"))) / "models"
-
-
-def user_folder() -> Path:
-    """Return the folder of the user's models: ``PORTRAITIST_MODELS``, or the platform's place for data of programs."""
-    if chosen := os.environ.get("PORTRAITIST_MODELS"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        variable, usual = "LOCALAPPDATA", "AppData/Local"
-    elif sys.platform == "darwin":
-        variable, usual = "", "Library/Application Support"
-    else:
-        variable, usual = "XDG_DATA_HOME", ".local/share"
-    try:
-        root = Path(os.environ.get(variable) or Path.home() / usual)
-    except RuntimeError:
-        raise StorageError("This user has no home folder.", "Name a folder for models in PORTRAITIST_MODELS.") from None
-    return root / "portraitist" / "models"
-
-
-def entries(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[ModelEntry]:
-    """Return all known models, bundled ones first; of two with one name the user's counts.
-
-    Args:
-        on_bad: Called with files that cannot be read; they are left out. And with a list of digests that cannot be
-            read: what it should vouch for is returned without a digest, and not loaded by name.
-    """
-    return _entries(on_bad, Header)
-
-
-def encoders(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[EncoderEntry]:
-    """Return all known encoders; order and argument as of :func:`entries`."""
-    return _entries(on_bad, EncoderHeader)
-
-
-def find(name: Path | str) -> Path:
-    """Return the file of a model given by path, by run folder or by name, tried in this order.
-
-    Raises:
-        UsageError: There is none; the message lists the names known.
-        UntrustedFile: The file has changed since it was added.
-    """
-    return _file(name, RUN_FILES) or _known_file(name, entries(), "model", "portraitist train")
-
-
-def find_encoder(name: Path | str) -> Path:
-    """Return the file of an encoder given by path, by run folder or by name, tried in this order.
-
-    Raises:
-        UsageError: There is none; the message lists the names known.
-        BadModel: It is a file of another program.
-        UntrustedFile: The file has changed since it was added.
-    """
-    path = _file(name, (ENCODER_FILE,)) or _known_file(name, encoders(), "encoder", "portraitist encoder train")
-    if not is_native(path):
-        raise BadModel(
-            f"{path.name} is not an encoder file of Portraitist.",
-            "Those of pSp, e4e and AgileGAN are read by `portraitist encoder import FILE`.",
-        )
-    return path
-
-
-def is_native(path: Path) -> bool:
-    """Tell from its first bytes whether a file may be one of ours, a safetensors file."""
-    return read_head(path, 9)[8:] == b"{"
+__all__ = [
+    "RUN_FILES",
+    "ModelEntry",
+    "add",
+    "add_encoder",
+    "base_of",
+    "encoders",
+    "entries",
+    "find",
+    "find_encoder",
+    "import_encoder",
+    "is_native",
+    "known_base",
+    "load",
+    "load_base",
+    "load_encoder_of",
+    "name_of",
+    "record_digest",
+    "user_folder",
+]
 
 
 def load(name: Path | str, *, attribute: str | None = None) -> Model:
@@ -188,7 +123,7 @@ def load_encoder_of(base: Model, name: Path | str | None = None) -> StoredEncode
     changed = None
     for entry in sorted(fitting, key=lambda e: (e.where != "user", e.name)):
         try:
-            _verify(entry)
+            verify(entry)
             return load_encoder(entry.path, base=base)
         except UntrustedFile as error:
             log.warning("The encoder '%s' is passed over: %s", entry.name, error)
@@ -196,11 +131,6 @@ def load_encoder_of(base: Model, name: Path | str | None = None) -> StoredEncode
     if changed is not None:
         raise changed
     return None
-
-
-def name_of(path: Path) -> str:
-    """Return the word by which a model file or an encoder's is called: that of its run folder, or its own."""
-    return path.resolve().parent.name if path.name in (*RUN_FILES, ENCODER_FILE) else path.stem
 
 
 def base_of(header: Header, path: Path) -> Model:
@@ -232,7 +162,7 @@ def known_base(header: Header | EncoderHeader) -> Model:
     trusted, changed = [], None
     for entry in candidates:
         try:
-            _verify(entry)
+            verify(entry)
             trusted.append(entry.path)
         except UntrustedFile as error:
             changed = error
@@ -259,7 +189,7 @@ def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> AnyEntr
         UsageError: The name is taken or cannot be one.
         BadModel: The file is damaged, or a style pack or an encoder whose base has no name yet.
     """
-    path = _file(path, (*RUN_FILES, ENCODER_FILE)) or find(path)
+    path = file_of(path, (*RUN_FILES, ENCODER_FILE)) or find(path)
     header = read_any_header(path)
     target = _target(name or header.name or name_of(path), header, overwrite)
     if isinstance(header, EncoderHeader):
@@ -329,88 +259,6 @@ def import_encoder(
     )
 
 
-def record_digest(path: Path) -> None:
-    """Note the SHA-256 of a file in the ``digests.json`` beside it."""
-    digests = _read_digests(path.parent) | {path.name: file_sha256(path)}
-    write_bytes(path.parent / DIGESTS, json.dumps(digests, indent=1, sort_keys=True).encode() + b"\n", overwrite=True)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-_HEADERS: TypeAdapter[Header | EncoderHeader] = TypeAdapter(
-    Annotated[Header | EncoderHeader, Field(discriminator="kind")]
-)
-
-
-def _entries(on_bad: Callable[[Path, PortraitistError], None] | None, kind: type[AnyHeader]) -> list[Entry[AnyHeader]]:
-    """Return what has a header of this kind; of two with one name the user's counts."""
-    found: dict[str, Entry[AnyHeader]] = {}
-    for entry in _scan(on_bad):
-        if isinstance(entry.header, kind):
-            found[entry.name] = Entry[AnyHeader](entry.name, entry.path, entry.where, entry.sha256, entry.header)
-    return list(found.values())
-
-
-def _scan(on_bad: Callable[[Path, PortraitistError], None] | None) -> Iterator[Entry[Header | EncoderHeader]]:
-    """Go through both folders; argument as of :func:`entries`."""
-    for where, folder in (("bundled", bundled_folder()), ("user", user_folder())):
-        try:
-            digests = _read_digests(folder)
-        except UntrustedFile as error:
-            digests = {}  # whoever wants a file of this folder is told by _verify; those of the other can be had
-            if on_bad is not None:
-                on_bad(folder / DIGESTS, error)
-        for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []:
-            try:
-                header = read_any_header(path)
-            except PortraitistError as error:
-                if on_bad is not None:
-                    on_bad(path, error)
-                continue
-            yield Entry(path.stem, path, where, digests.get(path.name, ""), header)
-
-
-def read_any_header(path: Path) -> Header | EncoderHeader:
-    """Read what a file of a model or of an encoder says about itself."""
-    return read_described(path, _parse_any_header, ("model", "style-pack", "encoder"), contents=False)[0]
-
-
-def _parse_any_header(found: object) -> Header | EncoderHeader:
-    header = _HEADERS.validate_python(found)
-    if isinstance(header, EncoderHeader):
-        check_encoder_header(header)
-    else:
-        check_header(header)
-    return header
-
-
-def _file(name: Path | str, run_files: Iterable[str]) -> Path | None:
-    """Return the file that a path is, or the first of those in the run folder that it is."""
-    path = Path(name)
-    # Those of os.path, unlike Path's, are false for names too long.
-    if os.path.isfile(path):
-        return path
-    return next((path / run_file for run_file in run_files if os.path.isfile(path / run_file)), None)
-
-
-def _known_file(
-    name: Path | str, known: Sequence[ModelEntry] | Sequence[EncoderEntry], what: str, trainer: str
-) -> Path:
-    """Return the file of a name, verified."""
-    for entry in known:
-        if entry.name == str(name):
-            _verify(entry)
-            return entry.path
-    if os.path.isdir(name):
-        raise UsageError(f"The folder {name} holds no trained {what}.", f"Give a run folder of `{trainer}`.")
-    names = ", ".join(e.name for e in known) or "none"
-    raise UsageError(f"There is no {what} '{name}', neither as a file nor by name.", f"Known names: {names}.")
-
-
 def _target(name: str, header: Header | EncoderHeader, overwrite: bool) -> Path:
     """Return the file in the user's folder for a name that may be taken."""
     if not NAME.fullmatch(name):
@@ -463,26 +311,3 @@ def _first_base(header: Header | EncoderHeader, paths: Iterable[Path]) -> Model 
         if generator_digest(base) == header.base_digest:
             return base
     return None
-
-
-def _read_digests(folder: Path) -> dict[str, str]:
-    path = folder / DIGESTS
-    if not path.is_file():
-        return {}
-    try:
-        found = parse_json(path.read_text(encoding="utf-8"))
-        return {str(k): str(v) for k, v in found.items()}
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise UntrustedFile(
-            f"The digests in {path} cannot be read ({error}).", "Remove the file and add the models again."
-        ) from error
-
-
-def _verify(entry: AnyEntry) -> None:
-    if not entry.sha256:
-        _read_digests(entry.path.parent)  # raises where it may have one that cannot be read
-    if entry.sha256 and file_sha256(entry.path) != entry.sha256:
-        raise UntrustedFile(
-            f"{entry.path} has changed since it was added (its SHA-256 is not {entry.sha256[:12]}...).",
-            "Remove it and add or install it again.",
-        )

@@ -20,18 +20,8 @@ from ..networks.branches import BranchedTranslator, TranslatorSystem, check_grou
 from ..networks.digest import tensors_digest
 from ..networks.patch_discriminator import PanelAnatomy, PatchPanel
 from ..networks.translator import TranslatorAnatomy
-from .described import (
-    DEEPEST,
-    WIDEST,
-    About,
-    assembled,
-    check_texts,
-    header_parser,
-    in_run_folder,
-    read_described,
-    refuse_unknown,
-    write_described,
-)
+from .described import assembled, in_run_folder, read_described, refuse_unknown, write_described
+from .headers import DEEPEST, WIDEST, About, check_texts, header_parser
 
 FILE = "translator.safetensors"
 """Its name in a run folder."""

@@ -68,7 +68,7 @@ class Synthesis(nn.Module):
 
     def walk(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Iterator[Seen]:
         """Draw block by block, from 4 pixels up, and show what each has drawn."""
-        features = self.const.expand(len(ws), *self.const.shape)
+        features = self.const.expand(ws.shape[0], *self.const.shape)  # len() would fix the batch of an export
         image: Tensor | None = None
         planes = None if noise is None else iter(noise)
         for block in self.anatomy.blocks:

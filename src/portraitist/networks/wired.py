@@ -38,22 +38,26 @@ class Wired(nn.Module):
         super().__init__()
         self.side = side
         self.parts = nn.ModuleList()
-        self._reads: list[tuple[int, ...]] = []
+        self.reads: list[tuple[int, ...]] = []
         for number, step in enumerate(steps):
             options = dict(step)
             name, reads = str(options.pop("part")), tuple(options.pop("reads"))
             if name not in PARTS or any(not 0 <= value <= number for value in reads):
                 raise ValueError(f"Step {number + 1} is no part of a network: {name} reading {reads}.")
             self.parts.append(PARTS[name](**options))
-            self._reads.append(reads)
-        self._outputs = tuple(outputs)
+            self.reads.append(reads)
+        self.outputs = tuple(outputs)
+        last = {value: number for number, reads in enumerate(self.reads) for value in reads if value not in outputs}
+        self._forgotten = [[value for value in last if last[value] == number] for number in range(len(self.reads))]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Give the outputs for pictures [B, 3, side, side], RGB in [0, 1]."""
-        values = [pixels]
-        for part, reads in zip(self.parts, self._reads, strict=True):
-            values.append(part(*(values[number] for number in reads)))
-        return tuple(values[number] for number in self._outputs)
+        values = {0: pixels}
+        for number, (part, reads) in enumerate(zip(self.parts, self.reads, strict=True)):
+            values[number + 1] = part(*(values[value] for value in reads))
+            for value in self._forgotten[number]:
+                del values[value]
+        return tuple(values[value] for value in self.outputs)
 
 
 class Sum(nn.Module):
@@ -93,7 +97,8 @@ class Rows(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Turn [B, C, H, W] into [B, H * W * C / width, width]."""
-        return maps.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, self.width))
+        rows: Tensor = maps.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, self.width))
+        return rows
 
 
 class Chain(nn.Module):
@@ -113,7 +118,7 @@ class Spread(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Turn [B, 4 C, H, W] into [B, C, 2 H, 2 W]."""
         channels = maps.shape[1] // 4
-        blocks = maps.unflatten(1, (2, 2, channels)).permute(0, 3, 4, 1, 5, 2)
+        blocks: Tensor = maps.unflatten(1, (2, 2, channels)).permute(0, 3, 4, 1, 5, 2)
         return blocks.flatten(4, 5).flatten(2, 3)
 
 

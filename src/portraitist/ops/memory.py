@@ -12,6 +12,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import OutOfMemory
 
 SWITCH = "PORTRAITIST_NO_HEAP"
 # Numbers of <malloc.h>.
@@ -36,6 +40,29 @@ def keep_heap() -> bool:
         return False
     settings = ((M_MMAP_THRESHOLD, LARGEST_BLOCK), (M_TRIM_THRESHOLD, NEVER), (M_MMAP_MAX, 0))
     return all([mallopt(name, value) == 1 for name, value in settings])
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Turn what Python and PyTorch raise when the memory is full into :class:`OutOfMemory`.
+
+    Raises:
+        OutOfMemory: The work in the block does not fit.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_full(error):
+            raise
+        raise OutOfMemory(
+            "There is not enough memory.", "Use a smaller size or batch, or close other programs."
+        ) from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error says that the memory is full; PyTorch has no type of its own for the processor's."""
+    said = any(f"{word} memory" in str(error) for word in ("allocate", "enough", "out of"))
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and said)
 
 
 def at_once(count: int, side: int) -> int:

@@ -60,7 +60,8 @@ def demodulation(weight: Tensor, style: Tensor) -> Tensor:
     """Return the factor 1 / sqrt(sum over I, k, k of (style * weight)^2 + eps) per output channel (Eq. 3): [N, O]."""
     # A product with ones sums nine numbers faster than a reduction over the two short axes.
     area = weight.shape[-2] * weight.shape[-1]
-    energy = (weight.square().reshape(-1, area) @ weight.new_ones(area)).reshape(weight.shape[:2])
+    ones = torch.ones(area, dtype=weight.dtype, device=weight.device)  # exports see that these are known
+    energy = (weight.square().reshape(-1, area) @ ones).reshape(weight.shape[:2])
     return torch.rsqrt(style.square() @ energy.t() + EPSILON)
 
 

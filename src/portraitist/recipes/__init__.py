@@ -1,6 +1,38 @@
 """Recipes: trainings as values, each derived from another."""
 
-from .baseline import from_scratch, grow
-from .registry import RECIPES, Preset, Recipe, compose, known_terms
+from __future__ import annotations
 
-__all__ = ["RECIPES", "Preset", "Recipe", "compose", "from_scratch", "grow", "known_terms"]
+from typing import TYPE_CHECKING
+
+from ..lazy import lazily
+
+if TYPE_CHECKING:
+    from .baseline import from_scratch as from_scratch
+    from .baseline import grow as grow
+    from .catalogue import RECIPES as RECIPES
+    from .catalogue import Preset as Preset
+    from .catalogue import Recipe as Recipe
+    from .registry import compose as compose
+    from .registry import known_terms as known_terms
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "Preset": "catalogue",
+        "RECIPES": "catalogue",
+        "Recipe": "catalogue",
+        "compose": "registry",
+        "from_scratch": "baseline",
+        "grow": "baseline",
+        "known_terms": "registry",
+    },
+)
+__all__ = [
+    "RECIPES",
+    "Preset",
+    "Recipe",
+    "compose",
+    "from_scratch",
+    "grow",
+    "known_terms",
+]

@@ -21,7 +21,8 @@ from ..evaluate.kernel import Interval
 from ..evaluate.quality import MEASURES
 from ..files import parse_json
 from ..io import registry
-from ..io.model_file import Header, load_model, read_header
+from ..io.headers import Header, read_header
+from ..io.model_file import load_model
 from ..spaces import Z, truncate
 from .html import image, join_lines, page
 from .markdown import shown, table

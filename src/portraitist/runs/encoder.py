@@ -17,10 +17,12 @@ from torch import Tensor
 from .._version import __version__
 from ..data import ImageBatches, ImageSet
 from ..errors import UsageError
-from ..io.encoder_files import EncoderHeader, StoredEncoder, check_encoder_header, save_encoder
+from ..io.encoder_files import StoredEncoder, save_encoder
+from ..io.headers import EncoderHeader, check_encoder_header
 from ..io.model_file import Model, generator_digest, lineage
 from ..losses.perceptual import PerceptualDistance, default_perceptual
-from ..networks.encoder import Encoder, EncoderAnatomy, new_encoder
+from ..networks.encoder import Encoder, new_encoder
+from ..networks.encoder_anatomy import EncoderAnatomy
 from ..networks.identity import DiscriminatorIdentity, Identity
 from ..ops import at_once
 from ..train.encoder import EncoderLoss, EncoderState, EncoderTraining, Encoding
@@ -114,6 +116,7 @@ class EncoderRun(Run[EncoderState]):
             base_digest=generator_digest(base),
         )
         check_encoder_header(self.header)
+        training.refuse_idle(identity=options.identity is not None, features=options.perceptual is not None)
         self.perceptual = options.perceptual or default_perceptual(
             base.require_discriminator("to measure likeness with")
         )

@@ -15,7 +15,8 @@ from ..data import ImageSet, to_tensor
 from ..data.images import read_image, write_image
 from ..data.sheet import grid, ungrid
 from ..evaluate import CopyReport, copy_test, pooled_features
-from ..io.model_file import Header, Model
+from ..io.headers import Header
+from ..io.model_file import Model
 from ..networks import Generator
 from ..report.card import Card, Moment, Neighbours, write_card
 from ..train.folder import SAMPLES

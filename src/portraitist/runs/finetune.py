@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,20 +17,12 @@ from torch import Tensor
 from .._version import __version__
 from ..data import ImageBatches, ImageSet
 from ..detail import MEDIA, SIDE, Look
-from ..errors import BadData, PortraitistError, UsageError
+from ..errors import BadData, NothingLearned, PortraitistError, UsageError
 from ..faces import FaceFinder
 from ..io import registry
 from ..io.described import digest_of
-from ..io.model_file import (
-    Header,
-    Model,
-    check_header,
-    generator_digest,
-    lineage,
-    read_header,
-    save_model,
-    save_pack,
-)
+from ..io.headers import Header, check_header, read_header
+from ..io.model_file import Model, generator_digest, lineage, save_model, save_pack
 from ..losses.perceptual import PerceptualDistance, default_perceptual
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..networks.feature_discriminator import with_mean_pooling
@@ -48,7 +41,7 @@ from ..train.spec import LEAST_HELD_OUT, Training, check, upgraded
 from ..train.state import TrainState, path_of
 from ..train.terms import SourceModel
 from . import early_stopping, findings, growth
-from .looks import look_of
+from .looks import look_of, people_of
 
 log = logging.getLogger("portraitist")
 
@@ -193,6 +186,7 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, optio
 
     Raises:
         Interrupted: A signal came; a snapshot was written.
+        NothingLearned: The exemplars are no nearer than they were to the base; there is a report card and no style.
         BadModel: The model could not carry what ``options.about`` says.
         PortraitistError: See its subclasses.
     """
@@ -313,6 +307,7 @@ class Finetuning(Run[TrainState]):
     def finish(self, state: TrainState) -> Path:
         """Write models, style pack, sheet and report card."""
         source, training = self.source, self.training
+        self._judge(state)
         generators = [_finished(g, source, training) for g in early_stopping.kept(state)]
         before = [] if source.base is None else source.base.header.lineage
         step = lineage(state.images, self.settings)
@@ -328,6 +323,9 @@ class Finetuning(Run[TrainState]):
         held_out = self.exemplars.held_out
         found = findings.Findings.of(state, base, generators, self.exemplars.train, held_out, self.monitor)
         header = replace(header, metrics=found.metrics)
+        if state.history and early_stopping.best(state.history) == 0:
+            findings.report(self.out, found, state, training, self.settings, header)
+            raise _nothing_learned(self.out, state, training)
         look = self._look()
         models = [replace(model, look=look) for model in _models(state, generators, header)]
         if not training.paths:
@@ -341,13 +339,19 @@ class Finetuning(Run[TrainState]):
         findings.report(self.out, found, state, training, self.settings, header)
         return self.path
 
+    def _judge(self, state: TrainState) -> None:
+        """Score the end of a training that did not end with a tick, so that the shortest one is judged."""
+        if self._watched(state) is not None and state.history and state.history[-1]["images"] != state.images:
+            self._score(state)
+
     def _look(self) -> Look | None:
         """Return what the detail stage needs to know of the style; None where the faces of exemplars are not found."""
         if self.options.finder is None:
             return None
         pictures = (picture for part in self.exemplars.train for picture in part.decoded_at(SIDE))
         try:
-            return look_of(pictures, MEDIA["smooth"], self.options.finder)
+            people = sum((Counter(people_of(part)) for part in self.exemplars.train), Counter())
+            return look_of(pictures, MEDIA["smooth"], self.options.finder, people=people)
         except PortraitistError as error:
             log.warning("The style gets no look, so photos are drawn from their codes alone: %s", error)
             return None
@@ -417,6 +421,18 @@ def _check(images: ImageSet, source: Source, training: Training, options: TrainO
         log.warning("%d exemplars are few; from %d on a style can be learned.", len(images), FEWEST_EXEMPLARS)
     if source.fine_tuned is None and len(images) < FEWEST_FROM_SCRATCH:
         log.warning("%d pictures are few to train on from scratch; fine-tune a base with --from.", len(images))
+
+
+def _nothing_learned(out: Path, state: TrainState, training: Training) -> NothingLearned:
+    """Return the error of a training whose best is the base."""
+    judged = len(state.history) - 1
+    few = f" It was judged {judged} times: a tick is {training.tick} images." if judged < 3 else ""
+    return NothingLearned(
+        f"Nothing was learned: after {state.images} images no drawing came nearer to the held-out exemplars than the "
+        f"base's, so no style is written.{few}",
+        f"Show more images (--images), or look for faults in the exemplars (`portraitist prepare --check`); "
+        f"{out / 'report.html'} shows the run.",
+    )
 
 
 def _perceptual(base: Model, options: TrainOptions) -> PerceptualDistance:

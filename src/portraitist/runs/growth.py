@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from ..data import ImageBatches
-from ..io.model_file import Header, Model
+from ..io.headers import Header
+from ..io.model_file import Model
 from ..networks import Discriminator
 from ..train.distributed import ProcessGroup, check_identical
 from ..train.folder import passed

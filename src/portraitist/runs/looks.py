@@ -5,15 +5,16 @@ look = look_of(pictures, MEDIA["smooth"], finder)       # aligned pictures, uint
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..data import ImageSet
 from ..data.images import Pixels, resize
-from ..detail import SIDE, Look, Medium, Population, measure_look, measure_population, photo_population
+from ..detail import PEOPLE, SIDE, Look, Medium, Population, measure_look, measure_population, photo_population
 from ..detail.look import POINTS
 from ..faces import FaceFinder
 from ..faces.background import portrait_mask
@@ -34,7 +35,13 @@ def population(pictures: Iterable[Pixels], finder: FaceFinder, *, most: int = MO
 
 
 def look_of(
-    exemplars: Iterable[Pixels], medium: Medium, finder: FaceFinder, *, shape: float = 1.0, colour: float = 0.8
+    exemplars: Iterable[Pixels],
+    medium: Medium,
+    finder: FaceFinder,
+    *,
+    shape: float = 1.0,
+    colour: float = 0.8,
+    people: Mapping[str, float] | None = None,
 ) -> Look:
     """Return the look of a style.
 
@@ -44,11 +51,19 @@ def look_of(
         finder: Finds the points of their faces.
         shape: How far the parts of the face move towards the exemplars'.
         colour: How far colours do.
+        people: Shares of women and men among the exemplars, from :func:`people_of`: they are compared with photos of
+            the same mix.
 
     Raises:
         BadData: As :func:`population`.
     """
-    return measure_look(population(exemplars, finder), photo_population(), medium, shape=shape, colour=colour)
+    return measure_look(population(exemplars, finder), photo_population(people), medium, shape=shape, colour=colour)
+
+
+def people_of(exemplars: ImageSet) -> dict[str, int]:
+    """Return how many exemplars the column ``gender`` of their labels calls female and male; empty without labels."""
+    values = exemplars.attributes.get("gender", ())
+    return {kind: values.count(kind) for kind in PEOPLE if kind in values}
 
 
 def _seen(pictures: Iterable[Pixels], finder: FaceFinder) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:

@@ -150,7 +150,8 @@ class TranslatorRun(Run[TranslatorState]):
         self.groups, self.system, self.basic, self.stage = data, system, basic, stage
         if training.decay_from < 1:  # the learning rate falls towards the last image
             self.may_change = Run.may_change - {"images"}
-        self.identity = options.identity if training.person_weight else None
+        training.refuse_idle(options.identity is not None)
+        self.identity = options.identity
         self.header = replace(
             described(system, None if basic is None else basic.header),
             name=options.name,

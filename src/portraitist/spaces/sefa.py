@@ -58,7 +58,7 @@ def sefa_basis(weights: Sequence[Tensor], *, normalise: bool = False) -> Basis:
         normalise: Scale each row to unit length first, so that every channel counts the same: the authors' released
             code does so; UI2I (Huang et al. 2020, arXiv:2010.05713, Eq. 8) does not.
     """
-    rows = torch.cat([w.detach().double().cpu() for w in weights])
+    rows = torch.cat([w.detach().cpu().double() for w in weights])
     if normalise:
         rows = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
     values, columns = torch.linalg.eigh(rows.t() @ rows)

@@ -3,93 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
-from collections import Counter
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..data.folder_run import REPORT as REPORT
 from ..data.folder_run import FileReport, FolderRun, Made, RunReport, report_in, settings_digest
-from ..data.images import MAX_BYTES, WRITABLE, Pixels, encode_image, with_opacity
-from ..data.sources import is_picture
+from ..data.images import MAX_BYTES, Pixels, encode_image, with_opacity
+from ..data.suffixes import REPORT
 from ..errors import BadData, BadImage, UsageError
 from ..faces.align import share_outside
-from ..files import parse_json
-from ..io import registry
-from .crops import Which
+from ..files import open_regular
+from .choices import Options
+from .discovery import STDIN, Photo, photos
+from .names import end_of, planned_ends, sheet_end
 from .redraw import Redrawer, Redrawn
 
 log = logging.getLogger("portraitist")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How photos are redrawn and written.
-
-    Raises:
-        UsageError: The suffix is of no format that can be written.
-    """
-
-    which: Which | int = "all"
-    aligned: bool = False
-    paste_back: bool = False
-    sheet: bool = False
-    size: int | None = None
-    suffix: str = ".png"
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "suffix", self.suffix.lower())
-        if self.suffix not in WRITABLE:
-            raise UsageError(f"Pictures cannot end in '{self.suffix}'.", f"Use one of {', '.join(sorted(WRITABLE))}.")
-
-
-@dataclass(frozen=True)
-class Photo:
-    """One photo of a run."""
-
-    path: Path
-    name: str
-    """Relative to the source."""
-    stem: str
-    """What the names of its pictures begin with; unlike those of all other photos of the run."""
-
-
-def photos(source: Path, out: Path) -> list[Photo]:
-    """Return the photos of a file or folder, sub-folders included.
-
-    Left out are hidden files, what lies in ``out`` or in the output folder of another run, and pictures that
-    ``stylize`` has drawn beside their photo.
-
-    Raises:
-        UsageError: There is none, or pictures would lie among the photos.
-    """
-    if os.path.isfile(source):  # unlike Path.is_file, false for names too long
-        return [Photo(source, source.name, source.stem)]
-    if not os.path.isdir(source):
-        raise UsageError(f"There is no file or folder {source}.", "Check the path.")
-    top, below = source.resolve(), out.resolve()
-    if top == below:
-        raise UsageError(f"The pictures would lie among the photos of {source}.", "Give another folder with -o.")
-    names = sorted(p.relative_to(source) for p in source.rglob("*") if os.path.isfile(p))
-    results = {name.parent for name in names if name.parent.parts and _is_report(source / name)}
-    names = [name for name in names if is_picture(name.as_posix())]
-    if below.is_relative_to(top):
-        names = [name for name in names if below not in (source / name).resolve().parents]
-    drawn = _drawn(names) | {name for name in names if results & set(name.parents)}
-    if drawn:
-        log.info("left out %d pictures that earlier runs have drawn, such as %s", len(drawn), min(drawn))
-    names = [name for name in names if name not in drawn]
-    if not names:
-        raise UsageError(f"The folder {source} holds no pictures.", "Check the path.")
-    # Names that differ in case alone are one file on some systems.
-    crowd = Counter(n.with_suffix("").as_posix().lower() for n in names)
-    # me.jpg beside me.png: both keep their suffix, so that neither overwrites the other's pictures.
-    stems = [n if crowd[n.with_suffix("").as_posix().lower()] > 1 else n.with_suffix("") for n in names]
-    return [Photo(source / n, n.as_posix(), s.as_posix()) for n, s in zip(names, stems, strict=True)]
 
 
 def stylize_files(
@@ -104,7 +35,8 @@ def stylize_files(
     """Redraw a photo or a folder of photos into ``out``.
 
     Pictures are named ``<stem>.<style>.png``, further faces ``<stem>.face2.<style>.png``, further renderings
-    ``<stem>.<style>.sample1.png``, ``<stem>.<style>.random1.png`` or ``<stem>.<style>.<reference>.png``. A run that was
+    ``<stem>.<style>.sample1.png``, ``<stem>.<style>.random1.png`` or ``<stem>.<style>.<reference>.png``, photos with
+    the redrawn faces in them ``<stem>.<style>.pasted.png``. A run that was
     stopped goes on where it stopped: a photo is finished when the report says so for the same bytes and settings, and
     its pictures are there. A picture that no report vouches for is never replaced unless ``options.overwrite`` is set.
 
@@ -137,8 +69,10 @@ def read_photo(photo: Photo) -> bytes:
     Raises:
         BadImage: It cannot be read (``missing``).
     """
+    if photo.path == STDIN:
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
     try:
-        with photo.path.open("rb") as file:
+        with open_regular(photo.path) as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise BadImage(
@@ -146,20 +80,45 @@ def read_photo(photo: Photo) -> bytes:
         ) from error
 
 
+def draw_one(redrawer: Redrawer, photo: Photo, options: Options) -> bytes:
+    """Return the one picture of a photo as the file that :func:`stylize_files` would write: of its largest face.
+
+    Raises:
+        UsageError: More than one picture would be drawn.
+        BadImage: The photo cannot be used.
+    """
+    if options.which == "all" and not options.paste_back:
+        options = replace(options, which="largest")
+    shown = replace(options, sheet=False)
+    ends = planned_ends(redrawer.styles, ("", *redrawer.further), **shown.naming)
+    if len(ends) > 1 and not options.sheet:
+        raise UsageError(
+            f"{len(ends)} pictures would be drawn, and standard output takes one.",
+            "Name one style with --style, or add --sheet for a sheet of all.",
+        )
+    redrawn = redrawer.stylize(read_photo(photo), which=options.which, aligned=options.aligned, size=options.size)
+    if options.sheet:
+        return encode_image(redrawn.sheet(), options.suffix)
+    ((_, picture),) = pictures(redrawn, redrawer.styles, ("", *redrawer.further), shown)
+    return encode_image(picture, options.suffix)
+
+
 def pictures(
     redrawn: Redrawn, styles: Sequence[str], renderings: Sequence[str], options: Options
 ) -> Iterable[tuple[str, Pixels]]:
     """Yield (end of the file name, picture) for all that is written of one photo."""
+    first, suffix = options.which if isinstance(options.which, int) else 1, options.suffix
+    alone = options.which != "all"
     for style in styles:
         for name in renderings:
-            end = f".{_end(style, name)}{options.suffix}"
             if options.paste_back:
+                end = end_of(style, name, face=first, pasted=True, suffix=suffix, alone=alone)
                 yield end, with_opacity(redrawn.pasted(style, name), redrawn.opacity)
                 continue
-            for i, face in enumerate(redrawn.faces):
-                yield f".face{i + 1}{end}" if i else end, face.picture(style, name)
+            for number, face in enumerate(redrawn.faces, first):
+                yield end_of(style, name, face=number, suffix=suffix), face.picture(style, name)
     if options.sheet:
-        yield f".sheet{options.suffix}", redrawn.sheet()
+        yield sheet_end(first, suffix, alone=alone), redrawn.sheet()
 
 
 class _Redrawing:
@@ -170,9 +129,8 @@ class _Redrawing:
         self.styles, self.renderings = redrawer.styles, ("", *redrawer.further)
 
     def planned(self, name: str) -> list[str]:
-        ends = [_end(style, rendering) for style in self.styles for rendering in self.renderings]
-        sheet = ["sheet"] if self.options.sheet else []
-        return [f"{self.photos[name].stem}.{end}{self.options.suffix}" for end in (*ends, *sheet)]
+        ends = planned_ends(self.styles, self.renderings, **self.options.naming)
+        return [f"{self.photos[name].stem}{end}" for end in ends]
 
     def make(self, name: str, data: bytes) -> Made:
         wanted = self.options
@@ -196,33 +154,6 @@ def _tell_of_made_up(name: str, redrawn: Redrawn) -> None:
 
 
 _MADE_UP = 0.25
-
-
-def _end(style: str, rendering: str) -> str:
-    """Return what stands for one rendering in the names of files; the first has no name of its own."""
-    return f"{style}.{rendering}" if rendering else style
-
-
-def _drawn(names: list[Path]) -> set[Path]:
-    """Return pictures such as ``me.toon3d.png`` beside ``me.jpg``, where toon3d is a style that has a name."""
-    styles = [re.escape(e.name) for e in registry.entries(lambda path, error: None) if e.header.kind == "style-pack"]
-    part = rf"(?:{'|'.join(styles or ['(?!)'])})"
-    pattern = re.compile(
-        rf"(?P<stem>.+?)(\.face\d+)?\.({part}|{part}-[\d.]+(\+{part}-[\d.]+)*|sheet)(\.(sample|random)\d+)?", re.DOTALL
-    )
-    stems = {name.with_suffix("") for name in names}
-    return {n for n in names if (m := pattern.fullmatch(n.stem)) and n.with_name(m["stem"]) in stems}
-
-
-def _is_report(path: Path) -> bool:
-    if path.name == f".{REPORT}.journal":  # of a run that was killed
-        return True
-    if path.name not in (REPORT, "report.photos.json"):
-        return False
-    try:
-        return bool(_parse(parse_json(path.read_bytes())))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return False
 
 
 def open_report(path: Path, out: Path) -> RunReport:

@@ -5,23 +5,22 @@ pixels, crops = faces_of("group.jpg", BlazeFinder(), "all", 256)     # the large
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, get_args
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from ..data.images import Opacity, Pixels, crop_square, read_translucent, resize
+from ..data.images import Opacity, Pixels, crop_square, from_pillow, read_translucent, resize
 from ..errors import NoFaceFound, UsageError
 from ..faces import AlignedFace, FaceFinder, align
 from ..faces.align import check_photo, square_to_quad
+from .choices import Which
 
-Which = Literal["all", "largest"]
 Photo = Path | str | bytes | BinaryIO | Pixels | Image.Image
 """A picture file, its bytes, an open stream of them, pixels ``uint8 [H, W, 3]``, or a picture of Pillow."""
 
@@ -78,20 +77,18 @@ def opened(photo: Photo) -> tuple[Pixels, Opacity | None]:
     if isinstance(photo, np.ndarray):
         return photo, None
     if isinstance(photo, Image.Image):
-        photo = _file_of(photo)
-    elif not isinstance(photo, Path | str | bytes) and not hasattr(photo, "read"):
+        return from_pillow(photo), _opacity_of(photo)
+    if not isinstance(photo, Path | str | bytes) and not hasattr(photo, "read"):
         raise UsageError(f"A {type(photo).__name__} is not a photo.", "Give a path, bytes, or a uint8 H x W x 3 array.")
     return read_translucent(photo)
 
 
-def _file_of(photo: Image.Image) -> bytes:
-    """Return a picture of Pillow as a file, so that it is read as all others are: turns, profiles, 16 bits, opacity."""
-    if photo.mode not in ("1", "L", "LA", "I;16", "P", "RGB", "RGBA"):
-        photo = photo.convert("RGBA" if photo.mode in ("RGBa", "La", "PA") else "RGB")
-        photo.info.pop("icc_profile", None)  # of the channels before
-    buffer = io.BytesIO()
-    ImageOps.exif_transpose(photo).save(buffer, "PNG", compress_level=0, icc_profile=photo.info.get("icc_profile"))
-    return buffer.getvalue()
+def _opacity_of(photo: Image.Image) -> Opacity | None:
+    """Return the opacity of a picture of Pillow, upright; None where all of it is opaque."""
+    if "A" not in photo.getbands() and "transparency" not in photo.info:
+        return None
+    opacity = np.asarray(ImageOps.exif_transpose(photo).convert("RGBA").getchannel("A"))
+    return None if opacity.min() == 255 else opacity
 
 
 def check_size(size: int | None) -> None:

@@ -209,6 +209,20 @@ class PhotoInverter:
             return _finite(inverter.variants(target, self.samples))  # the codes alone, with no drawing to compare
         return [inverter.invert(target, progress=progress).code]
 
+    def codes_together(self, targets: Tensor, progress: Progress | None = None) -> list[list[WPlus]]:
+        """Invert faces [N, 3, R, R] in [-1, 1]: of each what :meth:`codes` returns.
+
+        An encoder sees all of them at once, so that its sums may round otherwise; an optimisation one after the other.
+
+        Raises:
+            NonFinite: The encoder returned NaN.
+        """
+        how, inverter = self._by_encoder or ByEncoder(), self.inverter
+        if self._own is None and isinstance(inverter, EncoderInverter) and how.best == "mean" and not how.refine:
+            found = _finite(inverter.variants(targets, self.samples, together=len(targets)))
+            return [[WPlus(codes.data[k : k + 1]) for codes in found] for k in range(len(targets))]
+        return [self.codes(target[None], progress) for target in targets]
+
     @property
     def _encodes(self) -> bool:
         return self.encoder is not None and self._by_optimisation is None

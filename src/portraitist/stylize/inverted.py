@@ -12,7 +12,8 @@ from ..data.folder_run import FileReport, FolderRun, Made, settings_digest
 from ..data.images import encode_image
 from ..data.sheet import beside
 from ..io.codes import encode_codes
-from .batch import Photo, open_report, photos, read_photo
+from .batch import open_report, read_photo
+from .discovery import Photo, photos
 from .edited import SUFFIX
 from .pipeline import Stylizer
 

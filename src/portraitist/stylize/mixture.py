@@ -1,9 +1,6 @@
-"""Styles by name, and mixtures of them: ``toon3d:0.6+charcoal:0.4``.
+"""Styles by name, and mixtures of them: ``toon3d:0.6+charcoal:0.4``. Finding them needs no PyTorch.
 
-Deep network interpolation (Wang et al. 2019, arXiv:1811.10515; for StyleGAN2 first shown by Pinkney and Adler 2020,
-arXiv:2010.05334): the weights of a mixture are those of the base and, of each style, a part of what it differs by,
-
-    base + sum_k w_k (style_k - base)
+``interpolation`` makes the networks of a mixture.
 
     mixture = Mixture.find("toon3d:0.6+charcoal:0.4")
     mixture.name                                        # "toon3d-0.6+charcoal-0.4", for names of files
@@ -11,21 +8,15 @@ arXiv:2010.05334): the weights of a mixture are those of the base and, of each s
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import torch
-from torch import Tensor
-
 from ..errors import UsageError
-from ..io import registry
-from ..io.model_file import Header, read_header
-from ..networks import Generator
-from ..networks.generator import with_low_rows
+from ..io import catalogue
+from ..io.headers import Header, read_header
 
 PART = re.compile(r"(.+?):(\d+(?:\.\d+)?|\.\d+)(?:\+|$)")
 LARGEST_WEIGHT = 1.5
@@ -59,7 +50,7 @@ class Mixture:
         *,
         or_base: bool = False,
         attribute: str | None = None,
-        file_of: Callable[[Path | str], Path] = registry.find,
+        file_of: Callable[[Path | str], Path] = catalogue.find,
     ) -> Self:
         """Find a style by name, file or run folder, or several as ``STYLE:WEIGHT+STYLE:WEIGHT...``.
 
@@ -78,8 +69,8 @@ class Mixture:
         try:
             path = file_of(style)
             if or_base and read_header(path).kind == "model":
-                return cls(registry.name_of(path), (), path)
-            return cls(registry.name_of(path), (_part(path, 1.0, attribute),))
+                return cls(catalogue.name_of(path), (), path)
+            return cls(catalogue.name_of(path), (_part(path, 1.0, attribute),))
         except UsageError:
             if not (texts := _split(str(style))):
                 raise
@@ -89,7 +80,7 @@ class Mixture:
                 f"{swapped.path.name} is a feature swap, which cannot be mixed with other styles.",
                 "Make the swap with --by weights.",
             )
-        return cls("+".join(f"{registry.name_of(p.path)}-{p.weight:g}" for p in parts), parts)
+        return cls("+".join(f"{catalogue.name_of(p.path)}-{p.weight:g}" for p in parts), parts)
 
     @property
     def swap_upto(self) -> int:
@@ -97,47 +88,19 @@ class Mixture:
         return self.parts[0].header.swap_upto if len(self.parts) == 1 else 0
 
 
-def mixed(base: Generator, styles: Sequence[tuple[Generator, float]]) -> Generator:
-    """Add to a base what styles differ from it by, each with its weight.
+def default_styles(attribute: str | None) -> list[str]:
+    """Return the names of the styles inside the package that can draw; of the user's where it holds none.
 
-    One style of weight 1 is that style bit for bit, and no style, or weights of 0, is the base. Tensors that equal the
-    base's are shared with it, those of one style of weight 1 with that style: nothing of the result may be changed in
-    place. Where some of the styles have a mapping network of the base for their first rows (FreezeSG), so has the
-    mixture, for the most rows that any has; the mapping network of the others then counts for both.
-
-    Args:
-        base: What they were fine-tuned from.
-        styles: Each with its weight, all on the device of the base.
+    A style with a path per attribute takes part where it has a path of the one that is asked for.
     """
-    chosen = [(style, weight) for style, weight in styles if weight]
-    rows = max((style.anatomy.low_rows for style, _ in chosen), default=0)
-    shape = _with_rows(base, rows)
-    ends = [(_with_rows(style, rows).state_dict(), weight) for style, weight in chosen]
-    kept, found = base.state_dict(), {}
-    for name, start in shape.state_dict().items():
-        other = [(end[name], weight) for end, weight in ends if not torch.equal(end[name], start)]
-        found[name] = _sum(start, other) if other else kept.get(name, start)
-    tensors = [*shape.parameters(), *shape.buffers()]
-    generator = copy.deepcopy(shape, {id(tensor): tensor for tensor in tensors})  # copies the modules alone
-    generator.load_state_dict(found, assign=True)
-    return generator.eval()
+    styles = [e for e in catalogue.entries() if e.header.kind == "style-pack"]
+    known = [e for e in styles if not e.header.paths or attribute in e.header.paths]
+    return [e.name for e in known if e.where == "bundled"] or [e.name for e in known]
 
 
 def no_style(path: Path) -> UsageError:
     """Return the error that a full model is given in a style's place."""
     return UsageError(f"{path} is a full model, not a style.", "Give the style.safetensors of a run.")
-
-
-def _sum(start: Tensor, ends: Sequence[tuple[Tensor, float]]) -> Tensor:
-    (first, weight), *rest = ends
-    if weight == 1 and not rest:
-        return first
-    exact = start.double()  # rounded once, so that the order of the styles does not show
-    return (exact + sum(weight * (end.double() - exact) for end, weight in ends)).to(start.dtype)
-
-
-def _with_rows(generator: Generator, rows: int) -> Generator:
-    return generator if generator.anatomy.low_rows or not rows else with_low_rows(generator, rows)
 
 
 def _part(path: Path, weight: float, attribute: str | None) -> Part:

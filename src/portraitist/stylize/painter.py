@@ -22,12 +22,14 @@ from ..faces.background import portrait_mask
 from ..faces.paste import paste_all
 from ..io.painter_files import StoredPainter, load_painter
 from ..networks.painter import MULTIPLE
-from .crops import Photo, Which, check_size, faces_of, one_thread, opened
+from .choices import Which
+from .crops import Photo, check_size, faces_of, one_thread, opened
 from .portraits import SMALLEST_PICTURE
+from .shown import Shown, with_faces
 
 
 @dataclass(frozen=True)
-class PaintedFace:
+class PaintedFace(Shown):
     """One face of a photo, painted."""
 
     aligned: AlignedFace
@@ -35,13 +37,17 @@ class PaintedFace:
     drawing: Pixels
     """``uint8 [S, S, 3]``."""
 
+    def named(self) -> dict[str, Pixels]:
+        """Return the drawing, as ``drawing``."""
+        return {"drawing": self.drawing}
+
     def picture(self, style: str = "", rendering: str = "") -> Pixels:
         """Return the drawing; a painter has one style and one rendering."""
         return self.drawing
 
 
 @dataclass(frozen=True)
-class PaintedFaces:
+class PaintedFaces(Shown):
     """All faces of a photo, painted."""
 
     photo: Pixels
@@ -49,6 +55,10 @@ class PaintedFaces:
     """The largest face first."""
     opacity: Opacity | None = None
     """Of the photo, ``uint8 [H, W]``; None where all of it is opaque."""
+
+    def named(self) -> dict[str, Pixels]:
+        """Return all drawings, those of further faces as ``face2.drawing``."""
+        return with_faces([face.named() for face in self.faces])
 
     def pasted(self, style: str = "", rendering: str = "") -> Pixels:
         """Return the photo with every person painted in their place, before the photo's own background."""

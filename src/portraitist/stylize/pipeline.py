@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
@@ -25,29 +25,33 @@ from typing import Self
 import torch
 
 from ..data.images import Pixels, resize, to_array, to_tensor
-from ..detail import Look
-from ..errors import NoFaceFound, UsageError
+from ..errors import NoFaceFound, PortraitistError, UsageError
 from ..faces import AlignedFace, FaceFinder, finder_named
 from ..invert import Inverter, Progress
 from ..io import registry
 from ..io.encoder_files import StoredEncoder
-from ..io.model_file import Header, Model, generator_digest, load_model
+from ..io.model_file import Model
 from ..losses.perceptual import PerceptualDistance
-from ..networks import Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
+from ..ops.devices import device_named
+from ..ops.memory import memory_told
 from ..spaces import WPlus, mix
-from ..surgery import By, FeatureSwap, compatibility, swap
+from ..surgery import By
 from .appearance import Appearance, Reference, random_codes
-from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread, opened
-from .detailed import CloseFace, DetailStage, PreparedFace
+from .choices import Which
+from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread, opened
+from .detailed import DetailStage
+from .drawings import Drawings, Drawn, Further, Style, Synthesizer
 from .inversion import Inversion, PhotoInverter
-from .mixture import Mixture, Part, mixed, no_style
+from .mixture import Mixture, default_styles, no_style
 from .portraits import SMALLEST_PICTURE, Portrait, Portraits, Sample
+from .reader import StyleReader
+from .together import redrawn_together
 
 log = logging.getLogger("portraitist")
 
-Synthesizer = Generator | FeatureSwap
-"""What draws codes of the base."""
+OnProgress = Callable[[str, int, int], None]
+"""Is told a stage, and how much of it is done of how much."""
 
 
 class Stylizer:
@@ -74,6 +78,8 @@ class Stylizer:
         seed: Of the samples of an encoder, of appearances, and of the default optimisation; a projection has its own.
         device: ``cpu`` or ``cuda``.
         progress: Called with the steps of each inversion.
+        on_progress: Called with each stage of a photo, and how much of it is done of how much: ``faces``, ``inversion``
+            (in steps), ``drawing`` (in pictures).
 
     Raises:
         UsageError: A style belongs to another base, a source style is to be inverted by an encoder, or there is no such
@@ -104,6 +110,7 @@ class Stylizer:
         seed: int = 0,
         device: str = "cpu",
         progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> None:
         if not isinstance(strength, int | float) or not math.isfinite(strength):
             raise UsageError(f"The strength {strength!r} is no number.", "Give 1 for the style as trained.")
@@ -112,16 +119,18 @@ class Stylizer:
         except RuntimeError as error:
             raise UsageError(f"There is no device {device!r} here.", "Give cpu or cuda.") from error
         self.base = base
-        self.strength, self.seed, self.device, self.progress = strength, seed, device, progress
+        self.strength, self.seed, self.device = strength, seed, device
+        self.progress, self.on_progress = progress, on_progress
         self._finder, self._perceptual = finder, perceptual
         self._swap, self._swap_by = swap, swap_by
-        self._source = None if source is None else self._read_source(source)
+        self._reader = StyleReader(base, device, perceptual)
+        self._source = None if source is None else self._reader.source(source)
         self._detail = DetailStage(detail, lambda: self.finder, photos=source is None)
         self._codes = PhotoInverter(base, inversion, perceptual=perceptual, seed=seed, source=self._source)
         self._appearance = appearance or Appearance()
         self._row = self._appearance.row(base.generator.anatomy) if self._appearance.names else 0
         self.generators = {}
-        self._styles: dict[str, _Style] = {}
+        self._styles: dict[str, Style] = {}
         self._references = [self._cut(reference) for reference in self._appearance.references]
         self._check_names()
         for name, style in styles.items():
@@ -145,6 +154,7 @@ class Stylizer:
         seed: int = 0,
         device: str = "cpu",
         progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Self:
         """Load styles by name, file or run folder, or mixtures of them; all bundled ones when none is named.
 
@@ -163,6 +173,7 @@ class Stylizer:
             seed: As the constructor.
             device: As the constructor.
             progress: As the constructor.
+            on_progress: As the constructor.
 
         Raises:
             UsageError: There is no such style, two have one name, the styles have different bases, or one has paths
@@ -201,10 +212,56 @@ class Stylizer:
             seed=seed,
             device=device,
             progress=progress,
+            on_progress=on_progress,
         )
         for mixture in mixtures:
             stylizer.add(mixture)
         return stylizer
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        style: str | Path | Sequence[str | Path] = (),
+        *,
+        attribute: str | None = None,
+        source: str | Path | None = None,
+        inversion: Inversion | Inverter | None = None,
+        finder: FaceFinder | None = None,
+        perceptual: PerceptualDistance | None = None,
+        appearance: Appearance | None = None,
+        strength: float = 1.0,
+        swap: int = 0,
+        swap_by: By = "features",
+        detail: float = 1.0,
+        seed: int = 0,
+        device: str = "auto",
+        on_progress: OnProgress | None = None,
+    ) -> Self:
+        """Load one style, or several of one base, onto the best device there is.
+
+        As :meth:`load`, whose arguments and errors it has, but that ``style`` may be one name, file, run folder or
+        mixture, and that ``device`` may be ``auto``: the first there is of CUDA, MPS and the CPU.
+
+        Example::
+
+            Stylizer.from_pretrained("toon3d").stylize("me.jpg").save("me.toon3d.png")
+        """
+        return cls.load(
+            [style] if isinstance(style, str | Path) else list(style),
+            attribute=attribute,
+            source=source,
+            inversion=inversion,
+            finder=finder,
+            perceptual=perceptual,
+            appearance=appearance,
+            strength=strength,
+            swap=swap,
+            swap_by=swap_by,
+            detail=detail,
+            seed=seed,
+            device=device_named(device),
+            on_progress=on_progress,
+        )
 
     def add(self, style: str | Path | Mixture | Model, *, name: str = "", attribute: str | None = None) -> str:
         """Take up a style, or a mixture of styles, of this base, or the base itself.
@@ -230,12 +287,12 @@ class Stylizer:
             raise UsageError(f"Two styles are called '{name}'.", "Name each once, or rename a run folder.")
         if upto and self._swap:
             raise UsageError(f"The style '{name}' is swapped at {upto} pixels already.", "Leave out --swap.")
-        plain, look = self._mixed(style, name, self.strength)
-        held = _Style(plain, *((upto, "features") if upto else (self._swap, self._swap_by)), look=look)
+        plain, look = self._reader.mixed(style, name, self.strength)
+        held = Style(plain, *((upto, "features") if upto else (self._swap, self._swap_by)), look=look)
         self.generators[name] = held.synthesizer(self.base.generator)
         self._styles[name] = held
         if self._swap:
-            self._warn(name, plain)
+            self._reader.warn(name, plain)
         return name
 
     def remove(self, name: str) -> None:
@@ -297,11 +354,26 @@ class Stylizer:
             BadImage: The photo cannot be read.
             UsageError: The pixels have another layout, or ``which`` does not select faces.
         """
+        with memory_told():
+            photo, opacity = opened(photo)
+            pixels, crops = self._faces(photo, which, aligned, size)
+            return Portraits(pixels, tuple(self.redraw(crop, size) for crop in crops), opacity)
+
+    def _faces(
+        self, photo: Photo, which: Which | int, aligned: bool, size: int | None
+    ) -> tuple[Pixels, list[AlignedFace]]:
+        """Return the pixels of a photo, and its faces; errors as of :meth:`stylize`."""
         check_size(size)
+        self.tell("faces", 0, 1)
         finder, resolution = None if aligned else self.finder, self.base.generator.anatomy.resolution
-        photo, opacity = opened(photo)
-        pixels, crops = faces_of(photo, finder, which, resolution, closeup=self._closeup(size))
-        return Portraits(pixels, tuple(self.redraw(crop, size) for crop in crops), opacity)
+        found = faces_of(photo, finder, which, resolution, closeup=self._closeup(size))
+        self.tell("faces", 1, 1)
+        return found
+
+    def tell(self, stage: str, done: int, total: int) -> None:
+        """Tell ``on_progress`` how far a stage has come."""
+        if self.on_progress is not None:
+            self.on_progress(stage, done, total)
 
     def crops(self, photo: Pixels, which: Which | int, size: int) -> list[AlignedFace]:
         """Find and align the faces of a photo.
@@ -311,7 +383,46 @@ class Stylizer:
         """
         return faces_of(photo, self.finder, which, size, closeup=self._closeup(None))[1]
 
-    def redraw(self, crop: AlignedFace, size: int | None = None, *, code: WPlus | None = None) -> Portrait:
+    def batch(
+        self,
+        photos: Iterable[Photo],
+        *,
+        batch_size: int = 8,
+        which: Which | int = "all",
+        aligned: bool = False,
+        size: int | None = None,
+        on_error: Callable[[Photo, PortraitistError], None] | None = None,
+    ) -> Iterator[Portraits]:
+        """Redraw many photos; the networks see several faces at a time.
+
+        Faces are found photo by photo; ``batch_size`` of them go through encoder and generators together. Sums then
+        round otherwise than in :meth:`stylize`, so that pictures may differ from its by two of 255 levels. Codes that
+        an optimisation finds are found one by one.
+
+        Args:
+            photos: As :meth:`stylize` takes them; drawn from as they are needed.
+            batch_size: Faces at a time; fewer of large models, so that the memory stays the same.
+            which: As :meth:`stylize`.
+            aligned: As :meth:`stylize`.
+            size: As :meth:`stylize`.
+            on_error: Called with a photo that cannot be redrawn, which is then left out; None raises the error.
+
+        Yields:
+            The portraits of each photo, in the order given.
+
+        Raises:
+            UsageError: The batch size is not positive, or as :meth:`stylize`.
+            PortraitistError: As :meth:`stylize`, where no ``on_error`` is given.
+        """
+        return redrawn_together(self, photos, batch_size, which=which, aligned=aligned, size=size, on_error=on_error)
+
+    def redraw(
+        self,
+        crop: AlignedFace,
+        size: int | None = None,
+        *,
+        code: WPlus | None = None,
+    ) -> Portrait:
         """Invert one aligned face, unless its code is known already, and draw its code in every style.
 
         Samples of a posterior are drawn only where the face is inverted. The detail stage needs the crop's close-up.
@@ -319,14 +430,28 @@ class Stylizer:
         Each face is worked on alone and by one thread, so that its pictures depend neither on its company nor on the
         machine's cores: sums in another order round otherwise, and the steps of an inversion amplify that.
         """
-        with one_thread():
+        with one_thread(), memory_told():
             first, *others = self._inverted(crop) if code is None else [code]
-            further = {f"sample{k}": dict.fromkeys(self.generators, one) for k, one in enumerate(others, 1)}
-            further |= self._dressed(first)
-            drawings = _Drawings(self, crop, first, size)
-            pictures = drawings.of(dict.fromkeys(self.generators, first))
-            samples = tuple(Sample(name, codes, drawings.of(codes)) for name, codes in further.items())
-            covered = {name: face.covered for name, face in drawings.prepared.items()}
+            return self._portrait(crop, size, first, self._further(first, others), {})
+
+    def _further(self, first: WPlus, others: Sequence[WPlus]) -> Further:
+        """Return rendering -> style -> code of all that is drawn beside a face's own code."""
+        further = {f"sample{k}": dict.fromkeys(self.generators, one) for k, one in enumerate(others, 1)}
+        return {**further, **self._dressed(first)}
+
+    def _portrait(
+        self,
+        crop: AlignedFace,
+        size: int | None,
+        first: WPlus,
+        further: Mapping[str, Mapping[str, WPlus]],
+        drawn: Drawn,
+    ) -> Portrait:
+        """Draw the codes of one face: its own, and by rendering and style; what was drawn before is in ``drawn``."""
+        drawings = Drawings(self, crop, first, size, drawn)
+        pictures = drawings.of(dict.fromkeys(self.generators, first))
+        samples = tuple(Sample(name, codes, drawings.of(codes, name)) for name, codes in further.items())
+        covered = {name: face.covered for name, face in drawings.prepared.items()}
         return Portrait(crop, first, pictures, samples, partial(self._reconstruct, first, size), covered)
 
     def draw(self, generator: Synthesizer, code: WPlus, size: int | None = None) -> Pixels:
@@ -356,7 +481,12 @@ class Stylizer:
 
     def _inverted(self, crop: AlignedFace) -> list[WPlus]:
         """Invert one face: its code, and the samples that are drawn too."""
-        return self._codes.codes(self._target(crop), self.progress)
+        return self._codes.codes(self._target(crop), self._step)
+
+    def _step(self, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(done, total)
+        self.tell("inversion", done, total)
 
     def _target(self, crop: AlignedFace) -> torch.Tensor:
         return to_tensor(crop.image)[None].to(self.device)
@@ -371,7 +501,7 @@ class Stylizer:
             for k, name in enumerate(self._appearance.names)
         }
 
-    def _appearance_codes(self, style: _Style) -> list[WPlus]:
+    def _appearance_codes(self, style: Style) -> list[WPlus]:
         """Return the code of each appearance in a style's own domain; computed once."""
         if style.appearance_codes is None:
             wanted = self._appearance
@@ -414,120 +544,7 @@ class Stylizer:
         if twice := [name for name in self.further if self.further.count(name) > 1]:
             raise UsageError(f"Two further pictures are called '{twice[0]}'.", "Rename the reference.")
 
-    @cached_property
+    @property
     def base_digest(self) -> str:
         """Digest of the generator of the base, by which styles, codes and directions know it."""
-        return generator_digest(self.base)
-
-    def _read_source(self, source: Mixture | Model) -> Generator | None:
-        """Return what inverts pictures of a style; None where the style is the base."""
-        name = source.header.name if isinstance(source, Model) else source.name
-        if source.header.swap_upto if isinstance(source, Model) else source.swap_upto:
-            raise UsageError(
-                f"'{name}' is a feature swap, which cannot invert pictures.", "Make the swap with --by weights."
-            )
-        generator, _ = self._mixed(source, name, 1.0)
-        ends = [tensors_digest(g.state_dict()) for g in (generator, self.base.generator)]
-        return None if ends[0] == ends[1] else generator
-
-    def _mixed(self, style: Mixture | Model, name: str, strength: float) -> tuple[Generator, Look | None]:
-        """Return the generator and the look of a style, of a mixture of styles, or of the base, which has no look.
-
-        A mixture has one where all its styles have.
-        """
-        if isinstance(style, Model):
-            self._check(name, style.header.base_digest, style.generator.anatomy)
-            models = [(style, 1.0)]
-        elif style.base_path is not None:
-            if generator_digest(load_model(style.base_path)) != self.base_digest:
-                raise no_style(style.base_path)
-            models = []
-        else:
-            models = [(self._read(name, part), part.weight) for part in style.parts]
-        generator = mixed(
-            self.base.generator, [(m.generator.to(self.device), weight * strength) for m, weight in models]
-        )
-        parts = [(m, weight) for m, weight in models if weight]
-        looks = [(m.look, weight * strength) for m, weight in parts if m.look is not None]
-        return generator, Look.mixed(looks) if looks and len(looks) == len(parts) else None
-
-    def _warn(self, name: str, plain: Generator) -> None:
-        """Warn of a swap with a style that has moved far from the base."""
-        style = Model(plain, None, Header(plain.anatomy, name=name, base_digest=self.base_digest))
-        if warning := compatibility(self.base, style, self._perceptual).warning:
-            log.warning(warning)
-
-    def _read(self, name: str, part: Part) -> Model:
-        self._check(name, part.header.base_digest, part.header.generator)
-        return load_model(
-            part.path, find_base=lambda header: self.base, attribute=part.attribute, supports_feature_swap=True
-        )
-
-    def _check(self, name: str, base_digest: str, anatomy: GeneratorAnatomy) -> None:
-        if anatomy.of_base != self.base.generator.anatomy or base_digest not in ("", self.base_digest):
-            raise UsageError(
-                f"The style '{name}' belongs to another base than '{self.base.header.name}'.",
-                "Use the base that its header names.",
-            )
-
-
-@dataclass
-class _Style:
-    """One style that a stylizer holds."""
-
-    plain: Generator
-    """The style itself, which maps samples and inverts references."""
-    upto: int
-    by: By
-    look: Look | None = None
-    appearance_codes: list[WPlus] | None = None
-    """The codes of the appearances, once they are known."""
-
-    def synthesizer(self, base: Generator) -> Synthesizer:
-        """Return what draws it, with the base's low resolutions where that is asked for."""
-        return swap(base, self.plain, self.upto, self.by, "high") if self.upto else self.plain
-
-
-class _Drawings:
-    """Draws codes of one face; what all pictures of the face share is made once."""
-
-    def __init__(self, stylizer: Stylizer, crop: AlignedFace, code: WPlus, size: int | None) -> None:
-        self.stylizer, self.crop, self.code, self.size = stylizer, crop, code, size
-        self.prepared: dict[str, PreparedFace] = {}
-        """Style -> the face in it, where the detail stage takes part."""
-
-    def of(self, codes: Mapping[str, WPlus]) -> dict[str, Pixels]:
-        """Draw a code in each style."""
-        return {name: self._picture(name, code) for name, code in codes.items()}
-
-    def _picture(self, name: str, code: WPlus) -> Pixels:
-        held, generator = self.stylizer._styles[name], self.stylizer.generators[name]
-        if self.face is None or held.look is None:
-            return self.stylizer.draw(generator, code, self.size)
-        side = len(self.face.image)
-        if name not in self.prepared:
-            self.prepared[name] = self.stylizer._detail.prepare(self.face, self.base, held.look)
-        picture = self.prepared[name].picture(self.stylizer.draw(generator, code, side))
-        return resize(picture, self.size or max(generator.anatomy.resolution, side))
-
-    @cached_property
-    def face(self) -> CloseFace | None:
-        """The close-up; None where nothing is taken from it."""
-        stage, closeup = self.stylizer._detail, self.crop.closeup
-        return stage.face(closeup) if closeup is not None and stage.amount else None
-
-    @cached_property
-    def base(self) -> Pixels:
-        """What the base draws from the face's code, of the close-up's size as the drawings of the styles are."""
-        side = None if self.face is None else len(self.face.image)
-        return self.stylizer.draw(self.stylizer.base.generator, self.code, side)
-
-
-def default_styles(attribute: str | None) -> list[str]:
-    """Return the names of the styles inside the package that can draw; of the user's where it holds none.
-
-    A style with a path per attribute takes part where it has a path of the one that is asked for.
-    """
-    styles = [e for e in registry.entries() if e.header.kind == "style-pack"]
-    known = [e for e in styles if not e.header.paths or attribute in e.header.paths]
-    return [e.name for e in known if e.where == "bundled"] or [e.name for e in known]
+        return self._reader.base_digest

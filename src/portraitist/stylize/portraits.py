@@ -15,6 +15,7 @@ from ..faces import AlignedFace
 from ..faces.background import Mask
 from ..faces.paste import paste_all
 from ..spaces import WPlus
+from .shown import Shown, with_faces
 
 # Below this a picture is enlarged, so that a small model gives something to look at.
 SMALLEST_PICTURE = 256
@@ -33,7 +34,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Portrait:
+class Portrait(Shown):
     """One face of a photo, redrawn."""
 
     aligned: AlignedFace
@@ -57,6 +58,13 @@ class Portrait:
         """
         return self.reconstruct()
 
+    def named(self) -> dict[str, Pixels]:
+        """Return all pictures by ``style`` or ``style.rendering``."""
+        drawn = dict(self.pictures)
+        for sample in self.samples:
+            drawn |= {f"{style}.{sample.name}": picture for style, picture in sample.pictures.items()}
+        return drawn
+
     def picture(self, style: str, rendering: str = "") -> Pixels:
         """Return the picture ``uint8 [S, S, 3]`` in a style; ``rendering`` is the name of a sample.
 
@@ -74,7 +82,7 @@ class Portrait:
 
 
 @dataclass(frozen=True)
-class Portraits:
+class Portraits(Shown):
     """All faces of a photo, redrawn."""
 
     photo: Pixels
@@ -82,6 +90,10 @@ class Portraits:
     """The largest face first."""
     opacity: Opacity | None = None
     """Of the photo, ``uint8 [H, W]``; None where all of it is opaque."""
+
+    def named(self) -> dict[str, Pixels]:
+        """Return all pictures, those of further faces as ``face2.style``."""
+        return with_faces([face.named() for face in self.faces])
 
     def pasted(self, style: str, rendering: str = "") -> Pixels:
         """Return the photo with every face redrawn in its place; ``rendering`` is the name of a sample.

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from ..data.images import Opacity, Pixels
 from ..faces import AlignedFace
-from .crops import Photo, Which
+from .choices import Which
+from .crops import Photo
 
 
 class RedrawnFace(Protocol):

@@ -31,8 +31,10 @@ from ..faces.paste import paste_all
 from ..io.described import in_run_folder
 from ..io.translator_files import FILE, StoredTranslator, load_translator
 from ..networks.branches import AUTO, TranslatorSystem
-from .crops import Photo, Which, as_aligned_face, check_size, faces_of, one_thread, opened
+from .choices import Which
+from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread, opened
 from .portraits import SMALLEST_PICTURE
+from .shown import Shown, with_faces
 
 SURE = 2 / 3
 """The classifier's probability below which a group must be named; of two groups one always has a half."""
@@ -41,7 +43,7 @@ _HEAT = np.array([[0, 0, 128], [0, 96, 255], [64, 255, 192], [255, 224, 0], [255
 
 
 @dataclass(frozen=True)
-class TranslatedFace:
+class TranslatedFace(Shown):
     """One face of a photo, drawn."""
 
     aligned: AlignedFace
@@ -56,13 +58,17 @@ class TranslatedFace:
     stages: tuple[Pixels, ...] = field(repr=False)
     """Photo, attention on it, drawing, attention on that, photo again; without what the translator lacks."""
 
+    def named(self) -> dict[str, Pixels]:
+        """Return the drawing, as ``drawing``."""
+        return {"drawing": self.drawing}
+
     def picture(self, style: str = "", rendering: str = "") -> Pixels:
         """Return the drawing; a translator has one style and one rendering."""
         return self.drawing
 
 
 @dataclass(frozen=True)
-class TranslatedFaces:
+class TranslatedFaces(Shown):
     """All faces of a photo, drawn."""
 
     photo: Pixels
@@ -70,6 +76,10 @@ class TranslatedFaces:
     """The largest face first."""
     opacity: Opacity | None = None
     """Of the photo, ``uint8 [H, W]``; None where all of it is opaque."""
+
+    def named(self) -> dict[str, Pixels]:
+        """Return all drawings, those of further faces as ``face2.drawing``."""
+        return with_faces([face.named() for face in self.faces])
 
     def pasted(self, style: str = "", rendering: str = "") -> Pixels:
         """Return the photo with every person drawn in their place, before the photo's own background."""

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from .._version import __version__
 from ..errors import UsageError
-from ..io.model_file import Header, Model, generator_digest, save_model, save_pack
+from ..io.headers import Header
+from ..io.model_file import Model, generator_digest, save_model, save_pack
 from ..networks import Generator
 from .blend import Side, blend, check_sizes, check_upto, hard
 from .swap import By

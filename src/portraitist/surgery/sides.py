@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..io import registry
-from ..io.described import NAME
-from ..io.model_file import Header, Model
+from ..io.headers import NAME, Header
+from ..io.model_file import Model
 
 
 class Sides:

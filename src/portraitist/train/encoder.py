@@ -26,6 +26,7 @@ from ..losses.latent import kl_divergence
 from ..losses.perceptual import PerceptualDistance, pixel_error
 from ..networks import Generator
 from ..networks.encoder import Encoded, Encoder
+from ..networks.encoder_anatomy import EncoderKind
 from ..networks.identity import Identity
 from ..networks.irse import BatchNorm
 from .distributed import ProcessGroup
@@ -97,6 +98,19 @@ class EncoderTraining:
                 "Give pixel_weight, perceptual_weight or identity_weight.",
             )
 
+    def refuse_idle(self, *, identity: bool, features: bool) -> None:
+        """Refuse networks that no loss would look through.
+
+        Raises:
+            UsageError: A face embedder or a feature network is given, and its loss has no weight.
+        """
+        for given, what, name in (
+            (identity, "A face embedder", "identity_weight"),
+            (features, "A feature network", "perceptual_weight"),
+        ):
+            if given and not getattr(self, name):
+                raise UsageError(f"{what} is given, and {name} is 0.", f"Leave it out, or give {name} a value.")
+
     @property
     def photos(self) -> int:
         """Photos in a batch."""
@@ -109,12 +123,14 @@ def agilegan() -> EncoderTraining:
 
 
 def psp() -> EncoderTraining:
-    """Return those of Richardson et al. 2021, Sec. 4, with RAdam for its Ranger."""
-    return replace(agilegan(), images=4_000_000, batch=8, learning_rate=1e-4, identity_weight=0.1)
+    """Return those of Richardson et al. 2021, Sec. 4, with RAdam for its Ranger; its codes of W+ have no posterior."""
+    return replace(agilegan(), images=4_000_000, batch=8, learning_rate=1e-4, identity_weight=0.1, kl_weight=0.0)
 
 
 Preset = Literal["agilegan", "psp"]
 PRESETS: Mapping[Preset, Callable[[], EncoderTraining]] = {"agilegan": agilegan, "psp": psp}
+KINDS: Mapping[Preset, EncoderKind] = {"agilegan": "hvae", "psp": "w+"}
+"""What kind of encoder each trains, where no other is asked for."""
 
 
 class EncoderLoss:

@@ -112,6 +112,17 @@ class PainterTraining:
                 "A painter needs a teacher to compare with.", "Give pixels.weight or perceptual.weight a value above 0."
             )
 
+    def refuse_idle(self, identity: bool) -> None:
+        """Refuse a face embedder that no loss would look through.
+
+        Raises:
+            UsageError: One is given, and its loss has no weight.
+        """
+        if identity and not self.identity.weight:
+            raise UsageError(
+                "A face embedder is given, and identity.weight is 0.", "Leave it out, or give identity.weight a value."
+            )
+
     def terms(self, identity: Identity | None) -> tuple[PainterTerm, ...]:
         """Return the losses of the painter that have a weight, in the order of their fields."""
         every = [value for f in fields(self) if isinstance(value := getattr(self, f.name), PainterTerm)]

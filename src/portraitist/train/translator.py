@@ -108,6 +108,17 @@ class TranslatorTraining:
             self.learning_rate * min(left / (1 - self.decay_from), 1.0) if self.decay_from < 1 else self.learning_rate
         )
 
+    def refuse_idle(self, identity: bool) -> None:
+        """Refuse a face embedder that no loss would look through.
+
+        Raises:
+            UsageError: One is given, and its loss has no weight.
+        """
+        if identity and not self.person_weight:
+            raise UsageError(
+                "A face embedder is given, and person_weight is 0.", "Leave it out, or give person_weight a value."
+            )
+
     def loaded(self, resolution: int) -> int:
         """Return the side at which pictures for a network of ``resolution`` pixels are opened."""
         return round(resolution * self.enlarge)

@@ -18,12 +18,12 @@ from ..errors import UsageError
 from ..faces import Face, FaceFinder, ffhq_quad, finder_named
 from ..io import registry
 from ..io.encoder_files import StoredEncoder
-from ..io.model_file import Header, Model, read_header
+from ..io.headers import Header, read_header
+from ..io.model_file import Model
 from ..stylize import ByEncoder, Stylizer
 from ..stylize.appearance import random_codes
 from ..stylize.batch import pictures
-from ..stylize.mixture import Mixture, no_style
-from ..stylize.pipeline import default_styles
+from ..stylize.mixture import Mixture, default_styles, no_style
 from ..stylize.portraits import SMALLEST_PICTURE
 from .limits import Limits
 from .wanted import StylizerSettings, Wanted

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import UsageError
-from ..stylize.batch import Options
+from ..stylize.choices import Options
 
 MOST_STYLES = 8
 LARGEST_SIDE = 2048

@@ -333,7 +333,7 @@ async function showPicture(name, blob, source) {
   await picture.decode();
   const [, number = "", title] = name.match(/^portrait\.(?:face(\d+)\.)?(.+)\.\w+$/);
   const isSheet = title === "sheet";
-  picture.alt = isSheet ? "Sheet of all stages" : `Redrawn in the style ${title}`;
+  picture.alt = isSheet ? "Sheet of all stages" : `Redrawn in the style ${title.replace(/\.pasted$/, "")}`;
   const stem = (source.photo.name ?? "portrait").replace(/\.[^.]*$/, "");
   const saved = name.replace(/^portrait/, stem);
   const shown = [];

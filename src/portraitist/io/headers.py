@@ -1,0 +1,311 @@
+"""What files say about themselves: the headers of models, style packs and encoders, read without PyTorch.
+
+header = read_header(Path("toon.safetensors"))
+header.licence, header.generator.resolution
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from ..detail.medium import Medium
+from ..errors import BadModel
+from ..files import open_regular, parse_json
+from ..networks.anatomy import DiscriminatorAnatomy, GeneratorAnatomy
+from ..networks.encoder_anatomy import EncoderAnatomy
+
+KEY = "portraitist"
+FORMAT = 1
+DIGEST = "digest"
+"""Key of the header for the SHA-256 of all else: of the header, and of the tensors as they are stored."""
+MOST = 20_000
+"""Tensors that a file may hold; no network that exists comes near."""
+LARGEST_HEADER = 8 << 20
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What may be a model's name: a word that is safe in file names, in web pages and on a terminal."""
+LONGEST_TEXT = 10_000
+# No network that exists comes near; a header beyond them is damaged or a trap.
+WIDEST, DEEPEST = 1 << 14, 64
+
+KINDS = {
+    "model": "a model",
+    "style-pack": "a style pack",
+    "encoder": "an encoder",
+    "directions": "a file of directions",
+    "translator": "a translator",
+    "painter": "a painter",
+}
+"""What may stand under ``kind`` in a header."""
+
+AnyHeader = TypeVar("AnyHeader")
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What every network's file says about itself, whatever the network."""
+
+    format: int = FORMAT
+    name: str = ""
+    """A word that people type; letters, digits, ``-`` and ``_``."""
+    description: str = ""
+    licence: str = ""
+    """SPDX identifier of the terms that the weights may be used under."""
+    credit: str = ""
+    """Who must be named wherever the file is passed on."""
+    lineage: list[dict[str, Any]] = field(default_factory=list)
+    """Each training since the first: data, digest, images seen, device; or the file that it was read from."""
+
+
+@dataclass(frozen=True)
+class Header(About):
+    """What a model file says about itself."""
+
+    generator: GeneratorAnatomy
+    discriminator: DiscriminatorAnatomy | None = None
+    kind: Literal["model", "style-pack"] = "model"
+    base_name: str = ""
+    base_digest: str = ""
+    """Of a style pack: the digest of the model it belongs to."""
+    paths: tuple[str, ...] = ()
+    """Of a style pack with a generator per attribute: the attributes, in order."""
+    swap_upto: int = 0
+    """Of a style pack that is a feature swap: the features through so many pixels are the base's, and the stored
+    tensors are those of the side that draws the rest (``surgery.FeatureSwap``); 0 for a plain style."""
+    medium: Medium | None = None
+    """Of a style pack with a look: what it is drawn with."""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    """Settings of the training that made it."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """Figures measured of it, by name; empty until somebody has measured."""
+
+
+@dataclass(frozen=True)
+class EncoderHeader(About):
+    """What an encoder file says about itself."""
+
+    encoder: EncoderAnatomy
+    kind: Literal["encoder"] = "encoder"
+    base_name: str = ""
+    base_digest: str = ""
+    """Of the generator whose codes it gives; empty where that is not known."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Settings of the training that made it."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def read_header(path: Path | str) -> Header:
+    """Read only what a model file says about itself."""
+    return read_about(Path(path), parse_header, MODELS)
+
+
+def read_any_header(path: Path) -> Header | EncoderHeader:
+    """Read what a file of a model or of an encoder says about itself."""
+    return read_about(path, _parse_any_header, (*MODELS, "encoder"))
+
+
+_HEADERS: TypeAdapter[Header | EncoderHeader] = TypeAdapter(
+    Annotated[Header | EncoderHeader, Field(discriminator="kind")]
+)
+
+
+def _parse_any_header(found: object) -> Header | EncoderHeader:
+    header = _HEADERS.validate_python(found)
+    if isinstance(header, EncoderHeader):
+        check_encoder_header(header)
+    else:
+        check_header(header)
+    return header
+
+
+def read_about(path: Path, parse: Callable[[object], AnyHeader], kinds: Sequence[str]) -> AnyHeader:
+    """Read only what a file says about itself.
+
+    Args:
+        path: File to read.
+        parse: Turns the JSON of the header into what the kind of file has; raises what is wrong with it.
+        kinds: Those of ``KINDS`` that are wanted.
+
+    Raises:
+        BadModel: The file is damaged or of another kind.
+    """
+    found = found_json(_metadata(path), path.name)
+    if isinstance(found, dict):
+        found.pop(DIGEST, None)
+    return parsed(found, path.name, parse, kinds)
+
+
+def kind_of(path: Path) -> str:
+    """Return which of ``KINDS`` a file is; empty where it says none.
+
+    Raises:
+        BadModel: The file is damaged, or not one of Portraitist.
+    """
+    found = found_json(_metadata(path), path.name)
+    kind = found.get("kind") if isinstance(found, dict) else None
+    return kind if isinstance(kind, str) and kind in KINDS else ""
+
+
+def check_header(header: Header) -> None:
+    """Refuse a header whose name or texts could harm where they are shown, or whose sizes no network has.
+
+    Raises:
+        BadModel: It is such a header.
+    """
+    check_texts((header.name, header.base_name), (header.description, header.licence, header.credit))
+    for name in header.paths:
+        if not NAME.fullmatch(name) or header.paths.count(name) > 1 or header.kind != "style-pack":
+            raise BadModel(
+                f"{name[:80]!r} cannot be a path of it.",
+                "Name attributes of a style pack, each once: letters, digits, - and _.",
+            )
+    if header.swap_upto not in (0, *header.generator.resolutions) or (header.swap_upto and header.kind != "style-pack"):
+        raise BadModel(
+            f"It cannot be a feature swap at {header.swap_upto} pixels.",
+            f"Of style packs alone, and of this one at {', '.join(map(str, header.generator.resolutions))}.",
+        )
+    g, d = header.generator, header.discriminator
+    widths = [*g.channels, g.z_dim, g.w_dim, *(() if d is None else d.channels)]
+    if max(widths) > WIDEST or g.mapping_layers > DEEPEST:
+        raise BadModel(
+            f"The header names a network of {max(widths)} channels and {g.mapping_layers} layers.",
+            "Such sizes are not drawn from.",
+        )
+
+
+def check_encoder_header(header: EncoderHeader) -> None:
+    """Refuse names and sizes that no file may have.
+
+    Raises:
+        BadModel: One is too long or too large, or a name is none.
+    """
+    check_texts((header.name, header.base_name), (header.description, header.licence, header.credit))
+    check_encoder_sizes(header.encoder)
+
+
+def check_encoder_sizes(anatomy: EncoderAnatomy) -> None:
+    """Refuse sizes of no encoder that exists; errors as of :func:`check_encoder_header`."""
+    largest = max(*anatomy.widths, anatomy.head_width, anatomy.dim)
+    if largest > WIDEST or max(*anatomy.units, anatomy.rows) > DEEPEST:
+        raise BadModel(f"An encoder of {largest} channels, {anatomy.units} units and {anatomy.rows} rows is too large.")
+
+
+def header_parser(kind: type[AnyHeader], check: Callable[[AnyHeader], None]) -> Callable[[object], AnyHeader]:
+    """Return what turns the JSON of a header into a header of this kind, and checks it."""
+    adapter: TypeAdapter[AnyHeader] = TypeAdapter(kind)
+
+    def parse(found: object) -> AnyHeader:
+        header = adapter.validate_python(found)
+        check(header)
+        return header
+
+    return parse
+
+
+def check_texts(names: Iterable[str], texts: Iterable[str]) -> None:
+    """Refuse names and texts that could harm where they are shown.
+
+    Raises:
+        BadModel: There is such a one.
+    """
+    for name in names:
+        if name and not NAME.fullmatch(name):
+            raise BadModel(f"{name[:80]!r} cannot be a model's name.", "Use letters, digits, - and _.")
+    for text in texts:
+        if len(text) > LONGEST_TEXT or not text.replace("\n", "").isprintable():
+            raise BadModel("A text of the header is too long or holds control characters.", "Write plain text.")
+
+
+def refuse_many(path: Path) -> None:
+    """Refuse a safetensors file of more tensors than any network has, before each is made.
+
+    Raises:
+        BadModel: It is one.
+    """
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            found = file.read(min(size, _HEAD)).count(b'"dtype"')
+    except OSError:
+        return  # told by who opens it
+    if found > MOST:
+        raise BadModel(f"{path.name} holds more than {MOST:,} tensors.", "No network has so many; get another file.")
+
+
+_HEAD = 100 << 20
+"""Largest header of a safetensors file."""
+
+
+def incomplete(path: Path, error: object) -> BadModel:
+    """Return the error of a file that is no whole file of ours."""
+    return BadModel(
+        f"{path.name} is not a complete model file ({error}).",
+        "Copy it again; for checkpoints of other programs use `portraitist convert`.",
+    )
+
+
+def refuse_missing(path: Path) -> None:
+    """Refuse a path that leads to no file, or to one of more tensors than any network has.
+
+    Raises:
+        BadModel: It does.
+    """
+    if not os.path.isfile(path):  # unlike Path.is_file, false for names too long
+        raise BadModel(f"There is no model file {path}.", "Check its path.")
+    refuse_many(path)
+
+
+def _metadata(path: Path) -> Mapping[str, str] | None:
+    """Return the texts in the header of a safetensors file, as its format has them, and see that the file is whole."""
+    refuse_missing(path)
+    try:
+        with open_regular(path) as file:
+            size = int.from_bytes(file.read(8), "little")
+            table = parse_json(file.read(min(size, _HEAD)))
+            texts = table.pop("__metadata__", None)
+            due = 8 + size + max((entry["data_offsets"][1] for entry in table.values()), default=0)
+            if due != os.fstat(file.fileno()).st_size:
+                raise ValueError(f"it should have {due} bytes")
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise incomplete(path, error) from error
+    return texts if isinstance(texts, dict) else None
+
+
+def found_json(metadata: Mapping[str, str] | None, name: str) -> Any:
+    """Return the JSON of a header; errors as of :func:`read_about`."""
+    text = (metadata or {}).get(KEY)
+    if text is None or len(text) > LARGEST_HEADER:
+        raise BadModel(f"{name} is a safetensors file, but not one of Portraitist.", "Use `portraitist convert`.")
+    try:
+        found = parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise BadModel(f"The header of {name} is not JSON ({error}).", "Get the file again from its source.") from error
+    return found
+
+
+def parsed(found: object, name: str, parse: Callable[[object], AnyHeader], kinds: Sequence[str]) -> AnyHeader:
+    """Turn the JSON of a header into the header; arguments and errors as of :func:`read_about`."""
+    if isinstance(found, dict) and found.get("format") != FORMAT:
+        raise BadModel(
+            f"{name} has format {str(found.get('format'))[:20]}; this version reads {FORMAT}.", "Update Portraitist."
+        )
+    kind = found.get("kind") if isinstance(found, dict) else None
+    if isinstance(kind, str) and kind in KINDS and kind not in kinds:
+        raise BadModel(f"{name} is {KINDS[kind]}, not {KINDS[kinds[0]]}.", "Give a file of the kind that is asked for.")
+    try:
+        return parse(found)
+    except (ValidationError, BadModel) as error:
+        raise BadModel(f"The header of {name} is damaged ({error}).", "Get the file again from its source.") from error
+
+
+MODELS = ("model", "style-pack")
+parse_header = header_parser(Header, check_header)
+
+
+parse_encoder_header = header_parser(EncoderHeader, check_encoder_header)

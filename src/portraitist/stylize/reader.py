@@ -1,0 +1,88 @@
+"""Styles, mixtures and models as generators of one base."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+
+from ..detail import Look
+from ..errors import UsageError
+from ..io.headers import Header
+from ..io.model_file import Model, generator_digest, load_model
+from ..losses.perceptual import PerceptualDistance
+from ..networks import Generator, GeneratorAnatomy
+from ..networks.digest import tensors_digest
+from ..surgery import compatibility
+from .interpolation import mixed
+from .mixture import Mixture, Part, no_style
+
+log = logging.getLogger("portraitist")
+
+
+class StyleReader:
+    """Reads the styles of a base.
+
+    Args:
+        base: The model that they belong to.
+        device: Where their generators go.
+        perceptual: What compares drawings; the discriminator of the base when None.
+    """
+
+    def __init__(self, base: Model, device: str, perceptual: PerceptualDistance | None) -> None:
+        self.base, self._device, self._perceptual = base, device, perceptual
+
+    @cached_property
+    def base_digest(self) -> str:
+        """Digest of the generator of the base, by which styles, codes and directions know it."""
+        return generator_digest(self.base)
+
+    def source(self, source: Mixture | Model) -> Generator | None:
+        """Return what inverts pictures of a style; None where the style is the base."""
+        name = source.header.name if isinstance(source, Model) else source.name
+        if source.header.swap_upto if isinstance(source, Model) else source.swap_upto:
+            raise UsageError(
+                f"'{name}' is a feature swap, which cannot invert pictures.", "Make the swap with --by weights."
+            )
+        generator, _ = self.mixed(source, name, 1.0)
+        ends = [tensors_digest(g.state_dict()) for g in (generator, self.base.generator)]
+        return None if ends[0] == ends[1] else generator
+
+    def mixed(self, style: Mixture | Model, name: str, strength: float) -> tuple[Generator, Look | None]:
+        """Return the generator and the look of a style, of a mixture of styles, or of the base, which has no look.
+
+        A mixture has one where all its styles have.
+        """
+        if isinstance(style, Model):
+            self._check(name, style.header.base_digest, style.generator.anatomy)
+            models = [(style, 1.0)]
+        elif style.base_path is not None:
+            if generator_digest(load_model(style.base_path)) != self.base_digest:
+                raise no_style(style.base_path)
+            models = []
+        else:
+            models = [(self._read(name, part), part.weight) for part in style.parts]
+        generator = mixed(
+            self.base.generator, [(m.generator.to(self._device), weight * strength) for m, weight in models]
+        )
+        parts = [(m, weight) for m, weight in models if weight]
+        looks = [(m.look, weight * strength) for m, weight in parts if m.look is not None]
+        return generator, Look.mixed(looks) if looks and len(looks) == len(parts) else None
+
+    def warn(self, name: str, plain: Generator) -> None:
+        """Warn of a swap with a style that has moved far from the base."""
+        style = Model(plain, None, Header(plain.anatomy, name=name, base_digest=self.base_digest))
+        if warning := compatibility(self.base, style, self._perceptual).warning:
+            log.warning(warning)
+
+    def _read(self, name: str, part: Part) -> Model:
+        self._check(name, part.header.base_digest, part.header.generator)
+        return load_model(
+            part.path, find_base=lambda header: self.base, attribute=part.attribute, supports_feature_swap=True
+        )
+
+    def _check(self, name: str, base_digest: str, anatomy: GeneratorAnatomy) -> None:
+        if anatomy.of_base != self.base.generator.anatomy or base_digest not in ("", self.base_digest):
+            raise UsageError(
+                f"The style '{name}' belongs to another base than '{self.base.header.name}'.",
+                "Use the base that its header names.",
+            )

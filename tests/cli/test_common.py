@@ -1,0 +1,107 @@
+"""What every command takes: --json, --verbose, --quiet, --config."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.data import astronaut
+
+from portraitist.data import write_image
+from portraitist.io import registry
+from portraitist.io.model_file import Model, save_model, save_pack
+from tests.cli.conftest import Run
+
+
+@pytest.fixture
+def photo(models_folder: Path, tmp_path: Path, tiny_model: Model, tiny_style: Model) -> Path:
+    registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
+    registry.add(save_pack(tmp_path / "w.safetensors", tiny_style, tiny_model))
+    return write_image(tmp_path / "photos" / "me.png", np.asarray(astronaut())[40:200, 150:310])
+
+
+def drawn(photo: Path, *more: object) -> tuple[object, ...]:
+    return ("stylize", photo, "--aligned", "--steps", "1", *more)
+
+
+def test_json_is_the_one_object_on_stdout(run: Run, photo: Path) -> None:
+    code, out, _ = run(*drawn(photo, "--json"))
+    (line,) = out
+    found = json.loads(line)
+    file = str(photo.with_name("me.wild.png"))
+    assert code == found["exit_code"] == 0 and found["command"] == "stylize" and found["files"] == [file]
+    assert found["photos"][0]["status"] == "done" and found["lines"] == []
+    code, out, err = run(*drawn(photo, "--json"))
+    found = json.loads(out[-1])
+    assert code == found["exit_code"] == 2 and "exists already" in found["error"] and found["cure"]
+    assert err.startswith("error: ")
+    found = json.loads(run("sample", "tiny", "-o", photo.parent / "s", "--seeds", "1", "--json")[1][-1])
+    assert found["command"] == "sample" and found["files"] == [str(photo.parent / "s" / "sheet.png")]
+
+
+def test_a_folder_with_a_bad_photo_says_so_in_json(run: Run, photo: Path, tmp_path: Path) -> None:
+    (photo.parent / "zz.jpg").write_bytes(b"no picture")
+    code, out, _ = run(*drawn(photo.parent, "-o", tmp_path / "out", "--json"))
+    found = json.loads(out[-1])
+    assert code == found["exit_code"] == 3 and [p["status"] for p in found["photos"]] == ["done", "failed"]
+
+
+@pytest.mark.parametrize("command", [["encoder", "list"], ["recipes"], ["models"]])
+def test_lists_are_one_object_too(run: Run, photo: Path, command: list[str]) -> None:
+    code, out, _ = run(*command, "--json")
+    (line,) = out
+    assert code == 0 and json.loads(line)["command"] == " ".join(command)
+
+
+def test_how_much_is_said(run: Run, photo: Path, tmp_path: Path) -> None:
+    logger = logging.getLogger("portraitist")
+    before = logger.level
+    quiet = run(*drawn(photo.parent, "-o", tmp_path / "a", "-q"))
+    assert quiet[0] == 0 and quiet[2] == ""
+    assert "photos" in run(*drawn(photo.parent, "-o", tmp_path / "b"))[2]
+    plain, verbose = (run(*drawn(photo, "-o", tmp_path / f"c{more}", *more)) for more in ((), ("-v",)))
+    assert plain[2] == "" and verbose[2].splitlines()[0] == "loading the models ..." and "drawing" in verbose[2]
+    assert logger.level == before
+    assert "cannot be combined" in run(*drawn(photo, "-v", "-q"))[2]
+
+
+def test_options_come_from_a_file_and_typed_ones_count_more(run: Run, photo: Path, tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("style: [wild]\naligned: true\nsteps: 1\nsuffix: .webp\nsheet: true\npaste_back: false\n")
+    assert run("stylize", photo, "--config", file)[0] == 0
+    assert run("stylize", photo, "--config", file, "--suffix", ".jpg", "-o", tmp_path / "o")[0] == 0
+    assert sorted(p.name for p in photo.parent.iterdir()) == ["me.png", "me.sheet.webp", "me.wild.webp"]
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["me.sheet.jpg", "me.wild.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("styel: wild", "names 'styel', which this command does not know"),
+        ("config: other.yaml", "names 'config'"),
+        ("strength: [1, 2]", "more than one value"),
+        ("strength: heavy", "--strength"),
+        ("[1, 2]", "holds no options"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_bad_file_of_options_is_refused(run: Run, photo: Path, tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    code, _, err = run(*drawn(photo, "--config", file))
+    assert code == 2 and message in err and len(err.splitlines()) == 1
+    assert "cannot be read" in run(*drawn(photo, "--config", tmp_path / "none.yaml"))[2]
+
+
+def test_shells_complete_commands() -> None:
+    program = [sys.executable, "-c", "from portraitist.cli.main import main; main()"]
+    words = {"_PORTRAITIST_COMPLETE": "complete_bash", "COMP_WORDS": "portraitist mod", "COMP_CWORD": "1"}
+    import os
+
+    done = subprocess.run(program, env=os.environ | words, capture_output=True, text=True)
+    assert "models" in done.stdout.split()
