@@ -143,8 +143,9 @@ _ROWS = [
         "tests/stylize/test_pipeline.py::test_threads_change_a_picture_by_rounding_at_most",
         "tests/stylize/test_pipeline.py::test_a_face_does_not_depend_on_its_company",
         "tests/web/test_app.py::test_the_bytes_are_those_of_the_command_line")),
-    ("export to ONNX", HOLDS, _tests("tests/export/test_export.py::test_a_style_with_its_encoder_draws_as_the_papers_do")
-     ),
+    ("export to ONNX", HOLDS, _tests(
+        "tests/export/test_export.py::test_a_style_with_its_encoder_draws_as_the_papers_do",
+        "tests/export/test_export.py::test_a_painter")),
     ("10,000 files", HOLDS, "the table above; " + _tests(
         "tests/data/test_folder_run.py::test_a_photo_costs_a_line_however_many_there_are")),
     ("long runs", HOLDS, "the table above"),
