@@ -39,6 +39,8 @@ class Talk:
     verbosity: int = 0
     """-1 quiet, 0 as usual, 1 verbose."""
     result: dict[str, Any] = field(default_factory=dict)
+    context: typer.Context | None = None
+    """Knows which options were typed."""
     """What the command has noted for --json."""
 
 
@@ -85,7 +87,7 @@ def with_common(function: Command) -> Command:
         values.pop("config")
         if verbose and quiet:
             raise UsageError("--verbose and --quiet cannot be combined.", "Leave out one of them.")
-        _talk = Talk(json_wanted, verbose - quiet)
+        _talk = Talk(json_wanted, verbose - quiet, context=context)
         logger = logging.getLogger("portraitist")
         before = logger.level
         logger.setLevel({-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}[_talk.verbosity])

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from ..errors import UsageError
 from ..stylize.names import planned_ends
-from . import bars, folders, groups, inputs, options
+from . import bars, folders, groups, inputs, options, videos
 from .options import opt
 
 STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
@@ -15,7 +15,7 @@ STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
 
 def command(
     *,
-    photo: inputs.Words,
+    photo: videos.Words = None,
     style: Annotated[
         list[str] | None,
         opt(
@@ -47,26 +47,34 @@ def command(
     steps: options.Steps = None,
     features: groups.Features,
     output: groups.Output,
+    moving: videos.Moving,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
-    """Redraw the faces of photos, or of folders of photos.
+    """Redraw the faces of photos, of folders of photos, or of videos.
 
     A photo writes PHOTO.STYLE.png beside itself or into --out; further faces are called PHOTO.face2.STYLE.png, further
     pictures PHOTO.STYLE.sample1.png (--samples), PHOTO.STYLE.random1.png (--appearance), PHOTO.STYLE.REFERENCE.png, and
     photos with the faces in them PHOTO.STYLE.pasted.png. A folder needs --out: finished photos are skipped, failed ones
-    listed, and the exit code is then 3. With -o - the picture of one style goes to standard output.
+    listed, and the exit code is then 3. With -o - the picture of one style goes to standard output. A video writes
+    VIDEO.STYLE.mp4 beside itself or --out FILE.mp4, in one style; a run that was stopped goes on when started again.
     """
     from . import styles
 
     written = output.written(faces)
-    given = inputs.Inputs.of(photo, output.out)
-    if given.out == inputs.STDOUT and not style and not written.sheet:
-        style = styles.first_default(attribute)
     random = _random(appearance)
-    further = styles.further(samples, best, random, reference or [])
-    names = styles.names(style or [], attribute)
-    given.refuse_existing(planned_ends(names, ("", *further), **written.naming), written.overwrite, output.report)
+    run: videos.VideoRun | folders.PhotoRun
+    if (clips := moving.videos(photo or [], output.out, overwrite=written.overwrite)) is not None:
+        run, style, is_single = clips, clips.style(style, attribute), False
+    else:
+        given = inputs.Inputs.of(photo or [], output.out)
+        run, is_single = folders.PhotoRun(given, output.report), given.is_single
+        if given.out == inputs.STDOUT and not style and not written.sheet:
+            style = styles.first_default(attribute)
+        if moving.painter is None:
+            further = styles.further(samples, best, random, reference or [])
+            ends = planned_ends(styles.names(style or [], attribute), ("", *further), **written.naming)
+            given.refuse_existing(ends, written.overwrite, output.report)
     from ..stylize import Appearance, Reference, Stylizer
     from ..surgery import released_upto
 
@@ -74,7 +82,10 @@ def command(
     perceptual = features.distance()
     references = tuple(Reference.read(path, aligned=reference_aligned) for path in reference or [])
     where = options.device(device)
-    with bars.stages(given.is_single) as on_progress:
+    if (painter := moving.loaded(faces.finder(), where)) is not None:
+        run.redraw(painter, written)
+        return
+    with bars.stages(is_single) as on_progress:
         stylizer = Stylizer.load(
             style or [],
             attribute=attribute,
@@ -91,7 +102,7 @@ def command(
             device=where,
             on_progress=on_progress,
         )
-        folders.PhotoRun(given, output.report).redraw(stylizer, written)
+        run.redraw(stylizer, written)
 
 
 def _random(appearance: str | None) -> int:

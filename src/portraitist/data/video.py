@@ -32,7 +32,7 @@ def check_video(path: Path | str) -> None:
     if suffix not in SUFFIXES:
         raise UsageError(f"Cannot tell a video format from the name {Path(path).name}.", "End it in .mp4 or .gif.")
     if suffix == ".mp4":
-        _av()
+        av_package("Writing mp4", ", or end the name in .gif")
 
 
 def write_video(path: Path | str, frames: Iterable[Pixels], *, fps: int = 30, overwrite: bool = False) -> Path:
@@ -74,7 +74,7 @@ def _checked(frames: Iterable[Pixels]) -> Iterator[Pixels]:
 
 
 def _write_mp4(file: BinaryIO, frames: Iterable[Pixels], fps: int) -> None:
-    av = _av()
+    av = av_package()
     with av.open(file, "w", format="mp4") as container:
         stream = None
         for frame in frames:
@@ -96,11 +96,16 @@ def _write_gif(file: BinaryIO, frames: Iterable[Pixels], fps: int) -> None:
     first.save(file, "GIF", save_all=True, append_images=rest, duration=max(round(100 / fps), 1) * 10, loop=0)
 
 
-def _av() -> Any:
+def av_package(purpose: str = "Video", otherwise: str = "") -> Any:
+    """Return the package that reads and writes videos, which is an extra.
+
+    Raises:
+        UsageError: It is not installed; ``purpose`` needs it, and ``otherwise`` ends the cure.
+    """
     try:
         import av
     except ImportError as error:
         raise UsageError(
-            "Writing mp4 needs the package av.", 'Run pip install "portraitist[video]", or end the name in .gif.'
+            f"{purpose} needs the package av.", f'Run pip install "portraitist[video]"{otherwise}.'
         ) from error
     return av

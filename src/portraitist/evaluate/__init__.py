@@ -14,6 +14,7 @@ from .distribution import (
     neighbourhoods,
 )
 from .features import embed, metric_name, pooled_features
+from .flicker import Flicker
 from .inversion import (
     Overlap,
     ms_ssim,
@@ -34,6 +35,7 @@ from .recognition import Recognition, recognition
 __all__ = [
     "Comparison",
     "CopyReport",
+    "Flicker",
     "Interval",
     "Neighbourhoods",
     "Overlap",

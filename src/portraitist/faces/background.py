@@ -40,12 +40,15 @@ def portrait_mask(face: Pixels) -> Mask:
 
     It is what the segmentation finds, and in any case the oval of the face.
     """
-    side = len(face)
+    return np.maximum(person_mask(face), face_oval(len(face)))
+
+
+def face_oval(side: int) -> Mask:
+    """Return the oval that a face fills in an aligned square, with a soft rim: [side, side] in [0, 1]."""
     centres = (np.arange(side, dtype=np.float32) + 0.5) / side
     x, y, width, height = _OVAL
     away = ((centres[None, :] - x) / width) ** 2 + ((centres[:, None] - y) / height) ** 2
-    oval = np.asarray(np.clip((1.2 - away) / 0.4, 0, 1), dtype=np.float32)
-    return np.maximum(person_mask(face), oval)
+    return np.asarray(np.clip((1.2 - away) / 0.4, 0, 1), dtype=np.float32)
 
 
 def composite(picture: Pixels, mask: Mask, colour: tuple[int, int, int] = WHITE) -> Pixels:
