@@ -22,7 +22,6 @@ IMPORTED_AS = {
     "scikit-learn": "sklearn",
     "python-multipart": "python_multipart",
     "pillow-heif": "pillow_heif",
-    "pyyaml": "yaml",
     "tensorboard": "torch.utils.tensorboard",
 }
 USED_BY_OTHERS = {

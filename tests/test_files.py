@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import portraitist
 from portraitist.errors import StorageError, UsageError
-from portraitist.files import atomic_write, write_bytes
+from portraitist.files import atomic_write, parse_json, write_bytes
 
 
 def test_a_new_file_appears_whole_with_the_usual_permissions(tmp_path: Path) -> None:
@@ -96,3 +98,20 @@ def test_folder_that_is_a_file(tmp_path: Path) -> None:
         write_bytes(tmp_path / "file" / "inside", b"")
     with pytest.raises(StorageError):
         write_bytes(tmp_path / ("x" * 300), b"")
+
+
+def test_nothing_decides_by_the_clock() -> None:
+    """A clock that jumps, and the times of files, change nothing: durations are measured by monotonic ones."""
+    source = Path(portraitist.__file__).parent
+    wall = re.compile(r"time\.time\(|datetime\.now|st_mtime|getmtime|utcnow")
+    assert [path for path in source.rglob("*.py") if wall.search(path.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"a":' * 60 + b"1" + b"}" * 60, b"nothing", b"\xff", b""])
+def test_texts_that_are_no_plain_json_are_value_errors(text: bytes) -> None:
+    with pytest.raises(ValueError):
+        parse_json(text)
+
+
+def test_plain_json_is_read() -> None:
+    assert parse_json('{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import platform
 import re
@@ -20,7 +21,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .errors import StorageError, UsageError
 
@@ -89,6 +90,34 @@ def open_regular(path: Path) -> BinaryIO:
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
     return path.open("rb")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON text of anybody's holds.
+
+    Raises:
+        ValueError: It is none, or nested deeper than any file that is read: readers may then walk it by calling
+            themselves.
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    level = [found]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return found
+    raise ValueError("it is nested too deeply")
+
+
+_DEEPEST = 50
 
 
 def sweep_partial(folder: Path) -> None:

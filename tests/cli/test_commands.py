@@ -24,10 +24,12 @@ from portraitist.io import catalogue, registry
 from portraitist.io.codes import load_codes
 from portraitist.io.headers import read_header
 from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
+from portraitist.io.rosinality import write_rosinality
 from portraitist.recipes import compose
 from portraitist.stylize import ByOptimisation
 from portraitist.train.spec import Training
 from tests.conftest import restyled
+from tests.io.foreign_files import make_networks
 
 COMMANDS = [
     "",
@@ -169,6 +171,16 @@ def test_the_version_and_the_help_without_a_command(program: Program) -> None:
         (["stylize", "x.png", "--strength", "9"], "--strength"),
         (["stylize", "missing.png"], "There is no file or folder missing.png"),
         (["stylize", "x" * 300], "There is no file or folder xxx"),
+        (["stylize", "missing.png", "-s", "https://example.org/a.pt"], "https://example.org/a.pt is an address"),
+        (["stylize", "https://example.org/me.jpg"], "https://example.org/me.jpg is an address, and nothing is"),
+        (["train", "http://example.org/set.zip", "-o", "x"], "http://example.org/set.zip is an address"),
+        (["convert", "file:///home/me/a.pt", "b.pt"], "is an address"),
+        (["evaluate", "distance", "s3://bucket/a.pt", "faces"], "s3://bucket/a.pt is an address"),
+        (["prepare", "*.jpg", "-o", "x"], "patterns are not filled in. Give the folder: ."),
+        (["train", "drawing[12].png", "-o", "x"], "Give the folder: ."),
+        (["prepare", ".", "-o", "-"], "Standard input and output are no files here"),
+        (["sample", "tiny", "-o", "-"], "Standard input and output are no files here"),
+        (["convert", "-", "a.pt"], "Standard input and output are no files here"),
         (["stylize", "missing.png", "-o", "-"], "There is no file or folder missing.png"),
         (["stylize", "*.png"], "No file matches *.png"),
         (["stylize", "-", "-"], "Give - once"),
@@ -193,6 +205,56 @@ def test_wrong_use_is_one_line_and_exit_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert message in program.refuses(2, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "cure"),
+    [
+        (["prepare", "a.jpg", "b.jpg", "-o", "x"], "It takes one path: for several files give their folder"),
+        (["train", "d/c.jpg", "d/e.jpg", "-o", "x"], "give the folder d. See"),
+        (["train", "my", "photo.jpg", "-o", "x"], "names with spaces need quotes"),
+        (["train", "-dash.jpg", "-o", "x"], "A file whose name begins with a dash is given as ./-dash.jpg."),
+    ],
+)
+def test_what_cannot_be_parsed_comes_with_a_cure(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], cure: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d").mkdir()
+    for name in ("a.jpg", "b.jpg", "d/c.jpg", "d/e.jpg", "-dash.jpg"):
+        (tmp_path / name).touch()
+    assert cure in program.refuses(2, *words)
+
+
+def test_what_is_read_is_never_written_over(program: Program, known: None, tmp_path: Path, tiny_model: Model) -> None:
+    source = save_model(tmp_path / "a.safetensors", tiny_model)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "b.safetensors").symlink_to(source)
+    before = source.read_bytes()
+    for target in (source, tmp_path / "d" / ".." / "a.safetensors", tmp_path / "d" / "b.safetensors"):
+        told = program.refuses(2, "convert", source, target, "--overwrite")
+        assert "would be written over what it is made of" in told
+    told = program.refuses(2, "swap", "--low", "tiny", "--high", source, "--upto", "8", "-o", source, "--overwrite")
+    assert "would be written over what it is made of" in told
+    assert source.read_bytes() == before
+
+
+def test_endings_may_be_in_capitals(program: Program, known: None, tmp_path: Path) -> None:
+    target = tmp_path / "X.SAFETENSORS"
+    assert program("convert", registry.find("tiny"), target, "--name", "mine").code == 0
+    assert read_header(target).name == "mine"
+    done = program("convert", target, tmp_path / "X.PKL")
+    assert done.code == 0 and "a state dict under NVIDIA's names" in done.out
+    assert program("convert", tmp_path / "X.PKL", tmp_path / "back.Pt").code == 0
+
+
+def test_convert_tells_what_it_leaves_out(program: Program, tmp_path: Path) -> None:
+    networks = make_networks()
+    write_rosinality(tmp_path / "plain.pt", networks)
+    tree = torch.load(tmp_path / "plain.pt", weights_only=False)
+    torch.save({**tree, "g_optim": {}, "d_optim": None, "iter": 7}, tmp_path / "full.pt")
+    done = program("convert", tmp_path / "full.pt", tmp_path / "new.safetensors")
+    assert done.code == 0 and "Not read: g, g_optim, iter." in done.err
 
 
 def test_bad_input_is_exit_code_3(program: Program, known: None, tmp_path: Path, exemplars: Path) -> None:

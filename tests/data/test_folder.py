@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 
 from portraitist.data import BatchOrder, ImageSet
 from portraitist.data.images import crop_square, read_image, resize, to_tensor, write_image
-from portraitist.errors import BadData, BadImage
+from portraitist.data.labels import column_named
+from portraitist.errors import BadData, BadImage, UsageError
 from tests.data.made_files import encode, moving_webp, noise, scene
 
 
@@ -180,6 +182,11 @@ TABLE = [("file", "hair"), ("a.png", "dark"), ("b.png", "light")]
         ("sep=;\n" + "\n".join(map(";".join, TABLE))).encode(),
         "\n".join(map(",".join, TABLE)).replace("file", "File").encode(),
         "\n".join(map(",".join, TABLE)).replace("a.png", "./a.png").encode(),
+        "\n".join(map("|".join, TABLE)).encode("utf-16"),
+        "\r\n\r\n".join(map(" ; ".join, TABLE)).encode(),
+        "\n".join(map(",".join, TABLE)).replace(".png", "").encode(),
+        "\n".join(map(",".join, TABLE)).replace("a.png", "A.PNG").encode(),
+        "\n".join(map(",".join, [*TABLE, TABLE[1]])).encode(),
     ],
 )
 def test_a_table_is_read_as_spreadsheets_save_it(tmp_path: Path, content: bytes) -> None:
@@ -187,6 +194,40 @@ def test_a_table_is_read_as_spreadsheets_save_it(tmp_path: Path, content: bytes)
         write_image(tmp_path / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "labels.csv").write_bytes(content)
     assert ImageSet.open(tmp_path, 8, labels=tmp_path / "labels.csv").attributes["hair"] == ("dark", "light")
+
+
+def test_an_attribute_is_named_in_any_case(tmp_path: Path) -> None:
+    for i, name in enumerate("ab"):
+        write_image(tmp_path / f"{name}.png", np.full((8, 8, 3), i, np.uint8))
+    (tmp_path / "labels.csv").write_text("File,Hair,hue\na.png,dark,1\nb.png,light,2\n")
+    images = ImageSet.open(tmp_path, 8, labels=tmp_path / "labels.csv")
+    assert images.select("dark", by="hair").names == ("a.png",)
+    with pytest.raises(BadData, match="is no attribute"):
+        images.select("dark", by="hue")
+    assert column_named(["Hair", "HAIR"], "hair") is None and column_named(["Hair", "hair"], "hair") == "hair"
+
+
+def test_what_fitting_does_to_pictures_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, sides in {"a": (64, 64), "b": (64, 65), "c": (64, 200), "d": (20, 20), "e": (20, 90)}.items():
+        write_image(tmp_path / f"{name}.png", np.zeros((*sides, 3), np.uint8))
+    with caplog.at_level("INFO", "portraitist"):
+        ImageSet.open(tmp_path, 32)
+    assert "2 of the 5 pictures are cropped to a square" in caplog.text
+    assert "2 of the 5 pictures are enlarged to 32" in caplog.text
+
+
+def test_two_lines_that_differ_about_a_picture_are_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "labels.csv").write_text("file,hair\na.png,dark\n./a.png,light\n")
+    with pytest.raises(BadData, match=r"gives a\.png two lines that differ"):
+        ImageSet.open(tmp_path, 8, labels=tmp_path / "labels.csv")
+
+
+def test_labels_of_no_picture_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_image(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "labels.csv").write_text("file,hair\na.png,dark\nc.png,light\n")
+    ImageSet.open(tmp_path, 8, labels=tmp_path / "labels.csv")
+    assert "labels.csv names 1 pictures that are not there, such as c.png" in caplog.text
 
 
 def test_pictures_without_a_label_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -249,3 +290,14 @@ def test_real_sets_open_whole(shared: Path) -> None:
     assert len(images) == 244 and not images.left_out
     assert len(images.select("women", by="group")) == 178
     assert ImageSet.open(shared / "data" / "test_unaligned", 32).left_out == ()
+
+
+@pytest.mark.parametrize("wrong", [{"resolution": -1}, {"resolution": 0}, {"resolution": "16"}, {"path": None}])
+def test_arguments_without_a_meaning_are_named(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    write_image(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(UsageError):
+        ImageSet.open(**{"path": tmp_path, "resolution": 8, **wrong})
+    with pytest.raises(UsageError, match="fit='pad'"):
+        ImageSet.open(tmp_path, 8, fit="pad")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no share"):
+        ImageSet.open(tmp_path, 8).split(float("nan"))

@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from portraitist.data import images
-from portraitist.data.images import crop_square, read_image, resize, to_array, to_tensor, write_image
+from portraitist.data.images import (
+    crop_square,
+    encode_image,
+    read_image,
+    read_translucent,
+    resize,
+    to_array,
+    to_tensor,
+    with_opacity,
+    write_image,
+)
 from portraitist.errors import BadImage, StorageError, UsageError
 from tests.data.made_files import (
     GREY,
@@ -166,6 +176,43 @@ def test_alpha_is_composed_over_the_matte(alpha: int, matte: tuple[int, int, int
         data = png(1, 1, 8, colour, [bytes([*stored, alpha])])
         exact = (np.array(levels) * alpha + np.array(matte) * (255 - alpha)) / 255
         assert np.abs(read_image(data, matte=matte)[0, 0] - exact).max() <= 0.51
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_opacity_is_turned_with_the_picture(orientation: int) -> None:
+    layered = np.dstack([scene(24, 40), noise(24, 40)[:, :, 0]])
+    data = encode(layered, "PNG", exif=b"Exif\0\0" + exif(orientation))
+    with Image.open(io.BytesIO(data)) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    picture, opacity = read_translucent(data)
+    assert np.array_equal(opacity, upright[..., 3]) and np.array_equal(picture, read_image(data))
+
+
+def test_an_opacity_that_hides_nothing_is_none() -> None:
+    assert read_translucent(encode(scene(8, 8), "PNG"))[1] is None
+    assert read_translucent(encode(np.dstack([scene(8, 8), np.full((8, 8), 255, np.uint8)]), "PNG"))[1] is None
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
+def test_a_picture_with_its_opacity_shows_the_same_over_white(suffix: str) -> None:
+    opacity = np.repeat(np.arange(0, 256, 4, dtype=np.uint8)[None], 64, axis=0)
+    picture = read_image(encode(np.dstack([scene(64, 64), opacity]), "PNG"))
+    data = encode_image(with_opacity(picture, opacity), suffix)
+    again, kept = read_translucent(data)
+    assert np.abs(again.astype(int) - picture).mean() < (2 if suffix == ".jpg" else 0.5)
+    assert kept is None if suffix == ".jpg" else np.array_equal(kept, opacity)
+
+
+PLTE, TRNS, ICCP = chunk(b"PLTE", bytes(6)), chunk(b"tRNS", b"\0"), chunk(b"iCCP", b"a\0\0" + zlib.compress(b"x"))
+
+
+@pytest.mark.parametrize(
+    "chunks", [[TRNS, PLTE], [TRNS], [PLTE, chunk(b"tRNS", bytes(3))], [PLTE, PLTE], [PLTE, ICCP], [PLTE, TRNS, TRNS]]
+)
+def test_chunks_that_decoders_read_differently_are_refused(chunks: list[bytes]) -> None:
+    assert read_image(png(1, 1, 8, PALETTE, [b"\0"], ICCP, PLTE, TRNS)).shape == (1, 1, 3)
+    with pytest.raises(BadImage, match="damaged"):
+        read_image(png(1, 1, 8, PALETTE, [b"\0"], *chunks))
 
 
 def test_alpha_in_webp_lies_over_the_matte() -> None:
@@ -559,3 +606,19 @@ def test_halves_round_to_even_and_values_outside_are_clamped() -> None:
     exact = (values + 1) * 127.5
     assert to_array(stretched)[0, :, 0].tolist() == [*np.rint(exact[:4].numpy()), 0, 255]
     assert to_array(torch.zeros(3, 1, 1)).item(0) == 128  # 127.5
+
+
+def test_arguments_without_a_meaning_are_named(tmp_path: Path) -> None:
+    picture = noise(8, 8)
+    for wrong in ([[1]], picture.astype(float), picture[..., 0], picture[:0]):
+        with pytest.raises(UsageError, match="is no picture to write"):
+            write_image(tmp_path / "a.png", wrong)  # type: ignore[arg-type]
+    for wrong in (None, 7, picture):
+        with pytest.raises(UsageError, match="is not a picture file"):
+            read_image(wrong)  # type: ignore[arg-type]
+    for size in (0, -4, 10**7, "8", 2.5):
+        with pytest.raises(UsageError, match="cannot have the size"):
+            resize(picture, (size, 8))  # type: ignore[arg-type]
+    assert resize(picture, np.int64(4)).shape == (4, 4, 3)
+    with pytest.raises(UsageError, match="no colour"):
+        read_image(encode(picture, "PNG"), matte="white")  # type: ignore[arg-type]

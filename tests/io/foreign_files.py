@@ -90,7 +90,10 @@ def discriminator_tensors(discriminator: Discriminator) -> dict[str, torch.Tenso
 
 
 def write_persistent_pickle(
-    path: Path, networks: dict[str, Any], edit: Callable[[dict[str, Any]], None] | None = None
+    path: Path,
+    networks: dict[str, Any],
+    edit: Callable[[dict[str, Any]], None] | None = None,
+    laid: Callable[[dict[str, Any]], Any] = lambda tree: tree,
 ) -> None:
     """Write the layout of stylegan2-ada-pytorch: modules as persistent objects with source inside.
 
@@ -98,12 +101,13 @@ def write_persistent_pickle(
         path: File to write.
         networks: As :func:`persistent_networks` gives them.
         edit: Called with the whole dictionary before it is written.
+        laid: Turns it into what is pickled.
     """
     tree: dict[str, Any] = {"training_set_kwargs": None, **networks, "augment_pipe": None}
     if edit is not None:
         edit(tree)
     with stub_module("torch_utils.persistence", _reconstruct_persistent_obj=_reconstruct):
-        path.write_bytes(pickle.dumps(tree, protocol=4))
+        path.write_bytes(pickle.dumps(laid(tree), protocol=4))
 
 
 def module_tree(tensors: dict[str, Tensor], settings: dict[str, Any]) -> Persistent:
@@ -167,14 +171,21 @@ Fields.__module__, Fields.__qualname__ = "dnnlib.util", "EasyDict"
 
 
 def write_legacy_pickle(
-    path: Path, networks: Networks, edit: Callable[[Any, Any], None] | None = None, protocol: int = 4
+    path: Path,
+    networks: Networks,
+    edit: Callable[[Any, Any], None] | None = None,
+    protocol: int = 4,
+    laid: Callable[[Any, Any, Any], Any] = lambda *triple: triple,
 ) -> None:
-    """Write the layout of TensorFlow StyleGAN2; ``edit`` sees the generator and the discriminator before."""
+    """Write the layout of TensorFlow StyleGAN2; ``edit`` sees the generator and the discriminator before.
+
+    ``laid`` turns (G, D, Gs) into what is pickled.
+    """
     averaged, discriminator = legacy_generator(networks.generator), legacy_discriminator(networks.discriminator)
     if edit is not None:
         edit(averaged, discriminator)
     with stub_module("dnnlib.tflib.network", Network=TensorFlowNetwork), stub_module("dnnlib.util", EasyDict=Fields):
-        triple = (legacy_generator(make_networks(seed=99).generator), discriminator, averaged)
+        triple = laid(legacy_generator(make_networks(seed=99).generator), discriminator, averaged)
         path.write_bytes(pickle.dumps(triple, protocol=protocol))
 
 

@@ -42,6 +42,31 @@ def test_averaged_and_trained_generator_can_be_told_apart(tmp_path: Path) -> Non
     assert torch.equal(trained.w_mean, other.w_mean)
 
 
+@pytest.mark.parametrize(
+    "laid",
+    [
+        lambda g, d, averaged: averaged,
+        lambda g, d, averaged: (None, None, averaged),
+        lambda g, d, averaged: [None, d, averaged],
+        lambda g, d, averaged: {"Gs": averaged, "step": 3},
+        lambda g, d, averaged: (averaged, d, None),
+    ],
+    ids=["alone", "in a tuple", "in a list", "by name", "as trained"],
+)
+def test_a_generator_without_its_company_is_read(tmp_path: Path, laid: Any) -> None:
+    write_legacy_pickle(tmp_path / "whole.pkl", make_networks())
+    write_legacy_pickle(tmp_path / "part.pkl", make_networks(), laid=laid)
+    whole, part = read_legacy(tmp_path / "whole.pkl").generator, read_legacy(tmp_path / "part.pkl").generator
+    assert whole is not None and part is not None
+    assert all(torch.equal(part.state_dict()[name], value) for name, value in whole.state_dict().items())
+
+
+def test_a_row_without_any_generator_is_refused(tmp_path: Path) -> None:
+    write_legacy_pickle(tmp_path / "in.pkl", make_networks(), laid=lambda g, d, averaged: (None, d, None))
+    with pytest.raises(BadModel, match="holds no generator of TensorFlow"):
+        read_legacy(tmp_path / "in.pkl")
+
+
 def test_embedded_source_is_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PICKLE_CANARY", str(tmp_path / "canary"))
     write_legacy_pickle(tmp_path / "in.pkl", make_networks())

@@ -121,6 +121,21 @@ def test_a_file_with_the_averaged_generator_only_is_read_and_serves_as_template(
     assert_same(new.generator, read_nvidia(tmp_path / "out.pkl").generator)
 
 
+@pytest.mark.parametrize(
+    "laid",
+    [
+        lambda tree: {"G": None, "D": None, "G_ema": tree["G_ema"]},
+        lambda tree: tree["G_ema"],
+        lambda tree: (None, tree["D"], tree["G_ema"]),
+    ],
+    ids=["None is absent", "alone", "in a row"],
+)
+def test_a_generator_without_its_company_is_read(tmp_path: Path, laid: Any) -> None:
+    networks = make_networks()
+    write_persistent_pickle(tmp_path / "in.pkl", persistent_networks(networks), laid=laid)
+    assert_same(networks.generator, read_nvidia(tmp_path / "in.pkl").generator)
+
+
 def test_frozen_layers_kept_as_buffers_are_weights(tmp_path: Path) -> None:
     def freeze(tree: dict[str, Any]) -> None:
         module = tree["D"].inside(["b16", "conv0"])

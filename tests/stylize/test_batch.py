@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,10 @@ from PIL import Image
 from skimage.data import astronaut
 
 from portraitist.data import folder_run
-from portraitist.data.images import write_image
+from portraitist.data.images import read_image, write_image
+from portraitist.data.prepare import prepare
 from portraitist.errors import StorageError, UsageError
-from portraitist.faces import Face, Landmarks
+from portraitist.faces import AlignedFace, Face, Landmarks
 from portraitist.invert import portrait
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
@@ -279,6 +281,44 @@ def test_pasted_pictures_and_sheets(folder: Path, tmp_path: Path, stylizer: Styl
         Options(suffix=".gif")
 
 
+def test_a_photo_on_its_side_is_pasted_upright(tmp_path: Path, stylizer: Stylizer) -> None:
+    """Orientation 6, stored as LONG in big endian."""
+    turned = b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIII", 0x0112, 4, 1, 6, 0)
+    upright = draw(1)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.rot90(upright)).save(tmp_path / "in" / "me.png", exif=b"Exif\0\0" + turned)
+    (line,) = stylize_files(stylizer, tmp_path / "in", tmp_path / "out", Options(paste_back=True))
+    assert line.status == "done"
+    pasted = read_image(tmp_path / "out" / line.outputs[0])
+    assert np.array_equal(pasted[95:], upright[95:]) and np.array_equal(pasted[:, 95:], upright[:, 95:])
+
+
+@pytest.mark.parametrize("suffix, mode", [(".png", "RGBA"), (".webp", "RGBA"), (".jpg", "RGB")])
+def test_a_pasted_photo_stays_cut_out(tmp_path: Path, stylizer: Stylizer, suffix: str, mode: str) -> None:
+    (tmp_path / "in").mkdir()
+    opacity = np.full((100, 100), 255, np.uint8)
+    opacity[80:] = 0
+    Image.fromarray(np.dstack([draw(1), opacity])).save(tmp_path / "in" / "me.png")
+    options = Options(paste_back=True, suffix=suffix)
+    (line,) = stylize_files(stylizer, tmp_path / "in", tmp_path / "out", options)
+    with Image.open(tmp_path / "out" / line.outputs[0]) as pasted:
+        assert pasted.mode == mode
+        if mode == "RGBA":
+            assert np.array_equal(np.asarray(pasted)[..., 3], opacity)
+        else:
+            assert np.asarray(pasted)[90:].min() > 240
+
+
+def test_a_face_that_is_mostly_outside_of_its_photo_is_told(
+    tmp_path: Path, stylizer: Stylizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_image(tmp_path / "in" / "whole.png", draw(1))
+    write_image(tmp_path / "in" / "tight.png", draw(1)[:60, :60])
+    stylize_files(stylizer, tmp_path / "in", tmp_path / "out", Options())
+    (told,) = [record.getMessage() for record in caplog.records if "outside of the photo" in record.getMessage()]
+    assert told.startswith("tight.png: ")
+
+
 def test_nothing_of_the_photos_metadata_reaches_the_pictures(tmp_path: Path, stylizer: Stylizer) -> None:
     exif = Image.Exif()
     exif[0x010E] = "SECRET-description"
@@ -317,6 +357,33 @@ def test_stems_differ_even_where_case_does_not_count(tmp_path: Path) -> None:
     for name in ("Me.png", "me.jpg", "you.png"):
         write_image(tmp_path / "in" / name, np.asarray(astronaut())[:16, :16])
     assert [p.stem for p in photos(tmp_path / "in", tmp_path / "out")] == ["Me.png", "me.jpg", "you"]
+
+
+@pytest.mark.parametrize("first", ["prepare", "stylize"])
+def test_faces_and_pictures_share_a_folder(tmp_path: Path, stylizer: Stylizer, first: str) -> None:
+    """Fault II-23: each command refused the report of the other."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    write_image(source / "me.png", draw(1))
+
+    def faces() -> None:
+        prepare(source, out, 16, lambda picture, name: [AlignedFace(picture[:16, :16], np.zeros((4, 2)), np.eye(3))])
+
+    def drawings() -> None:
+        assert [line.status for line in run(stylizer, source, out).values()] in (["done"], ["skipped"])
+
+    work = [faces, drawings] if first == "prepare" else [drawings, faces]
+    for do in (*work, *work):
+        do()
+    other = "report.photos.json" if first == "prepare" else "report.pictures.json"
+    assert files(out) == ["me.png", "me.wild.png", "report.json", other]
+    assert run(stylizer, source, out)["me.png"].status == "skipped"
+
+
+def test_what_a_killed_run_left_is_no_photo(folder: Path, stylizer: Stylizer, tmp_path: Path) -> None:
+    write_image(folder / "out" / "me.other.png", draw(1))
+    assert "out/me.other.png" in [photo.name for photo in photos(folder, tmp_path / "new")]
+    (folder / "out" / ".report.json.journal").write_bytes(b"")
+    assert "out/me.other.png" not in [photo.name for photo in photos(folder, tmp_path / "new")]
 
 
 def test_every_file_that_claims_to_be_a_picture_is_in_the_report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def test_a_base_and_five_styles_ship_within_the_limits() -> None:
     assert sum(path.stat().st_size for path in files) <= LIMIT
     for entry in found:
         assert entry.path.stat().st_size <= (STYLE_LIMIT if entry.header.kind == "style-pack" else NETWORK_LIMIT)
+
+
+def test_drawing_opens_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("a connection was asked for")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    stylizer = Stylizer.load(["toon3d"])
+    assert len(stylizer.stylize(np.asarray(astronaut())).faces) == 1
 
 
 def test_no_style_copies_its_exemplars_and_each_says_what_it_scored() -> None:

@@ -22,6 +22,7 @@ from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.networks.generator import with_low_rows
 from portraitist.stylize import ByOptimisation, Portraits, Stylizer
+from portraitist.stylize.crops import opened
 from tests.conftest import make_model, restyled
 
 Pixels = npt.NDArray[np.uint8]
@@ -198,8 +199,32 @@ def test_wrong_arguments_are_named(make: MakeStylizer, photo: Pixels) -> None:
             portraits.pasted(style, rendering)
     with pytest.raises(UsageError, match=r"Styles are a list.*Write \['wild'\]"):
         Stylizer.load("wild")
+    for styles in (3, [3], [None]):
+        with pytest.raises(UsageError, match="no list of styles"):
+            Stylizer.load(styles)  # type: ignore[arg-type]
+    for wrong in ({"strength": "a"}, {"strength": float("nan")}, {"device": "gpu"}):
+        with pytest.raises(UsageError, match=r"is no number|no device"):
+            make(**wrong)
     drawn = stylizer.stylize(Image.fromarray(photo[:64, :64]), aligned=True).faces[0].pictures["wild"]
     assert np.array_equal(drawn, portraits.faces[0].pictures["wild"])
+
+
+def test_a_picture_of_pillow_is_read_as_its_file_is(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 16, 4), dtype=np.uint8)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(noise).save(tmp_path / "alpha.png", exif=turned)
+    Image.fromarray(noise[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(noise[..., :3]).quantize(8).save(tmp_path / "palette.png", transparency=3)
+    Image.fromarray(noise).convert("LA").save(tmp_path / "grey.png")
+    for path in tmp_path.iterdir():
+        with Image.open(path) as image:
+            pixels, opacity = opened(image)
+        wanted, kept = opened(path)
+        assert np.array_equal(pixels, wanted), path.name
+        assert np.array_equal(opacity, kept) if kept is not None else opacity is None
+    for mode in ("CMYK", "1"):
+        assert opened(Image.new(mode, (5, 7)))[0].shape == (7, 5, 3)
 
 
 def test_styles_of_another_base_are_refused(tiny_model: Model, tiny_style: Model, tmp_path: Path) -> None:

@@ -19,11 +19,13 @@ from portraitist.invert import PivotalTuning, Projection
 from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from portraitist.train.folder import differences
 from portraitist.train.gan import Gan
+from portraitist.train.log import RunLog
 from portraitist.train.loop import fit
 from portraitist.train.snapshot import KEPT, resume, snapshots, write_snapshot
 from portraitist.train.source_losses import Structure
 from portraitist.train.spec import Freeze, Role, Term, Training
 from portraitist.train.state import TrainState, adam
+from portraitist.train.tally import Tally
 from portraitist.train.terms import StepContext
 
 TRAINING = Training(
@@ -267,3 +269,11 @@ def test_a_snapshot_under_another_name_is_skipped_loudly(tmp_path: Path, caplog:
     shutil.copy(right, tmp_path / "snapshot-999999999.safetensors")
     assert resume(tmp_path, start()) == right
     assert "under another name" in caplog.text
+
+
+def test_samples_that_are_all_alike_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with RunLog(tmp_path, 8, 0, Tally(), quiet=True) as run:
+        run.samples(4, torch.randn(4, 3, 8, 8))
+        assert "ONE PICTURE" not in caplog.text
+        run.samples(8, torch.randn(1, 3, 8, 8).repeat(4, 1, 1, 1) + 1e-4 * torch.randn(4, 3, 8, 8))
+    assert "ALL SAMPLES OF 8 IMAGES ARE ONE PICTURE" in caplog.text

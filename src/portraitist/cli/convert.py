@@ -40,6 +40,8 @@ def command(
         networks = Networks(model.generator, model.discriminator, {"format": "native"})
     else:
         networks, model = read_networks(source), None
+        for note in (text for key, text in networks.notes.items() if key != "format"):
+            typer.echo(note, err=True)
     kind = kind_of_ending(target)
     if kind == "native":
         model = model or as_model(networks)

@@ -66,7 +66,7 @@ def distance(
     if len(set(models)) < len(models):
         raise UsageError("A model is named twice.", "Name each model once.")
     if out is not None:
-        if out.suffix not in (".md", ".json"):
+        if out.suffix.lower() not in (".md", ".json"):
             raise UsageError(f"--out takes a .md or .json file, not {out}.")
         refuse_existing(out, overwrite)
 
@@ -102,7 +102,7 @@ def distance(
     if out is not None:
         numbers = [{"models": pair, "value": v.value, "spread": v.spread} for pair, v in matrix.items()]
         about = {"distance": perceptual.name, "digest": perceptual.features.digest, "samples": samples, "seed": seed}
-        content = text if out.suffix == ".md" else json.dumps({**about, "pairs": numbers}, indent=1)
+        content = text if out.suffix.lower() == ".md" else json.dumps({**about, "pairs": numbers}, indent=1)
         write_bytes(out, f"{content}\n".encode(), overwrite=overwrite)
 
 
@@ -191,14 +191,14 @@ def report(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Compare styles or runs on one page: the metadata of their files, and their measurements."""
-    if out.suffix not in (".html", ".md"):
+    if out.suffix.lower() not in (".html", ".md"):
         raise UsageError(f"--out takes a .html or .md file, not {out}.")
     refuse_existing(out, overwrite)
 
     from ..report.side_by_side import html_page, markdown_page, side_by_side
 
     sections = side_by_side(runs)
-    text = html_page(sections) if out.suffix == ".html" else markdown_page(sections)
+    text = html_page(sections) if out.suffix.lower() == ".html" else markdown_page(sections)
     write_bytes(out, text.encode(), overwrite=overwrite)
     typer.echo(out)
 

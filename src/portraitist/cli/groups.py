@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperCommand
 from typer.models import OptionInfo
 
-from . import options
+from . import options, refusals
 from .common import talk, with_common
 from .options import opt
 
@@ -187,6 +187,8 @@ def with_groups(function: Command) -> Command:
             parameters.append(parameter.replace(annotation=hint))
 
     def command(**values: Any) -> None:
+        refusals.refuse_paths(values)
+        refusals.refuse_same(values)
         made = {
             name: group(**{field.name: values.pop(field.name) for field in fields(group)})
             for name, group in groups.items()

@@ -18,8 +18,9 @@ from typing import Annotated
 
 import typer
 
+from ..data.suffixes import REPORT
 from ..errors import UsageError
-from ..stylize.discovery import REPORT, STDIN, Photo, photos, photos_beside
+from ..stylize.discovery import STDIN, Photo, photos, photos_beside
 
 STDOUT = Path("-")
 """Stands for the place of the one picture that goes through standard output."""

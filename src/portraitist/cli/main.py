@@ -31,6 +31,7 @@ from . import (
     page,
     prepare,
     recipes,
+    refusals,
     sample,
     serve,
     stylize,
@@ -126,7 +127,8 @@ def _refuse(error: typer.TyperException) -> int:
         return error.exit_code
     context = getattr(error, "ctx", None)
     command = "portraitist" if context is None else context.command_path
-    return _fail(f"{' '.join(message.split())} See `{command} --help`.", error.exit_code)
+    cure = refusals.cure_of(message, sys.argv[1:])
+    return _fail(f"{message} {cure} See `{command} --help`.", error.exit_code)
 
 
 def _meaning(error: BaseException) -> tuple[str, int]:

@@ -183,12 +183,12 @@ def _with_settings(training: Training, pairs: list[str], resolution: int) -> Tra
 
 def _paths(pictures: ImageSet, by: str, wanted: str) -> tuple[str, ...]:
     """Return the attributes that get a path: those named, or all values of a column, ``unknown`` left out."""
-    from ..data.folder import UNKNOWN
+    from ..data.labels import UNKNOWN, column_named
 
     if wanted:
         return tuple(wanted.split(","))
-    columns = [by] if by else list(pictures.attributes)
-    if len(columns) != 1 or columns[0] not in pictures.attributes:
+    columns = [column_named(pictures.attributes, by)] if by else list(pictures.attributes)
+    if len(columns) != 1 or columns[0] is None:
         raise UsageError(
             f"The attribute that paths are for is not clear: {', '.join(pictures.attributes) or 'there is none'}.",
             "Put the exemplars into a folder per attribute, or use --labels, and name a column with --by.",

@@ -154,12 +154,19 @@ def _foreign(data: bytes, name: str) -> BadImage:
 
 
 def _png(data: bytes, name: str) -> Header:
-    width, height, bits = struct.unpack_from(">IIB", data, 16)
+    width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
     if data[12:16] != b"IHDR" or not width or not height:
         raise truncated(name)
     kept = [_PNG]
     orientation, profile, kind = 0, b"", b""
+    seen: dict[bytes, int] = {}
     for kind, chunk, body in _png_chunks(data, name):
+        # Decoders differ in what they make of these: some show them, some leave them out.
+        if _PNG_BEFORE.get(kind, frozenset()) & seen.keys():
+            raise truncated(name)
+        if kind == b"tRNS" and colour == _PNG_PALETTE and 3 * len(body) > seen.get(b"PLTE", 0):
+            raise truncated(name)
+        seen[kind] = len(body)
         if kind == b"acTL" and struct.unpack_from(">I", body)[0] > 1:
             raise _animated(name)
         if kind == b"eXIf":
@@ -171,6 +178,16 @@ def _png(data: bytes, name: str) -> Header:
     if kind != b"IEND":
         raise truncated(name)
     return Header("PNG", width, height, bits, orientation or 1, profile, b"".join(kept))
+
+
+_PNG_PALETTE = 3
+"""Type of colour whose pixels are numbers of colours in PLTE."""
+_PNG_BEFORE = {
+    b"PLTE": frozenset({b"PLTE", b"IDAT", b"tRNS"}),
+    b"tRNS": frozenset({b"IDAT", b"tRNS"}),
+    b"iCCP": frozenset({b"IDAT", b"PLTE"}),
+}
+"""Chunk -> those that it may not follow (PNG, third edition, 5.6)."""
 
 
 def _unpacked(chunk: bytes, name: str) -> bytes:

@@ -11,34 +11,30 @@ Example::
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 
-from ..errors import BadData, BadImage
-from .images import WHITE, Pixels, crop_square, read_image, resize
+from ..errors import BadData, BadImage, UsageError
+from .images import MAX_SIDE, WHITE, Pixels, crop_square, read_image, resize
+from .labels import attributes_of, column_named
 from .sampler import BatchOrder
 from .sources import ImageSource, open_source
-
-UNKNOWN = "unknown"
-"""The value of an attribute for an image that no label names."""
 
 T = TypeVar("T")
 log = logging.getLogger("portraitist")
 
 MIN_SIDE = 8
 CACHE_BYTES = 4 << 30
+_NEARLY_SQUARE = 1.05  # of sides; what is lost of such a picture is not worth a word
 _MAX_THREADS = 8  # each may hold a picture of the largest size
 
 
@@ -81,7 +77,7 @@ class ImageSet:
         Args:
             path: The source.
             resolution: Side R of the images, pixels.
-            labels: A CSV file with a ``file`` column (a name, or its last part) and one column per attribute.
+            labels: A CSV file with a ``file`` column and one column per attribute, see ``labels.read_table``.
             fit: What happens to pictures that are not square: cut the centre, or leave them out (kind
                 ``not-square``).
             method: How pictures are resized, see ``images.resize``.
@@ -90,15 +86,22 @@ class ImageSet:
             cache_bytes: Memory budget of the pixels.
 
         Raises:
+            UsageError: An argument has no meaning.
             BadData: No source, a source that breaks a safety cap, labels that cannot be read, or too few usable
                 images.
         """
+        if not isinstance(path, str | Path):
+            raise UsageError(f"A {type(path).__name__} is no place of pictures.", "Give a path.")
+        if not isinstance(resolution, int | np.integer) or not 1 <= resolution <= MAX_SIDE:
+            raise UsageError(f"Pictures cannot have the side {resolution!r}.", "Give their side in pixels.")
+        if fit not in ("crop", "refuse") or method not in ("lanczos", "area"):
+            raise UsageError(f"fit={fit!r} or method={method!r} is unknown.", "Use crop or refuse, lanczos or area.")
         source = open_source(Path(path), resolution)
         decode = _Decoder(source, resolution, fit, method, matte)
         names, left_out, digests, pixels = _decode_all(source, decode, resolution, cache_bytes)
         if len(names) < max(1, at_least):
             raise _too_few(path, len(names), max(1, at_least), left_out)
-        attributes, vectors = _attributes(source, names, labels)
+        attributes, vectors = attributes_of(source.labels(), names, None if labels is None else Path(labels))
         return cls(
             resolution=resolution,
             names=tuple(names),
@@ -156,7 +159,8 @@ class ImageSet:
         Raises:
             BadData: No image has it, or it is ambiguous.
         """
-        columns = [column for column, values in self.attributes.items() if value in values and by in ("", column)]
+        wanted = column_named(self.attributes, by)
+        columns = [c for c, values in self.attributes.items() if value in values and (not by or c == wanted)]
         # The same choice under two names is no ambiguity.
         chosen = {tuple(v == value for v in self.attributes[column]) for column in columns}
         if len(chosen) != 1:
@@ -170,7 +174,10 @@ class ImageSet:
 
         Raises:
             BadData: Nothing would be left for the first.
+            UsageError: The fraction is none.
         """
+        if not 0 <= fraction <= 1:
+            raise UsageError(f"{fraction!r} is no share of the images.", "Give one from 0 to 1.")
         count = max(at_least, round(fraction * len(self)))
         if not 0 < count < len(self):
             raise BadData(f"Cannot hold out {count} of {len(self)} images.", "Hold out fewer, or bring more images.")
@@ -204,12 +211,24 @@ class _Decoder:
     matte: tuple[int, int, int]
 
     def __call__(self, name: str) -> Pixels:
+        return self.fitted(self.read(name))
+
+    def read(self, name: str) -> Pixels:
+        """Return a picture as it is.
+
+        Raises:
+            BadImage: It cannot be read, or is not to be used.
+        """
         picture = read_image(self.source.read(name), name=name, matte=self.matte)
         height, width = picture.shape[:2]
         if min(height, width) < MIN_SIDE:
             raise BadImage(f"{name} is only {width}x{height} pixels.", "Leave it out.", kind="too-small")
         if height != width and self.fit == "refuse":
             raise BadImage(f"{name} is not square ({width}x{height}).", "Cut it, or ask for a crop.", kind="not-square")
+        return picture
+
+    def fitted(self, picture: Pixels) -> Pixels:
+        """Return it square, at the set's size."""
         return resize(crop_square(picture), self.resolution, method=self.method)
 
 
@@ -225,11 +244,16 @@ def _decode_all(
     cached = int(np.prod(shape, dtype=np.int64)) <= cache_bytes
     pixels = torch.empty(shape if cached else (0,), dtype=torch.uint8)
 
+    cropped, enlarged = np.zeros(shape[0], bool), np.zeros(shape[0], bool)
+
     def one(index: int) -> bytes | BadImage:
         try:
-            planes = _to_planes(decode(source.names[index]))
+            picture = decode.read(source.names[index])
         except BadImage as error:
             return error
+        sides = sorted(picture.shape[:2])
+        cropped[index], enlarged[index] = sides[1] > _NEARLY_SQUARE * sides[0], sides[0] < resolution
+        planes = _to_planes(decode.fitted(picture))
         if cached:
             pixels[index] = planes
         return hashlib.sha256(planes.numpy().tobytes()).digest()
@@ -237,6 +261,9 @@ def _decode_all(
     # Decoding leaves Python's lock, so threads use the cores.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
         results = list(pool.map(one, range(len(source.names))))
+    for count, what in ((cropped.sum(), "are cropped to a square"), (enlarged.sum(), f"are enlarged to {resolution}")):
+        if count:
+            log.info("%d of the %d pictures %s", count, len(results), what)
     left_out = list(source.refused)
     kept: list[int] = []
     digests: list[bytes] = []
@@ -260,67 +287,3 @@ def _too_few(path: Path | str, usable: int, wanted: int, left_out: list[tuple[st
     if left_out:
         message += f" {len(left_out)} were left out, the first because: {left_out[0][2]}"
     return BadData(message, "Add PNG, JPEG or WebP pictures.")
-
-
-def _attributes(
-    source: ImageSource, names: list[str], labels: Path | str | None
-) -> tuple[dict[str, tuple[str, ...]], torch.Tensor | None]:
-    columns: dict[str, tuple[str, ...]] = {}
-    folders = tuple(str(PurePosixPath(name).parent) for name in names)
-    if len(set(folders)) > 1:
-        columns["folder"] = folders
-    own = source.labels()
-    vectors = _vectors(own, names)
-    if own:
-        _tell_of_gaps("dataset.json", sum(name not in own for name in names), len(names))
-    if own and vectors is None:
-        columns["label"] = tuple(str(own.get(name, UNKNOWN)) for name in names)
-    if labels is not None:
-        columns.update(_read_csv(Path(labels), names))
-    return columns, vectors
-
-
-def _vectors(labels: Mapping[str, object], names: list[str]) -> torch.Tensor | None:
-    rows = [labels.get(name) for name in names]
-    if not any(isinstance(row, list) for row in rows):
-        return None
-    try:
-        return torch.tensor(rows, dtype=torch.float32)
-    except (TypeError, ValueError):
-        raise BadData(
-            "The label vectors in dataset.json differ in length, or images have none.",
-            "Label every image alike.",
-        ) from None
-
-
-def _read_csv(path: Path, names: list[str]) -> dict[str, tuple[str, ...]]:
-    """Read a table of UTF-8, or of UTF-16 as spreadsheets save it, with commas, semicolons or tabs."""
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-        lines = text.splitlines()
-        if lines and (told := re.fullmatch(r"sep=(.)", lines[0])):
-            separator, text = told[1], "\n".join(lines[1:])
-        else:
-            separator = max(",;\t", key=lines[0].count) if lines else ","
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadData(f"The label file {path} cannot be read: {error}.", "It must be a CSV file in UTF-8.") from None
-    key = next((column for column in rows[0] if column and column.strip().lower() == "file"), None) if rows else None
-    if key is None:
-        found = f": it has {', '.join(repr(column) for column in rows[0])}"[:200] if rows else ""
-        raise BadData(
-            f"The label file {path} has no column `file`{found}.", "Its first line must read: file,attribute,..."
-        )
-    by_file = {str(row[key]).replace("\\", "/").removeprefix("./"): row for row in rows}
-    of_each = [by_file.get(name) or by_file.get(PurePosixPath(name).name) or {} for name in names]
-    if not any(of_each):
-        raise BadData(f"The label file {path} names none of the images.", "Its `file` column must hold their names.")
-    _tell_of_gaps(str(path), sum(not row for row in of_each), len(names))
-    columns = [column for column in rows[0] if column and column != key]
-    return {column: tuple(row.get(column) or UNKNOWN for row in of_each) for column in columns}
-
-
-def _tell_of_gaps(what: str, without: int, count: int) -> None:
-    if without:
-        log.warning("%s has no label for %d of the %d pictures", what, without, count)

@@ -29,7 +29,8 @@ from typing import Any, Protocol
 import torch
 
 from ..errors import BadData, BadImage, NonFinite, OutOfMemory, PortraitistError, StorageError, UsageError
-from ..files import refuse_existing, storage_error, sweep_partial, write_bytes
+from ..files import parse_json, refuse_existing, storage_error, sweep_partial, write_bytes
+from .suffixes import REPORT
 
 log = logging.getLogger("portraitist")
 
@@ -130,7 +131,7 @@ class RunReport:
         lines: dict[str, FileReport] = {}
         if os.path.exists(path):
             try:
-                lines = {line.source: line for line in parse(json.loads(path.read_bytes()))}
+                lines = {line.source: line for line in parse(parse_json(path.read_bytes()))}
                 _check_names(lines.values(), out)
             except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise BadData(f"{path} is not the report of an earlier run ({error}).") from error
@@ -326,6 +327,23 @@ class FolderRun:
         return self.work.is_current(line) and all((self.out / name).is_file() for name in line.outputs)
 
 
+def report_in(out: Path, key: str) -> Path:
+    """Return where the report of a command lies in its output folder: beside that of another command, if there is one.
+
+    Args:
+        out: The folder.
+        key: What the list of pictures is called in the command's own reports.
+    """
+    path = out / REPORT
+    try:
+        found = parse_json(path.read_bytes())
+    except (OSError, ValueError):
+        return path
+    ours = {"photos", "pictures"}
+    is_anothers = isinstance(found, dict) and key not in found and not ours.isdisjoint(found)
+    return out / f"report.{key}.json" if is_anothers else path
+
+
 def settings_digest(settings: object) -> str:
     """Return the SHA-256 of settings, given as JSON values."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -378,7 +396,7 @@ def _journal_lines(path: Path) -> Iterator[FileReport]:
         return
     for text in texts:
         try:
-            line = FileReport(**json.loads(text))
+            line = FileReport(**parse_json(text))
         except (ValueError, TypeError, RecursionError):
             continue
         yield line

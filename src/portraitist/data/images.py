@@ -51,6 +51,9 @@ from .suffixes import WRITABLE
 Pixels = npt.NDArray[np.uint8]
 """Pictures in memory: ``uint8 [H, W, 3]``, sRGB."""
 
+Opacity = npt.NDArray[np.uint8]
+"""How opaque the pixels of a picture are: ``uint8 [H, W]``, 0 for not at all, 255 for wholly."""
+
 Source = Path | str | bytes | BinaryIO
 
 MAX_PIXELS = 64_000_000
@@ -83,12 +86,29 @@ def read_image(
         BadImage: With ``kind`` ``missing``, ``empty``, ``not-an-image``, ``format``, ``truncated``,
             ``too-large``, ``animated`` or ``colour``.
         OutOfMemory: The picture is within the cap but not within memory.
+        UsageError: The source is no file, or the matte no colour.
     """
+    return read_translucent(source, name=name, matte=matte, max_pixels=max_pixels)[0]
+
+
+def read_translucent(
+    source: Source, *, name: str = "", matte: tuple[int, int, int] = WHITE, max_pixels: int = MAX_PIXELS
+) -> tuple[Pixels, Opacity | None]:
+    """Decode a picture as :func:`read_image` does, and how opaque each pixel is; None where all are.
+
+    :func:`with_opacity` takes the matte off again.
+    """
+    if not isinstance(source, Path | str | bytes) and not hasattr(source, "read"):
+        raise UsageError(f"A {type(source).__name__} is not a picture file.", "Give a path, its bytes, or a stream.")
+    if len(matte) != 3 or not all(isinstance(level, int) and 0 <= level <= 255 for level in matte):
+        raise UsageError(f"{matte!r} is no colour.", "Give three levels from 0 to 255.")
     name = name or (str(source) if isinstance(source, Path | str) else "the picture")
     header = inspect(_read_bytes(source, name), name)
     _check_size(header, name, max_pixels)
     try:
         return _decode(header, name, matte)
+    except (ValueError, OSError):  # of Pillow, where pixels and what describes them do not fit together
+        raise truncated(name) from None
     except MemoryError:
         raise OutOfMemory(
             f"{name} ({header.width}x{header.height}) does not fit into memory.", "Make the picture smaller."
@@ -140,18 +160,43 @@ def write_image(path: Path | str, array: Pixels) -> Path:
 def encode_image(array: Pixels, suffix: str) -> bytes:
     """Return ``uint8 [H, W, 3]`` as the file that :func:`write_image` writes, for a suffix such as ``.png``.
 
+    A fourth channel is the opacity, which PNG and WebP keep; JPEG shows the picture over white.
+
     Raises:
         UsageError: The suffix is of no format that can be written.
         BadImage: The format has no room for so many pixels (``too-large``).
     """
     kind = WRITABLE.get(suffix.lower())
+    is_array = isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 3
+    if not is_array or array.shape[2] not in (3, 4) or 0 in array.shape:
+        what = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise UsageError(f"A {what} is no picture to write.", "Give a uint8 H x W x 3 array.")
     if kind is None:
         raise UsageError(f"Cannot tell a picture format from the ending '{suffix}'.", "End it in .png, .jpg or .webp.")
     if kind == "WEBP" and max(array.shape[:2]) > LARGEST_WEBP:
         raise BadImage(f"WebP has room for {LARGEST_WEBP} pixels a side.", "Write .png.", kind="too-large")
+    if kind == "JPEG" and array.shape[2] == 4:
+        array = np.asarray(_over(Image.fromarray(array), WHITE))
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, kind, **_OPTIONS[kind])
     return buffer.getvalue()
+
+
+def with_opacity(array: Pixels, opacity: Opacity | None) -> Pixels:
+    """Return a picture that lies over white as ``uint8 [H, W, 4]``, which shows the same over white; None: as it is.
+
+    Args:
+        array: ``uint8 [H, W, 3]``.
+        opacity: ``uint8 [H, W]``.
+    """
+    if opacity is None:
+        return array
+    found = np.dstack([array, opacity])
+    partly = (opacity > 0) & (opacity < 255)
+    share = opacity[partly].astype(np.float32)[:, None] / 255
+    colours = 255 + (array[partly] - np.float32(255)) / share
+    found[partly, :3] = np.rint(colours).clip(0, 255).astype(np.uint8)
+    return found
 
 
 def resize(array: Pixels, size: int | tuple[int, int], *, method: Literal["lanczos", "area"] = "lanczos") -> Pixels:
@@ -159,8 +204,15 @@ def resize(array: Pixels, size: int | tuple[int, int], *, method: Literal["lancz
 
     ``lanczos`` widens its kernel by the scale when shrinking; ``area`` is the exact mean of the covered area,
     so that a whole-number shrink is the mean of each block.
+
+    Raises:
+        UsageError: There is no such size or method.
     """
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = (size, size) if isinstance(size, int | np.integer) else size
+    if not all(isinstance(side, int | np.integer) and 0 < side <= MAX_SIDE for side in (height, width)):
+        raise UsageError(f"Pictures cannot have the size {size!r}.", f"Give sides from 1 to {MAX_SIDE}.")
+    if method not in ("lanczos", "area"):
+        raise UsageError(f"Pictures are not resized by {method!r}.", "Use lanczos or area.")
     if array.shape[:2] == (height, width):
         return array
     if method == "area":
@@ -244,7 +296,7 @@ def _check_size(header: Header, name: str, max_pixels: int) -> None:
         )
 
 
-def _decode(header: Header, name: str, matte: tuple[int, int, int]) -> Pixels:
+def _decode(header: Header, name: str, matte: tuple[int, int, int]) -> tuple[Pixels, Opacity | None]:
     if header.format == "JPEG":
         refuse_damaged(header.stream, name)
     image, low = _opened(header, name), None
@@ -254,16 +306,20 @@ def _decode(header: Header, name: str, matte: tuple[int, int, int]) -> Pixels:
     tall, wide = (header.width, header.height) if header.orientation >= 5 else (header.height, header.width)
     upright = np.empty((tall, wide, 3), np.uint8)
     stored = _as_stored(upright, header.orientation)
+    opacity: Opacity | None = None
     # By strips, so that of every step but the first and the last there is little in memory at a time.
     rows = max(1, _STRIP // header.width)
     for top in range(0, header.height, rows):
         box = (0, top, header.width, min(top + rows, header.height))
         colour, alpha = _colour_and_alpha(image.crop(box), None if low is None else low.crop(box), header)
         rgb = convert(colour)
-        if alpha is not None:
+        if alpha is not None and alpha.getextrema() != (255, 255):
             rgb = Image.composite(rgb, Image.new("RGB", rgb.size, matte), alpha)
+            if opacity is None:
+                opacity = np.full((tall, wide), 255, np.uint8)
+            _as_stored(opacity, header.orientation)[top : box[3]] = np.asarray(alpha)
         stored[top : box[3]] = np.asarray(rgb)
-    return upright
+    return upright, opacity
 
 
 _STRIP = 1 << 20
@@ -384,7 +440,12 @@ def _as_stored(upright: Pixels, orientation: int) -> Pixels:
     rows = -1 if orientation in (3, 4, 7, 8) else 1
     columns = -1 if orientation in (2, 3, 6, 7) else 1
     array = upright[::rows, ::columns]
-    return array.transpose(1, 0, 2) if orientation >= 5 else array
+    return array.swapaxes(0, 1) if orientation >= 5 else array
+
+
+def _over(image: Image.Image, matte: tuple[int, int, int]) -> Image.Image:
+    """Return an RGBA picture over a colour."""
+    return Image.composite(image.convert("RGB"), Image.new("RGB", image.size, matte), image.getchannel("A"))
 
 
 def _area(array: Pixels, height: int, width: int) -> Pixels:

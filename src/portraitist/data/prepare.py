@@ -19,11 +19,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from ..errors import BadData, NoFaceFound, UsageError
-from .folder_run import FileReport, FolderRun, Made, RunReport, settings_digest
+from .folder_run import FileReport, FolderRun, Made, RunReport, report_in, settings_digest
 from .images import WHITE, Pixels, encode_image, read_image, resize
 from .sources import open_source
 
-REPORT = "report.json"
 _VERSION = 1
 
 
@@ -121,7 +120,7 @@ def prepare(
         raise UsageError(f"The output folder {out} lies in the source {source}.", "Choose a folder outside of it.")
     pictures = open_source(source, size)
     key = {"version": _VERSION, "size": size, "matte": list(matte), **(settings or {})}
-    report = _open_report(out / REPORT, out, key)
+    report = _open_report(report_in(out, "pictures"), out, key)
     before = dict(report.lines)
     for name, kind, reason in pictures.refused:
         report.note(FileReport(name, "failed", kind=kind, reason=reason))

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import BadData, BadImage, require
-from ..files import open_regular
+from ..files import open_regular, parse_json
 from .images import read_capped
 from .suffixes import is_picture
 
@@ -169,7 +169,7 @@ def parse_labels(text: bytes, name: str) -> dict[str, object]:
         BadData: Any other content.
     """
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         pairs = [(str(file), label) for file, label in content.get("labels") or []]
         labels = dict(pairs)
     except json.JSONDecodeError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+REPORT = "report.json"
+"""Name of the report of a folder of pictures, in the folder that is written."""
 PICTURES = frozenset(
     f".{suffix}"
     for suffix in (

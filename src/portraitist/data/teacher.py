@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from ..errors import BadData, BadImage, StorageError, UsageError
+from ..files import parse_json
 from .folder import ImageSet
 from .images import Pixels, read_image, write_image
 
@@ -182,7 +183,7 @@ def _planes(picture: Pixels) -> Tensor:
 def _parsed(line: bytes) -> dict[str, Any]:
     """Return a line of the index; empty where it was cut off."""
     try:
-        found = json.loads(line)
+        found = parse_json(line)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data import ImageSet
-from ..data.folder import UNKNOWN
+from ..data.labels import UNKNOWN, column_named
 from ..errors import UsageError
 
 
@@ -26,10 +26,10 @@ def ratings(rated: ImageSet, columns: Sequence[str] = (), required: Sequence[str
     """
     found = {}
     for column in dict.fromkeys([*(columns or rated.attributes), *required]):
-        if column not in rated.attributes:
+        if (held := column_named(rated.attributes, column)) is None:
             raise UsageError(f"There is no column '{column}'.", f"Columns: {', '.join(rated.attributes)}.")
         try:
-            numbers = [float("nan" if v == UNKNOWN else v) for v in rated.attributes[column]]
+            numbers = [float("nan" if v == UNKNOWN else v) for v in rated.attributes[held]]
         except ValueError as error:
             if column in (*columns, *required):
                 raise UsageError(f"The column '{column}' holds something else than numbers ({error}).") from None

@@ -125,6 +125,20 @@ def doubled(image: Image.Image) -> Image.Image:
     return image.resize((2 * image.width, 2 * image.height), Image.Resampling.LANCZOS)
 
 
+def share_outside(quad: Points, image: Pixels) -> float:
+    """Return the share of a quad, 4 x 2, that lies outside of a picture ``uint8 [H, W, 3]``, to a sixteenth of a side.
+
+    Nothing of it is in the picture: it is a crop's reflection and blur.
+    """
+    steps = np.stack(np.meshgrid(*[(np.arange(_STEPS) + 0.5) / _STEPS] * 2), axis=-1).reshape(-1, 2)
+    places = np.asarray(transform(square_to_quad(quad, 1), steps))
+    inside = (places >= 0).all(axis=1) & (places < (image.shape[1], image.shape[0])).all(axis=1)
+    return 1 - float(inside.mean())
+
+
+_STEPS = 16
+
+
 def check_photo(image: Pixels) -> None:
     """Refuse anything but uint8 H x W x 3 with at least one pixel.
 

@@ -9,7 +9,6 @@ is turned upright before its points are read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from PIL import Image
 from portraitist.errors import BadData, UsageError
 from portraitist.faces.align import Pixels, check_photo, resample_square
 from portraitist.faces.landmarks import Face, Landmarks, Points, transform
+from portraitist.files import parse_json
 
 if TYPE_CHECKING:
     from portraitist.faces.blaze import Box
@@ -88,7 +88,7 @@ def read_points(path: str | Path) -> dict[str, FixedPoints]:
     """
     cure = 'Write {"name.jpg": [[x, y], ...]} with 5, 68 or 478 points per face, in pixels.'
     try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8"))
+        entries = parse_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadData(f"The landmarks in {path} cannot be read: {error}.", cure) from error
     if not isinstance(entries, dict):

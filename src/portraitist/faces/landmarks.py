@@ -124,7 +124,7 @@ def _as_points(points: npt.ArrayLike) -> Points:
     cure = "Give a list of (x, y) pairs in pixels."
     try:
         array = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError("The points of a face are not numbers.", cure) from error
     if array.ndim != 2 or array.shape[1] != 2:
         raise UsageError(f"The points of a face have the shape {array.shape}, not N x 2.", cure)

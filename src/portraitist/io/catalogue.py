@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ..errors import BadModel, PortraitistError, StorageError, UntrustedFile, UsageError
-from ..files import open_regular, storage_error, write_bytes
+from ..files import open_regular, parse_json, storage_error, write_bytes
 from .headers import NAME, AnyHeader, EncoderHeader, Header, read_any_header
 
 log = logging.getLogger("portraitist")
@@ -244,7 +244,7 @@ def read_digests(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
         return {str(k): str(v) for k, v in found.items()}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UntrustedFile(

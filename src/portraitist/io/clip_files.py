@@ -16,9 +16,11 @@ from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import BadModel, UsageError
+from ..files import parse_json
 
 # Of all models of OpenAI and OpenCLIP (Radford et al. 2021, released code).
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -93,6 +95,7 @@ def load_clip(folder: Path | str, *, pixels: PixelsFor = "clip", device: str = "
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
+        _check_sizes(folder)
         loaded: Any = CLIPModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
@@ -128,6 +131,31 @@ def _check_files(folder: Path) -> None:
             raise BadModel(
                 f"{folder} has no {name}.", "Get all files of the model, or save it and its tokenizer there again."
             )
+
+
+def _check_sizes(folder: Path) -> None:
+    """Refuse a description of other sizes than the tensors have, before a network of its sizes is made.
+
+    Raises:
+        ValueError: There are more parameters than numbers in the file, more layers than any CLIP has, or other shapes.
+    """
+    from transformers import CLIPConfig, CLIPModel
+
+    described = parse_json((folder / "config.json").read_bytes())
+    parts = [described.get(part) or {} for part in ("text_config", "vision_config")]
+    if any(int(part.get("num_hidden_layers", 0)) > MOST_LAYERS for part in parts):
+        raise ValueError(f"config.json asks for more than {MOST_LAYERS} layers")
+    with torch.device("meta"):
+        wanted = {name: tuple(value.shape) for name, value in CLIPModel(CLIPConfig(**described)).state_dict().items()}
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        held = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+    if sum(map(math.prod, wanted.values())) > 2 * sum(map(math.prod, held.values())):
+        raise ValueError("config.json asks for more than the tensors of the file")
+    if other := [name for name, shape in wanted.items() if held.get(name, shape) != shape]:
+        raise ValueError(f"config.json asks for other shapes of {', '.join(other[:5])}")
+
+
+MOST_LAYERS = 200
 
 
 def _ready(images: Tensor, side: int) -> Tensor:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..errors import BadModel
-from ..files import open_regular, write_bytes
+from ..files import open_regular, parse_json, write_bytes
 from ..spaces import Code, W, WPlus, Z, ZPlus
 from .described import digest_of
 from .headers import DIGEST, refuse_many
@@ -44,7 +44,7 @@ def load_codes(path: Path) -> tuple[Code, str]:
         open_regular(path).close()  # a pipe would be waited for
         refuse_many(path)
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[KEY])
+            header = parse_json((file.metadata() or {})[KEY])
             codes = file.get_tensor("codes")
             due = header.pop(DIGEST, None)  # none in files of earlier versions
             if due is not None and due != digest_of(header, {"codes": codes}):

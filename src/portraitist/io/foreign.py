@@ -6,7 +6,7 @@ writing from ours to theirs, so the two directions cannot drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from ..networks import Discriminator, Generator
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 AnyAnatomy = TypeVar("AnyAnatomy")
+AnyNetwork = TypeVar("AnyNetwork")
 OTHER_KIND = "Only plain StyleGAN2 networks can be read (skip generator, residual discriminator, no labels)."
 
 
@@ -44,6 +45,29 @@ class Name:
         """Return a copy of our tensor in their shape."""
         wide = tensor.detach().reshape((1,) * self.before + tuple(tensor.shape) + (1,) * self.after)
         return wide.to("cpu", torch.float32).contiguous().clone()
+
+
+def named(tree: object, keys: Sequence[str], kind: type[AnyNetwork]) -> dict[str, AnyNetwork]:
+    """Return the networks of a pickle by name: all in a dictionary, all in a row, or the last of them alone.
+
+    Args:
+        tree: What the pickle holds.
+        keys: Their names, in the order of the row.
+        kind: The class of a network; an entry that is None is absent, and with one of another class nothing is found.
+    """
+    if isinstance(tree, kind):
+        tree = {keys[-1]: tree}
+    elif isinstance(tree, tuple | list) and len(tree) == len(keys):
+        tree = dict(zip(keys, tree, strict=True))
+    entries = tree if isinstance(tree, Mapping) else {}
+    found = {key: entries[key] for key in keys if entries.get(key) is not None}
+    return found if all(isinstance(entry, kind) for entry in found.values()) else {}
+
+
+def leave_out(notes: dict[str, str], found: Iterable[object], taken: Collection[str]) -> None:
+    """Note which entries of a file are not read."""
+    if rest := sorted({str(key) for key in found} - set(taken)):
+        notes["left_out"] = f"Not read: {', '.join(rest[:20])}{', ...' if len(rest) > 20 else ''}."
 
 
 def build(

@@ -6,13 +6,13 @@ write_networks(Path("faces.safetensors"), networks)
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ..errors import BadModel, UsageError
+from ..files import parse_json
 from .foreign import Networks
 from .headers import KEY, LARGEST_HEADER, Header
 from .legacy_tf import read_legacy
@@ -201,7 +201,7 @@ def _holds_state_dict(path: Path, head: bytes) -> bool:
     try:
         if size > LARGEST_HEADER:
             raise ValueError("its header is too large")
-        header = json.loads(read_head(path, 8 + size)[8:])
+        header = parse_json(read_head(path, 8 + size)[8:])
         ours = KEY in header.get("__metadata__", {})
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise BadModel(f"{path} cannot be read as a safetensors file ({error}).", DAMAGED) from error

@@ -6,7 +6,6 @@ header.licence, header.generator.resolution
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from ..detail.medium import Medium
 from ..errors import BadModel
-from ..files import open_regular
+from ..files import open_regular, parse_json
 from ..networks.anatomy import DiscriminatorAnatomy, GeneratorAnatomy
 from ..networks.encoder_anatomy import EncoderAnatomy
 
@@ -268,7 +267,7 @@ def _metadata(path: Path) -> Mapping[str, str] | None:
     try:
         with open_regular(path) as file:
             size = int.from_bytes(file.read(8), "little")
-            table = json.loads(file.read(min(size, _HEAD)))
+            table = parse_json(file.read(min(size, _HEAD)))
             texts = table.pop("__metadata__", None)
             due = 8 + size + max((entry["data_offsets"][1] for entry in table.values()), default=0)
             if due != os.fstat(file.fileno()).st_size:
@@ -284,7 +283,7 @@ def found_json(metadata: Mapping[str, str] | None, name: str) -> Any:
     if text is None or len(text) > LARGEST_HEADER:
         raise BadModel(f"{name} is a safetensors file, but not one of Portraitist.", "Use `portraitist convert`.")
     try:
-        found = json.loads(text)
+        found = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise BadModel(f"The header of {name} is not JSON ({error}).", "Get the file again from its source.") from error
     return found

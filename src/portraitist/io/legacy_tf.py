@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import BadModel
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
-from .foreign import OTHER_KIND, Name, Networks, build, group_channels, size_of
+from .foreign import OTHER_KIND, Name, Networks, build, group_channels, leave_out, named, size_of
 from .pickles import Array, Network, open_pickle, shown, typed
 
 PLAIN: dict[str, object] = {
@@ -47,15 +47,18 @@ def read_legacy(path: Path, which: Literal["Gs", "G"] = "Gs") -> Networks:
         BadModel: The file is damaged, of StyleGAN1, or of another architecture than skip and residual.
         UntrustedFile: The file asks for code to be run.
     """
-    tree = open_pickle(path).tree
-    if not isinstance(tree, tuple) or len(tree) != 3 or not all(isinstance(net, Network) for net in tree):
-        raise BadModel(f"{path.name} is not a TensorFlow triple (G, D, Gs).", OTHER_KIND)
-    generator, discriminator, averaged = tree
-    chosen = averaged if which == "Gs" else generator
+    found = named(open_pickle(path).tree, ("G", "D", "Gs"), Network)
+    other: Literal["Gs", "G"] = "G" if which == "Gs" else "Gs"
     notes = {"format": "legacy-tf"}
-    return Networks(
-        _generator(chosen, f"{path.name}: {which}"), _discriminator(discriminator, f"{path.name}: D"), notes
-    )
+    if which not in found:
+        if other not in found:
+            raise BadModel(f"{path.name} holds no generator of TensorFlow (G, D, Gs).", OTHER_KIND)
+        notes["generator"] = f"{path.name} holds no {which}; {other} was taken."
+        which = other
+    leave_out(notes, found, (which, "D"))
+    generator = _generator(found[which], f"{path.name}: {which}")
+    discriminator = _discriminator(found["D"], f"{path.name}: D") if "D" in found else None
+    return Networks(generator, discriminator, notes)
 
 
 def _generator(network: Network, what: str) -> Generator:

@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import BadModel
-from ..files import refuse_existing, write_bytes
+from ..files import parse_json, refuse_existing, write_bytes
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from .foreign import (
     OTHER_KIND,
@@ -35,6 +35,8 @@ from .foreign import (
     build,
     filter_plane,
     group_channels,
+    leave_out,
+    named,
     size_of,
     tensors_of,
     under_their_names,
@@ -122,7 +124,7 @@ def write_nvidia_state(path: Path, networks: Networks, *, overwrite: bool = Fals
         if module is not None:
             tensors |= {f"{key}.{name}": value for name, value in _state(module).items()}
             settings[key] = _settings(module)
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         content = safetensors.torch.save(tensors, {"format": "pt", SETTINGS: json.dumps(settings)})
     else:
         buffer = io.BytesIO()
@@ -204,12 +206,8 @@ def _modulation(ours: str, theirs: str) -> list[Name]:
 
 
 def _records(tree: Any, path: Path) -> dict[str, Record]:
-    found = (
-        {k: v for k, v in tree.items() if k in ("G", "D", "G_ema") and v is not None} if isinstance(tree, dict) else {}
-    )
-    if isinstance(tree, tuple):
-        raise BadModel(f"{path.name} is a TensorFlow checkpoint.", "Read it with the reader of that layout.")
-    if not found or not all(isinstance(v, Record) for v in found.values()):
+    found = named(tree, ("G", "D", "G_ema"), Record)
+    if not found:
         raise BadModel(f"{path.name} holds no generator (G_ema or G).", OTHER_KIND)
     return found
 
@@ -248,6 +246,7 @@ def _networks(found: Mapping[str, Flat], source: str, which: Literal["G_ema", "G
             raise BadModel(f"{source} holds no generator (G_ema or G).", OTHER_KIND)
         notes["generator"] = f"{source} holds no {which}; {other} was taken."
         which = other  # type: ignore[assignment]
+    leave_out(notes, found, (which, "D"))
     generator = _generator(found[which], f"{source}: {which}")
     discriminator = _discriminator(found["D"], f"{source}: D") if "D" in found else None
     return Networks(generator, discriminator, notes)
@@ -384,7 +383,7 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
             metadata = file.metadata() or {}
         check_tensors(tensors, path.name)
-        return tensors, _checked(json.loads(metadata.get(SETTINGS, "{}")), path)
+        return tensors, _checked(parse_json(metadata.get(SETTINGS, "{}")), path)
     except (SafetensorError, json.JSONDecodeError, NotImplementedError, OSError) as error:
         raise BadModel(f"{path} cannot be read as a safetensors file ({error}).", DAMAGED) from error
 

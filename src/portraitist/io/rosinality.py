@@ -29,6 +29,7 @@ from .foreign import (
     Networks,
     build,
     filter_plane,
+    leave_out,
     size_of,
     tensors_of,
     under_their_names,
@@ -74,6 +75,7 @@ def networks_from(tree: Any, source: str, which: Literal["g_ema", "g"] = "g_ema"
     if not _holds(tree, which):
         notes["generator"] = f"{source} holds no {which}; {other} was taken."
         which = other
+    leave_out(notes, (key for key, value in tree.items() if value is not None), (which, "d", "latent_avg", "args"))
     generator = _read_generator(tensors_of(tree[which], f"{source}: {which}"), tree.get("latent_avg"), source, notes)
     discriminator = None
     if _holds(tree, "d"):

@@ -81,7 +81,8 @@ class Spectral(nn.Module):
         outputs = len(plain.weight)
         self.register_buffer("weight_u", F.normalize(torch.randn(outputs), dim=0))
         self.register_buffer("weight_v", F.normalize(torch.randn(plain.weight[0].numel()), dim=0))
-        self.iterate(FIRST_ITERATIONS)
+        if not self.weight.is_meta:  # a file's tensors take the place of those without numbers
+            self.iterate(FIRST_ITERATIONS)
 
     def normed(self) -> Tensor:
         """Return the weight that is used."""

@@ -6,7 +6,6 @@ Path("report.html").write_text(html_page(sections))
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..data.sheet import grid
 from ..errors import BadData
 from ..evaluate.kernel import Interval
 from ..evaluate.quality import MEASURES
+from ..files import parse_json
 from ..io import registry
 from ..io.headers import Header, read_header
 from ..io.model_file import load_model
@@ -85,7 +85,7 @@ def _section(name: str) -> Section:
 
 def _read(path: Path) -> list[Table]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise BadData(f"{path} cannot be read ({error}).", "Run `portraitist evaluate quality` again.") from error
     return [Table.from_json(one) for one in (found if isinstance(found, list) else [found])]

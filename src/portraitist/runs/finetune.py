@@ -47,6 +47,7 @@ from .looks import look_of, people_of
 log = logging.getLogger("portraitist")
 
 FEWEST_EXEMPLARS = 20
+FEWEST_FROM_SCRATCH = 500
 SHOWN = 36
 
 
@@ -422,6 +423,8 @@ def _check(images: ImageSet, source: Source, training: Training, options: TrainO
         )
     if source.fine_tuned is not None and len(images) < FEWEST_EXEMPLARS:
         log.warning("%d exemplars are few; from %d on a style can be learned.", len(images), FEWEST_EXEMPLARS)
+    if source.fine_tuned is None and len(images) < FEWEST_FROM_SCRATCH:
+        log.warning("%d pictures are few to train on from scratch; fine-tune a base with --from.", len(images))
 
 
 def _nothing_learned(out: Path, state: TrainState, training: Training) -> NothingLearned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -9,14 +10,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..data.folder_run import FileReport, FolderRun, Made, RunReport, Work, settings_digest
-from ..data.images import MAX_BYTES, Pixels, encode_image
+from ..data.folder_run import FileReport, FolderRun, Made, RunReport, Work, report_in, settings_digest
+from ..data.images import MAX_BYTES, Pixels, encode_image, with_opacity
+from ..data.suffixes import REPORT
 from ..errors import BadData, BadImage, UsageError
+from ..faces.align import share_outside
 from ..files import open_regular
 from .choices import Options
 from .discovery import STDIN, Photo, photos
 from .names import end_of, planned_ends, sheet_end
 from .redraw import Redrawer, Redrawn
+
+log = logging.getLogger("portraitist")
 
 
 def stylize_files(
@@ -120,7 +125,7 @@ def pictures(
         for name in renderings:
             if options.paste_back:
                 end = end_of(style, name, face=first, pasted=True, suffix=suffix, alone=alone)
-                yield end, redrawn.pasted(style, name)
+                yield end, with_opacity(redrawn.pasted(style, name), redrawn.opacity)
                 continue
             for number, face in enumerate(redrawn.faces, first):
                 yield end_of(style, name, face=number, suffix=suffix), face.picture(style, name)
@@ -180,9 +185,22 @@ def draw(redrawer: Redrawer, data: bytes, stem: str, options: Options) -> Made:
         BadImage: The photo cannot be used.
     """
     redrawn = redrawer.stylize(data, which=options.which, aligned=options.aligned, size=options.size)
+    _tell_of_made_up(stem, redrawn)
     drawn = pictures(redrawn, redrawer.styles, ("", *redrawer.further), options)
     files = {f"{stem}{end}": encode_image(picture, options.suffix) for end, picture in drawn}
     return Made(len(redrawn.faces), files)
+
+
+def _tell_of_made_up(name: str, redrawn: Redrawn) -> None:
+    """Warn of faces whose square lies in the photo by a part only: the rest is made up of its edge."""
+    for number, face in enumerate(redrawn.faces, 1):
+        outside = share_outside(face.aligned.quad, redrawn.photo)
+        if outside > _MADE_UP:
+            which = f"face {number}" if len(redrawn.faces) > 1 else "the face"
+            log.warning("%s: %.0f %% of the square around %s lies outside of the photo", name, 100 * outside, which)
+
+
+_MADE_UP = 0.25
 
 
 def open_report(path: Path, out: Path) -> RunReport:
@@ -191,6 +209,8 @@ def open_report(path: Path, out: Path) -> RunReport:
     Raises:
         UsageError: The file is something else.
     """
+    if path == out / REPORT:
+        path = report_in(out, "photos")
     try:
         return RunReport.open(path, out, parse=_parse, render=_render)
     except BadData as error:

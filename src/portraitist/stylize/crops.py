@@ -13,9 +13,9 @@ from typing import BinaryIO, get_args
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
-from ..data.images import Pixels, crop_square, from_pillow, read_image, resize
+from ..data.images import Opacity, Pixels, crop_square, from_pillow, read_translucent, resize
 from ..errors import NoFaceFound, UsageError
 from ..faces import AlignedFace, FaceFinder, align
 from ..faces.align import check_photo, square_to_quad
@@ -47,11 +47,7 @@ def faces_of(
     """
     if not isinstance(which, int) and which not in get_args(Which):
         raise UsageError(f"'{which}' does not select faces.", "Use 'all', 'largest' or a number.")
-    if isinstance(photo, Image.Image):
-        photo = from_pillow(photo)
-    elif not isinstance(photo, Path | str | bytes | np.ndarray) and not hasattr(photo, "read"):
-        raise UsageError(f"A {type(photo).__name__} is not a photo.", "Give a path, bytes, or a uint8 H x W x 3 array.")
-    pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
+    pixels = opened(photo)[0]
     check_photo(pixels)
     if finder is None:
         return pixels, [as_aligned_face(pixels, size, closeup=closeup)]
@@ -69,6 +65,30 @@ def faces_of(
         crop = align(pixels, face.landmarks, size)
         crops.append(replace(crop, closeup=align(pixels, face.landmarks, closeup)) if closeup else crop)
     return pixels, crops
+
+
+def opened(photo: Photo) -> tuple[Pixels, Opacity | None]:
+    """Read a photo: its pixels ``uint8 [H, W, 3]``, and their opacity; None where all are opaque.
+
+    Raises:
+        BadImage: It cannot be read.
+        UsageError: It is no photo.
+    """
+    if isinstance(photo, np.ndarray):
+        return photo, None
+    if isinstance(photo, Image.Image):
+        return from_pillow(photo), _opacity_of(photo)
+    if not isinstance(photo, Path | str | bytes) and not hasattr(photo, "read"):
+        raise UsageError(f"A {type(photo).__name__} is not a photo.", "Give a path, bytes, or a uint8 H x W x 3 array.")
+    return read_translucent(photo)
+
+
+def _opacity_of(photo: Image.Image) -> Opacity | None:
+    """Return the opacity of a picture of Pillow, upright; None where all of it is opaque."""
+    if "A" not in photo.getbands() and "transparency" not in photo.info:
+        return None
+    opacity = np.asarray(ImageOps.exif_transpose(photo).convert("RGBA").getchannel("A"))
+    return None if opacity.min() == 255 else opacity
 
 
 def check_size(size: int | None) -> None:

@@ -9,7 +9,6 @@ run, and is then listed as failed where it cannot be read; what is left out on p
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -19,13 +18,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data.containers import is_known_head
-from ..data.suffixes import is_hidden, is_picture
+from ..data.suffixes import REPORT, is_hidden, is_picture
 from ..errors import UsageError
-from ..files import open_regular
+from ..files import open_regular, parse_json
 
 log = logging.getLogger("portraitist")
 
-REPORT = "report.json"
 STDIN = Path("-")
 """Stands for the photo that comes through standard input."""
 
@@ -120,7 +118,7 @@ def _in_folder(source: Path, out: Path) -> list[Path]:
     if top == below:
         raise UsageError(f"The pictures would lie among the photos of {source}.", "Give another folder with -o.")
     names = _walk(source)
-    results = {name.parent for name in names if name.name == REPORT and name.parent.parts and _is_report(source / name)}
+    results = {name.parent for name in names if name.parent.parts and _is_report(source / name)}
     names = [name for name in names if _claims(source, name)]
     if below.is_relative_to(top):
         names = [name for name in names if below not in (source / name).resolve().parents]
@@ -204,9 +202,13 @@ def _plain(name: str) -> str:
 
 
 def _is_report(path: Path) -> bool:
-    """Tell whether a file is the report of a run over photos."""
+    """Tell whether a file is the report of a run over photos, or what one that was killed has left of it."""
+    if path.name == f".{REPORT}.journal":
+        return True
+    if path.name not in (REPORT, "report.photos.json"):
+        return False
     try:
-        lines = json.loads(path.read_bytes())["photos"]
+        lines = parse_json(path.read_bytes())["photos"]
         return bool(lines) and all({"source", "status"} <= set(line) for line in lines)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False

@@ -30,7 +30,7 @@ def code_of(stylizer: Stylizer, source: Path, *, aligned: bool = False) -> WPlus
         BadModel: The file holds no code of this base.
         NoFaceFound: The photo shows no face.
     """
-    if source.suffix == ".safetensors":
+    if source.suffix.lower() == ".safetensors":
         return load_as_wplus(source, stylizer.base)
     return stylizer.stylize(read_image(source), which="largest", aligned=aligned).faces[0].code
 

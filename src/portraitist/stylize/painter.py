@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from ..data.images import Pixels, resize, to_array, to_tensor
+from ..data.images import Opacity, Pixels, resize, to_array, to_tensor
 from ..data.sheet import beside
 from ..errors import UsageError
 from ..faces import AlignedFace, FaceFinder, finder_named
@@ -23,7 +23,7 @@ from ..faces.paste import paste_all
 from ..io.painter_files import StoredPainter, load_painter
 from ..networks.painter import MULTIPLE
 from .choices import Which
-from .crops import Photo, check_size, faces_of, one_thread
+from .crops import Photo, check_size, faces_of, one_thread, opened
 from .portraits import SMALLEST_PICTURE
 from .shown import Shown, with_faces
 
@@ -53,6 +53,8 @@ class PaintedFaces(Shown):
     photo: Pixels
     faces: tuple[PaintedFace, ...]
     """The largest face first."""
+    opacity: Opacity | None = None
+    """Of the photo, ``uint8 [H, W]``; None where all of it is opaque."""
 
     def named(self) -> dict[str, Pixels]:
         """Return all drawings, those of further faces as ``face2.drawing``."""
@@ -162,8 +164,9 @@ class PhotoPainter:
             UsageError: The pixels have another layout, or ``which`` does not select faces.
         """
         check_size(size)
+        photo, opacity = opened(photo)
         pixels, crops = faces_of(photo, None if aligned else self.finder, which, self.side)
-        return PaintedFaces(pixels, tuple(self.paint(crop, size) for crop in crops))
+        return PaintedFaces(pixels, tuple(self.paint(crop, size) for crop in crops), opacity)
 
     def paint(self, crop: AlignedFace, size: int | None = None) -> PaintedFace:
         """Paint one aligned face, alone and by one thread, so that it depends on nothing but itself."""

@@ -15,6 +15,7 @@ across = Stylizer.load(["charcoal", "faces"], source="toon3d")         # redraws
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property, partial
@@ -38,7 +39,7 @@ from ..spaces import WPlus, mix
 from ..surgery import By
 from .appearance import Appearance, Reference, random_codes
 from .choices import Which
-from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread
+from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread, opened
 from .detailed import DetailStage
 from .drawings import Drawings, Drawn, Further, Style, Synthesizer
 from .inversion import Inversion, PhotoInverter
@@ -111,8 +112,13 @@ class Stylizer:
         progress: Progress | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
+        if not isinstance(strength, int | float) or not math.isfinite(strength):
+            raise UsageError(f"The strength {strength!r} is no number.", "Give 1 for the style as trained.")
+        try:
+            base.generator.to(device)
+        except RuntimeError as error:
+            raise UsageError(f"There is no device {device!r} here.", "Give cpu or cuda.") from error
         self.base = base
-        self.base.generator.to(device)
         self.strength, self.seed, self.device = strength, seed, device
         self.progress, self.on_progress = progress, on_progress
         self._finder, self._perceptual = finder, perceptual
@@ -175,6 +181,8 @@ class Stylizer:
         """
         if isinstance(styles, str):
             raise UsageError(f"Styles are a list, not the text '{styles}'.", f"Write ['{styles}'].")
+        if not isinstance(styles, Sequence) or not all(isinstance(style, str | Path) for style in styles):
+            raise UsageError(f"{styles!r} is no list of styles.", "Give names, files or run folders.")
         chosen = list(styles) or default_styles(attribute)
         if not chosen:
             raise UsageError("No style is known.", "Train one with `portraitist train`, or name a file.")
@@ -347,8 +355,9 @@ class Stylizer:
             UsageError: The pixels have another layout, or ``which`` does not select faces.
         """
         with memory_told():
+            photo, opacity = opened(photo)
             pixels, crops = self._faces(photo, which, aligned, size)
-            return Portraits(pixels, tuple(self.redraw(crop, size) for crop in crops))
+            return Portraits(pixels, tuple(self.redraw(crop, size) for crop in crops), opacity)
 
     def _faces(
         self, photo: Photo, which: Which | int, aligned: bool, size: int | None

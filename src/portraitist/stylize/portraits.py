@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..data.images import Pixels
+from ..data.images import Opacity, Pixels
 from ..data.sheet import beside
 from ..errors import UsageError
 from ..faces import AlignedFace
@@ -88,6 +88,8 @@ class Portraits(Shown):
     photo: Pixels
     faces: tuple[Portrait, ...]
     """The largest face first."""
+    opacity: Opacity | None = None
+    """Of the photo, ``uint8 [H, W]``; None where all of it is opaque."""
 
     def named(self) -> dict[str, Pixels]:
         """Return all pictures, those of further faces as ``face2.style``."""

@@ -8,13 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..data.images import Pixels
+from ..data.images import Opacity, Pixels
+from ..faces import AlignedFace
 from .choices import Which
 from .crops import Photo
 
 
 class RedrawnFace(Protocol):
     """One face of a photo, redrawn."""
+
+    @property
+    def aligned(self) -> AlignedFace:
+        """The crop, and where it lies in the photo."""
+        ...
 
     def picture(self, style: str, rendering: str = "") -> Pixels:
         """Return its picture ``uint8 [S, S, 3]`` in a style; ``rendering`` names a further one."""
@@ -23,6 +29,16 @@ class RedrawnFace(Protocol):
 
 class Redrawn(Protocol):
     """All faces of a photo, redrawn."""
+
+    @property
+    def photo(self) -> Pixels:
+        """The photo ``uint8 [H, W, 3]``."""
+        ...
+
+    @property
+    def opacity(self) -> Opacity | None:
+        """Of the photo, ``uint8 [H, W]``; None where all of it is opaque."""
+        ...
 
     @property
     def faces(self) -> Sequence[RedrawnFace]:

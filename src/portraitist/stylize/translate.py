@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..data.images import Pixels, resize, to_array, to_tensor
+from ..data.images import Opacity, Pixels, resize, to_array, to_tensor
 from ..data.sheet import beside
 from ..errors import BadImage, UsageError
 from ..faces import AlignedFace, FaceFinder, align, finder_named
@@ -32,7 +32,7 @@ from ..io.described import in_run_folder
 from ..io.translator_files import FILE, StoredTranslator, load_translator
 from ..networks.branches import AUTO, TranslatorSystem
 from .choices import Which
-from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread
+from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread, opened
 from .portraits import SMALLEST_PICTURE
 from .shown import Shown, with_faces
 
@@ -74,6 +74,8 @@ class TranslatedFaces(Shown):
     photo: Pixels
     faces: tuple[TranslatedFace, ...]
     """The largest face first."""
+    opacity: Opacity | None = None
+    """Of the photo, ``uint8 [H, W]``; None where all of it is opaque."""
 
     def named(self) -> dict[str, Pixels]:
         """Return all drawings, those of further faces as ``face2.drawing``."""
@@ -206,8 +208,9 @@ class PictureTranslator:
         check_size(size)
         # The person is separated from the background on more pixels than a small translator has.
         side = max(self.system.anatomy.resolution, SMALLEST_PICTURE)
+        photo, opacity = opened(photo)
         pixels, crops = faces_of(photo, None if aligned else self.finder, which, side)
-        return TranslatedFaces(pixels, tuple(self.draw(crop, size) for crop in crops))
+        return TranslatedFaces(pixels, tuple(self.draw(crop, size) for crop in crops), opacity)
 
     def draw(self, crop: AlignedFace, size: int | None = None) -> TranslatedFace:
         """Draw one aligned face, alone and by one thread, so that it depends on nothing but itself."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadData, StorageError, UsageError
-from ..files import write_bytes
+from ..files import parse_json, write_bytes
 
 LOCK = "lock.json"
 SETTINGS = "settings.json"
@@ -89,7 +89,7 @@ def passed(images: int, batch: int, interval: int) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadData(f"The record of settings {path} cannot be read ({error}).", "Train into a new folder.") from error
     if not isinstance(found, dict):
@@ -126,7 +126,7 @@ def _take(path: Path, mine: Mapping[str, Any]) -> None:
 def _alive(path: Path) -> bool:
     """Tell whether the process that holds the lock still runs; one on another host counts as running."""
     try:
-        holder = json.loads(_written(path))
+        holder = parse_json(_written(path))
         if holder["host"] != socket.gethostname() or os.name == "nt":  # where os.kill would end it
             return True
         os.kill(int(holder["pid"]), 0)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..data.images import write_image
 from ..data.sheet import grid
 from ..errors import StorageError
-from ..files import write_bytes
+from ..files import parse_json, write_bytes
 from .tally import Tally
 
 STATS = "stats.jsonl"
@@ -92,11 +92,17 @@ class RunLog:
         return line
 
     def samples(self, images: int, drawn: Tensor, columns: int | None = None) -> None:
-        """Write a grid of drawn images [N, 3, R, R], ``columns`` in a row, or about square."""
+        """Write a grid of drawn images [N, 3, R, R], ``columns`` in a row or about square; warn where all are alike."""
+        if len(drawn) > 1 and float(drawn.float().std(0).max()) < _ALIKE:
+            log.warning("ALL SAMPLES OF %d IMAGES ARE ONE PICTURE: the generator has collapsed.", images)
         try:
             write_image(self.folder / "samples" / f"images-{images:09d}.png", grid(drawn, columns))
         except StorageError as error:
             log.warning("the samples of %d images could not be written: %s", images, error)
+
+
+_ALIKE = 2 / 255
+"""Deviation of any pixel over samples, of the range -1 to 1, below which they are one picture."""
 
 
 def _trim(path: Path, images: int) -> None:
@@ -111,6 +117,6 @@ def _trim(path: Path, images: int) -> None:
 
 def _images_of(line: bytes) -> float:
     try:
-        return float(json.loads(line)["images"])
+        return float(parse_json(line)["images"])
     except (ValueError, KeyError, TypeError):
         return float("inf")

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import BadModel
-from ..files import write_bytes
+from ..files import parse_json, write_bytes
 from ..networks.digest import tensors_digest
 
 KEY = "portraitist-snapshot"
@@ -83,7 +83,7 @@ def counters_of(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[KEY])
+            header = parse_json((file.metadata() or {})[KEY])
         counters: dict[str, Any] = header["counters"]
         whole = header.get("seal", _seal(counters)) == _seal(counters)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
@@ -137,7 +137,7 @@ def clean_partial(folder: Path) -> None:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[KEY])
+            header = parse_json((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
             digests = (header["digest"], header.get("seal", _seal(header["counters"])))
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
