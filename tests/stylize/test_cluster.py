@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from portraitist import errors
-from portraitist.cli.cluster import refuse_addresses
 from portraitist.data.images import write_image
 from portraitist.errors import BadImage, NoFaceFound, PortraitistError, UsageError
 from portraitist.stylize import FileReport, Stylizer, stylize_files
@@ -139,9 +138,3 @@ def test_errors_keep_their_fields_between_processes(kind: type[PortraitistError]
     error = pickle.loads(pickle.dumps(kind("That is wrong.", "Do this.", **more)))
     assert type(error) is kind and str(error) == "That is wrong. Do this."
     assert getattr(error, "kind", "") == {BadImage: "format", NoFaceFound: "no-face"}.get(kind, "")
-
-
-@pytest.mark.parametrize("place", ["s3://bucket/photos", "gs://b/x", "https://example.org/photos"])
-def test_addresses_are_no_folders(place: str) -> None:
-    with pytest.raises(UsageError, match="is an address"):
-        refuse_addresses(None, Path("C:/photos"), Path(place))

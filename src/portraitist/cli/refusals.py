@@ -12,6 +12,8 @@ from ..errors import UsageError
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(?=[^/\\])", re.IGNORECASE)
 """Such as https://, of which a path has lost a slash; a single letter is a drive."""
+_FREE = ("cluster", "credit", "licence")
+"""Parameters that may be addresses."""
 
 
 def refuse_paths(values: Mapping[str, Any]) -> None:
@@ -26,7 +28,7 @@ def refuse_paths(values: Mapping[str, Any]) -> None:
     """
     takes_words = isinstance(values.get("photo"), list)
     for name, value in values.items():
-        if not (takes_words and name == "out" and str(value) == "-"):
+        if name not in _FREE and not (takes_words and name == "out" and str(value) == "-"):
             _refuse(value)
 
 
@@ -88,4 +90,4 @@ def _refuse_path(path: str) -> None:
 def _refuse_address(text: str) -> None:
     if found := _ADDRESS.match(text):
         address = f"{found[1]}://{text[found.end() :]}"
-        raise UsageError(f"{address} is an address, and nothing is downloaded.", "Save the file, and give its path.")
+        raise UsageError(f"{address} is an address, and nothing is downloaded.", "Save it here, and give its path.")

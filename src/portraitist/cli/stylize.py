@@ -64,7 +64,6 @@ def command(
     """
     from . import styles
 
-    clusters.refuse_addresses(*(photo or []), output.out)
     written = output.written(faces)
     random = _random(appearance)
     run: videos.VideoRun | folders.PhotoRun
