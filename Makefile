@@ -12,7 +12,7 @@ help: ## Show this list
 setup: $(READY) ## Set up .venv with everything that development needs
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not sys.version_info < (3, 11))' || { echo "error: Python 3.11 or later is needed; call make PYTHON=python3.11 ..." >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or later is needed; call make PYTHON=python3.11 ..." >&2; exit 2; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
