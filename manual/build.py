@@ -27,7 +27,16 @@ NAV: Mapping[str, object] = {
         "tutorial/own-checkpoint.md",
         "gallery.md",
     ],
-    "Photos": ["usage.md", "detail.md", "serve.md", "cluster.md", "inversion.md", "editing.md", "surgery.md"],
+    "Photos": [
+        "usage.md",
+        "detail.md",
+        "video.md",
+        "serve.md",
+        "cluster.md",
+        "inversion.md",
+        "editing.md",
+        "surgery.md",
+    ],
     "Styles": [
         "exemplars.md",
         "recipes.md",

@@ -66,7 +66,7 @@ def test_what_is_wrong_is_said_with_its_cure(run: Run, data: Path) -> None:
         ("--set", "strokes.weight=1"): ("no setting 'strokes'", "adversarial"),
         ("--identity", data / "no.pt"): ("no.pt",),
         ("--identity", data / "no.pt", "--set", "identity.weight=0"): ("identity.weight is 0", "Leave it out"),
-        ("--set", "identity.weight=2"): ("need a face embedder", "--identity FILE"),
+        ("--set", "identity.weight=2"): ("for a face embedder", "--identity FILE"),
         ("--photos", data / "nowhere"): ("nowhere",),
         ("--licence", "a\x07b"): ("control characters", "plain text"),
     }.items():

@@ -26,7 +26,17 @@ def sections(*words: str) -> dict[str, str]:
 
 def test_the_help_shows_options_by_group() -> None:
     found = sections("stylize")
-    assert list(found) == ["Arguments", "Options", "Style", "Appearance", "Faces", "Inversion", "Output", "General"]
+    assert list(found) == [
+        "Arguments",
+        "Options",
+        "Style",
+        "Appearance",
+        "Faces",
+        "Inversion",
+        "Output",
+        "Painter and camera",
+        "General",
+    ]
     assert "--refine" in found["Inversion"] and "--overwrite" in found["Output"] and "--detector" in found["Faces"]
     assert "--seed" in found["Options"] and "--style" in found["Style"]
 

@@ -158,7 +158,7 @@ def test_a_generator_alone_is_enough(tmp_path: Path) -> None:
 
 def test_the_header_tells_where_a_converted_model_came_from(files: dict[Kind, Path]) -> None:
     header = as_model(read_networks(files["nvidia"])).header
-    assert header.lineage == [{"converted": {"format": "nvidia"}}]
+    assert header.lineage == [{"converted": {"format": "nvidia", "left_out": "Not read: G."}}]
 
 
 def test_template_option(files: dict[Kind, Path], tmp_path: Path) -> None:

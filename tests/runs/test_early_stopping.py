@@ -21,6 +21,7 @@ from safetensors import safe_open
 
 from portraitist.data import ImageSet, read_image, to_array, write_image
 from portraitist.data.sheet import ungrid
+from portraitist.errors import NothingLearned
 from portraitist.evaluate import kernel_distance, pooled_features
 from portraitist.io.model_file import Model, generator_digest, load_model
 from portraitist.networks import Generator
@@ -234,13 +235,14 @@ def test_a_run_stops_by_itself_keeps_its_best_tick_and_stays_ended(
     assert generator_digest(load_model(tmp_path / "run" / "model.safetensors")) == generator_digest(model)
 
 
-def test_a_run_that_learns_nothing_keeps_the_base(images: ImageSet, tmp_path: Path, base: Model) -> None:
+def test_a_run_that_learns_nothing_writes_no_style(images: ImageSet, tmp_path: Path, base: Model) -> None:
     still = replace(TRAINING, learning_rate=1e-30, patience=2)
-    train(images, tmp_path / "run", Source(base=base), still, TrainOptions(quiet=True))
+    with pytest.raises(NothingLearned, match="no drawing came nearer"):
+        train(images, tmp_path / "run", Source(base=base), still, TrainOptions(quiet=True))
     history = history_of(tmp_path / "run")
     assert best(history) == 0 and len(history) == 3
-    found = load_model(tmp_path / "run" / "model.safetensors").generator
-    assert all(torch.equal(p, q) for p, q in zip(found.parameters(), base.generator.parameters(), strict=True))
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    assert not (tmp_path / "run" / "style.safetensors").exists()
     assert "nothing was learned" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -264,12 +266,3 @@ def test_cards_show_the_style_of_a_run_that_ended_between_sample_grids(
     strips = re.findall(r'alt="Code 1 after (\d+) images"', page)
     assert strips == ["0", str(history_of(out)[best(history_of(out))]["images"]).removesuffix(".0")]
     assert "![What it draws](style.png)" in (out / "README.md").read_text()
-
-
-def test_a_run_that_ends_before_its_first_tick_says_that_nothing_was_judged(
-    images: ImageSet, tmp_path: Path, base: Model
-) -> None:
-    short = replace(TRAINING, images=8, tick=100)
-    train(images, tmp_path / "run", Source(base=base), short, TrainOptions(quiet=True))
-    page = (tmp_path / "run" / "report.html").read_text()
-    assert "nothing was judged" in page and "nothing was learned" not in page

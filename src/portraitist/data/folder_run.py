@@ -76,6 +76,8 @@ class Made:
     faces: int
     files: Mapping[str, bytes]
     """Name, relative to the output folder -> content."""
+    warnings: tuple[str, ...] = ()
+    """What its owner should know of it."""
 
 
 class Work(Protocol):
@@ -259,6 +261,8 @@ class FolderRun:
             for target in self.work.planned(name):
                 self._refuse_foreign(known, target)  # before the work, as far as the names are known
             made = self.work.make(name, data)
+            for warning in made.warnings:
+                log.warning("%s: %s", name, warning)
             for target in made.files:
                 self._refuse_foreign(known, target)
             known = self._begun(line, known, made)

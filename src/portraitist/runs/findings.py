@@ -113,7 +113,7 @@ def report(
         neighbours=_neighbours(found),
         cost=_cost(stats, state, settings),
         settings=_changed(training),
-        warnings=_warnings(found, state, training),
+        warnings=_warnings(found, state),
         licence=header.licence,
         credit=header.credit,
     )
@@ -138,16 +138,11 @@ def _sentence(copies: CopyReport) -> str:
     )
 
 
-def _warnings(found: Findings, state: TrainState, training: Training) -> tuple[str, ...]:
+def _warnings(found: Findings, state: TrainState) -> tuple[str, ...]:
     warnings = []
     if found.copies is not None and found.copies.alarm:
         warnings.append(f"Copies of exemplars: {_sentence(found.copies)}")
-    if len(state.history) == 1:
-        warnings.append(
-            f"The run ended after {state.images} images, before its first tick: nothing was judged, and the base was "
-            f"kept. Train on {training.tick} images or more, or judge sooner with --set tick={max(state.images, 1)}."
-        )
-    elif state.history and early_stopping.best(state.history) == 0:
+    if state.history and early_stopping.best(state.history) == 0:
         warnings.append("No tick came nearer to the held-out exemplars than the base itself: nothing was learned.")
     return tuple(warnings)
 

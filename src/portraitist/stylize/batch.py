@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,8 +19,6 @@ from .choices import Options
 from .discovery import STDIN, Photo, photos
 from .names import end_of, planned_ends, sheet_end
 from .redraw import Redrawer, Redrawn
-
-log = logging.getLogger("portraitist")
 
 
 def stylize_files(
@@ -185,19 +182,18 @@ def draw(redrawer: Redrawer, data: bytes, stem: str, options: Options) -> Made:
         BadImage: The photo cannot be used.
     """
     redrawn = redrawer.stylize(data, which=options.which, aligned=options.aligned, size=options.size)
-    _tell_of_made_up(stem, redrawn)
     drawn = pictures(redrawn, redrawer.styles, ("", *redrawer.further), options)
     files = {f"{stem}{end}": encode_image(picture, options.suffix) for end, picture in drawn}
-    return Made(len(redrawn.faces), files)
+    return Made(len(redrawn.faces), files, tuple(_made_up(redrawn)))
 
 
-def _tell_of_made_up(name: str, redrawn: Redrawn) -> None:
-    """Warn of faces whose square lies in the photo by a part only: the rest is made up of its edge."""
+def _made_up(redrawn: Redrawn) -> Iterator[str]:
+    """Yield a warning of each face whose square lies in the photo by a part only: the rest is made up of its edge."""
     for number, face in enumerate(redrawn.faces, 1):
         outside = share_outside(face.aligned.quad, redrawn.photo)
         if outside > _MADE_UP:
             which = f"face {number}" if len(redrawn.faces) > 1 else "the face"
-            log.warning("%s: %.0f %% of the square around %s lies outside of the photo", name, 100 * outside, which)
+            yield f"{100 * outside:.0f} % of the square around {which} lies outside of the photo"
 
 
 _MADE_UP = 0.25
