@@ -62,7 +62,9 @@ def test_two_processes_write_what_one_does_and_one_goes_on(
     assert code == 0, told
     first = in_two(command(folder, folder / "both", "--images", "32"))
     assert first.returncode == 0, first.stderr
-    assert first.stdout == f"{folder / 'both' / 'model.safetensors'}\n"  # said once
+    both = folder / "both"
+    next_ = f"next: portraitist stylize me.jpg --style {both}"
+    assert first.stdout.splitlines() == [str(both / "style.safetensors"), str(both / "report.html"), next_]  # said once
     code, _, told = run(*command(folder, folder / "both", "--images", "48"))
     assert code == 0 and "continuing from snapshot-000000032" in caplog.text, told
     assert "began with other settings" in in_two(command(folder, folder / "both", "--set", "batch=4")).stderr

@@ -221,7 +221,7 @@ def test_every_control_does_what_it_says(
             send(page, kind, photo)
             says(page, "Ready.")
             drawn(page, 2)
-            assert page.get_by_role("link", name=f"Download {kind}.wild.webp").count() == 1
+            assert page.get_by_role("link", name=f"Download {kind}.wild.pasted.webp").count() == 1
         page.get_by_role("button", name="Use the camera").click()
         until(page, "document.getElementById('video').videoWidth > 0")
         check_rules(page)

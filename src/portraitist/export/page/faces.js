@@ -2,7 +2,7 @@
 // Finds faces as the command does (faces/detect.py), but not in ever smaller tiles: a face must fill about a tenth of the
 // photo. `networks` are sessions: far and near see boxes, mesh sees the points of one face.
 
-const CONFIDENCE = 0.5, CROP_BOXES = 3, MESH_BOXES = 1.5, SURELY_UPRIGHT = 0.85, UPRIGHT = 0.35;
+const CONFIDENCE = 0.5, CROP_BOXES = 3, MESH_BOXES = 1.5, SURELY_UPRIGHT = 0.85, UPRIGHT = 0.35, LEVEL = 0.1;
 const SAME_BOX = 0.3, SAME_FACE = 0.4, QUARTERS = [0, 1, 2, -1];
 const SIDES = { far: 192, near: 128, mesh: 192 };
 const GRIDS = { far: [[48, 1]], near: [[16, 2], [8, 6]] };
@@ -10,6 +10,8 @@ const GRIDS = { far: [[48, 1]], near: [[16, 2], [8, 6]] };
 const PARTS = [[33, 160, 158, 133, 153, 144], [362, 385, 387, 263, 373, 380], [61], [291]];
 
 const sigmoid = (x) => 1 / (1 + Math.exp(-Math.min(Math.max(x, -100), 100)));
+/** How far two angles are apart, the shorter way round. */
+const apart = (one, other) => Math.abs(Math.atan2(Math.sin(one - other), Math.cos(one - other)));
 const distance = (p, q) => Math.hypot(p[0] - q[0], p[1] - q[1]);
 
 /** A square window on a photo: centre and side in pixels, turned clockwise by an angle. */
@@ -159,12 +161,10 @@ class FaceSearch {
       if (seen.length && seen[0].score > SURELY_UPRIGHT) break;
     }
     const first = await this.mesh(crop, boxes);
-    if (!first) return null;
+    if (!first || apart(first.tilt, crop.angle) < LEVEL) return first;
     const upright = rotated(crop, first.tilt - crop.angle);
     const second = await this.mesh(upright, await this.near(upright));
-    if (!second) return null;
-    const apart = second.tilt - upright.angle;
-    return Math.abs(Math.atan2(Math.sin(apart), Math.cos(apart))) > UPRIGHT ? null : second;
+    return !second || apart(second.tilt, upright.angle) > UPRIGHT ? null : second;
   }
 
   near(one) {
