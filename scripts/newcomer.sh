@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a newcomer does on the first day, in a clean environment: install, a portrait, a folder, the page, a style of
-# one's own, Python, the documentation. Prints what each step took, and the sizes.
+# one's own, Python, the site of the documents. Prints what each step took, and the sizes.
 #
 #   bash scripts/newcomer.sh [FOLDER]        # FOLDER is made; default: a temporary one, removed at the end
 #
@@ -60,6 +60,7 @@ page() {
     curl --silent --show-error --fail http://127.0.0.1:8765/ | grep -q "<html"
     kill -INT $server
     wait $server || true
+    trap - RETURN # it would hold for the functions after this one too
 }
 
 style() {
@@ -77,6 +78,12 @@ assert portraits.faces[0].pictures["toon3d"].shape == (256, 256, 3)
 END
 }
 
+documents() {
+    pip install --disable-pip-version-check --no-compile "$root[docs]"
+    (cd "$root" && python -m manual -o "$home/site")
+    test -s site/index.html
+}
+
 step "install" install
 export PATH="$home/clean/bin:$PATH" PYTHONNOUSERSITE=1
 step "pictures to begin with" pictures
@@ -85,7 +92,9 @@ step "a folder" folder
 step "the page" page
 step "a style of one's own" style
 step "Python" in_python
+size=$(du -sm clean | cut -f1)
+step "the site of the documents" documents
 printf '%-40s %4d s\n' "in all" $((SECONDS - begin))
-printf '%-40s %4d MB\n' "the environment" "$(du -sm clean | cut -f1)"
+printf '%-40s %4d MB\n' "the environment" "$size"
 printf '%-40s %4d MB\n' "of it PyTorch and what it brings" \
     "$(cd clean/lib/python*/site-packages && du -scm torch nvidia* triton sympy networkx 2> /dev/null | tail -1 | cut -f1)"
