@@ -40,7 +40,7 @@ RUNTIME = "onnxruntime-web-1.30.0.zip"
 MARK = "index.html"
 """Written last: a folder without it is no page."""
 PLAIN = ("offline.css", "picture.js", "faces.js", "page.js", "README.txt")
-SERVED = ("page.css", "icon.svg")
+SERVED = ("page.css", "icon.svg", "photo.js")
 """What the page has in common with the one of `portraitist serve`."""
 FINDERS: dict[Name, list[str]] = {"far": ["boxes", "logits"], "near": ["boxes", "logits"], "mesh": ["points", "logit"]}
 FACES = {

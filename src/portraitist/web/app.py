@@ -86,12 +86,12 @@ class _Service:
         self.queue: JobQueue
         folder = files(__package__) / "page"
         self._page = {
-            path: ((folder / name).read_bytes(), kind)
-            for path, name, kind in (
-                ("/", "index.html", "text/html"),
-                ("/page.js", "page.js", "text/javascript"),
-                ("/page.css", "page.css", "text/css"),
-                ("/icon.svg", "icon.svg", "image/svg+xml"),
+            path: (b"\n".join((folder / name).read_bytes() for name in names), kind)
+            for path, names, kind in (
+                ("/", ["index.html"], "text/html"),
+                ("/page.js", ["photo.js", "page.js"], "text/javascript"),
+                ("/page.css", ["page.css"], "text/css"),
+                ("/icon.svg", ["icon.svg"], "image/svg+xml"),
             )
         }
 

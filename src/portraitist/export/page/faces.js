@@ -11,7 +11,7 @@ const PARTS = [[33, 160, 158, 133, 153, 144], [362, 385, 387, 263, 373, 380], [6
 
 const sigmoid = (x) => 1 / (1 + Math.exp(-Math.min(Math.max(x, -100), 100)));
 /** How far two angles are apart, the shorter way round. */
-const apart = (one, other) => Math.abs(Math.atan2(Math.sin(one - other), Math.cos(one - other)));
+const turnBetween = (one, other) => Math.abs(Math.atan2(Math.sin(one - other), Math.cos(one - other)));
 const distance = (p, q) => Math.hypot(p[0] - q[0], p[1] - q[1]);
 
 /** A square window on a photo: centre and side in pixels, turned clockwise by an angle. */
@@ -161,10 +161,10 @@ class FaceSearch {
       if (seen.length && seen[0].score > SURELY_UPRIGHT) break;
     }
     const first = await this.mesh(crop, boxes);
-    if (!first || apart(first.tilt, crop.angle) < LEVEL) return first;
+    if (!first || turnBetween(first.tilt, crop.angle) < LEVEL) return first;
     const upright = rotated(crop, first.tilt - crop.angle);
     const second = await this.mesh(upright, await this.near(upright));
-    return !second || apart(second.tilt, upright.angle) > UPRIGHT ? null : second;
+    return !second || turnBetween(second.tilt, upright.angle) > UPRIGHT ? null : second;
   }
 
   near(one) {

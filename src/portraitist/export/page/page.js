@@ -1,12 +1,8 @@
 "use strict";
 // The page of `portraitist page`. It asks nothing of anybody: networks are scripts of this folder, photos stay here.
+// photo.js of the page of the service comes first.
 
-const find = (id) => document.getElementById(id);
-const make = (name, properties = {}, ...children) => {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(...children);
-  return element;
-};
+const CAMERA_SHOWN = "Browsers show the camera to files, https pages and this machine only.";
 const LARGEST = 4096; // pixels along a photo's longer side; larger ones are shrunk
 const { styles, files } = CONTENTS;
 
@@ -14,15 +10,6 @@ let photo = null; // { name, pixels }
 let faces = [];
 let busy = false;
 let reading = 0; // counts photos, so that a late answer about an earlier one is not shown
-
-function say(text) {
-  find("status").textContent = text;
-}
-
-function complain(error) {
-  find("problem").textContent = error ? error.message : "";
-  find("problem").hidden = !error;
-}
 
 /** Let the browser show what was said before it computes. */
 const shown = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
@@ -155,49 +142,6 @@ const chosenFace = () => Number(document.querySelector("input[name=face]:checked
 function markFace() {
   document.querySelectorAll("#stage polygon").forEach((shape, k) => shape.classList.toggle("chosen", k === chosenFace()));
 }
-
-find("file").addEventListener("change", () => find("file").files[0] && take(find("file").files[0]));
-addEventListener("paste", (event) => event.clipboardData.files[0] && take(event.clipboardData.files[0]));
-addEventListener("dragover", (event) => {
-  event.preventDefault();
-  find("drop").classList.add("over");
-});
-addEventListener("dragleave", () => find("drop").classList.remove("over"));
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  find("drop").classList.remove("over");
-  if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
-});
-
-// --- Camera ----------------------------------------------------------------------------------------------------------
-
-function closeCamera() {
-  for (const track of find("video").srcObject?.getTracks() ?? []) track.stop();
-  find("video").srcObject = null;
-  find("camera").close();
-}
-
-find("camera-open").addEventListener("click", async () => {
-  complain(null);
-  try {
-    if (!navigator.mediaDevices) throw new Error("Browsers show the camera to files, https pages and this machine only.");
-    const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
-    find("video").srcObject = stream;
-    find("camera").showModal();
-    await find("video").play();
-  } catch (error) {
-    complain(new Error(`The camera cannot be used. ${error.message}`));
-  }
-});
-find("camera-take").addEventListener("click", () => {
-  const video = find("video");
-  const canvas = make("canvas", { width: video.videoWidth, height: video.videoHeight });
-  canvas.getContext("2d").drawImage(video, 0, 0);
-  closeCamera();
-  canvas.toBlob((blob) => take(new File([blob], "camera.png", { type: "image/png" })), "image/png");
-});
-find("camera-close").addEventListener("click", closeCamera);
-find("camera").addEventListener("cancel", closeCamera);
 
 // --- Styles ----------------------------------------------------------------------------------------------------------
 
