@@ -11,7 +11,6 @@ Options that are typed count more than the file. A key that the command does not
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from typing import Any
 import typer
 
 from ..errors import UsageError
+from ..files import parse_json
 
 log = logging.getLogger("portraitist")
 
@@ -68,7 +68,7 @@ def _loaded(file: Path) -> Mapping[str, Any]:
         if file.stat().st_size > _LARGEST:
             raise UsageError(f"{file} is larger than any file of options.", "Name another.")
         text = file.read_text(encoding="utf-8")
-        found = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+        found = parse_json(text) if file.suffix == ".json" else yaml.safe_load(text)
     except OSError as error:
         raise UsageError(f"{file} cannot be read ({error.strerror}).", "Check its path.") from error
     except (ValueError, yaml.YAMLError, RecursionError) as error:

@@ -160,5 +160,5 @@ def _opened(path: Path) -> Any:
 
 def stored_in_half(path: Path) -> bool:
     """Return whether a native file, which has been checked, holds its numbers in half precision."""
-    with safe_open(path, framework="pt") as file:
+    with _opened(path) as file:
         return any(file.get_slice(name).get_dtype() == "F16" for name in file.keys())

@@ -70,6 +70,16 @@ class PerceptualDistance:
             total = total + square.sum(1).mean((1, 2))
         return total
 
+    def mean_distance(self, images: Tensor, others: Tensor) -> Tensor:
+        """Return the mean distance of images [N, 3, H, W] to others, which get no gradient: a scalar of LPIPS's scale.
+
+        Without fitted weights it is the mean over taps, which is about as large as LPIPS.
+        """
+        with torch.no_grad():
+            prepared = self.prepare(others)
+        taps = len(prepared) if self.weights is None else 1
+        return self.distance(images, prepared).mean() / taps
+
 
 def default_perceptual(discriminator: Discriminator) -> PerceptualDistance:
     """Return the distance on the features of a base's discriminator, which needs no download."""

@@ -58,10 +58,6 @@ class Recipe:
             )
         return self.function(preset)(training, resolution)
 
-    def derive(self, training: Training, resolution: int) -> Training:
-        """Return what the technique makes of the training of any preset."""
-        return self.function("default")(training, resolution)
-
     def function(self, preset: Preset) -> Derive:
         """Return what derives the training of a preset that it has."""
         own = {"default": False, "paper": self.has_paper, "released": self.has_released}[preset]

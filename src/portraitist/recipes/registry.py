@@ -18,7 +18,7 @@ from .catalogue import MULTIPATH, RECIPES, ROOTS, Preset
 
 def known_terms(resolution: int) -> Mapping[str, Term]:
     """Return the losses that a training may carry, by name; those that recipes bring have the recipe's settings."""
-    brought = {t.name: t for r in RECIPES.values() for t in r.derive(Training(), resolution).terms}
+    brought = {t.name: t for r in RECIPES.values() for t in r.function("default")(Training(), resolution).terms}
     return {**brought, FeatureLoss.name: FeatureLoss()}
 
 

@@ -34,7 +34,6 @@ from ..ops import at_once
 from ..train.distributed import ProcessGroup
 from ..train.log import RunLog
 from ..train.painter import Distillation, PainterState, PainterTraining, PairBatches
-from ..train.painter_terms import perceptual_error
 from ..train.session import Run, RunOptions
 from ..train.signals import Asked, Interrupted
 from . import early_stopping
@@ -246,7 +245,7 @@ class PainterRun(Run[PainterState]):
         parts = at_once(PAINTED_AT_ONCE, self.training.side)
         with torch.no_grad():
             perceptual = [
-                perceptual_error(self.perceptual, a, b) * len(a)
+                self.perceptual.mean_distance(a, b) * len(a)
                 for a, b in zip(painted.split(parts), drawings.split(parts), strict=True)
             ]
             found = {

@@ -20,6 +20,9 @@ from .discovery import STDIN, Photo, photos
 from .names import end_of, planned_ends, sheet_end
 from .redraw import Redrawer, Redrawn
 
+_MADE_UP = 0.25
+"""Share of a face's square outside of its photo from which on its owner is told."""
+
 
 def stylize_files(
     redrawer: Redrawer,
@@ -194,9 +197,6 @@ def _made_up(redrawn: Redrawn) -> Iterator[str]:
         if outside > _MADE_UP:
             which = f"face {number}" if len(redrawn.faces) > 1 else "the face"
             yield f"{100 * outside:.0f} % of the square around {which} lies outside of the photo"
-
-
-_MADE_UP = 0.25
 
 
 def open_report(path: Path, out: Path) -> RunReport:

@@ -178,9 +178,7 @@ class EncoderLoss:
         if training.pixel_weight:  # Eq. 4: |x - G(E(x))|^2
             terms["pixels"] = training.pixel_weight, pixel_error(drawn, photos).mean()
         if training.perceptual_weight:  # Eq. 5
-            prepared = self.perceptual.prepare(photos)
-            taps = len(prepared) if self.perceptual.weights is None else 1
-            terms["perceptual"] = training.perceptual_weight, self.perceptual.distance(drawn, prepared).mean() / taps
+            terms["perceptual"] = training.perceptual_weight, self.perceptual.mean_distance(drawn, photos)
         if training.identity_weight and self.identity is not None:  # Eq. 6
             part = 1.0 if random is None else training.identity_part
             terms["identity"] = training.identity_weight, self._identity(drawn, photos, part, share)

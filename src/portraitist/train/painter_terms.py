@@ -131,7 +131,7 @@ class PerceptualTerm(PainterTerm):
     def __call__(self, step: PainterStep) -> Tensor:
         """Compare features; a distance without fitted weights is averaged over its taps."""
         both = (step.crops(x, self.crop, self.name) for x in (step.painted.image, step.sample.drawings))
-        return perceptual_error(step.perceptual, *both)
+        return step.perceptual.mean_distance(*both)
 
 
 @dataclass(frozen=True)
@@ -234,11 +234,3 @@ class ConsistencyTerm(PainterTerm):
 def _check_crop(name: str, crop: int) -> None:
     if crop < SMALLEST_CROP:
         raise UsageError(f"The setting {name}.crop must be at least {SMALLEST_CROP}, not {crop}.")
-
-
-def perceptual_error(perceptual: PerceptualDistance, images: Tensor, others: Tensor) -> Tensor:
-    """Return the mean distance of images [N, 3, R, R] to others; one without fitted weights as a mean over its taps."""
-    with torch.no_grad():
-        prepared = perceptual.prepare(others)
-    taps = len(prepared) if perceptual.weights is None else 1
-    return perceptual.distance(images, prepared).mean() / taps

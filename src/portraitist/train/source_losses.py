@@ -91,9 +91,10 @@ class Similarity(SourceTerm):
         with torch.no_grad():
             theirs = _shrunk(source.synthesis(source.styles(drawn.z), drawn.noise))
         perceptual = context.base.perceptual.deepest(self.taps)
-        prepared = perceptual.prepare(theirs)
-        scale = 1 / len(prepared) if self.reduce == "mean" and perceptual.weights is None else 1.0
-        return perceptual.distance(_shrunk(drawn.images), prepared).mean() * (self.weight * scale)  # of [N]
+        mine = _shrunk(drawn.images)
+        if self.reduce == "mean":
+            return perceptual.mean_distance(mine, theirs) * self.weight
+        return perceptual(mine, theirs).mean() * self.weight  # of [N]
 
 
 def _shrunk(images: Tensor) -> Tensor:
