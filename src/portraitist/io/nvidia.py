@@ -29,6 +29,7 @@ from ..errors import BadModel
 from ..files import parse_json, refuse_existing, write_bytes
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from .foreign import (
+    DAMAGED,
     OTHER_KIND,
     Name,
     Networks,
@@ -37,13 +38,15 @@ from .foreign import (
     group_channels,
     leave_out,
     named,
+    read_head,
     size_of,
     tensors_of,
+    typed,
     under_their_names,
     without_filters,
 )
 from .headers import refuse_many
-from .pickles import DAMAGED, Opened, Record, check_tensors, open_pickle, open_torch, read_head, typed
+from .pickles import Opened, Record, check_tensors, open_pickle, open_torch
 
 SETTINGS = "portraitist.settings"
 """Key under which a state dict holds what tensors cannot tell: clamp and group of each network."""

@@ -32,10 +32,11 @@ from .foreign import (
     leave_out,
     size_of,
     tensors_of,
+    typed,
     under_their_names,
     without_filters,
 )
-from .pickles import open_torch, typed
+from .pickles import open_torch
 
 GROUP, GROUP_CHANNELS = 4, 1
 """Of the minibatch standard deviation; the layout has them in its code, not in the file."""

@@ -12,6 +12,7 @@ its released code replaces all of them and lets the photo enter by swapped featu
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -19,9 +20,12 @@ from typing import Self
 import torch
 
 from ..data.images import Pixels, read_image
-from ..errors import UsageError
+from ..errors import NoFaceFound, UsageError
+from ..faces import AlignedFace
 from ..networks import Generator, GeneratorAnatomy
 from ..spaces import WPlus, Z, truncate
+from .choices import Which
+from .crops import as_aligned_face
 
 MOST = 100
 
@@ -100,6 +104,30 @@ class Appearance:
                 f"Give one of {', '.join(map(str, anatomy.resolutions))} (--appearance-from).",
             )
         return anatomy.block(self.start).convs[0].row
+
+
+def reference_face(
+    reference: Reference, find: Callable[[Pixels, Which, int], list[AlignedFace]], resolution: int
+) -> AlignedFace:
+    """Align the largest face of a reference; that it shows none is not the fault of any photo.
+
+    Args:
+        reference: The picture.
+        find: Returns the faces of a picture, selected by ``which``, in squares of so many pixels.
+        resolution: Side of the aligned face.
+
+    Raises:
+        NoFaceFound: There is none.
+    """
+    if reference.aligned:
+        return as_aligned_face(reference.pixels, resolution)
+    try:
+        return find(reference.pixels, "largest", resolution)[0]
+    except NoFaceFound as error:
+        raise NoFaceFound(
+            f"No face was found in the reference '{reference.name}'.",
+            "If it is an aligned face already, add --reference-aligned; else give another picture.",
+        ) from error
 
 
 def random_codes(generator: Generator, count: int, truncation: float, seed: int) -> list[WPlus]:
