@@ -22,7 +22,8 @@ from portraitist.io.headers import Header, read_header
 from portraitist.io.model_file import Model, generator_digest, load_model, save_model
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
 from portraitist.recipes import compose
-from portraitist.runs.finetune import Exemplars, Source, TrainOptions, train
+from portraitist.runs.finetune import Exemplars, TrainOptions, train
+from portraitist.runs.source import Source
 from portraitist.train.source_losses import Structure
 from portraitist.train.spec import Freeze, Training
 from tests.conftest import make_model

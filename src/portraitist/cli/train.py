@@ -73,7 +73,8 @@ def command(
     from ..io.headers import Header, check_header
     from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
     from ..recipes import compose, from_scratch, grow, known_terms
-    from ..runs.finetune import Source, TrainOptions, grown, train
+    from ..runs.finetune import TrainOptions, train
+    from ..runs.source import Source, grown
     from ..train.spec import Training, check, current
 
     if authorship.licence and not authorship.name:
