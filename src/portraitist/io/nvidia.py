@@ -29,7 +29,6 @@ from ..errors import BadModel
 from ..files import parse_json, refuse_existing, write_bytes
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from .foreign import (
-    DAMAGED,
     OTHER_KIND,
     Name,
     Networks,
@@ -38,14 +37,13 @@ from .foreign import (
     group_channels,
     leave_out,
     named,
-    read_head,
     size_of,
     tensors_of,
-    typed,
     under_their_names,
     without_filters,
 )
 from .headers import refuse_many
+from .opening import DAMAGED, read_head, typed
 from .pickles import Opened, Record, check_tensors, open_pickle, open_torch
 
 SETTINGS = "portraitist.settings"

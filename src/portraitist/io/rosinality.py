@@ -32,10 +32,10 @@ from .foreign import (
     leave_out,
     size_of,
     tensors_of,
-    typed,
     under_their_names,
     without_filters,
 )
+from .opening import typed
 from .pickles import open_torch
 
 GROUP, GROUP_CHANNELS = 4, 1
