@@ -207,7 +207,8 @@ class Projector:
 
     def _shake(self, t: float) -> float:
         left = max(0.0, 1.0 - t / self.settings.code_noise_until) if self.settings.code_noise_until else 0.0
-        return self.settings.code_noise * self.prior.deviation * left**2  # s(t); App. D: 0.05 sigma_w max(0, 1 - t / 0.75)^2
+        # s(t) = 0.05 sigma_w max(0, 1 - t / 0.75)^2 in App. D
+        return self.settings.code_noise * self.prior.deviation * left**2
 
     def _free_noise(self, count: int) -> list[Tensor]:
         stored = dict(self.synthesis.named_buffers())
