@@ -384,12 +384,12 @@ def until_waiting(ask: httpx2.Client, count: int) -> None:
 
 
 def test_a_slow_upload_is_cut_off_and_gives_up_its_place(make_app: MakeApp, photo: bytes) -> None:
-    app = make_app(limits=Limits(waiting=1, upload_seconds=1.5))
+    app = make_app(limits=Limits(waiting=1, upload_seconds=3))
     with listening(app) as address, httpx2.Client(base_url=address, timeout=60) as ask:
 
         def trickle():  # type: ignore[no-untyped-def]
             yield photo[:1000]
-            time.sleep(2.5)
+            time.sleep(4.5)
             yield photo[1000:]
 
         slow: list[httpx2.Response] = []
