@@ -11,6 +11,7 @@ from ..losses.perceptual import PerceptualDistance
 from ..surgery import By
 from .appearance import Appearance
 from .inversion import Inversion
+from .packed import Method
 
 OnProgress = Callable[[str, int, int], None]
 """Is told a stage, and how much of it is done of how much."""
@@ -27,6 +28,7 @@ class Settings(TypedDict, total=False):
     swap: int
     swap_by: By
     detail: float
+    method: Method
     seed: int
     progress: Progress | None
     on_progress: OnProgress | None
