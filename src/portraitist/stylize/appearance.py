@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 
@@ -23,9 +23,13 @@ from ..data.images import Pixels, read_image
 from ..errors import NoFaceFound, UsageError
 from ..faces import AlignedFace
 from ..networks import Generator, GeneratorAnatomy
-from ..spaces import WPlus, Z, truncate
+from ..spaces import WPlus, Z, mix, truncate
 from .choices import Which
 from .crops import as_aligned_face
+
+if TYPE_CHECKING:
+    from .drawings import Style
+    from .pipeline import Stylizer
 
 MOST = 100
 
@@ -139,3 +143,34 @@ def random_codes(generator: Generator, count: int, truncation: float, seed: int)
         # One by one: a product of another size rounds otherwise.
         codes = [generator.map(z[k].to(generator.w_mean.device)) for k in range(count)]
         return [truncate(code, generator.mean, truncation) for code in codes]
+
+
+def dressed(stylizer: Stylizer, content: WPlus) -> dict[str, dict[str, WPlus]]:
+    """Return, for each appearance that a stylizer draws, the code of a face in each style: appearance -> style -> code.
+
+    Args:
+        stylizer: Whose appearances and styles.
+        content: The code of the face [1, rows, w_dim], whose first rows stay.
+    """
+    wanted = stylizer._appearance
+    if not wanted.names:
+        return {}
+    content = content.to(stylizer.device)
+    own = {name: _codes_in(stylizer, style) for name, style in stylizer._styles.items()}
+    return {
+        name: {style: mix(content, codes[k], stylizer._row) for style, codes in own.items()}
+        for k, name in enumerate(wanted.names)
+    }
+
+
+def _codes_in(stylizer: Stylizer, style: Style) -> list[WPlus]:
+    """Return the code of each appearance in a style's own domain; computed once."""
+    if style.appearance_codes is None:
+        wanted = stylizer._appearance
+        codes = random_codes(style.plain, wanted.random, wanted.truncation, stylizer.seed)
+        if stylizer._references:
+            inverter = stylizer._codes.of_style(style.plain)
+            targets = map(stylizer._target, stylizer._references)
+            codes += [inverter.invert(target, progress=stylizer.progress).code for target in targets]
+        style.appearance_codes = codes
+    return style.appearance_codes

@@ -34,9 +34,9 @@ from ..losses.perceptual import PerceptualDistance
 from ..networks.digest import tensors_digest
 from ..ops.devices import device_named
 from ..ops.memory import memory_told
-from ..spaces import WPlus, mix
+from ..spaces import WPlus
 from ..surgery import By
-from .appearance import Appearance, random_codes, reference_face
+from .appearance import Appearance, dressed, reference_face
 from .choices import Which
 from .crops import Photo, check_size, faces_of, one_thread, opened
 from .detailed import DetailStage
@@ -379,7 +379,7 @@ class Stylizer:
     def _further(self, first: WPlus, others: Sequence[WPlus]) -> Further:
         """Return rendering -> style -> code of all that is drawn beside a face's own code."""
         further = {f"sample{k}": dict.fromkeys(self.generators, one) for k, one in enumerate(others, 1)}
-        return {**further, **self._dressed(first)}
+        return {**further, **dressed(self, first)}
 
     def _portrait(
         self,
@@ -433,28 +433,6 @@ class Stylizer:
 
     def _target(self, crop: AlignedFace) -> torch.Tensor:
         return to_tensor(crop.image)[None].to(self.device)
-
-    def _dressed(self, content: WPlus) -> dict[str, dict[str, WPlus]]:
-        """Return, for each appearance, the code that each style draws."""
-        if not self._appearance.names:
-            return {}
-        own = {style: self._appearance_codes(held) for style, held in self._styles.items()}
-        return {
-            name: {style: mix(content.to(self.device), codes[k], self._row) for style, codes in own.items()}
-            for k, name in enumerate(self._appearance.names)
-        }
-
-    def _appearance_codes(self, style: Style) -> list[WPlus]:
-        """Return the code of each appearance in a style's own domain; computed once."""
-        if style.appearance_codes is None:
-            wanted = self._appearance
-            codes = random_codes(style.plain, wanted.random, wanted.truncation, self.seed)
-            if self._references:
-                inverter = self._codes.of_style(style.plain)
-                targets = map(self._target, self._references)
-                codes += [inverter.invert(target, progress=self.progress).code for target in targets]
-            style.appearance_codes = codes
-        return style.appearance_codes
 
     @property
     def _looks(self) -> dict[str, Look]:
