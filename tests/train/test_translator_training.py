@@ -17,15 +17,9 @@ from portraitist.networks.patch_discriminator import PanelAnatomy
 from portraitist.networks.translator import TranslatorAnatomy, cyclegan, photo2cartoon, ugatit
 from portraitist.networks.translator_layers import LIN, AdaLIN, SoftAdaLIN
 from portraitist.train.loop import WHOLE, fit
-from portraitist.train.translator import (
-    GroupBatches,
-    Sample,
-    Shown,
-    Translation,
-    TranslationLoss,
-    TranslatorState,
-    TranslatorTraining,
-)
+from portraitist.train.translation_loss import Sample, TranslationLoss
+from portraitist.train.translator import GroupBatches, Shown, Translation, TranslatorState
+from portraitist.train.translator_settings import TranslatorTraining
 
 GROUPS = ("women", "men", "kids")
 SMALL = replace(ugatit(16, 4, light=True), blocks=1)

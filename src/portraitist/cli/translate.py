@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..data.groups import Groups
     from ..recipes.translator import TranslatorRecipe
     from ..runs.translator import TranslatorOptions
-    from ..train.translator import TranslatorTraining
+    from ..train.translator_settings import TranslatorTraining
 
 HELP = "Translate photos into drawings by one network, with a branch per group of people."
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ..networks.patch_discriminator import PanelAnatomy, attentive_panel, patch_panel
 from ..networks.translator import TranslatorAnatomy, cyclegan, photo2cartoon, ugatit
-from ..train.translator import TranslatorTraining
+from ..train.translator_settings import TranslatorTraining
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,9 @@ from ..recipes.translator import TranslatorRecipe
 from ..train.log import RunLog
 from ..train.session import Run, RunOptions
 from ..train.state import random_of
-from ..train.translator import GroupBatches, Sample, Translation, TranslatorState, TranslatorTraining
+from ..train.translation_loss import Sample
+from ..train.translator import GroupBatches, Translation, TranslatorState
+from ..train.translator_settings import TranslatorTraining
 
 SHOWN = 3
 """Pictures of each group in the sheets of a run."""
