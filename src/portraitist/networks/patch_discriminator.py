@@ -13,6 +13,7 @@ may stand on the features of the first (few-shot paper, Sec. 3.4).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -185,7 +186,7 @@ class ScaledDiscriminator(nn.Module):
     def __init__(self, layers: int, channels: int) -> None:
         super().__init__()
         widths = [3, *(channels << k for k in range(layers - 1))]
-        self.convs = nn.ModuleList([nn.Conv2d(i, o, 4, 2) for i, o in zip(widths[:-1], widths[1:], strict=True)])
+        self.convs = nn.ModuleList([nn.Conv2d(i, o, 4, 2) for i, o in pairwise(widths)])
         self.width = widths[-1]
         self.last = nn.Conv2d(self.width, 1, 1)
 

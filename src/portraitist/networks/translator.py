@@ -19,8 +19,8 @@ arXiv:1703.10593), UNIT (Liu et al. 2017, arXiv:1703.00848) and MUNIT (Huang et 
     out                      x               x          x          x      x       [N, 3, R, R] in [-1, 1]
 
 UNIT and MUNIT have a code between ``encode`` and ``decode``, which either translator of a pair may decode: what the one
-encoded is drawn in its own domain by the other. UNIT's pair has ``to_code`` and ``from_code`` in common (its Sec. 2). MUNIT's
-code is of the content alone, and ``appearance`` (its style) finds the rest in pictures of the *target* domain.
+encoded is drawn in its own domain by the other. UNIT's pair has ``to_code`` and ``from_code`` in common (its Sec. 2).
+MUNIT's code is of the content alone, and ``appearance`` (its style) finds the rest in pictures of the *target* domain.
 
     translator = Translator(TranslatorAnatomy("photo2cartoon", 256, 32))
     drawn = translator(photos).image
@@ -118,11 +118,11 @@ class TranslatorAnatomy:
                 "the end."
             )
         if self.blocks < 2 and self.tied:
-            raise BadModel("UNIT has a residual block of its own on either side of the two that are shared, so 2 at least.")
+            raise BadModel("UNIT needs 2 residual blocks at least, of which the innermost are shared.")
         if set(self.tied) & set(self.own):
             raise BadModel("UNIT's two translators share the code, so groups cannot own parts of it.", "Own less.")
         if self.appearance < 0 or bool(self.appearance) != ("appearance" in self.parts):
-            raise BadModel(f"A translator of the kind {self.kind} cannot have an appearance of {self.appearance} numbers.")
+            raise BadModel(f"Translators of the kind {self.kind} have no appearance of {self.appearance} numbers.")
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -258,8 +258,8 @@ def initialise(module: nn.Module, how: Init, random: torch.Generator) -> None:
     Args:
         module: Translators or discriminators.
         how: ``normal`` draws from N(0, 0.02) and sets biases to 0, as the paper (Sec. 4.2) and CycleGAN do;
-            ``kaiming`` by what enters a layer (He et al. 2015), as MUNIT's translators; ``torch`` leaves the layers as
-            they are made.
+            ``kaiming`` by what enters a layer (He et al. 2015), but for discriminators, as MUNIT does; ``torch`` leaves
+            the layers as they are made.
         random: Source of the numbers.
     """
     if how == "torch":

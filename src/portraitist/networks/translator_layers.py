@@ -15,6 +15,7 @@ From U-GAT-IT (Kim et al. 2020, arXiv:1907.10830) and minivision's photo2cartoon
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -327,7 +328,7 @@ class AppearanceEncoder(nn.Module):
         super().__init__()
         widths = [channels, 2 * channels, *[4 * channels] * 3]
         self.first = nn.Conv2d(3, channels, 7)
-        self.halve = nn.ModuleList([nn.Conv2d(i, o, 4, 2) for i, o in zip(widths[:-1], widths[1:], strict=True)])
+        self.halve = nn.ModuleList([nn.Conv2d(i, o, 4, 2) for i, o in pairwise(widths)])
         self.last = nn.Linear(widths[-1], outputs)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -354,6 +355,7 @@ class DressedResiduals(nn.Module):
         """Return [N, C, h, w] of the same shape, of content [N, C, h, w] and appearance [N, numbers]."""
         x = content
         for block, numbers in zip(self.blocks, self.dress(appearance).chunk(len(self.blocks), 1), strict=True):
+            assert isinstance(block, Residual)
             gamma1, beta1, gamma2, beta2 = numbers[..., None, None].chunk(4, 1)  # [N, C, 1, 1] each
             y = F.relu(F.instance_norm(block.conv1(reflected(x))) * gamma1 + beta1)
             x = x + F.instance_norm(block.conv2(reflected(y))) * gamma2 + beta2

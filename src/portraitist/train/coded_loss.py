@@ -59,7 +59,8 @@ class CodedLoss(TranslationLoss):
         there, back = (t.path(group, detached=detached) for t in (way.there, way.back))
         code = there.encoded(x)  # E1(x), [N, 4c, R/4, R/4]
         sample, other = self._drawn(code, way.drawn)
-        own = back.appearance_of(x) if weights.reconstruction_weight + weights.cycle_weight and other is not None else None
+        needed = other is not None and weights.reconstruction_weight + weights.cycle_weight
+        own = back.appearance_of(x) if needed else None  # MUNIT's E1s
         made = there.decoded(sample, other).float()  # G2, [N, 3, R, R]
         output = way.panel(made)
         self._played(terms, output)

@@ -31,6 +31,7 @@ from .state import Optimised, State, random_of
 from .translation_loss import Draws, Sample, Terms, TranslationLoss
 from .translator_settings import TranslatorTraining
 
+
 class Samples(Protocol):
     """Where pictures come from."""
 
