@@ -101,6 +101,7 @@ def train(
     if first is not None:
         recipe = replace(recipe, translator=first.system.anatomy, panel=first.system.players()[2].anatomy)
     recipe = replace(recipe, training=_training(recipe.training, images, seed, set_))
+    recipe.training.refuse_foreign(recipe.translator)
     pictures = _pictures(data, recipe.training.loaded(recipe.translator.resolution), group or [largest_group(data)])
     settings = _settings(authorship, processes, identity, device, recipe.training, framing)
     if dry_run:
@@ -139,6 +140,7 @@ def extend(
     both = set.intersection(*(set(folders(data / side)) for side in SIDES))
     new = group or sorted(both - set(known))
     training = _training(_recipe(preset).training, images, seed, set_)
+    training.refuse_foreign(basic.system.anatomy)
     wanted = [known[0], *(g for g in known[1:] if g in both), *new]
     pictures = _pictures(data, training.loaded(basic.system.anatomy.resolution), wanted)
     settings = _settings(authorship, processes, identity, device, training)

@@ -20,9 +20,9 @@ half the mean of the squared code but for a factor, which is left out: with mean
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ..losses.perceptual import absolute_error
 from .state import random_of
 from .translation_loss import Draws, Sample, Terms, TranslationLoss, Way, add
 
@@ -66,19 +66,19 @@ class CodedLoss(TranslationLoss):
         self._played(terms, output)
         if weights.reconstruction_weight:  # UNIT Eq. 3, MUNIT Eq. 1
             same = back.decoded(sample, own).float()
-            add(terms, "reconstruction", weights.reconstruction_weight, absolute_error(same, x).mean())
+            add(terms, "reconstruction", weights.reconstruction_weight, F.l1_loss(same, x))
         if weights.cycle_weight + weights.kl_weight + weights.content_weight:
             found = back.encoded(made)  # E2
             if weights.kl_weight:  # UNIT Eq. 3 and 7: both codes keep to the prior
                 distance = code.float().square().mean() + found.float().square().mean()
                 add(terms, "kl", weights.kl_weight, distance)
             if weights.content_weight:  # MUNIT Eq. 2
-                add(terms, "content", weights.content_weight, absolute_error(found.float(), code.float()).mean())
+                add(terms, "content", weights.content_weight, F.l1_loss(found.float(), code.float()))
             if weights.cycle_weight:  # UNIT Eq. 7; MUNIT's style-augmented cycle
                 perturbed = found + way.drawn[:, 1] if other is None else found
                 again = back.decoded(perturbed, own).float()
-                add(terms, "cycle", weights.cycle_weight, absolute_error(again, x).mean())
+                add(terms, "cycle", weights.cycle_weight, F.l1_loss(again, x))
         if weights.appearance_weight and other is not None:  # MUNIT Eq. 3
             worn = there.appearance_of(made).float()
-            add(terms, "appearance", weights.appearance_weight, absolute_error(worn, other).mean())
+            add(terms, "appearance", weights.appearance_weight, F.l1_loss(worn, other))
         self._recognised(terms, x, made, output, group)
