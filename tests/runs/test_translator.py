@@ -20,6 +20,7 @@ from portraitist.recipes.translator import PRESETS, paper
 from portraitist.runs.translator import TranslatorOptions, extend_translator, train_translator
 from portraitist.train.signals import Interrupted
 from portraitist.train.translation_loss import TranslationLoss
+from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.recipe
 QUIET = TranslatorOptions(quiet=True)
@@ -155,6 +156,40 @@ def test_the_presets_of_unit_and_munit() -> None:
         assert t.rate(250_000) == pytest.approx(2.5e-5) and t.loaded(256) == 256 and t.init == "kaiming"
         assert (a.channels, a.blocks, a.resolution) == (64, 4, 256) and a.appearance == (8 if a.kind == "munit" else 0)
         assert panel.layers == (5, 5, 5) and panel.scaled and panel.channels == 64
+
+
+def test_the_tables_of_the_documents_say_what_the_presets_have() -> None:
+    told: dict[str, dict[str, str]] = {}
+    heads: list[str] = []
+    for line in (REPOSITORY / "docs" / "groups.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] == "`--preset`":
+            heads = cells
+        elif heads and cells[0].strip("`") in PRESETS:
+            told[cells[0].strip("`")] = dict(zip(heads, cells, strict=True))
+    assert told.keys() == PRESETS.keys()
+    inits = {"N(0, 0.02)": "normal", "torch's": "torch", "Kaiming": "kaiming"}
+    for name, row in told.items():
+        training, attentive = PRESETS[name]().training, PRESETS[name]().translator.attentive  # type: ignore[index]
+        for word in (
+            "cycle",
+            "identity",
+            "attention",
+            "person",
+            "group",
+            "reconstruction",
+            "kl",
+            "content",
+            "appearance",
+        ):
+            said = row.get("KL" if word == "kl" else word, "")
+            found = getattr(training, f"{word}_weight") if attentive or word != "attention" else 0
+            assert float(said or 0) == found, (name, word)
+        assert inits[row["weights"]] == training.init
+        rate = row["learning rate"]
+        assert float(rate.split(",")[0]) == training.learning_rate
+        assert ("falls in the second half" in rate) == (training.decay_from == 0.5)
+        assert ("halved every 100,000" in rate) == (training.halve_every == 100_000)
 
 
 def test_the_paper_is_the_few_shot_papers(tmp_path: Path) -> None:
