@@ -239,7 +239,7 @@ class Translator(nn.Module):
     def decoded(self, code: Tensor, appearance: Tensor | None = None) -> Tensor:
         """Return pictures [N, 3, R, R] of a code, whichever translator of the pair encoded it; arguments as above."""
         if self.anatomy.appearance:
-            worn = code.new_zeros(len(code), self.anatomy.appearance) if appearance is None else appearance
+            worn = code.new_zeros(1, self.anatomy.appearance) if appearance is None else appearance  # for all
             x = self.parts["decode"](code, worn)
         else:
             x, _ = self.parts["decode"](self.parts["from_code"](code)[0])
