@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -16,10 +17,13 @@ from portraitist.networks.patch_discriminator import PanelAnatomy
 from portraitist.networks.translator import TranslatorAnatomy, cyclegan, initialise, munit, ugatit, unit
 from portraitist.recipes.translator import PRESETS
 from portraitist.train.coded_loss import CodedLoss
+from portraitist.train.distributed import SINGLE, ProcessGroup, process_group
 from portraitist.train.loop import fit
 from portraitist.train.translation_loss import Sample
 from portraitist.train.translator import Translation, TranslatorState
 from portraitist.train.translator_settings import TranslatorTraining
+from tests.train.test_distributed import flat
+from tests.train.test_every_kind import check_same, go
 from tests.train.test_translator_training import Shapes
 
 UNIT, MUNIT = replace(unit(16, 4), blocks=2), replace(munit(16, 4), blocks=1)
@@ -260,3 +264,20 @@ def test_the_learning_rate_is_halved_again_and_again() -> None:
     assert [settings.rate(k) for k in (0, 99, 100, 250)] == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5])
     falling = replace(settings, decay_from=0.5)
     assert falling.rate(750) == pytest.approx(1e-4 / 2**7 / 2)
+
+
+def two_steps(anatomy: TranslatorAnatomy, group: ProcessGroup, accumulate: int = 1) -> dict[str, Any]:
+    players, settings = system(anatomy), training(anatomy, learning_rate=1e-5, accumulate=accumulate)
+    state = TranslatorState(players, settings)
+    return go(state, Translation(settings, Shapes(groups=GROUP), players, None), group)
+
+
+@pytest.mark.parametrize("anatomy", KINDS, ids=lambda a: a.kind)
+def test_they_train_in_parts_and_in_mixed_precision(anatomy: TranslatorAnatomy) -> None:
+    whole = two_steps(anatomy, SINGLE)
+    check_same(two_steps(anatomy, SINGLE, accumulate=2), whole)
+    with process_group("cpu", "bf16") as group:
+        mixed = two_steps(anatomy, group)
+    mine, theirs = (flat(found["gradients"][0]) for found in (mixed, whole))
+    cosine = F.cosine_similarity(mine, theirs, dim=0)
+    assert 0.97 < cosine < 0.99999, float(cosine)
