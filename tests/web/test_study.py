@@ -62,7 +62,9 @@ def answered(page: Any, wanted: int) -> None:
     until(page, '[...document.querySelectorAll("#options img")].every((image) => image.complete && image.naturalWidth)')
     before = page.inner_text("#place")
     page.keyboard.press(str(page.evaluate(PICK, wanted)))
-    until(page, f'document.getElementById("asking").hidden || document.getElementById("place").textContent !== "{before}"')
+    until(
+        page, f'document.getElementById("asking").hidden || document.getElementById("place").textContent !== "{before}"'
+    )
 
 
 def saved(page: Any, folder: Path) -> Path:

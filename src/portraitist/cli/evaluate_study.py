@@ -132,10 +132,10 @@ def _told(found: Sequence[StudyScore]) -> list[str]:
             ]
             for m in score.methods
         ]
-        lines += [f"## {score.ask}", "", *table(["method", "shown", "chosen", "share", "strength"], rows), ""]
+        lines += [f"## {score.ask}", "", *table(["method", "shown", "chosen", "share", "strength"], rows)]
         lines.append(
-            f"{score.answers} answers of {score.raters} raters; chance is {1 / len(score.places):.1%}. In brackets: 95 % "
-            f"intervals, {score.design_effect:.1f} answers counting as one independent one."
+            f"{score.answers} answers of {score.raters} raters; chance is {1 / len(score.places):.1%}. In brackets: "
+            f"95 % intervals, {score.design_effect:.1f} answers counting as one independent one."
         )
         lines += [f"**{warning}**" for warning in score.warnings]
     return lines

@@ -1,8 +1,8 @@
 """What people's choices among several pictures say of those who made them: shares and strengths, with intervals.
 
-Every answer is a set of methods that was shown and the one that was chosen. A share is chosen / shown. The strengths are
-those of Luce's choice model (Luce 1959, "Individual Choice Behavior"), P(i of S) = exp(s_i) / sum_S exp(s_j), which for
-two pictures is the model of Bradley and Terry (1952, Biometrika 39, p. 324).
+Every answer is a set of methods that was shown and the one that was chosen. A share is chosen / shown. The strengths
+are those of Luce's choice model (Luce 1959, "Individual Choice Behavior"), P(i of S) = exp(s_i) / sum_S exp(s_j), which
+for two pictures is the model of Bradley and Terry (1952, Biometrika 39, p. 324).
 
     found = choice_scores(shown, chosen, raters, questions)
     print(found.shares, found.strengths, found.design_effect)
@@ -124,9 +124,7 @@ def luce(shown: npt.NDArray[np.bool_], picked: npt.NDArray[np.bool_]) -> tuple[F
     return strengths - strengths.mean(), np.linalg.pinv(information, hermitian=True)
 
 
-def _derivatives(
-    strengths: Floats, sets: npt.NDArray[np.bool_], counts: Floats, wins: Floats
-) -> tuple[Floats, Floats]:
+def _derivatives(strengths: Floats, sets: npt.NDArray[np.bool_], counts: Floats, wins: Floats) -> tuple[Floats, Floats]:
     """Return the gradient of the logarithm of the likelihood, and minus its second derivatives."""
     odds = np.where(sets, np.exp(strengths - strengths.max()), 0)
     chances = odds / odds.sum(1, keepdims=True)
@@ -134,9 +132,7 @@ def _derivatives(
     return wins - weighted.sum(0), np.diag(weighted.sum(0)) - weighted.T @ chances
 
 
-def design_effect(
-    shown: npt.NDArray[np.bool_], picked: npt.NDArray[np.bool_], raters: Ints, questions: Ints
-) -> float:
+def design_effect(shown: npt.NDArray[np.bool_], picked: npt.NDArray[np.bool_], raters: Ints, questions: Ints) -> float:
     """Return by what factor clusters of raters and questions widen the variance of the shares; at least 1.
 
     With one rater the effect of raters is unknown, and not in it.

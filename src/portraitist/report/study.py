@@ -196,7 +196,9 @@ def _check(pool: Pool, layout: Layout) -> None:
             f"Show 2 to {min(count, MOST_METHODS)} with --show.",
         )
     if layout.per_rater is not None and not 1 <= layout.per_rater <= len(pool.pairs):
-        raise UsageError(f"Nobody can be asked about {layout.per_rater} of {len(pool.pairs)} photos.", "Ask about fewer.")
+        raise UsageError(
+            f"Nobody can be asked about {layout.per_rater} of {len(pool.pairs)} photos.", "Ask about fewer."
+        )
     if not layout.asks or any(not ask.strip() for ask in layout.asks) or len(set(layout.asks)) < len(layout.asks):
         raise UsageError("A study asks something, and each thing once.", "Give other words to --ask.")
 
@@ -247,5 +249,3 @@ def _address(content: bytes) -> str:
 def _hash(script: str) -> str:
     """Return what the content security policy of a page calls its one script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
