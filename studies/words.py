@@ -153,7 +153,7 @@ def learned(base: Model, rated: Rated) -> tuple[dict[str, Direction], dict[str, 
         for word, (column, others) in WORDS.items()
     }
     about = {word: f"ratings of '{WORDS[word][0]}': {d.found}" for word, d in found.items()}
-    digest = {"name": stored.header.name, "digest": stored.digest}
+    digest: dict[str, object] = {"name": stored.header.name, "digest": stored.digest}
     return {word: replace(d, found=about[word]) for word, d in found.items()}, digest
 
 
@@ -180,7 +180,10 @@ def judged(generator: Generator, codes: WPlus, direction: Direction, judge: Judg
     most = max(change, key=lambda w: abs(change[w]) * (1 if w == word else 1 / OTHERS))
     rising = float((high[column] > low[column]).double().mean())
     found = Judged(change[word], rising, most, change[most])
-    return replace(found, **mouth(ends)) if word == SMILE else found
+    if word != SMILE:
+        return found
+    wider, grown = mouth(ends)
+    return replace(found, change=wider, rising=grown)
 
 
 def keeps(word: str, direction: Direction, found: Mapping[str, Judged]) -> bool:
@@ -190,12 +193,12 @@ def keeps(word: str, direction: Direction, found: Mapping[str, Judged]) -> bool:
     return accurate and base.change >= CHANGED and base.rising >= RISING and base.most == word
 
 
-def mouth(ends: Sequence[Tensor]) -> dict[str, float]:
+def mouth(ends: Sequence[Tensor]) -> tuple[float, float]:
     """Return how the width of the mouth changes, in deviations, and in what share of the faces it grows."""
     read = on_faces(BlazeFinder(), smile)
     width = np.array([[read(picture) for picture in to_array(images)] for images in ends])
     low, still, high = width[:, np.isfinite(width).all(0)]
-    return {"change": float((high - low).mean() / still.std()), "rising": float((high > low).mean())}
+    return float((high - low).mean() / still.std()), float((high > low).mean())
 
 
 @torch.no_grad()

@@ -176,7 +176,8 @@ def _ridge(x: Tensor, y: Tensor, ridge: float) -> Tensor:
     x, y = x - x.mean(0), y - y.mean()
     if ridge and len(x) < x.shape[1]:  # the same by the smaller matrix
         among = x @ x.t() + ridge * x.square().sum() / x.shape[1] * torch.eye(len(x), dtype=x.dtype)
-        return x.t() @ torch.linalg.solve(among, y)
+        short: Tensor = x.t() @ torch.linalg.solve(among, y)
+        return short
     covariance = x.t() @ x / len(x)
     penalty = ridge * covariance.diagonal().mean() * torch.eye(x.shape[1], dtype=x.dtype)
     # The pseudo-inverse, since without a penalty fewer codes than entries leave some directions open.

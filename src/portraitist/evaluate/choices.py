@@ -121,7 +121,8 @@ def luce(shown: npt.NDArray[np.bool_], picked: npt.NDArray[np.bool_]) -> tuple[F
         if np.abs(step).max() < _DONE:
             break
     _, information = _derivatives(strengths, sets, counts, wins)
-    return strengths - strengths.mean(), np.linalg.pinv(information, hermitian=True)
+    covariance: Floats = np.linalg.pinv(information, hermitian=True).astype(np.float64)
+    return strengths - strengths.mean(), covariance
 
 
 def _derivatives(strengths: Floats, sets: npt.NDArray[np.bool_], counts: Floats, wins: Floats) -> tuple[Floats, Floats]:
