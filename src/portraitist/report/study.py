@@ -1,7 +1,7 @@
 """The page of a perceptual study: one file that asks which drawing of a photo is best, offline, in any browser.
 
-    pool = paired("photos/", {"ours": "drawn/", "theirs": "others/"})
-    write_study(Path("study"), pool, asks=[DEFAULT_ASK])
+    pool = paired(Path("photos"), {"ours": Path("drawn"), "theirs": Path("others.zip")})
+    write_study(Path("study"), pool, Layout(per_rater=10))
 
 The page names no method, and no file: drawings have marks that are drawn by chance, all have the same side and format,
 and the key that says who drew which is a file of its own. Answers stay in the browser until they are saved as JSON.
