@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import PortraitistError, UsageError
 from ..spaces.direction import Direction
-from .catalogue import SUFFIX, bundled_folder, user_folder
+from . import catalogue
 from .directions import StoredDirections, find_direction, load_directions
 from .headers import NAME
 
@@ -32,8 +32,8 @@ def words_of(base_digest: str, name: str = "this base") -> StoredDirections:
     Raises:
         UsageError: It has none.
     """
-    for folder in (user_folder() / FOLDER, bundled_folder() / FOLDER):
-        for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []:
+    for folder in (catalogue.user_folder() / FOLDER, catalogue.bundled_folder() / FOLDER):
+        for path in sorted(folder.glob(f"*{catalogue.SUFFIX}")) if folder.is_dir() else []:
             try:
                 found = load_directions(path)
             except PortraitistError as error:
@@ -41,10 +41,11 @@ def words_of(base_digest: str, name: str = "this base") -> StoredDirections:
                 continue
             if found.header.base_digest == base_digest:
                 return found
+    mine = catalogue.user_folder() / FOLDER / "NAME.safetensors"
     raise UsageError(
         f"'{name}' knows no words: none were learned for its codes.",
-        "Learn them from rated photos, `portraitist edit learn PHOTOS RATINGS.csv --per-row --ridge 5 --base NAME -o "
-        f"{user_folder() / FOLDER / 'NAME.safetensors'}`, or move along a file of directions with --direction.",
+        f"Learn them from rated photos, `portraitist edit learn PHOTOS RATINGS.csv --per-row --ridge 5 --base NAME "
+        f"-o {mine}`, or move along a file of directions with --direction.",
     )
 
 
