@@ -24,10 +24,7 @@ def test_the_words_that_ship_are_those_of_the_bundled_base(tmp_path: Path, monke
     anatomy = base.generator.anatomy
     for word in stored.directions.values():
         assert word.accuracy is not None and word.accuracy >= 0.5 and word.judged is not None and word.judged >= 1
-        assert word.step(base.generator.anatomy.rows).shape == (
-            base.generator.anatomy.rows,
-            base.generator.anatomy.w_dim,
-        )
+        assert word.step(anatomy.rows).shape == (anatomy.rows, anatomy.w_dim)
 
 
 def test_the_users_words_count_and_damaged_ones_are_told(
