@@ -17,6 +17,7 @@ import torch
 
 from portraitist.data import ImageBatches, ImageSet, read_image, write_image
 from portraitist.errors import BadData, BadModel, NothingLearned, PortraitistError, UsageError
+from portraitist.evaluate.held_out import parts_of
 from portraitist.io import registry
 from portraitist.io.headers import Header, read_header
 from portraitist.io.model_file import Model, generator_digest, load_model, save_model
@@ -86,6 +87,8 @@ def test_fine_tuning_leaves_a_style_and_what_it_needs(
     pack = read_header(tmp_path / "run" / "style.safetensors")
     assert (pack.kind, pack.name, pack.base_name) == ("style-pack", "drawn", "tiny")
     assert pack.base_digest == generator_digest(tiny_model) == pack.lineage[-1]["base"]
+    known = parts_of(pack, images.subset([2, 5, 7]))
+    assert known.trained is not None and len(known.trained) == 3 and "trained on 3 of these 3" in known.warning
     style, whole = registry.load(tmp_path / "run"), load_model(tmp_path / "run" / "model.safetensors")
     assert generator_digest(style) == generator_digest(whole) != generator_digest(tiny_model)
     assert all(

@@ -18,6 +18,7 @@ from .._version import __version__
 from ..data import ImageBatches, ImageSet
 from ..detail import MEDIA, SIDE, Look
 from ..errors import BadData, NothingLearned, PortraitistError, UsageError
+from ..evaluate.held_out import seen_in
 from ..faces import FaceFinder
 from ..io import registry
 from ..io.described import digest_of
@@ -255,7 +256,8 @@ class Finetuning(Run[TrainState]):
         self._watched(state)
         held_out = self.exemplars.held_out
         found = findings.Findings.of(state, base, generators, self.exemplars.train, held_out, self.monitor, self.codes)
-        header = replace(header, metrics=found.metrics)
+        recipe = self.settings | seen_in(self.exemplars.train)
+        header = replace(header, recipe=recipe, metrics=found.metrics)
         if state.history and early_stopping.best(state.history) == 0:
             findings.report(self.out, found, state, training, self.settings, header)
             raise _nothing_learned(self.out, state, training)
