@@ -22,6 +22,8 @@ _SLACK = 1e-3
 """How far the spline may miss its points for being smoother."""
 _LEAST_STRETCH = 0.35
 """A map that shrinks an area to less in one direction is weakened until it does not: it would fold soon after."""
+_FADE = 0.25
+"""How far from the border, in parts of the side, a turn is whole."""
 
 
 def displacement(source: Tensor, target: Tensor, side: int) -> Tensor:
@@ -47,6 +49,28 @@ def displacement(source: Tensor, target: Tensor, side: int) -> Tensor:
     planes = F.interpolate(grid.permute(2, 0, 1)[None].float(), size=side + 1, mode="bicubic", align_corners=True)
     # From the corners of pixels to their centres.
     return F.avg_pool2d(planes, 2, stride=1) * side
+
+
+def carried(moved: Tensor, back: Tensor) -> Tensor:
+    """Return the displacements of a picture whose parts are moved, and whose middle is then turned and shifted.
+
+    Towards the border the turn fades out, over a quarter of the side; where it would fold the picture, it is weakened.
+
+    Args:
+        moved: Displacements of the parts, as :func:`displacement` gives them, [1, 2, S, S].
+        back: Takes places of the turned picture to those before the turn, [2, 3], in parts of the side.
+    """
+    side = moved.shape[-1]
+    corners = torch.linspace(0, 1, _CELLS + 1, dtype=torch.float64)
+    rows, columns = torch.meshgrid(corners, corners, indexing="ij")
+    places = torch.stack([columns, rows], dim=-1)
+    turn = places @ back[:, :2].double().T + back[:, 2].double() - places
+    near = (torch.minimum(places, 1 - places) / _FADE).clamp(0, 1)
+    turn = turn * (near * near * (3 - 2 * near)).prod(dim=-1, keepdim=True)
+    turn = turn * _unfolded(turn)
+    planes = F.interpolate(turn.permute(2, 0, 1)[None].float(), size=side + 1, mode="bicubic", align_corners=True)
+    turned = F.avg_pool2d(planes, 2, stride=1) * side
+    return turned + sample(moved, positions(moved) + turned)
 
 
 def warp(x: Tensor, moved: Tensor) -> Tensor:
