@@ -147,7 +147,7 @@ def expression_directions(
     for k, direction in enumerate(found):
         answer = answer_of(generator, finder, probes, direction) / spread
         said = ", ".join(f"{name} {value:+.2f}" for name, value in zip(EXPRESSIONS, answer, strict=True))
-        how = f"ridge regression of codes on {int(whole.sum())} measured samples; one unit, in deviations: {said}"
+        how = f"ridge regression of codes on {int(whole.sum())} samples, deviation {spread[k]:.3f}; one unit adds, in deviations: {said}"
         told.append(Direction(direction.name, direction.vector, direction.rows, direction.unit, how))
         if progress is not None:
             progress(count + (k + 1) * _PROBES // len(found), total)

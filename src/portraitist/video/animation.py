@@ -23,12 +23,12 @@ from ..files import refuse_existing
 from ..io.directions import load_directions
 from ..spaces import WPlus
 from ..spaces.direction import Direction
-from ..stylize import Stylizer
+from ..stylize import Portrait, Stylizer
 from ..stylize.crops import Photo, one_thread
 from ..stylize.drawings import Synthesizer
 from .driving import Driver
 from .puppet import CodePuppet, Puppet
-from .redraw import FrameRun, OnFrame, VideoReport, frames_digest, tell_losses
+from .redraw import FrameRun, OnFrame, VideoReport, frames_digest, tell_tracks
 from .segments import Parts, Square, check_output
 from .source import VideoSource
 from .tracks import Arrays
@@ -119,7 +119,7 @@ def animate_video(
     refuse_existing(out, overwrite)
     with VideoSource.open(drive) as source:
         check_output(source, out)
-        tell_losses(source)
+        tell_tracks(source)
         canvas = Square(len(puppet.still))
         parts = Parts(out, frames_digest(drive, [puppet.settings, repr(finder), number]))
         run = FrameRun(source, parts, Animator(puppet, finder, number), on_frame, canvas)
@@ -150,8 +150,8 @@ def portrait_puppet(
         BadImage: The photo cannot be read.
     """
     name = the_style(stylizer)
-    face = stylizer.stylize(photo, which="largest", aligned=aligned, size=size).faces[0]
-    still, seen = face.picture(name), face.aligned.closeup or face.aligned
+    still, face = still_of(stylizer, photo, aligned=aligned, size=size)
+    seen = face.aligned.closeup or face.aligned
     side, expected = len(still), None if seen.landmarks is None else seen.landmarks.full
 
     def drawn_by(generator: Synthesizer) -> Callable[[WPlus], Pixels]:
@@ -166,6 +166,18 @@ def portrait_puppet(
         finder=stylizer.finder,
         expected=None if expected is None or len(expected) < MESH else expected[:MESH] / len(seen.image),
     )
+
+
+def still_of(
+    stylizer: Stylizer, photo: Photo, *, aligned: bool = False, size: int | None = None
+) -> tuple[Pixels, Portrait]:
+    """Return the picture of the largest face of a photo, as ``Stylizer.stylize`` draws it, and all that is known of it.
+
+    Arguments and errors as of :func:`portrait_puppet`.
+    """
+    name = the_style(stylizer)
+    face = stylizer.stylize(photo, which="largest", aligned=aligned, size=size).faces[0]
+    return face.picture(name), face
 
 
 def the_style(stylizer: Stylizer) -> str:

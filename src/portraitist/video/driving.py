@@ -118,7 +118,7 @@ class Driver:
                 "The first frame shows no face, and all motion is counted from it.",
                 "Cut the video so that it begins with a face.",
             )
-        if self.number > len(tracks):
+        if not 1 <= self.number <= len(tracks):
             raise NoFaceFound(
                 f"The first frame shows no face {self.number}; {len(tracks)} were found.", "1 is the largest."
             )

@@ -46,8 +46,8 @@ _RESTRAINT = 0.1
 """Penalty on the steps along directions, beside the squared deviations of the numbers."""
 _LARGEST = {"angle": 0.35, "size": 0.2, "place": 0.12, "point": 0.1}
 """What a head turns (radians), grows (logarithm) and goes at most, and a point beside it, in parts of the side."""
-SPREADS = np.array([0.11, 0.055, 0.11, 0.06, 0.05, 0.035])
-"""Deviations of the numbers among photos, by which they are weighed."""
+SPREADS = np.array([0.07, 0.06, 0.09, 0.06, 0.04, 0.045])
+"""About the deviations of the numbers among faces, by which they are weighed."""
 _REACH = (0.5, 2.0)
 """Least and largest ratio of an eye's or a mouth's motion to that of the driving face."""
 # Rows of the mesh: what hardly moves with an expression, the oval, and each part that has a size of its own.

@@ -163,7 +163,7 @@ def redraw_video(
     refuse_existing(out, overwrite)
     with VideoSource.open(path) as source:
         check_output(source, out)
-        tell_losses(source)
+        _tell(source)
         parts = Parts(out, frames_digest(path, [artist.settings, repr(finder), which]))
         run = FrameRun(source, parts, FrameRedrawer(artist, finder, which), on_frame)
         run.over(source.frames(run.resume()))
@@ -315,13 +315,18 @@ def _faded(face: DrawnFace, shown: float) -> DrawnFace:
     return DrawnFace(face.picture, face.aligned, whole * np.float32(shown))
 
 
-def tell_losses(source: VideoSource) -> None:
+def _tell(source: VideoSource) -> None:
     """Say what of the video will be otherwise than in the source."""
     if source.hdr:
         log.warning(
             f"{source.path.name} is {source.hdr}: it is drawn with 8 bits a colour, which may show bands, and drawn "
             "faces may look flat. Convert it to SDR first for better ones."
         )
+    tell_tracks(source)
+
+
+def tell_tracks(source: VideoSource) -> None:
+    """Say which tracks are left out."""
     if source.others:
         log.warning(f"{source.others} tracks of {source.path.name} are neither video nor sound; they are left out.")
 
