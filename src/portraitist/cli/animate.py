@@ -123,7 +123,9 @@ def _number(face: str) -> int:
     which = options.which_face(face)
     if which == "all":
         raise UsageError("One face drives a portrait.", "Use --face largest or the number of a face.")
-    return 1 if isinstance(which, str) else which
+    if isinstance(which, int) and which < 1:
+        raise UsageError("There is no face 0.", "1 is the largest.")
+    return which if isinstance(which, int) else 1
 
 
 def _tell(report: VideoReport) -> None:

@@ -10,6 +10,7 @@ numbers to the codes of samples says which way codes go when one number grows an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -92,7 +93,7 @@ def expression_directions(
     generator: Generator,
     finder: FaceFinder,
     *,
-    count: int = SAMPLES,
+    count: int | None = None,
     ridge: float = RIDGE,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -105,7 +106,7 @@ def expression_directions(
     Args:
         generator: The base.
         finder: Finds the mesh.
-        count: Samples drawn.
+        count: Samples drawn; 400 when None.
         ridge: Penalty on B, in variances of a number.
         seed: Of the samples.
         progress: Called after each sample with the samples done and all.
@@ -116,42 +117,54 @@ def expression_directions(
     Raises:
         UsageError: Faces are found in too few samples.
     """
-    total = count + _PROBES
+    count = SAMPLES if count is None else count
+    total, places = count + _PROBES, generator.w_mean.device
     latents = Z.sample(total, generator.anatomy.z_dim, torch.Generator().manual_seed(seed))
-    codes, numbers = [], []
-    for k in range(count):
-        code = truncate(generator.map(latents[k].to(generator.w_mean.device)), generator.mean, _TRUNCATION)
+    samples = [truncate(generator.map(z.to(places)), generator.mean, _TRUNCATION) for z in latents]
+    numbers = []
+    for k, code in enumerate(samples[:count]):
         numbers.append(measured(drawn(generator, code), finder))
-        codes.append(code.data[0, 0].detach().cpu())
         if progress is not None:
             progress(k + 1, total)
-    y = np.array(numbers)
-    whole = np.isfinite(y).all(axis=1)
-    if whole.sum() < 4 * len(EXPRESSIONS):
-        raise UsageError(
-            f"Only {int(whole.sum())} of {count} drawings of the base show a face that can be measured.",
-            "Draw more --samples, or use a base that draws faces.",
-        )
-    spread = y[whole].std(axis=0)
-    x = torch.from_numpy((y[whole] - y[whole].mean(axis=0)) / spread)
-    w = torch.stack(codes)[torch.from_numpy(whole)].double()
-    system = x.t() @ x / len(x) + ridge * torch.eye(len(EXPRESSIONS), dtype=x.dtype)
-    rows = torch.linalg.solve(system, x.t() @ (w - w.mean(dim=0)) / len(x))
-    low = rows_of(generator.anatomy, [r for r in generator.anatomy.resolutions if r <= UPTO])
-    units = torch.linalg.vector_norm(rows, dim=1)
-    found = [
-        Direction(name, (rows[k] / units[k]).float(), low, float(units[k])) for k, name in enumerate(EXPRESSIONS)
-    ]
-    probes = [truncate(generator.map(z.to(generator.w_mean.device)), generator.mean, _TRUNCATION) for z in latents[count:]]
+    found, spread = _learned(generator, samples[:count], np.array(numbers), ridge)
     told = []
     for k, direction in enumerate(found):
-        answer = answer_of(generator, finder, probes, direction) / spread
+        answer = answer_of(generator, finder, samples[count:], direction) / spread
         said = ", ".join(f"{name} {value:+.2f}" for name, value in zip(EXPRESSIONS, answer, strict=True))
-        how = f"ridge regression of codes on {int(whole.sum())} samples, deviation {spread[k]:.3f}; one unit adds, in deviations: {said}"
-        told.append(Direction(direction.name, direction.vector, direction.rows, direction.unit, how))
+        told.append(replace(direction, found=f"{direction.found}; one unit, in deviations: {said}"))
         if progress is not None:
             progress(count + (k + 1) * _PROBES // len(found), total)
     return told
+
+
+def _learned(
+    generator: Generator, codes: Sequence[WPlus], numbers: Points, ridge: float
+) -> tuple[list[Direction], Points]:
+    """Return the rows of the regression as directions, and the deviation of each number; NaN does not count.
+
+    Raises:
+        UsageError: Too few rows count, or a number is always the same.
+    """
+    whole = np.isfinite(numbers).all(axis=1)
+    counted = numbers[whole]
+    if len(counted) < 4 * len(EXPRESSIONS) or not (spread := counted.std(axis=0)).all():
+        raise UsageError(
+            f"Only {len(counted)} of {len(numbers)} drawings of the base show a face that can be measured, or they are "
+            "all alike.",
+            "Draw more --samples, or use a base that draws faces.",
+        )
+    x = torch.from_numpy((counted - counted.mean(axis=0)) / spread)
+    w = torch.stack([code.data[0, 0].detach().cpu() for code in codes])[torch.from_numpy(whole)].double()
+    system = x.t() @ x / len(x) + ridge * torch.eye(len(EXPRESSIONS), dtype=x.dtype)
+    rows = torch.linalg.solve(system, x.t() @ (w - w.mean(dim=0)) / len(x))
+    low = rows_of(generator.anatomy, [r for r in generator.anatomy.resolutions if r <= UPTO])
+    how = f"ridge regression of codes on {len(counted)} measured samples"
+    units = torch.linalg.vector_norm(rows, dim=1)
+    found = [
+        Direction(name, (row / unit).float(), low, float(unit), how)
+        for name, row, unit in zip(EXPRESSIONS, rows, units, strict=True)
+    ]
+    return found, spread
 
 
 def answer_of(
