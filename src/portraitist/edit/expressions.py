@@ -126,7 +126,8 @@ def expression_directions(
         numbers.append(measured(drawn(generator, code), finder))
         if progress is not None:
             progress(k + 1, total)
-    found, spread = _learned(generator, samples[:count], np.array(numbers), ridge)
+    rows = rows_of(generator.anatomy, [r for r in generator.anatomy.resolutions if r <= UPTO])
+    found, spread = regressed(WPlus(torch.cat([c.data for c in samples[:count]])), np.array(numbers), rows, ridge)
     told = []
     for k, direction in enumerate(found):
         answer = answer_of(generator, finder, samples[count:], direction) / spread
@@ -137,13 +138,19 @@ def expression_directions(
     return told
 
 
-def _learned(
-    generator: Generator, codes: Sequence[WPlus], numbers: Points, ridge: float
+def regressed(
+    codes: WPlus, numbers: Points, rows: Sequence[int], ridge: float = RIDGE
 ) -> tuple[list[Direction], Points]:
-    """Return the rows of the regression as directions, and the deviation of each number; NaN does not count.
+    """Return the rows of the ridge regression of codes on numbers as directions, and the deviation of each number.
+
+    Args:
+        codes: Of N samples, the same in every row.
+        numbers: Theirs, [N, 6]; samples with NaN do not count.
+        rows: Rows of W+ that the directions move.
+        ridge: As of :func:`expression_directions`.
 
     Raises:
-        UsageError: Too few rows count, or a number is always the same.
+        UsageError: Too few samples count, or a number is always the same.
     """
     whole = np.isfinite(numbers).all(axis=1)
     counted = numbers[whole]
@@ -154,15 +161,14 @@ def _learned(
             "Draw more --samples, or use a base that draws faces.",
         )
     x = torch.from_numpy((counted - counted.mean(axis=0)) / spread)
-    w = torch.stack([code.data[0, 0].detach().cpu() for code in codes])[torch.from_numpy(whole)].double()
+    w = codes.data[:, 0].detach().cpu().double()[torch.from_numpy(whole)]
     system = x.t() @ x / len(x) + ridge * torch.eye(len(EXPRESSIONS), dtype=x.dtype)
-    rows = torch.linalg.solve(system, x.t() @ (w - w.mean(dim=0)) / len(x))
-    low = rows_of(generator.anatomy, [r for r in generator.anatomy.resolutions if r <= UPTO])
+    ways = torch.linalg.solve(system, x.t() @ (w - w.mean(dim=0)) / len(x))
     how = f"ridge regression of codes on {len(counted)} measured samples"
-    units = torch.linalg.vector_norm(rows, dim=1)
+    units = torch.linalg.vector_norm(ways, dim=1)
     found = [
-        Direction(name, (row / unit).float(), low, float(unit), how)
-        for name, row, unit in zip(EXPRESSIONS, rows, units, strict=True)
+        Direction(name, (way / unit).float(), tuple(rows), float(unit), how)
+        for name, way, unit in zip(EXPRESSIONS, ways, units, strict=True)
     ]
     return found, spread
 
