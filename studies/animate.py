@@ -44,7 +44,12 @@ DRIVEN = ("yaw", "smile", "mouth", "blink")
 _LIPS = (17, 14, 15, 16, 84, 85, 86, 87, 180, 181, 178, 179, 314, 315, 316, 317, 402, 403, 404, 405)
 _CHIN = (152, 148, 176, 377, 400, 175, 199, 200, 18, 83, 313, 201, 421, 208, 428, 32, 262, 140, 369, 171, 396)
 _CORNERS = {61: -1, 76: -1, 62: -1, 78: -1, 291: 1, 306: 1, 292: 1, 308: 1}
-_LIDS = ((160, 158, 159, 157, 161, 173), (144, 153, 145, 154, 163, 155), (385, 387, 386, 384, 388, 398), (380, 373, 374, 381, 390, 382))
+_LIDS = (
+    (160, 158, 159, 157, 161, 173),
+    (144, 153, 145, 154, 163, 155),
+    (385, 387, 386, 384, 388, 398),
+    (380, 373, 374, 381, 390, 382),
+)
 
 
 @cache
@@ -166,7 +171,9 @@ def page(driver: Result, results: Mapping[str, Result], directions: Sequence[Dir
     """Return the lines of the page."""
     columns = [EXPRESSIONS.index(name) for name in DRIVEN] + [len(EXPRESSIONS), len(EXPRESSIONS) + 1]
     due = np.array(driver.numbers)
-    follows = [[name, *(_follows(np.array(r.numbers)[:, c], due[:, c]) for c in columns)] for name, r in results.items()]
+    follows = [
+        [name, *(_follows(np.array(r.numbers)[:, c], due[:, c]) for c in columns)] for name, r in results.items()
+    ]
     rest = float(np.mean(driver.flicker.source))
     steady = [
         [name, f"{np.mean(r.flicker.drawing):.2f}", f"{np.mean(r.flicker.drawing) / rest:.2f}", f"{r.seconds:.2f}"]
@@ -177,26 +184,26 @@ def page(driver: Result, results: Mapping[str, Result], directions: Sequence[Dir
         BLANK,
         *prose(
             f"""Written by `python -m studies animate`. The driving clip is made: {FRAMES} frames of a public-domain
-            portrait whose mesh is warped so that it turns, smiles, opens its mouth and blinks, and which tilts and moves
-            as a whole, with noise of {NOISE:g} grey levels. It drives the drawing of the actor's own photo, and that of a
-            person whom the base draws."""
+            portrait whose mesh is warped so that it turns, smiles, opens its mouth and blinks, and which tilts and
+            moves as a whole, with noise of {NOISE:g} grey levels. It drives the drawing of the actor's own photo, and
+            that of a person whom the base draws."""
         ),
         "![The driving clip, and what follows it, a row for each line of the tables](animate.png)",
         BLANK,
         "## How well the drawings follow",
         BLANK,
         *prose(
-            """Each number is measured on the driving frames and on the drawn ones by the face mesh. Correlation over the
-            frames, and behind it the slope: how far the drawing goes for one unit of the driver (1 is as far)."""
+            """Each number is measured on the driving frames and on the drawn ones by the face mesh. Correlation over
+            the frames, and behind it the slope: how far the drawing goes for one unit of the driver (1 is as far)."""
         ),
         *table(["portrait", *DRIVEN, "tilt", "place"], follows),
         "## Flicker and time",
         BLANK,
         *prose(
-            f"""Mean difference of consecutive frames over the face in grey levels, after the motion of the mesh was taken
-            out (as in [video.md](video.md)); its ratio to that of the driving clip, {rest:.2f}; and processor seconds of
-            one core for a frame, tracking included and coding not. A frame of the first-order motion model (untrained
-            weights of the released sizes, 256 pixels) takes {cost:.1f} seconds."""
+            f"""Mean difference of consecutive frames over the face in grey levels, after the motion of the mesh was
+            taken out (as in [video.md](video.md)); its ratio to that of the driving clip, {rest:.2f}; and processor
+            seconds of one core for a frame, tracking included and coding not. A frame of the first-order motion model
+            (untrained weights of the released sizes, 256 pixels) takes {cost:.1f} seconds."""
         ),
         *table(["portrait", "flicker", "ratio", "seconds a frame"], steady),
         "## What the directions do",

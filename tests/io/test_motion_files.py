@@ -44,7 +44,9 @@ def test_the_sizes_of_the_released_checkpoint_are_read_off_it() -> None:
         tree = released_layout(MotionAnatomy(), None)
         theirs = {f"{at}.{name}": value for at, state in tree.items() for name, value in state.items()}
         found = motion_anatomy(theirs, "vox")
-        sizes = [{k: tuple(v.shape) for k, v in FirstOrderMotion(a).state_dict().items()} for a in (found, MotionAnatomy())]
+        sizes = [
+            {k: tuple(v.shape) for k, v in FirstOrderMotion(a).state_dict().items()} for a in (found, MotionAnatomy())
+        ]
     assert tuple(theirs["kp_detector.predictor.decoder.up_blocks.4.conv.weight"].shape) == (32, 128, 3, 3)
     assert tuple(theirs["generator.dense_motion_network.mask.weight"].shape) == (11, 108, 7, 7)
     assert sizes[0] == sizes[1] and (found.keypoints, found.shrink, found.blocks) == (10, 4, 6)

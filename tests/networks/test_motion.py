@@ -131,14 +131,18 @@ class Reference:
             inputs += [heat, F.grid_sample(small, motion, align_corners=True)]
         found = self.hourglass(state, "dense_motion_network.hourglass", torch.cat(inputs, dim=1), 2)
         mask, seen = (
-            F.conv2d(found, state[f"dense_motion_network.{k}.weight"], state[f"dense_motion_network.{k}.bias"], padding=3)
+            F.conv2d(
+                found, state[f"dense_motion_network.{k}.weight"], state[f"dense_motion_network.{k}.bias"], padding=3
+            )
             for k in ("mask", "occlusion")
         )
         dense = sum(m * w[..., None] for m, w in zip(motions, mask.softmax(dim=1).unbind(dim=1), strict=True))
         assert isinstance(dense, Tensor)
         x = F.grid_sample(x, dense, align_corners=True) * torch.sigmoid(seen)
         y = F.conv2d(self.norm(state, "bottleneck.r0.norm1", x).relu(), *self.conv("bottleneck.r0.conv1"), padding=1)
-        x = x + F.conv2d(self.norm(state, "bottleneck.r0.norm2", y).relu(), *self.conv("bottleneck.r0.conv2"), padding=1)
+        x = x + F.conv2d(
+            self.norm(state, "bottleneck.r0.norm2", y).relu(), *self.conv("bottleneck.r0.conv2"), padding=1
+        )
         for k in range(2):
             x = self.block(state, f"up_blocks.{k}", x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3))
         return torch.sigmoid(F.conv2d(x, *self.conv("final"), padding=3))

@@ -138,7 +138,7 @@ def test_without_motion_a_puppet_is_the_portrait_and_with_it_the_code_opens_the_
 
 def test_the_head_moves_and_the_border_stays() -> None:
     puppet = made_puppet()
-    aside = puppet.move(movement(MESH + (0.08, 0.0))).astype(int)
+    aside = puppet.move(movement(MESH + np.array([0.08, 0.0]))).astype(int)
     found, start = (float(np.nonzero(p[..., 0] > 170)[1].mean()) / SIDE for p in (aside, puppet.still))
     assert 0.04 < found - start < 0.08
     assert np.abs(aside - puppet.still)[:, :2].max() <= 1 and np.abs(aside - puppet.still)[:2].max() <= 1
@@ -159,9 +159,7 @@ def test_directions_have_the_names_of_expressions() -> None:
 
 @pytest.fixture(scope="module")
 def stylizer(tiny_model: Model, tiny_style: Model) -> Stylizer:
-    return Stylizer(
-        tiny_model, {"wild": tiny_style}, inversion=ByEncoder(make_encoder(tiny_model)), finder=FINDER
-    )
+    return Stylizer(tiny_model, {"wild": tiny_style}, inversion=ByEncoder(make_encoder(tiny_model)), finder=FINDER)
 
 
 def walk(k: int) -> Pixels:
@@ -233,4 +231,3 @@ def test_the_first_order_model_moves_the_portrait() -> None:
     frames = [animator.redraw(disc_at(k), 0.1)[0] for k in (0, 6, 12)]
     assert (frames[0] == puppet.still).all() and all(f.shape == (SIDE, SIDE, 3) for f in frames)
     assert (frames[1] != frames[2]).any() and puppet.settings["kind"] == "first order"
-

@@ -42,7 +42,9 @@ def command(
     ] = None,
     directions: Annotated[
         Path | None,
-        opt("Expressions that `edit directions --method expressions` wrote (default: those of the base).", panel=MOTION),
+        opt(
+            "Expressions that `edit directions --method expressions` wrote (default: those of the base).", panel=MOTION
+        ),
     ] = None,
     face: Annotated[
         str, opt("Face of the first frame that drives: largest, or its number (1 is the largest).", panel=MOTION)
@@ -62,7 +64,9 @@ def command(
     """
     number = _number(face)
     if motion is not None and directions is not None:
-        raise UsageError("--motion moves without codes, so --directions has no meaning for it.", "Leave one of them out.")
+        raise UsageError(
+            "--motion moves without codes, so --directions has no meaning for it.", "Leave one of them out."
+        )
     options.refuse([out], overwrite)
     from ..faces import finder_named
     from ..stylize import Stylizer

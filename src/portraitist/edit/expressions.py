@@ -70,9 +70,7 @@ def expression(picture: Pixels, face: Landmarks) -> Points:
     gap = float(np.linalg.norm(points[_LIPS[1]] - points[_LIPS[0]])) / face.eye_distance
     opening = [_opening(points, eye) for eye in _EYES]
     gaze = float("nan") if min(opening) < _LEAST_OPEN else _gaze(picture, points)
-    return np.array(
-        [turn(face), float(nose @ down / (down @ down)), smile(face), gap, -float(np.mean(opening)), gaze]
-    )
+    return np.array([turn(face), float(nose @ down / (down @ down)), smile(face), gap, -float(np.mean(opening)), gaze])
 
 
 def mesh_of(face: Landmarks) -> Points:
@@ -182,7 +180,9 @@ def answer_of(
         after, before = (measured(drawn(generator, moved(code, direction, s)), finder) for s in (step, -step))
         changes.append((after - before) / (2 * step))
     counted = np.array(changes)
-    return np.array([column[np.isfinite(column)].mean() if np.isfinite(column).any() else np.nan for column in counted.T])
+    return np.array(
+        [column[np.isfinite(column)].mean() if np.isfinite(column).any() else np.nan for column in counted.T]
+    )
 
 
 def measured(picture: Pixels, finder: FaceFinder) -> Points:

@@ -1,8 +1,8 @@
 """What the face of a driving video does, relative to its first frame.
 
-    driver = Driver(finder)
-    driver.step(frame, seconds)              # the first frame: Movement.is_first
-    driver.step(frame, seconds).now          # where the points of the face are by now
+driver = Driver(finder)
+driver.step(frame, seconds)              # the first frame: Movement.is_first
+driver.step(frame, seconds).now          # where the points of the face are by now
 """
 
 from __future__ import annotations

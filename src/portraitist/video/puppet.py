@@ -53,15 +53,15 @@ _REACH = (0.5, 2.0)
 # Rows of the mesh: what hardly moves with an expression, the oval, and each part that has a size of its own.
 _BONES = (6, 8, 9, 10, 33, 127, 133, 151, 168, 197, 263, 356, 362)
 _OVAL = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136,
-    172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
+    136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
 _LEFT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 _RIGHT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 _MOUTH = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409)
 _SHAPE = tuple(sorted({
-    *_OVAL, *_LEFT_EYE, *_RIGHT_EYE, *_MOUTH, 1, 4, 5, 6, 8, 9, 168, 195, 197, 98, 327, 48, 278, 50, 280, 205, 425, 70, 63,
-    105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285, 200, 199, 175, 18, 151,
+    *_OVAL, *_LEFT_EYE, *_RIGHT_EYE, *_MOUTH, 1, 4, 5, 6, 8, 9, 168, 195, 197, 98, 327, 48, 278, 50, 280, 205, 425, 70,
+    63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285, 200, 199, 175, 18, 151,
 }))  # fmt: skip
 """Points that the warp goes by: without the inner lips, which lie on each other where a mouth is shut."""
 
@@ -139,7 +139,9 @@ class CodePuppet:
         if points is None:
             points = expected
         if points is None:
-            raise UsageError("No face is found in the portrait, whose parts are to move.", "Use another photo or style.")
+            raise UsageError(
+                "No face is found in the portrait, whose parts are to move.", "Use another photo or style."
+            )
         self.points: Points = points
         self.answers = self._measured(draw, base, finder)
         self._still, self._drawn = _levels(still), _levels(resize(draw(code), side))

@@ -17,7 +17,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -70,8 +70,8 @@ class Square:
     """Square frames of pictures on a screen: BT.709."""
 
     side: int
-    aspect: Fraction = Fraction(1)
-    colour: Colour = Colour(1, 1, 1)
+    aspect: Fraction = field(default=Fraction(1), init=False)
+    colour: Colour = field(default_factory=lambda: Colour(1, 1, 1), init=False)
 
     @property
     def width(self) -> int:
