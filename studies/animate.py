@@ -76,7 +76,7 @@ def frame(k: int) -> Pixels:
     depth = np.clip(1 - (np.linalg.norm(points - points[1], axis=1) / 0.25) ** 2, 0, 1)[:, None]
     moved += (0.03 * yaw, 0) * depth
     levels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
-    flow = displacement(*(torch.from_numpy(p) for p in (points, moved)), SIDE)
+    flow = displacement(torch.from_numpy(points), torch.from_numpy(moved), SIDE)
     done = warp(levels, flow)[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy()
     wide = Image.fromarray(np.pad(done, ((SIDE // 2,) * 2, (SIDE // 2,) * 2, (0, 0)), mode="edge"))
     angle, x = 0.12 * np.sin(t), 10 * np.sin(t)

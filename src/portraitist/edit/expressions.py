@@ -118,7 +118,9 @@ def expression_directions(
     count = SAMPLES if count is None else count
     total, places = count + _PROBES, generator.w_mean.device
     latents = Z.sample(total, generator.anatomy.z_dim, torch.Generator().manual_seed(seed))
-    samples = [truncate(generator.map(z.to(places)), generator.mean, _TRUNCATION) for z in latents]
+    samples = [
+        truncate(generator.map(z.to(places)), generator.mean, _TRUNCATION) for z in (latents[k] for k in range(total))
+    ]
     numbers = []
     for k, code in enumerate(samples[:count]):
         numbers.append(measured(drawn(generator, code), finder))

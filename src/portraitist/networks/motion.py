@@ -36,7 +36,7 @@ class HourglassAnatomy:
 
     def channels(self, level: int) -> int:
         """Return the channels after so many halvings."""
-        return min(self.most, self.width * 2**level)
+        return min(self.most, self.width << level)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class MotionAnatomy:
 
     def channels(self, level: int) -> int:
         """Return the generator's channels after so many halvings."""
-        return min(self.most, self.width * 2**level)
+        return min(self.most, self.width << level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,8 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, C, H, W] to the same shape."""
         inner = self.conv1(F.relu(self.norm1(x)))
-        return x + self.conv2(F.relu(self.norm2(inner)))
+        outer: Tensor = self.conv2(F.relu(self.norm2(inner)))
+        return x + outer
 
 
 class Hourglass(nn.Module):
@@ -234,7 +235,8 @@ class FirstOrderMotion(nn.Module):
             x = block(x)
         for up in self.ups:
             x = up(_doubled(x))
-        return self.last(x).sigmoid()
+        drawn: Tensor = self.last(x).sigmoid()
+        return drawn
 
 
 def blur_of(shrink: int) -> Tensor:

@@ -78,11 +78,11 @@ def relative(source: Keypoints, first: Keypoints, now: Keypoints) -> Keypoints:
     places = source.places + float(scale) * (now.places - first.places)
     if source.jacobians is None or first.jacobians is None or now.jacobians is None:
         return Keypoints(places, None)
-    try:
-        change = now.jacobians @ torch.linalg.inv(first.jacobians)
-    except torch.linalg.LinAlgError as error:
-        raise _useless() from error
-    return Keypoints(places, change @ source.jacobians)
+    inverse, failed = torch.linalg.inv_ex(first.jacobians)
+    jacobians = now.jacobians @ inverse @ source.jacobians
+    if failed.any() or torch.linalg.inv_ex(jacobians).info.any():
+        raise _useless()
+    return Keypoints(places, jacobians)
 
 
 def hull_area(points: Keypoints) -> float:
