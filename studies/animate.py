@@ -39,6 +39,7 @@ FRAMES, SIDE, RATE, NOISE = 24, 320, 12, 2.0
 SHOWN = (0, 4, 9, 12, 15, 19)
 STYLES = ("toon3d", "charcoal")
 SEED = 3
+LEFT_OUT = (STYLES[1], "the actor")
 DRIVEN = ("yaw", "smile", "mouth", "blink")
 """Numbers that the clip changes."""
 _LIPS = (17, 14, 15, 16, 84, 85, 86, 87, 180, 181, 178, 179, 314, 315, 316, 317, 402, 403, 404, 405)
@@ -127,7 +128,7 @@ def main(arguments: Sequence[str]) -> None:
         directions = expressions_of(stylizer)
         for who, photo in (("the actor", actor()[0]), ("another", person(stylizer))):
             for way, steps in (("code and warp", directions), ("warp alone", [])):
-                if way == "warp alone" and (style, who) != (STYLES[0], "another"):
+                if (style, who) != (STYLES[0], "another") and (way == "warp alone" or (style, who) == LEFT_OUT):
                     continue
                 puppet = portrait_puppet(stylizer, photo, steps, aligned=True)
                 results[f"{style}, {who}, {way}"] = followed(puppet, clip, finder)

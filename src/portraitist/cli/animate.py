@@ -70,9 +70,10 @@ def command(
     options.refuse([out], overwrite)
     from ..faces import finder_named
     from ..stylize import Stylizer
-    from ..video.animation import animate_video
+    from ..video.animation import animate_video, check_videos
     from . import styles
 
+    check_videos(drive, out)
     where = options.device(device)
     with bars.stages() as on_progress:
         stylizer = Stylizer.load(

@@ -28,6 +28,8 @@ from .measure import SMALLEST, drawn, smile, turn
 
 EXPRESSIONS = ("yaw", "pitch", "smile", "mouth", "blink", "gaze")
 """Names of the numbers, in the order of every row here."""
+SPREADS = np.array([0.07, 0.06, 0.09, 0.06, 0.04, 0.045])
+"""About the deviations of the numbers among faces, by which changes of them are compared."""
 MESH = 468
 """Points of the face mesh; those of the irises may follow."""
 SAMPLES = 400

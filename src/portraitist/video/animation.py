@@ -127,6 +127,17 @@ def animate_video(
         return run.finish(out, overwrite)
 
 
+def check_videos(drive: Path, out: Path) -> None:
+    """Refuse a driving video that cannot be read, and a file that cannot be written; ask before long work.
+
+    Raises:
+        UsageError: There is no such video, or the file cannot be written so.
+        BadData: The video is damaged, encrypted or empty.
+    """
+    with VideoSource.open(drive) as source:
+        check_output(source, out)
+
+
 def portrait_puppet(
     stylizer: Stylizer,
     photo: Photo,

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..data.images import Pixels
-from ..edit.expressions import EXPRESSIONS, expression, mesh_of
+from ..edit.expressions import EXPRESSIONS, SPREADS, expression, mesh_of
 from ..errors import NoFaceFound
-from ..faces import FaceFinder
+from ..faces import FaceFinder, Landmarks
 from ..faces.align import ffhq_quad, resample_square, square_to_quad
 from ..faces.landmarks import Points, transform
 from .one_euro import OneEuro
@@ -26,7 +26,7 @@ from .tracks import Arrays, Track, Tracker
 CROP = 256
 """Side of the square that is cut out of each frame."""
 _BETA = 1.0
-"""Of the filter of expressions: Hz that its cutoff grows by with a change of one a second."""
+"""Of the filter of expressions: Hz that its cutoff grows by with a change of one deviation a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +123,8 @@ class Driver:
                 f"The first frame shows no face {self.number}; {len(tracks)} were found.", "1 is the largest."
             )
         track = tracks[self.number - 1]
+        if self.reads:
+            mesh_of(track.landmarks)
         self._track, self._known = track.number, self.tracker.count
         self._matrix = square_to_quad(ffhq_quad(track.landmarks), 1)
         self._first_crop, self._first = self._seen(frame, track)
@@ -152,13 +154,9 @@ class Driver:
         if not self.reads:
             return np.zeros(len(EXPRESSIONS))
         assert self._filter.value is not None
-        change = (self._read(crop, now) - self._numbers)[:, None]
+        change = ((self._read(crop, now) - self._numbers) / SPREADS)[:, None]
         held = np.where(np.isfinite(change), change, self._filter.value)  # closed eyes look where they looked
-        return np.asarray(self._filter.step(held, seconds)[:, 0])
+        return np.asarray(self._filter.step(held, seconds)[:, 0] * SPREADS)
 
     def _read(self, crop: Pixels, points: Points) -> Points:
-        from ..faces import Landmarks
-
-        face = Landmarks.from_points(points * CROP)
-        mesh_of(face)
-        return expression(crop, face)
+        return expression(crop, Landmarks.from_points(points * CROP))

@@ -26,7 +26,7 @@ from torch import Tensor
 from ..data.images import Pixels, resize
 from ..detail.filters import blur
 from ..detail.shape import carried, displacement, warp
-from ..edit.expressions import EXPRESSIONS, MESH, expression
+from ..edit.expressions import EXPRESSIONS, MESH, SPREADS, expression
 from ..errors import UsageError
 from ..faces import FaceFinder, Landmarks
 from ..faces.landmarks import Points
@@ -42,12 +42,14 @@ MOST_STEPS = 2.5
 """Units along a direction that a code goes at most: beyond, drawings leave the base's faces."""
 _PROBE = 1.5
 """Units along a direction at which a portrait's answer is measured."""
-_RESTRAINT = 0.1
+_RESTRAINT = 0.4
 """Penalty on the steps along directions, beside the squared deviations of the numbers."""
 _LARGEST = {"angle": 0.35, "size": 0.2, "place": 0.12, "point": 0.1}
 """What a head turns (radians), grows (logarithm) and goes at most, and a point beside it, in parts of the side."""
-SPREADS = np.array([0.07, 0.06, 0.09, 0.06, 0.04, 0.045])
-"""About the deviations of the numbers among faces, by which they are weighed."""
+_MOST_CHANGE = 3.0
+"""Deviations of a number that the code is asked for at most."""
+SLACK = 3e-4
+"""How far the warp may miss its points for being smoother: less than a look's, so that lids come down."""
 _REACH = (0.5, 2.0)
 """Least and largest ratio of an eye's or a mouth's motion to that of the driving face."""
 # Rows of the mesh: what hardly moves with an expression, the oval, and each part that has a size of its own.
@@ -164,7 +166,7 @@ class CodePuppet:
         made = self.points + np.tensordot(steps, self.answers.points, axes=1)
         side, back = len(self.still), torch.from_numpy(np.linalg.inv(turn)[:2])
         whole, left = (
-            carried(displacement(_chosen(start), _chosen(target), side), back) for start in (self.points, made)
+            carried(displacement(_chosen(start), _chosen(target), side, SLACK), back) for start in (self.points, made)
         )
         code = self.code
         for direction, step in zip(self.directions, steps, strict=True):
@@ -178,7 +180,7 @@ class CodePuppet:
 
         The least squares of what the numbers then lack, in their deviations among faces, with a penalty on the steps.
         """
-        a, b = self.answers.numbers / SPREADS, change / SPREADS
+        a, b = self.answers.numbers / SPREADS, _MOST_CHANGE * np.tanh(change / SPREADS / _MOST_CHANGE)
         wanted = np.linalg.solve(a @ a.T + _RESTRAINT * np.eye(len(a)), a @ b)
         return np.asarray(MOST_STEPS * np.tanh(wanted / MOST_STEPS))
 
