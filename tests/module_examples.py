@@ -57,6 +57,7 @@ def blocks(docstring: str) -> list[str]:
 EXAMPLES = {
     name: found for name in MODULES if (doc := importlib.import_module(name).__doc__) and (found := blocks(doc))
 }
+SMALL_MOTION = "MotionAnatomy(3, 3, HourglassAnatomy(2, 4, 8), HourglassAnatomy(2, 4, 8), width=4, most=8, blocks=1)"
 FRAGMENT = "shows how a part is used, without the whole around it"
 WEIGHTS = "needs published weights"
 SLOW = "takes seconds; tests of the module, or the Python of the documents, do the same"
@@ -101,7 +102,6 @@ NOT_RUN = {
     "portraitist.networks.classifiers": WEIGHTS,
     "portraitist.networks.feature_discriminator": FRAGMENT,
     "portraitist.networks.identity": WEIGHTS,
-    "portraitist.networks.motion": SLOW,
     "portraitist.networks.painter": FRAGMENT,
     "portraitist.networks.translator": FRAGMENT,
     "portraitist.networks.wired": FRAGMENT,
@@ -142,8 +142,6 @@ NOT_RUN = {
     "portraitist.train.translator": FRAGMENT,
     "portraitist.video.animation": "needs a video",
     "portraitist.video.artists": FRAGMENT,
-    "portraitist.video.driving": FRAGMENT,
-    "portraitist.video.first_order": WEIGHTS,
     "portraitist.video.redraw": SLOW,
     "portraitist.video.segments": FRAGMENT,
     "portraitist.video.source": "needs a video",
@@ -193,6 +191,9 @@ SETUP = {
     "portraitist.report.template": "sections = []",
     "portraitist.stylize.discovery": "import shutil; shutil.copytree('drawings', 'holiday', dirs_exist_ok=True)",
     "portraitist.evaluate.flicker": "frames = []",
+    "portraitist.networks.motion": f"anatomy = {SMALL_MOTION}; source = driving = torch.rand(1, 3, 64, 64)",
+    "portraitist.video.driving": "finder, frame, seconds = finder_named(), photo, 0.1",
+    "portraitist.video.first_order": f"still, model = photo, FirstOrderMotion({SMALL_MOTION})",
     "portraitist.video.one_euro": "points, eye_distance = np.zeros((5, 2)), 1.0",
     "portraitist.video.tracks": "frames = []; finder = finder_named()",
 }

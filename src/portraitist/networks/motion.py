@@ -5,9 +5,9 @@ finds keypoints p_k and, around each, the Jacobian of the motion; to first order
 comes from p_S,k + J_k (z - p_D,k) of the source, J_k = J_S,k J_D,k^-1 (Eq. 4). A dense motion network weighs the K
 motions and the background's by masks, and says what is occluded; the generator warps the source's features by that.
 
-    model = FirstOrderMotion(MotionAnatomy()).eval()
+    model = FirstOrderMotion(anatomy).eval()     # MotionAnatomy() is the released one
     here, there = model.keypoints(source), model.keypoints(driving)
-    picture = model(source, here, there)         # [N, 3, 256, 256] in [0, 1]
+    picture = model(source, here, there)         # in [0, 1], as the source
 
 For use alone: normalisations hold the statistics that training left.
 """

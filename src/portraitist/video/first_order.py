@@ -1,6 +1,6 @@
-"""A portrait moved by the first-order motion model, from weights that the user owns.
+"""A portrait moved by the first-order motion model, from weights that the user owns (``io.motion_files``).
 
-puppet = FirstOrderPuppet(still, load_motion(Path("vox-cpk.pth.tar")))
+puppet = FirstOrderPuppet(still, model)
 """
 
 from __future__ import annotations
