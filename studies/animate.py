@@ -73,11 +73,11 @@ def frame(k: int) -> Pixels:
         moved[row] += (0.02 * side * smile, -0.012 * smile)
     shut = max(0.0, 1 - abs(k % 12 - 7) / 3.5)
     for upper, lower in (_LIDS[:2], _LIDS[2:]):
-        moved[list(upper)] += 0.95 * shut * (points[list(lower)] - points[list(upper)])
+        moved[list(upper)] += 0.85 * shut * (points[list(lower)] - points[list(upper)])
     depth = np.clip(1 - (np.linalg.norm(points - points[1], axis=1) / 0.25) ** 2, 0, 1)[:, None]
     moved += (0.03 * yaw, 0) * depth
     levels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
-    flow = displacement(torch.from_numpy(points), torch.from_numpy(moved), SIDE, 1e-5)
+    flow = displacement(torch.from_numpy(points), torch.from_numpy(moved), SIDE)
     done = warp(levels, flow)[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy()
     wide = Image.fromarray(np.pad(done, ((SIDE // 2,) * 2, (SIDE // 2,) * 2, (0, 0)), mode="edge"))
     angle, x = 0.12 * np.sin(t), 10 * np.sin(t)
