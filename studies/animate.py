@@ -197,7 +197,8 @@ def page(driver: Result, results: Mapping[str, Result], directions: Sequence[Dir
             """Each number is measured on the driving frames and on the drawn ones by the face mesh. Correlation over
             the frames, and behind it the slope: how far the drawing goes for one unit of the driver (1 is as far). The
             warp's slack and the penalty on the steps were chosen by looking at the first of these portraits, and the
-            clip was changed twice after a look at results, so that no row is held out; one clip and three portraits are no proof."""
+            clip was changed twice after a look at results, so that no row is held out; one clip and three portraits are
+            no proof."""
         ),
         *table(["portrait", *DRIVEN, "tilt", "place"], follows),
         "## Flicker and time",
