@@ -105,3 +105,52 @@ def test_shells_complete_commands() -> None:
 
     done = subprocess.run(program, env=os.environ | words, capture_output=True, text=True)
     assert "models" in done.stdout.split()
+
+
+def test_every_command_has_the_common_options() -> None:
+    import inspect
+
+    import typer
+
+    from portraitist.cli.main import app
+
+    def commands(of: typer.Typer) -> list[tuple[str, set[str]]]:
+        found = [(c.callback, set(inspect.signature(c.callback).parameters)) for c in of.registered_commands if c.callback]
+        below = [each for group in of.registered_groups if group.typer_instance for each in commands(group.typer_instance)]
+        return [*((callback.__qualname__, names) for callback, names in found), *below]
+
+    found = commands(app)
+    assert len(found) > 30
+    assert [name for name, has in found if not has >= {"as_json", "verbose", "quiet", "config"}] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("stylize", "nothing.jpg"),
+        ("stylize", "text.jpg"),
+        ("stylize", "me.png", "--style", "wild"),
+        ("stylize", "me.png", "--style", "nobody"),
+        ("invert", "text.jpg"),
+        ("train", "nothing", "-o", "run"),
+        ("evaluate", "inversion", "nothing", "-o", "out"),
+        ("encoder", "train", "nothing", "-o", "out"),
+        ("serve", "--style", "nobody"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_pytorch_loads(
+    photo: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    Path("text.jpg").write_text("no photo")
+    Path("me.wild.png").touch()
+    code = """
+import sys
+from portraitist.cli.main import main
+try:
+    main()
+finally:
+    print("loaded", [m for m in ("torch", "numpy", "PIL") if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode in (2, 3) and done.stderr.startswith("error: ") and done.stdout == "loaded []\n"

@@ -38,7 +38,7 @@ for command in (
 ):
     groups.add(app)(command)
 groups.add(app)(evaluate_pictures.pictures)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(evaluate_reproduce.reproduce)
+groups.add(app)(evaluate_reproduce.reproduce)
 
 
 @groups.add(app)

@@ -188,6 +188,7 @@ def with_groups(function: Command) -> Command:
 
     def command(**values: Any) -> None:
         refusals.refuse_paths(values)
+        refusals.refuse_missing(values)
         refusals.refuse_same(values)
         made = {
             name: group(**{field.name: values.pop(field.name) for field in fields(group)})

@@ -38,6 +38,10 @@ def command(
     Where --host lets other machines in, every request needs the token that the printed address ends in; the environment
     variable PORTRAITIST_TOKEN sets one of your own, which then is asked on this machine too.
     """
+    from ..io import catalogue
+
+    for name in style or []:
+        catalogue.find(name)
     try:
         from ..web import Limits, Studio, serve
     except ImportError as error:
