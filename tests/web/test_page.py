@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+from PIL import Image
 
 from portraitist import Stylizer
 from portraitist.data.images import resize
@@ -208,6 +210,18 @@ def test_every_control_does_what_it_says(
         check_rules(page)
         page.screenshot(path=tmp_path / "page.png", full_page=True)
 
+        # All of them at once, as a ZIP of the same files.
+        saved = page.locator("#pictures figcaption").all_inner_texts()[::-1]
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Download all as a ZIP").click()
+        assert waiting.value.suggested_filename == "portraits.zip"
+        with zipfile.ZipFile(waiting.value.path()) as archive:
+            assert archive.testzip() is None
+            names = archive.namelist()
+            assert len(set(names)) == len(saved) and set(names) >= set(saved)
+            assert {"me at home.calm.png", "me at home.calm (2).png"} <= set(names)
+            assert archive.read(saved[-1]) == downloaded(page, saved[-1])
+
         # Cancelling.
         gate.open.clear()
         page.click("#draw")
@@ -233,6 +247,16 @@ def test_every_control_does_what_it_says(
         says(page, "Ready.")
         page.get_by_label("The photo is an aligned square face already").check()
         drawn(page, 2)
+
+        # What the browser cannot show, the service shows.
+        page.get_by_label("The photo is an aligned square face already").uncheck()
+        scan = tmp_path / "scan.tif"
+        Image.fromarray(pixels(photo)).save(scan)
+        page.set_input_files("#file", scan)
+        says(page, "Ready.")
+        until(page, "document.getElementById('photo').naturalWidth === 512")
+        drawn(page, 2)
+        assert page.get_by_role("link", name="Download scan.wild.pasted.webp").count() == 1
 
         # What goes wrong is said, and the next try works.
         (tmp_path / "text.jpg").write_text("no photo")
@@ -265,6 +289,7 @@ def test_the_keyboard_reaches_everything_in_the_order_of_sight(
                 "file",
                 "camera-open",
                 "all",
+                "aligned",
                 "calm",
                 "wild",
                 "strength",
@@ -272,7 +297,6 @@ def test_the_keyboard_reaches_everything_in_the_order_of_sight(
                 "refine",
                 "paste-back",
                 "sheet",
-                "aligned",
             ),
             *("size", "format", "draw"),
         ]
