@@ -50,7 +50,7 @@ def open_page(browser: Any) -> Iterator[Open]:
 
         context.route("**/*", only_service)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         # That an answer is a refusal is told in the console too.
         page.on("console", lambda m: faults.append(m.text) if m.type == "error" and "status of" not in m.text else None)
@@ -71,12 +71,12 @@ def check_rules(page: Any) -> None:
 
 
 def says(page: Any, text: str | re.Pattern[str], place: str = "#status") -> None:
-    playwright.expect(page.locator(place)).to_have_text(text, timeout=30_000)
+    playwright.expect(page.locator(place)).to_have_text(text, timeout=120_000)
 
 
 def until(page: Any, expression: str) -> None:
     """Wait until an expression holds; Playwright's own way needs ``eval``, which the page forbids."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not page.evaluate(expression):
         assert time.monotonic() < deadline, expression
         time.sleep(0.05)
