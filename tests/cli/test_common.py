@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -101,7 +103,6 @@ def test_a_bad_file_of_options_is_refused(run: Run, photo: Path, tmp_path: Path,
 def test_shells_complete_commands() -> None:
     program = [sys.executable, "-c", "from portraitist.cli.main import main; main()"]
     words = {"_PORTRAITIST_COMPLETE": "complete_bash", "COMP_WORDS": "portraitist mod", "COMP_CWORD": "1"}
-    import os
 
     done = subprocess.run(program, env=os.environ | words, capture_output=True, text=True)
     assert "models" in done.stdout.split()
@@ -115,8 +116,12 @@ def test_every_command_has_the_common_options() -> None:
     from portraitist.cli.main import app
 
     def commands(of: typer.Typer) -> list[tuple[str, set[str]]]:
-        found = [(c.callback, set(inspect.signature(c.callback).parameters)) for c in of.registered_commands if c.callback]
-        below = [each for group in of.registered_groups if group.typer_instance for each in commands(group.typer_instance)]
+        found = [
+            (c.callback, set(inspect.signature(c.callback).parameters)) for c in of.registered_commands if c.callback
+        ]
+        below = [
+            each for group in of.registered_groups if group.typer_instance for each in commands(group.typer_instance)
+        ]
         return [*((callback.__qualname__, names) for callback, names in found), *below]
 
     found = commands(app)
@@ -154,3 +159,21 @@ finally:
 """
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
     assert done.returncode in (2, 3) and done.stderr.startswith("error: ") and done.stdout == "loaded []\n"
+
+
+def test_a_terminal_shows_stages_and_ends_with_the_picture(photo: Path) -> None:
+    pty = pytest.importorskip("pty", reason="needs a terminal of POSIX")
+
+    program = [sys.executable, "-c", "from portraitist.cli.main import main; main()"]
+    outer, inner = pty.openpty()
+    done = subprocess.Popen([*program, *map(str, drawn(photo))], stdin=subprocess.DEVNULL, stdout=inner, stderr=inner)
+    os.close(inner)
+    said = b""
+    with contextlib.suppress(OSError):  # how a terminal ends on Linux
+        while part := os.read(outer, 4096):
+            said += part
+    os.close(outer)
+    assert done.wait() == 0
+    text = said.decode()
+    assert "loading the models" in text and "0 steps" not in text
+    assert text.rstrip().splitlines()[-1].endswith("me.wild.png")

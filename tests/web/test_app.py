@@ -123,7 +123,9 @@ def test_the_faces_of_a_photo(client: TestClient, photo: bytes) -> None:
     refusal(client.post("/faces", content=b"text"), 422, "not-an-image")
 
 
-def test_photos_of_phones_are_drawn_and_shown(client: TestClient, photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_photos_of_phones_are_drawn_and_shown(
+    client: TestClient, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     phone = io.BytesIO()
     pillow_heif.from_pillow(Image.fromarray(pixels(photo))).save(phone, quality=90)
     shown = client.post("/preview", content=phone.getvalue())

@@ -17,12 +17,22 @@ from PIL import Image
 
 from portraitist import Stylizer
 from portraitist.data.images import resize
+from portraitist.io import registry
+from portraitist.io.model_file import Model, save_pack
+from tests.conftest import restyled
 from tests.stylize.test_pipeline import TWO
 from tests.web.conftest import CHROMIUM, Gate, MakeApp, listening, pixels
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM")
 Open = Callable[..., Any]
+USED = """
+const used = new Set();
+for (const kind of ["click", "input", "change"]) {
+    addEventListener(kind, ({ target }) => used.add(target.id || target.name || target.className), true);
+}
+"""
+"""Keeps which controls were used."""
 
 
 @pytest.fixture
@@ -49,6 +59,7 @@ def open_page(browser: Any) -> Iterator[Open]:
                 route.abort()
 
         context.route("**/*", only_service)
+        context.add_init_script(USED)
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -112,15 +123,17 @@ def send(page: Any, kind: str, photo: bytes) -> None:
 
 
 def test_every_control_does_what_it_says(
-    make_app: MakeApp, gate: Gate, open_page: Open, tmp_path: Path, photo: bytes
+    make_app: MakeApp, gate: Gate, open_page: Open, tmp_path: Path, photo: bytes, tiny_model: Model
 ) -> None:
     me = tmp_path / "me at home.jpg"
     me.write_bytes(photo)
+    both = {name: restyled(tiny_model, "both", seed=seed) for seed, name in enumerate(("women", "men"), 3)}
+    registry.add(save_pack(tmp_path / "both.safetensors", both, tiny_model))
     with listening(make_app(finder=gate)) as address, httpx2.Client(base_url=address, timeout=60) as ask:
         page = open_page(address)
 
         # Styles, with thumbnails; nothing can be drawn without a photo.
-        until(page, "[...document.querySelectorAll('#styles img')].filter((i) => i.naturalWidth).length === 2")
+        until(page, "[...document.querySelectorAll('#styles img')].filter((i) => i.naturalWidth).length === 3")
         assert (
             page.get_by_role("checkbox", name="calm").is_checked()
             and not page.get_by_role("checkbox", name="wild").is_checked()
@@ -140,6 +153,18 @@ def test_every_control_does_what_it_says(
         drawn(page, 1)
         direct = ask.post("/stylize?style=calm&face=1", content=photo).content
         assert downloaded(page, "me at home.calm.png") == direct
+
+        # A style with a path for each attribute.
+        page.get_by_role("checkbox", name="both").check()
+        page.get_by_role("checkbox", name="calm").uncheck()
+        page.get_by_label("Path of styles that have several").select_option("men")
+        drawn(page, 1)
+        direct = ask.post("/stylize?style=both&attribute=men&face=1", content=photo).content
+        assert downloaded(page, "me at home.both.png") == direct
+        page.get_by_role("button", name="Remove all pictures").click()
+        page.get_by_role("checkbox", name="calm").check()
+        page.get_by_role("checkbox", name="both").uncheck()
+        drawn(page, 1)
 
         # The photo beneath it is the square of the face, where the picture is.
         portrait = Stylizer.load(["calm"], finder=TWO).stylize(photo, which=1).faces[0]
@@ -190,6 +215,7 @@ def test_every_control_does_what_it_says(
         page.get_by_role("checkbox", name="wild").check()
         page.get_by_label("Mix the chosen styles into one").check()
         page.get_by_label("Weight of wild").fill("0.25")
+        page.get_by_label("Weight of calm").fill("0.5")
         drawn(page, 1)
         direct = ask.post("/stylize?style=calm:0.5%2Bwild:0.25&face=1&strength=0.8&detail=0.9", content=photo).content
         assert downloaded(page, "me at home.calm-0.5+wild-0.25.png") == direct
@@ -268,6 +294,10 @@ def test_every_control_does_what_it_says(
         assert page.locator("#problem").is_hidden()
         page.get_by_role("button", name="Remove all pictures").click()
         assert page.locator("#pictures figure").count() == 0 and page.locator("#results").is_hidden()
+        controls = """[...document.querySelectorAll("button, input, select, a")]
+            .map((control) => control.id || control.name || control.className)"""
+        there = set(page.evaluate(controls)) | {"download"}
+        assert len(there) > 20 and there - set(page.evaluate("[...used]")) == set()
 
 
 def test_the_keyboard_reaches_everything_in_the_order_of_sight(
