@@ -47,9 +47,10 @@ def reproduce(
     identity: Annotated[Path | None, opt("Weights of a face embedder.", panel=JUDGES)] = None,
     device: options.Device = "auto",
 ) -> None:
-    """Re-run a paper's comparison, as `python -m studies PAPER` does in a checkout of the source.
+    """Re-run a paper's comparison, in a checkout of the source.
 
-    Trains what is missing into run folders under --out, reuses what is there, and writes reproduction.md.
+    It is what `python -m studies PAPER` does. Trains what is missing into run folders under --out, reuses what is
+    there, and writes reproduction.md.
     """
     if find_spec("studies") is None:
         raise UsageError("The studies are not part of the package.", f"Call `python -m studies {paper}` in its source.")

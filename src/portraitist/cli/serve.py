@@ -32,7 +32,7 @@ def command(
     detector: options.Detector = "",
     device: options.Device = "auto",
 ) -> None:
-    """Open a page and an HTTP service for redrawing photos, on this machine.
+    """Open a page and an HTTP service on this machine.
 
     Prints the address of the page; Ctrl-C ends it. Nothing of a photo is kept, and nothing is asked of other machines.
     Where --host lets other machines in, every request needs the token that the printed address ends in; the environment
