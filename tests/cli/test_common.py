@@ -162,10 +162,11 @@ finally:
 
 
 def test_a_terminal_shows_stages_and_ends_with_the_picture(photo: Path) -> None:
-    pty = pytest.importorskip("pty", reason="needs a terminal of POSIX")
+    pty, termios = (pytest.importorskip(name, reason="needs a terminal of POSIX") for name in ("pty", "termios"))
 
     program = [sys.executable, "-c", "from portraitist.cli.main import main; main()"]
     outer, inner = pty.openpty()
+    termios.tcsetwinsize(inner, (24, 80))
     done = subprocess.Popen([*program, *map(str, drawn(photo))], stdin=subprocess.DEVNULL, stdout=inner, stderr=inner)
     os.close(inner)
     said = b""
@@ -175,5 +176,17 @@ def test_a_terminal_shows_stages_and_ends_with_the_picture(photo: Path) -> None:
     os.close(outer)
     assert done.wait() == 0
     text = said.decode()
-    assert "loading the models" in text and "0 steps" not in text
-    assert text.rstrip().splitlines()[-1].endswith("me.wild.png")
+    assert "loading the models" in text and "drawing: 100%" in text and "0 steps" not in text
+    *_, last = filter(None, _seen(text))
+    assert last == str(photo.with_name("me.wild.png"))
+
+
+def _seen(text: str) -> list[str]:
+    """Return the lines that a terminal shows in the end: a return goes back, and what follows is written over."""
+    lines = []
+    for line in text.split("\r\n"):
+        shown = ""
+        for part in line.split("\r"):
+            shown = part.removeprefix("\x1b[2K") if part.startswith("\x1b[2K") else part + shown[len(part) :]
+        lines.append(shown.rstrip())
+    return lines

@@ -27,7 +27,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM")
 Open = Callable[..., Any]
 USED = """
-const used = new Set();
+window.used = new Set();
 for (const kind of ["click", "input", "change"]) {
     addEventListener(kind, ({ target }) => used.add(target.id || target.name || target.className), true);
 }

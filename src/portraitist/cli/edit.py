@@ -13,6 +13,7 @@ import typer
 from ..errors import UsageError
 from . import bars, groups, options
 from .bars import bar_of
+from .common import talk
 from .options import opt
 
 if TYPE_CHECKING:
@@ -341,5 +342,6 @@ def _write(found: Sequence[Direction], out: Path, preview: Path | None, model: M
 
 
 def _echo(files: Sequence[Path]) -> None:
+    talk().clear()
     for file in files:
         typer.echo(file)

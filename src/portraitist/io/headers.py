@@ -112,14 +112,12 @@ def read_any_header(path: Path) -> Header | EncoderHeader:
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    """Return what turns JSON into a kind of header; building it takes longer than most refusals."""
-    return TypeAdapter(kind)
+def _any_header() -> TypeAdapter[Header | EncoderHeader]:
+    return TypeAdapter(Annotated[Header | EncoderHeader, Field(discriminator="kind")])
 
 
 def _parse_any_header(found: object) -> Header | EncoderHeader:
-    kind = Annotated[Header | EncoderHeader, Field(discriminator="kind")]
-    header: Header | EncoderHeader = _adapter(kind).validate_python(found)
+    header = _any_header().validate_python(found)
     if isinstance(header, EncoderHeader):
         check_encoder_header(header)
     else:
@@ -202,8 +200,12 @@ def check_encoder_sizes(anatomy: EncoderAnatomy) -> None:
 def header_parser(kind: type[AnyHeader], check: Callable[[AnyHeader], None]) -> Callable[[object], AnyHeader]:
     """Return what turns the JSON of a header into a header of this kind, and checks it."""
 
+    @cache
+    def adapter() -> TypeAdapter[AnyHeader]:  # built when a header is read: it takes longer than most refusals
+        return TypeAdapter(kind)
+
     def parse(found: object) -> AnyHeader:
-        header: AnyHeader = _adapter(kind).validate_python(found)
+        header = adapter().validate_python(found)
         check(header)
         return header
 
