@@ -134,7 +134,7 @@ def test_every_command_has_the_common_options() -> None:
     [
         ("stylize", "nothing.jpg"),
         ("stylize", "text.jpg"),
-        ("stylize", "me.png", "--style", "wild"),
+        ("stylize", "me.png", "--style", "toon3d"),
         ("stylize", "me.png", "--style", "nobody"),
         ("invert", "text.jpg"),
         ("train", "nothing", "-o", "run"),
@@ -148,7 +148,7 @@ def test_what_cannot_work_is_refused_before_pytorch_loads(
 ) -> None:
     monkeypatch.chdir(photo.parent)
     Path("text.jpg").write_text("no photo")
-    Path("me.wild.png").touch()
+    Path("me.toon3d.png").touch()
     code = """
 import sys
 from portraitist.cli.main import main
@@ -167,7 +167,9 @@ def test_a_terminal_shows_stages_and_ends_with_the_picture(photo: Path) -> None:
     program = [sys.executable, "-c", "from portraitist.cli.main import main; main()"]
     outer, inner = pty.openpty()
     termios.tcsetwinsize(inner, (24, 80))
-    done = subprocess.Popen([*program, *map(str, drawn(photo))], stdin=subprocess.DEVNULL, stdout=inner, stderr=inner)
+    done = subprocess.Popen(
+        [*program, *map(str, drawn(photo, "-s", "toon3d"))], stdin=subprocess.DEVNULL, stdout=inner, stderr=inner
+    )
     os.close(inner)
     said = b""
     with contextlib.suppress(OSError):  # how a terminal ends on Linux
@@ -178,7 +180,7 @@ def test_a_terminal_shows_stages_and_ends_with_the_picture(photo: Path) -> None:
     text = said.decode()
     assert "loading the models" in text and "drawing: 100%" in text and "0 steps" not in text
     *_, last = filter(None, _seen(text))
-    assert last == str(photo.with_name("me.wild.png"))
+    assert last == str(photo.with_name("me.toon3d.png"))
 
 
 def _seen(text: str) -> list[str]:

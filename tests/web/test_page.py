@@ -29,7 +29,7 @@ Open = Callable[..., Any]
 USED = """
 window.used = new Set();
 for (const kind of ["click", "input", "change"]) {
-    addEventListener(kind, ({ target }) => used.add(target.id || target.name || target.className), true);
+    addEventListener(kind, ({ target }) => used.add(target.id || target.name || String(target.className)), true);
 }
 """
 """Keeps which controls were used."""
