@@ -1,4 +1,4 @@
-"""Painters that style packs carry: stored whole, drawn by where they are better, passed over for codes where asked."""
+"""Painters that packs carry: stored whole, drawn by where they are better, passed over where codes are asked for."""
 
 from __future__ import annotations
 
