@@ -38,7 +38,7 @@ from portraitist.recipes import compose, from_scratch
 from portraitist.runs.chooser import learn_chooser
 from portraitist.runs.encoder import EncoderOptions, train_encoder
 from portraitist.runs.finetune import Source, TrainOptions, train
-from portraitist.runs.looks import look_of, people_of
+from portraitist.runs.looks import levelled, look_of, people_of
 from portraitist.train.encoder import agilegan
 from portraitist.train.spec import Training
 
@@ -172,13 +172,13 @@ def make_style(style: Style, base: Model, options: argparse.Namespace) -> None:
     seen = parts.trained or parts.held_out
     how = MEDIA[style.medium], finder_named()
     look = look_of(seen.decoded_at(SIDE), *how, shape=style.shape, people=people_of(seen))
-
-    def load(attribute: str | None = None) -> Model:
-        model = load_model(tried[name], find_base=lambda header: base, attribute=attribute)
-        return replace(model, look=look)
-
-    models = {path: load(path) for path in style.paths} if style.paths else load()
-    pack = save_pack(options.out / f"{style.name}.safetensors", models, base, half=True, overwrite=True)
+    drawn = {
+        path: load_model(tried[name], find_base=lambda header: base, attribute=path) for path in style.paths or (None,)
+    }
+    look = levelled(look, base, list(drawn.values()), registry.load_encoder_of(base))
+    models = {path: replace(model, look=look) for path, model in drawn.items()}
+    packed = {path: model for path, model in models.items() if path is not None} or models[None]
+    pack = save_pack(options.out / f"{style.name}.safetensors", packed, base, half=True, overwrite=True)
     registry.record_digest(pack)
 
 

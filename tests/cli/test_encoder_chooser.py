@@ -36,7 +36,10 @@ def test_a_chooser_is_learned_measured_and_added(
 
 @pytest.mark.parametrize("attribute", [(), ("--attribute", "auto")])
 def test_no_word_tells_which_path_drew(
-    run: Run, both: Model, tmp_path: Path, attribute: tuple[str, ...]  # noqa: F811
+    run: Run,
+    both: Model,  # noqa: F811
+    tmp_path: Path,
+    attribute: tuple[str, ...],
 ) -> None:
     from PIL import Image
 

@@ -10,6 +10,7 @@ from skimage import data
 from portraitist.errors import UsageError
 from portraitist.faces import AlignedFace, Landmarks, align, paste
 from portraitist.faces.landmarks import transform
+from portraitist.faces.paste import paste_all
 
 ASTRONAUT = Landmarks.from_points([(204, 102), (247, 104), (226, 122), (203, 139), (245, 141)])
 

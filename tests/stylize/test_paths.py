@@ -139,7 +139,9 @@ def test_nothing_tells_what_was_chosen(both: Model, tmp_path: Path, caplog: pyte
     for name, picture in zip("ab", pictures(), strict=True):
         Image.fromarray(picture).save(photos / f"{name}.png")
     stylizer = Stylizer.load(["both"])
-    lines = stylize_files(stylizer, photos, tmp_path / "out", Options(aligned=True, sheet=True), report=tmp_path / "r.json")
+    lines = stylize_files(
+        stylizer, photos, tmp_path / "out", Options(aligned=True, sheet=True), report=tmp_path / "r.json"
+    )
     assert [line.status for line in lines] == ["done", "done"]
     first, second = json.loads((tmp_path / "r.json").read_text())["photos"]
     assert first.keys() == second.keys() and first["outputs"] != second["outputs"]

@@ -154,7 +154,9 @@ class PreparedPhoto:
         """Return the picture that a drawing of the style [1, 3, S, S] gives, of the same layout."""
         painted = self.painted
         if self.expected is not None:
-            painted = painted + self.look.medium.own * _own(drawing, self.expected, self.look, self.person) * self.person
+            painted = (
+                painted + self.look.medium.own * _own(drawing, self.expected, self.look, self.person) * self.person
+            )
         return painted.clamp(0, 255)
 
 

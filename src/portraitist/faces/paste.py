@@ -18,9 +18,8 @@ from portraitist.errors import UsageError
 from portraitist.faces.align import AlignedFace, Pixels, check_photo, doubled, square_to_quad
 from portraitist.faces.landmarks import Points
 
-
 KNOWN = 0.7
-"""Least part of a face that the segmentation of a whole photo must find for its word to count: it misses small people."""
+"""Least part of a face that the segmentation of a whole photo must find for its word to count: small people escape it."""
 
 
 def paste(

@@ -253,7 +253,9 @@ def check_chooser_header(header: ChooserHeader) -> None:
     )
     attributes = [choice.attribute for choice in header.choices]
     if not attributes or len(set(attributes)) < len(attributes) or any(not NAME.fullmatch(name) for name in names):
-        raise BadModel("A chooser names no attribute, or one that no path is named by.", "Use letters, digits, - and _.")
+        raise BadModel(
+            "A chooser names no attribute, or one that no path is named by.", "Use letters, digits, - and _."
+        )
     if any(len(set(c.values)) < len(c.values) or len(c.values) < 2 for c in header.choices):
         raise BadModel("A chooser chooses among two values or more, each named once.", "Name each value once.")
     if not (0 < header.rows <= DEEPEST and 0 < header.dim <= WIDEST) or len(names) > WIDEST:

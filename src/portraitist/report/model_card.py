@@ -24,7 +24,12 @@ MARK = "<!-- Written by `portraitist train`, which replaces it. Delete this line
 NO_LICENCE = "No licence is recorded; ask whoever made it before you pass it on."
 FEW = 50
 """Exemplars below which a style is said to rest on few."""
-TASKS = {"style": "image-to-image", "base": "unconditional-image-generation", "encoder": "image-feature-extraction", "chooser": "image-classification"}
+TASKS = {
+    "style": "image-to-image",
+    "base": "unconditional-image-generation",
+    "encoder": "image-feature-extraction",
+    "chooser": "image-classification",
+}
 MEASURES = {
     "held_out": ("kernel-distance", "kernel distance to held-out exemplars"),
     "likeness": ("layout-similarity", "layout kept of the base's faces"),

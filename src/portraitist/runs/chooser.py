@@ -106,7 +106,9 @@ def learn_chooser(
         **told,
     )
     chooser = unlearned(header)
-    state = {f"layers.{a}.{k}": torch.from_numpy(v) for a, pair in lines.items() for k, v in zip(KEYS, pair, strict=True)}
+    state = {
+        f"layers.{a}.{k}": torch.from_numpy(v) for a, pair in lines.items() for k, v in zip(KEYS, pair, strict=True)
+    }
     chooser.load_state_dict(state)
     return StoredChooser(chooser.eval(), header)
 
@@ -149,7 +151,7 @@ def _values(labels: Labels, attribute: str) -> tuple[str, ...]:
 
 
 def _fitted(pairs: Values, labels: Labels, values: Sequence[str], fit: Fit) -> Line:
-    """Fit the regression to photos and their mirror images: weight [values, size] and bias [values] of plain latents."""
+    """Fit the regression to photos and their mirror images; weight and bias are those of plain latents."""
     from sklearn.linear_model import LogisticRegression
 
     rows = pairs.reshape(-1, pairs.shape[-1])

@@ -7,6 +7,7 @@ look = levelled(look, base, [style], encoder)           # the same for both side
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from itertools import islice
 
@@ -19,7 +20,6 @@ from ..data import ImageSet
 from ..data.images import Pixels, resize
 from ..detail import PEOPLE, SIDE, Look, Medium, Population, measure_look, measure_population, photo_population
 from ..detail.look import CELLS, POINTS, own_change
-from ..errors import UsageError
 from ..faces import FaceFinder
 from ..faces.background import face_oval, portrait_mask
 from ..io.encoder_files import StoredEncoder
@@ -76,8 +76,6 @@ def levelled(
     base: Model,
     styles: Sequence[Model],
     encoder: StoredEncoder | None = None,
-    *,
-    faces: Tensor | None = None,
 ) -> Look:
     """Return a look that takes back what a style's drawings do to one side of all faces.
 
@@ -89,39 +87,35 @@ def levelled(
         look: Of the style.
         base: The style's base.
         styles: The style; or each path of it, which share the look.
-        encoder: What turns photos into codes of the base. None takes the codes that faces were drawn from.
-        faces: Aligned faces [N, 3, R, R] in [-1, 1]; drawings of the base when None.
+        encoder: What turns photos into codes of the base. Faces that the base draws, and their mirror images, stand
+            for photos; without an encoder, the codes that they were drawn from.
     """
     own, shift = min(look.medium.own, MOST_OWN), (look.shift + look.shift.flip(-1)) / 2
     look = replace(look, shift=shift)
     if not own or not styles:
         return look
-    lean = torch.stack([_lean(look, base, style, encoder, faces) for style in styles]).mean(dim=0)
+    lean = torch.stack([_lean(look, base, style, encoder) for style in styles]).mean(dim=0)
     return replace(look, shift=shift - own / (1 - own) * lean)
 
 
 @torch.no_grad()
-def _lean(look: Look, base: Model, style: Model, encoder: StoredEncoder | None, faces: Tensor | None) -> Tensor:
+def _lean(look: Look, base: Model, style: Model, encoder: StoredEncoder | None) -> Tensor:
     """Return by how much more a style changes one side of faces than the other, [3, 16, 16], negative when mirrored."""
-    generator, side = base.generator, base.generator.anatomy.resolution
-    drawn = torch.randn(SITTERS, generator.anatomy.z_dim, generator=torch.Generator().manual_seed(0))
+    generator, mine = (deepcopy(model.generator).cpu() for model in (base, style))
+    side = generator.anatomy.resolution
+    latents = torch.randn(SITTERS, generator.anatomy.z_dim, generator=torch.Generator().manual_seed(0))
     person, total, count = torch.from_numpy(face_oval(side))[None, None], torch.zeros(3, CELLS, CELLS), 0
-    for part in (drawn if faces is None else faces).split(at_once(16, side)):
-        codes = [generator.styles(part)] if faces is None else []
-        if encoder is not None or faces is not None:
-            seen = generator.synthesis(codes[0]) if faces is None else part
-            codes = [_codes(images, base, encoder) for images in (seen, seen.flip(3))]
+    for part in latents.split(at_once(16, side)):
+        codes = [generator.styles(part)]
+        if encoder is not None:
+            seen = generator.synthesis(codes[0])
+            each = (encoder.encoder(images).mu for images in (seen, seen.flip(3)))
+            codes = [encoder.encoder.styles_of(latent, generator) for latent in each]
         for code in codes:
-            pictures = [(g.synthesis(code).clamp(-1, 1) + 1) * 127.5 for g in (generator, style.generator)]
-            total += F.adaptive_avg_pool2d(own_change(*pictures, look, person), CELLS).sum(dim=0)
+            before, after = ((g.synthesis(code).clamp(-1, 1) + 1) * 127.5 for g in (generator, mine))
+            total += F.adaptive_avg_pool2d(own_change(before, after, look, person), CELLS).sum(dim=0)
             count += len(code)
     return (total - total.flip(-1)) / (2 * count)
-
-
-def _codes(images: Tensor, base: Model, encoder: StoredEncoder | None) -> Tensor:
-    if encoder is None:
-        raise UsageError("Faces need an encoder to become codes.", "Give the encoder of the base.")
-    return encoder.encoder.styles_of(encoder.encoder(images).mu, base.generator)
 
 
 def people_of(exemplars: ImageSet) -> dict[str, int]:

@@ -99,7 +99,9 @@ class Mixture:
 
     def along(self, path: str) -> Self:
         """Return it with this path of the styles whose path is undecided."""
-        return replace(self, parts=tuple(replace(p, attribute=path) if p.attribute in (None, AUTO) else p for p in self.parts))
+        return replace(
+            self, parts=tuple(replace(p, attribute=path) if p.attribute in (None, AUTO) else p for p in self.parts)
+        )
 
     @property
     def swap_upto(self) -> int:

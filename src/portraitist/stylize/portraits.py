@@ -104,7 +104,9 @@ class Portraits(Shown):
             UsageError: There is no such style or rendering.
         """
         drawn = [(face.picture(style, rendering), face.aligned, face.covered.get(style)) for face in self.faces]
-        return paste_all(self.photo, drawn, within=self._persons if any(mask is not None for *_, mask in drawn) else None)
+        return paste_all(
+            self.photo, drawn, within=self._persons if any(mask is not None for *_, mask in drawn) else None
+        )
 
     @cached_property
     def _persons(self) -> Mask:

@@ -99,7 +99,9 @@ def _redrawn(stylizer: Stylizer, faces: list[Face], size: int | None) -> list[Po
     }
     if any(crop.closeup is not None for crop in crops):  # the detail stage looks at the base's drawing too
         wanted["", ""] = firsts
-    drawn = {key: _of_codes(stylizer, [each.generators.get(key[0]) for each in by], codes) for key, codes in wanted.items()}
+    drawn = {
+        key: _of_codes(stylizer, [each.generators.get(key[0]) for each in by], codes) for key, codes in wanted.items()
+    }
     return [
         by[k]._portrait(crop, size, firsts[k], further[k], {key: images[k] for key, images in drawn.items()})
         for k, crop in enumerate(crops)
