@@ -15,7 +15,7 @@ from portraitist.ops import keep_heap
 
 from . import reproduction
 
-PAGES = ("recipes", "inversion", "editing", "surgery", "models", "groups", "growth", "pictures", "video")
+PAGES = ("recipes", "inversion", "editing", "surgery", "models", "groups", "growth", "pictures", "mirror", "video")
 
 
 def main(arguments: list[str]) -> int:

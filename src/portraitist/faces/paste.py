@@ -19,7 +19,7 @@ from portraitist.faces.align import AlignedFace, Pixels, check_photo, doubled, s
 from portraitist.faces.landmarks import Points
 
 KNOWN = 0.7
-"""Least part of a face that the segmentation of a whole photo must find for its word to count: small people escape it."""
+"""Least part of a face that the segmentation of a whole photo must find for its word to count."""
 
 
 def paste(

@@ -179,7 +179,8 @@ def remove(name: str) -> Path:
     if digests.pop(path.name, None) is not None:
         _write_digests(folder, digests)
     left = [entry.name for entry in entries() if entry.header.base_name == name]
-    left += [entry.name for entry in (*encoders(), *choosers()) if entry.header.base_name == name]
+    left += [entry.name for entry in encoders() if entry.header.base_name == name]
+    left += [entry.name for entry in choosers() if entry.header.base_name == name]
     if left and all(entry.name != name for entry in entries()):
         log.warning("%s names '%s' as the base, which is no longer known", ", ".join(left), name)
     return path
