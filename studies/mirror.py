@@ -115,11 +115,11 @@ def page(rows: Sequence[tuple[str, str, str, str]], back: Sequence[tuple[str, st
     """Return the page."""
     lines = ["# Why one side of every face is darker", ""]
     lines += prose(
-        "Written by `python -m studies mirror`, with `--photos FOLDER`. Grey levels of the left eye's region less those "
-        f"of the right one's. *Prior*: drawings of {LATENTS} codes of the prior, whose mean is 0 for a model that "
-        f"favours no side. *Photos*: drawings of the codes of {PHOTOS} photos that no model has seen, and of their mirror "
-        "images, halves added: 0 for whatever draws a mirrored photo as the mirrored drawing. ± is half the 95 % "
-        "interval."
+        "Written by `python -m studies mirror`, with `--photos FOLDER`. Grey levels of the left eye's region less "
+        f"those of the right one's. *Prior*: drawings of {LATENTS} codes of the prior, whose mean is 0 for a model that "
+        f"favours no side. *Photos*: drawings of the codes of {PHOTOS} photos that no model has seen, and of their "
+        "mirror images, halves added: 0 for whatever draws a mirrored photo as the mirrored drawing. ± is half the "
+        "95 % interval."
     )
     lines += table(("model", "changed", "prior", "photos"), rows)
     lines += prose(
@@ -132,9 +132,9 @@ def page(rows: Sequence[tuple[str, str, str, str]], back: Sequence[tuple[str, st
     )
     lines += ["## What takes it back", ""]
     lines += prose(
-        "A part of the style's own drawing enters the pictures of the detail stage, and its lopsidedness with it. "
-        "Since then a look is levelled when a style is trained or its look is measured: drawings of faces that the base "
-        "draws, and of their mirror images, tell by how much one side gets more than the other, place by place, and the "
+        "A part of the style's own drawing enters the pictures of the detail stage, and its lopsidedness with it. A "
+        "look is therefore levelled when a style is trained or its look is measured: drawings of faces of the base, "
+        "and of their mirror images, tell by how much one side gets more than the other, place by place, and the "
         f"look's colours get the opposite. Mirror bias of the default pictures of {DRAWN} of the photos:"
     )
     lines += table(("style", "without", "as it ships"), back)

@@ -159,14 +159,15 @@ def pasted(by: Stylizer, folder: Path) -> list[str]:
 
 
 def counted(path: Path) -> list[str]:
-    """Return what somebody counted on sheets of photos beside their default pictures."""
+    """Return what was counted by eye on sheets of photos beside their default pictures."""
     with path.open(encoding="utf-8", newline="") as file:
         head, *rows = csv.reader(file)
     return [
         *prose(
-            "Of aligned photos of photos_eval_256.zip, chosen by what they show before any was drawn: 20 men, 10 people "
-            "with glasses, 10 broad smiles. Each photo stood beside its default pictures of 192 pixels on a sheet, and "
-            "a person looked: is it still drawn as a man, are the glasses there and whole, is it still a broad smile?"
+            "Of aligned photos of photos_eval_256.zip, chosen by what they show before any was drawn: 20 men, 10 "
+            "people with glasses, 10 broad smiles. Each photo stood on a sheet beside its default pictures, 192 pixels "
+            "each. Counted is who is still drawn as a man, whose glasses are there and whole, and whose smile is still "
+            "broad; what left a doubt does not count."
         ),
         *table(tuple(head), [tuple(row) for row in rows]),
     ]
