@@ -116,10 +116,10 @@ def page(rows: Sequence[tuple[str, str, str, str]], back: Sequence[tuple[str, st
     lines = ["# Why one side of every face is darker", ""]
     lines += prose(
         "Written by `python -m studies mirror`, with `--photos FOLDER`. Grey levels of the left eye's region less "
-        f"those of the right one's. *Prior*: drawings of {LATENTS} codes of the prior, whose mean is 0 for a model that "
-        f"favours no side. *Photos*: drawings of the codes of {PHOTOS} photos that no model has seen, and of their "
-        "mirror images, halves added: 0 for whatever draws a mirrored photo as the mirrored drawing. ± is half the "
-        "95 % interval."
+        f"those of the right one's. *Prior*: drawings of {LATENTS} codes of the prior, whose mean is 0 for a model "
+        f"that favours no side. *Photos*: drawings of the codes of {PHOTOS} photos that no model has seen, and of "
+        "their mirror images, halves added: 0 for whatever draws a mirrored photo as the mirrored drawing. ± is half "
+        "the 95 % interval."
     )
     lines += table(("model", "changed", "prior", "photos"), rows)
     lines += prose(
