@@ -94,7 +94,9 @@ NOT_RUN = {
     "portraitist.io.feature_files": WEIGHTS,
     "portraitist.io.formats": WEIGHTS,
     "portraitist.io.identity_files": WEIGHTS,
+    "portraitist.evaluate.study": FRAGMENT,
     "portraitist.io.photo2cartoon": WEIGHTS,
+    "portraitist.io.words": FRAGMENT,
     "portraitist.losses.painting": FRAGMENT,
     "portraitist.losses.perceptual": FRAGMENT,
     "portraitist.networks.branches": FRAGMENT,
@@ -108,6 +110,7 @@ NOT_RUN = {
     "portraitist.report.inversion": FRAGMENT,
     "portraitist.report.labels": FRAGMENT,
     "portraitist.report.pictures": FRAGMENT,
+    "portraitist.report.study": FRAGMENT,
     "portraitist.report.quality": FRAGMENT,
     "portraitist.report.side_by_side": FRAGMENT,
     "portraitist.runs.encoder": SLOW,
@@ -165,6 +168,10 @@ SETUP = {
     "portraitist.data.video": "frames = [photo] * 3",
     "portraitist.edit.directions": "ratings = torch.linspace(0, 1, 40)",
     "portraitist.edit.paths": "one = other = code; age = sefa_directions(generator, [4, 8])[0]",
+    "portraitist.evaluate.choices": (
+        "import numpy as np\n"
+        "shown, chosen, raters, questions = np.ones((9, 2), bool), np.arange(9) % 2, np.arange(9), np.arange(9)"
+    ),
     "portraitist.evaluate.pictures": (
         "photos = drawings = held_out = drawings_of_mirrored_photos = drawn_toon = drawn_oil = toons = oils = squares"
     ),

@@ -86,8 +86,10 @@ def _spline(points: Tensor, values: Tensor, where: Tensor, slack: float) -> Tens
     system = points.new_zeros(count + 3, count + 3)
     system[:count, :count] = _bending(points, points) + slack * torch.eye(count, dtype=points.dtype)
     system[:count, count:], system[count:, :count] = flat, flat.T
-    weights = torch.linalg.solve(system, torch.cat([values, values.new_zeros(3, 2)]))
+    # [[K + s I, P], [P^T, 0]] [a; b] = [v; 0], with K_ij = U(|p_i - p_j|) and rows (1, x, y) of P (Bookstein 1989)
+    weights = torch.linalg.solve(system, torch.cat([values, values.new_zeros(3, 2)]))  # [N + 3, 2]
     flat = torch.cat([torch.ones(len(where), 1, dtype=where.dtype), where], dim=1)
+    # f(q) = sum_i a_i U(|q - p_i|) + b_0 + b_1 x + b_2 y, [M, 2]
     found: Tensor = _bending(where, points) @ weights[:count] + flat @ weights[count:]
     return found
 
