@@ -144,7 +144,6 @@ NOT_RUN = {
     "portraitist.train.painter": FRAGMENT,
     "portraitist.train.session": FRAGMENT,
     "portraitist.train.translator": FRAGMENT,
-    "portraitist.video.animation": "needs a video",
     "portraitist.video.artists": FRAGMENT,
     "portraitist.video.redraw": SLOW,
     "portraitist.video.segments": FRAGMENT,
