@@ -23,8 +23,8 @@ demo: setup ## Redraw a photo in every bundled style into out/demo
 docs: setup ## Build the site of the documents into out/site, without a network
 	$(BIN)/python -m manual -o out/site
 
-test: setup ## Run the unit and recipe tests
-	$(BIN)/python -m pytest
+test: setup ## Run the unit and recipe tests, one worker a core
+	$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
 
 lint: setup ## Check style, spelling, types and the direction of imports
 	$(BIN)/ruff check .
@@ -33,9 +33,10 @@ lint: setup ## Check style, spelling, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## Measure speed, of training by phase too; writes bench.md, recipe_costs.md and training_speed.md in docs/results
+bench: setup ## Measure speed, of training by phase too; writes bench.md, recipe_costs.md, translator_costs.md and training_speed.md
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.recipes
+	$(BIN)/python -m benchmarks.translators
 	$(BIN)/python -m benchmarks.phases
 
 faults: setup ## Kill, fill the disk, feed it broken files, for 7 minutes; writes docs/results/faults.md

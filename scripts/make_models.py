@@ -37,8 +37,9 @@ from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose, from_scratch
 from portraitist.runs.chooser import learn_chooser
 from portraitist.runs.encoder import EncoderOptions, train_encoder
-from portraitist.runs.finetune import Source, TrainOptions, train
+from portraitist.runs.finetune import TrainOptions, train
 from portraitist.runs.looks import levelled, look_of, people_of
+from portraitist.runs.source import Source
 from portraitist.train.encoder import agilegan
 from portraitist.train.spec import Training
 

@@ -54,7 +54,9 @@ def pictures(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Redraw photos and measure the pictures: who is recognised, style, sharpness, layout, mirror bias.
+    """Redraw photos and measure the pictures.
+
+    They are measured for who is recognised, style, sharpness, layout and mirror bias.
 
     The largest face of each photo is drawn, and its mirror image. Three baselines stand in the table: nothing (the
     photo), smoothed (without texture), and base's size (reduced to the base's pixels). --out also gets the page

@@ -48,11 +48,12 @@ def command(
     detector: options.Detector = "",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Measure what a style changes of any photo, and store it in its pack, for the detail stage.
+    """Measure what a style changes in any photo.
 
-    Training stores a look by itself. This command measures it again, for other media, or gives one to an older pack.
-    With --medium auto, every medium and shape is tried on photos: those count that keep people (identity of 0.5, of
-    0.35 in grey) and are as sharp as the exemplars (0.7 to 1.2 times); the nearest to held-out exemplars is taken.
+    The detail stage applies such a look, which is stored in the style's pack. Training stores one by itself. This
+    command measures it again, for other media, or gives one to an older pack. With --medium auto, every medium and
+    shape is tried on photos: those count that keep people (identity of 0.5, of 0.35 in grey) and are as sharp as the
+    exemplars (0.7 to 1.2 times); the nearest to held-out exemplars is taken.
     """
     from ..detail import MEDIA
 

@@ -62,10 +62,8 @@ def command(
     listed, and the exit code is then 3. With -o - the picture of one style goes to standard output. A video writes
     VIDEO.STYLE.mp4 beside itself or --out FILE.mp4, in one style; a run that was stopped goes on when started again.
     """
-    from . import styles
-
     written = output.written(faces)
-    random = _random(appearance)
+    random = options.random_appearances(appearance)
     run: videos.VideoRun | folders.PhotoRun
     if (clips := moving.videos(photo or [], output.out, overwrite=written.overwrite)) is not None:
         run, style, is_single = clips, clips.style(style, attribute), False
@@ -73,6 +71,8 @@ def command(
         given = inputs.Inputs.of(photo or [], output.out)
         if cluster and given.out == inputs.STDOUT:
             raise UsageError("A cluster writes into a folder, not to standard output.", "Give a folder with -o.")
+        from . import styles
+
         run, is_single = folders.PhotoRun(given, output.report), given.is_single
         if given.out == inputs.STDOUT and not style and not written.sheet:
             style = styles.first_default(attribute)
@@ -116,13 +116,3 @@ def command(
             run.redraw(stylizer, written)
         else:
             run.redraw(stylizer, written, elsewhere)
-
-
-def _random(appearance: str | None) -> int:
-    """Return how many appearances are drawn at random."""
-    if appearance is None:
-        return 0
-    kind, _, count = appearance.partition(":")
-    if kind != "random" or not (count.isascii() and count.isdecimal() and len(count) < 6):
-        raise UsageError(f"--appearance takes random:N, not '{appearance[:40]}'.", "For a picture give --reference.")
-    return int(count)

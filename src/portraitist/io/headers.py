@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -175,11 +176,13 @@ def read_any_header(path: Path) -> StoredHeader:
     return read_about(path, _parse_any_header, (*MODELS, "encoder", "chooser"))
 
 
-_HEADERS: TypeAdapter[StoredHeader] = TypeAdapter(Annotated[StoredHeader, Field(discriminator="kind")])
+@cache
+def _any_header() -> TypeAdapter[StoredHeader]:
+    return TypeAdapter(Annotated[StoredHeader, Field(discriminator="kind")])
 
 
 def _parse_any_header(found: object) -> StoredHeader:
-    header = _HEADERS.validate_python(found)
+    header = _any_header().validate_python(found)
     if isinstance(header, EncoderHeader):
         check_encoder_header(header)
     elif isinstance(header, ChooserHeader):
@@ -298,10 +301,13 @@ def check_painter_sizes(anatomy: PainterAnatomy, side: int) -> None:
 
 def header_parser(kind: type[AnyHeader], check: Callable[[AnyHeader], None]) -> Callable[[object], AnyHeader]:
     """Return what turns the JSON of a header into a header of this kind, and checks it."""
-    adapter: TypeAdapter[AnyHeader] = TypeAdapter(kind)
+
+    @cache
+    def adapter() -> TypeAdapter[AnyHeader]:  # built when a header is read: it takes longer than most refusals
+        return TypeAdapter(kind)
 
     def parse(found: object) -> AnyHeader:
-        header = adapter.validate_python(found)
+        header = adapter().validate_python(found)
         check(header)
         return header
 
