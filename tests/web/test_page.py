@@ -24,7 +24,10 @@ from tests.stylize.test_pipeline import TWO
 from tests.web.conftest import CHROMIUM, Gate, MakeApp, listening, pixels
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM"),
+    pytest.mark.xdist_group("machine"),
+]
 Open = Callable[..., Any]
 USED = """
 window.used = new Set();

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from . import bars, evaluate_models, evaluate_pictures, evaluate_reproduce, groups, options
+from . import bars, evaluate_models, evaluate_pictures, evaluate_reproduce, evaluate_study, groups, options
 from .bars import bar_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ for command in (
     groups.add(app)(command)
 groups.add(app)(evaluate_pictures.pictures)
 groups.add(app)(evaluate_reproduce.reproduce)
+groups.add(app)(evaluate_study.study)
 
 
 @groups.add(app)
