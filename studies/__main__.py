@@ -25,6 +25,7 @@ PAGES = (
     "groups",
     "growth",
     "pictures",
+    "mirror",
     "video",
     "words",
     "animate",

@@ -38,8 +38,8 @@ for command in (
 ):
     groups.add(app)(command)
 groups.add(app)(evaluate_pictures.pictures)
-groups.add(app)(evaluate_reproduce.reproduce)
 groups.add(app)(evaluate_study.study)
+groups.add(app)(evaluate_reproduce.reproduce)
 
 
 @groups.add(app)

@@ -42,7 +42,7 @@ def pictures(
         list[str] | None,
         opt("STYLE=FOLDER of its exemplars, of which those held out are measured on; may be repeated.", "--exemplars"),
     ] = None,
-    attribute: options.Attribute = None,
+    attribute: options.AttributeOrAuto = None,
     aligned: options.Aligned = False,
     detail: options.Detail = 1.0,
     count: Annotated[int | None, opt("Measure so many photos, chosen by --seed (default: all).", min=3)] = None,

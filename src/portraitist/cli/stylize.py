@@ -32,7 +32,7 @@ def command(
     from_style: Annotated[
         str | None, opt("Style of the picture (default: photo).", "--from-style", panel=STYLE)
     ] = None,
-    attribute: options.Attribute = None,
+    attribute: options.AttributeOrAuto = None,
     strength: Annotated[float, opt("0 draws no style, 1 the style as trained.", min=0.0, max=1.5, panel=STYLE)] = 1.0,
     detail: options.Detail = 1.0,
     swap: Annotated[str, opt("Use the base up to this resolution, the style above (0: style).", panel=STYLE)] = "0",
