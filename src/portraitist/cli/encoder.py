@@ -168,8 +168,8 @@ def chooser(
 ) -> None:
     """Learn what chooses the path of a style for a face.
 
-    It is a logistic regression on the latents of the encoder, from labelled photos. The file holds how often it was right and the margin
-    below which it refuses. `portraitist models add OUT` makes it the one that stylize uses.
+    It is a logistic regression on the latents of the encoder, from labelled photos. The file holds how often it was
+    right and the margin below which it refuses. `portraitist models add OUT` makes it the one that stylize uses.
     """
     from ..files import refuse_existing
     from ..io import registry
