@@ -56,7 +56,7 @@ def command(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Draw a photo, and let the drawing do what the face of a video does.
+    """Draw a photo, and move it as the face of a video moves.
 
     Motion is counted from the video's first frame, in which the drawing is as `stylize` draws the photo: begin with a
     face that looks like the photo's. While no face is seen, the last frame stays. Sound and times are those of the

@@ -194,7 +194,9 @@ def learn(
 
 @groups.add(app)
 def words(base: Annotated[str, typer.Argument(help="Base: name, file or run folder.")] = "faces") -> None:
-    """List the words that a base knows: directions with plain names, for `edit apply --word`.
+    """List the words that a base knows.
+
+    They are directions with plain names, for `edit apply --word`.
 
     Accuracy is the correlation of people's ratings with what a regression says that has not seen them; the change is
     that from strength -2 to 2, in deviations of what another network reads off the pictures.
@@ -230,7 +232,7 @@ def apply(
     inversion: groups.Inversion,
     run: Run,
 ) -> None:
-    """Move a face along a direction, or by words, and draw it in every style.
+    """Move a face along a direction, or by words.
 
     With --strength or --word smile=2 writes NAME.DIRECTION+2.STYLE.png for each style and, for further edits, the code
     NAME.DIRECTION+2.code.safetensors; with --strengths the sheet NAME.DIRECTION.png.

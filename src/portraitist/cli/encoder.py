@@ -166,10 +166,10 @@ def chooser(
     set_: options.Set = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Learn what chooses the path of a multi-path style for a face, from labelled photos.
+    """Learn what chooses the path of a style for a face.
 
-    It is a logistic regression on the latents of the encoder. The file holds how often it was right and the margin
-    below which it refuses. `portraitist models add OUT` makes it the one that stylize uses.
+    It is a logistic regression on the latents of the encoder, from labelled photos. The file holds how often it was
+    right and the margin below which it refuses. `portraitist models add OUT` makes it the one that stylize uses.
     """
     from ..files import refuse_existing
     from ..io import registry

@@ -49,7 +49,7 @@ def study(
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Ask people which of several drawings is best, and score what they say.
+    """Ask people which drawings are best, and score answers.
 
     Writes one page for any browser, without a network, and a key that says who drew what; the page does not know. Each
     person gets the photos and the drawings in an order of their own, and saves a file of answers. --score prints shares
