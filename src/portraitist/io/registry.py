@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import BadModel, PortraitistError, UntrustedFile, UsageError
+from ..errors import BadModel, NoLicence, PortraitistError, UntrustedFile, UsageError
 from ..files import atomic_write, refuse_existing
 from ..networks import GeneratorAnatomy
 from .catalogue import (
@@ -46,6 +46,7 @@ from .headers import (
     read_any_header,
     read_header,
 )
+from .licences import check_licence
 from .model_file import Model, generator_digest, load_model
 
 log = logging.getLogger("portraitist")
@@ -281,6 +282,7 @@ def _check_base_known(header: EncoderHeader) -> None:
 
 
 def _warn_of_licence(what: str, header: Header | EncoderHeader) -> None:
+    check_licence(what, header.licence)
     if not header.licence:
         log.warning("%s names no licence: ask its author before you pass on its pictures", what)
 
@@ -301,13 +303,19 @@ def _may_be_base(header: Header | EncoderHeader, anatomy: GeneratorAnatomy) -> b
 
 
 def _first_base(header: Header | EncoderHeader, paths: Iterable[Path]) -> Model | None:
+    refused: NoLicence | None = None
     for path in paths:
         try:
             if not _may_be_base(header, read_header(path).generator):
                 continue
             base = load_model(path)
+        except NoLicence as error:
+            refused = refused or error
+            continue
         except PortraitistError:
             continue
         if generator_digest(base) == header.base_digest:
             return base
+    if refused is not None:
+        raise refused
     return None

@@ -25,6 +25,7 @@ from ..train.folder import SAMPLES
 from ..train.log import STATS
 from ..train.spec import Training
 from ..train.state import TrainState
+from ..train.symptoms import SYMPTOMS
 from . import early_stopping
 
 SHEET = "style.png"
@@ -142,6 +143,7 @@ def _warnings(found: Findings, state: TrainState) -> tuple[str, ...]:
     warnings = []
     if found.copies is not None and found.copies.alarm:
         warnings.append(f"Copies of exemplars: {_sentence(found.copies)}")
+    warnings += [str(SYMPTOMS[name]) for name in state.symptoms.told]
     if state.history and early_stopping.best(state.history) == 0:
         warnings.append("No tick came nearer to the held-out exemplars than the base itself: nothing was learned.")
     return tuple(warnings)

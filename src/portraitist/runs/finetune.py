@@ -43,6 +43,7 @@ from ..train.state import TrainState, path_of
 from ..train.terms import SourceModel
 from . import early_stopping, findings, growth
 from .looks import look_of, people_of
+from .variety import variety
 
 log = logging.getLogger("portraitist")
 
@@ -280,6 +281,10 @@ class Finetuning(Run[TrainState]):
         """Return the losses, on the exemplars that are trained on."""
         return objective_of(self.source, self.training, self.batches, self.options, self.device)
 
+    def pictures(self, state: TrainState) -> list[str]:
+        """Return what the exemplars of the step that begins are called."""
+        return self.batches.names(state.images)
+
     def begin(self, state: TrainState, run: RunLog) -> None:
         """Show and score the base."""
         self.samples(state, run)
@@ -290,7 +295,8 @@ class Finetuning(Run[TrainState]):
         """Score the averaged generator on held-out exemplars."""
         score = self._score(state)
         self.watch(state)
-        return {"ada_p": state.ada.p, "path_mean": float(state.path_mean), **score}
+        varied = variety(state, self.codes, self.batches, len(self.paths))
+        return {"ada_p": state.ada.p, "path_mean": float(state.path_mean), **varied, **score}
 
     def samples(self, state: TrainState, run: RunLog) -> None:
         """Draw the fixed codes; each path draws the same ones."""

@@ -181,8 +181,16 @@ class PainterRun(Run[PainterState]):
 
     def objective(self, state: PainterState) -> Distillation:
         """Return the losses, on the pictures that are trained on."""
-        batches = PairBatches(self.drawn.pairs(self.rest), self.shown, self.training)
-        return Distillation(self.training, batches, self.perceptual, self.identity)
+        return Distillation(self.training, self.batches, self.perceptual, self.identity)
+
+    @cached_property
+    def batches(self) -> PairBatches:
+        """The pictures that are trained on."""
+        return PairBatches(self.drawn.pairs(self.rest), self.shown, self.training)
+
+    def pictures(self, state: PainterState) -> list[str]:
+        """Return what the photos and the exemplars of the step that begins are called."""
+        return self.batches.names(state.step)
 
     @cached_property
     def measured(self) -> Pairs:

@@ -151,12 +151,22 @@ class PairBatches:
 
     def at(self, step: int) -> PainterSample:
         """Return the pictures of a step."""
-        t = self.training
+        first, second = self._orders(step)
+        photos, drawings = self.pairs.batch(*first)
+        return PainterSample(photos, drawings, self.exemplars.batch(*second))
+
+    def names(self, step: int) -> list[str]:
+        """Return what the photos and the exemplars of a step are called."""
+        (first, _), (second, _) = self._orders(step)
+        photos = [self.pairs.photos.names[index] for index in first.tolist()]
+        return photos + [self.exemplars.names[index] for index in second.tolist()]
+
+    def _orders(self, step: int) -> list[tuple[Tensor, Tensor]]:
         # Orders of their own: in a common one each photo would always meet the same exemplar in sets of equal size.
-        first = BatchOrder(len(self.pairs), t.batch, 2 * t.seed, t.mirror)
-        second = BatchOrder(len(self.exemplars), t.batch, 2 * t.seed + 1, t.mirror)
-        photos, drawings = self.pairs.batch(*first.at(step * t.batch))
-        return PainterSample(photos, drawings, self.exemplars.batch(*second.at(step * t.batch)))
+        t = self.training
+        sizes = len(self.pairs), len(self.exemplars)
+        orders = [BatchOrder(size, t.batch, 2 * t.seed + side, t.mirror) for side, size in enumerate(sizes)]
+        return [order.at(step * t.batch) for order in orders]
 
 
 class PainterState(State):
