@@ -50,20 +50,26 @@ _ROWS = [
      + "; there is no --strict: a damaged one is always told and passed over"),
     ("resume of what is not there", HOLDS, "a run continues by its folder, so there is nothing to name wrongly: "
      + _tests("tests/train/test_loop.py::test_a_snapshot_of_other_networks_is_refused")),
-    ("resume with other settings or pictures", PARTLY, _tests(
-        "tests/train/test_run_folder.py::test_the_same_settings_go_on_and_others_are_refused_by_name")
-     + "; the versions of libraries are not recorded, and no setting can be let through"),
+    ("resume with other settings, pictures or libraries", HOLDS, _tests(
+        "tests/train/test_run_folder.py::test_the_same_settings_go_on_and_others_are_refused_by_name",
+        "tests/train/test_run_folder.py::test_other_libraries_are_told_once_and_go_on",
+        "tests/runs/test_troubles.py::test_a_run_goes_on_with_a_setting_that_is_let_through",
+        "tests/runs/test_troubles.py::test_what_a_run_is_cannot_be_let_through")),
     ("resume with another number of threads", HOLDS, "documented in docs/usage.md: bit for bit with as many threads"),
-    ("NaN in loss, gradient or average", PARTLY, _tests(
+    ("NaN in loss, gradient or average", HOLDS, _tests(
         "tests/train/test_loop.py::test_nan_stops_the_training_before_the_update",
         "tests/train/test_loop.py::test_a_gradient_of_nan_under_a_finite_loss_touches_no_weight",
-        "tests/train/test_distributed.py::test_nan_on_one_process_stops_all")
-     + "; the pictures of the batch are not listed, they follow from the seed and the count of images"),
-    ("collapse of D or G", PARTLY, _tests("tests/train/test_loop.py::test_samples_that_are_all_alike_are_told")
-     + "; gradients and the accuracy of D are in the log, and nothing judges them"),
-    ("too little memory", PARTLY, _tests(
-        "tests/cli/test_commands.py::test_the_systems_own_troubles_have_codes")
-     + "; one photo that does not fit fails alone; the batch is not halved by itself, `--set accumulate=` does it"),
+        "tests/train/test_distributed.py::test_nan_on_one_process_stops_all",
+        "tests/runs/test_troubles.py::test_nan_names_the_pictures_of_its_step")),
+    ("collapse of D or G", HOLDS, _tests(
+        "tests/train/test_loop.py::test_samples_that_are_all_alike_are_told",
+        "tests/runs/test_troubles.py::test_a_symptom_that_lasts_is_told_once",
+        "tests/runs/test_troubles.py::test_a_judge_that_is_sure_of_everything_is_told_by_the_run")),
+    ("too little memory", HOLDS, _tests(
+        "tests/cli/test_commands.py::test_the_systems_own_troubles_have_codes",
+        "tests/runs/test_troubles.py::test_too_little_memory_names_the_number_of_parts_to_try")
+     + "; one photo that does not fit fails alone. The batch is not halved by itself, because a run that goes on where "
+     "memory is short at another moment would no longer be the same bit for bit: the error names the option to add"),
     ("a process of several killed or stopped", HOLDS, _tests(
         "tests/train/test_distributed.py::test_a_lost_process_ends_the_others",
         "tests/train/test_distributed.py::test_a_signal_to_one_process_stops_all_after_the_same_step")),
@@ -118,9 +124,10 @@ _ROWS = [
         "tests/fuzz/test_fuzz.py::test_a_hostile_file_is_refused_or_read_by_every_reader")),
     ("metadata: paths, HTML, the future", HOLDS, _tests(
         "tests/io/test_model_file.py::test_headers_that_are_no_header_are_refused")),
-    ("no licence", PARTLY, _tests(
-        "tests/io/test_registry.py::test_a_model_without_a_licence_is_added_with_a_warning")
-     + "; there is no --require-licence"),
+    ("no licence", HOLDS, _tests(
+        "tests/io/test_registry.py::test_a_model_without_a_licence_is_added_with_a_warning",
+        "tests/cli/test_licences.py::test_a_style_without_a_licence_is_refused_where_one_is_required",
+        "tests/cli/test_licences.py::test_the_environment_asks_for_all_commands_and_for_python")),
     ("service: traversal", HOLDS, _tests("tests/web/test_app.py::test_no_style_is_ever_a_path")),
     ("service: other hosts and pages, no token", HOLDS, _tests(
         "tests/web/test_guard.py::test_other_names_are_refused_before_all_else",

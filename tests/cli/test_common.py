@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -79,10 +80,20 @@ def test_options_come_from_a_file_and_typed_ones_count_more(run: Run, photo: Pat
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["me.sheet.jpg", "me.wild.jpg"]
 
 
+def doubling(levels: int) -> str:
+    """Return YAML of a few lines that holds 2 ** levels settings."""
+    lines = ["set:", "  k0: &k0 {a: 1}"]
+    return "\n".join([*lines, *(f"  k{i}: &k{i} {{a: *k{i - 1}, b: *k{i - 1}}}" for i in range(1, levels))])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("styel: wild", "names 'styel', which this command does not know"),
+        ("style: wild\nstyle: oil", "names 'style' twice"),
+        ("set:\n  a: 1\n  a: 2", "names 'a' twice"),
+        ("style: &a [*a]", "aliases"),
+        (doubling(34), "aliases"),
         ("config: other.yaml", "names 'config'"),
         ("strength: [1, 2]", "more than one value"),
         ("strength: heavy", "--strength"),
@@ -95,7 +106,9 @@ def test_a_bad_file_of_options_is_refused(run: Run, photo: Path, tmp_path: Path,
     file.write_text(text)
     code, _, err = run(*drawn(photo, "--config", file))
     assert code == 2 and message in err and len(err.splitlines()) == 1
-    assert "cannot be read" in run(*drawn(photo, "--config", tmp_path / "none.yaml"))[2]
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for name in ("none.yaml", "pipe.yaml", "."):
+        assert "cannot be read" in run(*drawn(photo, "--config", tmp_path / name))[2]
 
 
 def test_shells_complete_commands() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import typer
 
 from ..errors import UsageError
-from ..files import parse_json
+from ..files import open_regular, parse_json
 
 log = logging.getLogger("portraitist")
 
@@ -65,10 +65,11 @@ def _loaded(file: Path) -> Mapping[str, Any]:
     import yaml
 
     try:
-        if file.stat().st_size > _LARGEST:
+        with open_regular(file) as opened:
+            text = opened.read(_LARGEST + 1).decode()
+        if len(text) > _LARGEST:
             raise UsageError(f"{file} is larger than any file of options.", "Name another.")
-        text = file.read_text(encoding="utf-8")
-        found = parse_json(text) if file.suffix == ".json" else yaml.safe_load(text)
+        found = parse_json(text) if file.suffix == ".json" else _plain(text)
     except OSError as error:
         raise UsageError(f"{file} cannot be read ({error.strerror}).", "Check its path.") from error
     except (ValueError, yaml.YAMLError, RecursionError) as error:
@@ -76,6 +77,36 @@ def _loaded(file: Path) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise UsageError(f"{file} holds no options.", "Write a line for each: `strength: 0.8`.")
     return found
+
+
+def _plain(text: str) -> Any:
+    """Return what a YAML text holds that names each key once and repeats nothing, which could grow without end.
+
+    Raises:
+        YAMLError: It is none.
+    """
+    import yaml
+
+    seen: set[int] = set()
+
+    def check(node: Any) -> None:
+        if id(node) in seen:
+            raise yaml.YAMLError("it has aliases (*), which options need not have")
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise yaml.YAMLError(f"it names {twice[0]!r} twice")
+            for pair in node.value:
+                check(pair[0])
+                check(pair[1])
+        elif isinstance(node, yaml.SequenceNode):
+            for inner in node.value:
+                check(inner)
+
+    if (root := yaml.compose(text, yaml.SafeLoader)) is not None:
+        check(root)
+    return yaml.safe_load(text)
 
 
 def _keys(parameter: Any) -> Iterator[str]:

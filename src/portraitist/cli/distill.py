@@ -56,12 +56,14 @@ def command(
     from ..stylize import Stylizer
     from ..stylize.teacher import StyleTeacher
     from ..train.painter import PainterTraining
+    from ..train.spec import refuse_idle
 
     where = options.device(device, exact=True)
     anatomy = _sizes(widths, blocks)
-    training = PainterTraining(seed=seed, side=size)
-    training = options.with_settings(replace(training, images=images or training.images), set_ or [])
-    training.refuse_idle(identity is not None)
+    plain = PainterTraining(seed=seed, side=size)
+    training = options.with_settings(replace(plain, images=images or plain.images), set_ or [])
+    refuse_idle(plain, training, training.idle)
+    training.refuse_idle(identity=identity is not None, features=features.features is not None)
     if identity is None and any(pair.startswith("identity.") for pair in set_ or []) and training.identity.weight:
         raise UsageError(
             "The settings of identity are for a face embedder, and none is given.", "Give --identity FILE."

@@ -125,7 +125,7 @@ class PainterRun(Run[PainterState]):
         if training.decay_from < 1:  # the learning rate falls towards the last image
             self.may_change = self.may_change - {"images"}
         self.photos, self.exemplars, self.teacher, self.anatomy = photos, exemplars, teacher, anatomy
-        training.refuse_idle(options.identity is not None)
+        training.refuse_idle(identity=options.identity is not None)
         self.perceptual, self.identity = perceptual, options.identity
         about = options.about or PainterHeader(anatomy)
         self.header = dataclasses.replace(about, painter=anatomy, side=training.side, teacher_digest=teacher.digest)

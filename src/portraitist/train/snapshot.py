@@ -60,7 +60,7 @@ def write_snapshot(folder: Path, state: State, settings: Mapping[str, Any] | Non
     """
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.tensors().items()}
     counters = state.counters()
-    header = {"counters": counters, "seal": _seal(counters), "digest": tensors_digest(tensors)}
+    header = {"counters": counters, "seal": seal(counters), "digest": tensors_digest(tensors)}
     if settings is not None:
         header["settings"] = dict(settings)
     path = folder / _name(state.images)
@@ -85,7 +85,7 @@ def counters_of(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             header = parse_json((file.metadata() or {})[KEY])
         counters: dict[str, Any] = header["counters"]
-        whole = header.get("seal", _seal(counters)) == _seal(counters)
+        whole = header.get("seal", seal(counters)) == seal(counters)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
         raise BadModel(f"{path.name} is not a whole snapshot ({error}).", "Train into a new folder.") from error
     if not whole:
@@ -139,12 +139,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             header = parse_json((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-            digests = (header["digest"], header.get("seal", _seal(header["counters"])))
+            digests = (header["digest"], header.get("seal", seal(header["counters"])))
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
         raise BadModel(
             f"{path.name} is not a whole snapshot ({error}).", "The one before it is used where there is one."
         ) from error
-    if digests != (tensors_digest(tensors), _seal(header["counters"])):
+    if digests != (tensors_digest(tensors), seal(header["counters"])):
         raise BadModel(
             f"{path.name} is damaged: its digest does not fit its content.",
             "The one before it is used where there is one.",
@@ -171,5 +171,6 @@ def _name(images: int) -> str:
     return f"snapshot-{images:09d}.safetensors"
 
 
-def _seal(counters: Any) -> str:
+def seal(counters: Any) -> str:
+    """Return the digest of the counters of a snapshot."""
     return hashlib.sha256(json.dumps(counters, sort_keys=True).encode()).hexdigest()
