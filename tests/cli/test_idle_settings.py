@@ -20,7 +20,7 @@ from tests.fuzz.readers import translator
 
 ENCODER = ["encoder", "train", "photos", "--base", "tiny"]
 TRANSLATOR = ["translate", "train", "photos"]
-PAINTER = ["distill", "style", "photos", "exemplars"]
+PAINTER = ["distill", "style", "--photos", "photos", "--exemplars", "exemplars"]
 TRAIN = ["train", "photos", "--resolution", "16"]
 
 
@@ -32,7 +32,7 @@ TRAIN = ["train", "photos", "--resolution", "16"]
         ([*ENCODER, "--set", "identity_weight=0", "--set", "identity_part=0.5"], "identity_part has no effect"),
         ([*TRANSLATOR, "--preset", "cyclegan", "--set", "attention_weight=1"], "attention_weight has no effect"),
         ([*TRANSLATOR, "--set", "group_weight=1"], "group_weight has no effect, because there is one group"),
-        ([*TRANSLATOR, "--from", "t.safetensors", "--set", "init=he"], "init has no effect"),
+        ([*TRANSLATOR, "--from", "t.safetensors", "--set", "init=torch"], "init has no effect"),
         ([*TRANSLATOR, "--from", "t.safetensors", "--size", "64"], "--size is for a new translator"),
         ([*TRANSLATOR, "--from", "t.safetensors", "--own", "1,1"], "--own is for a new translator"),
         ([*PAINTER, "--set", "adversarial.weight=0", "--set", "panel_rate=1"], "panel_rate has no effect"),

@@ -16,6 +16,7 @@ from portraitist.data import ImageBatches, ImageSet, write_image
 from portraitist.errors import BadModel, NonFinite, OutOfMemory, UsageError
 from portraitist.io.headers import read_header
 from portraitist.io.model_file import load_model
+from portraitist.runs import findings
 from portraitist.runs.finetune import TrainOptions, train
 from portraitist.train.folder import libraries
 from portraitist.train.gan import Gan
@@ -188,3 +189,14 @@ def test_symptoms_are_part_of_a_snapshot(tmp_path: Path) -> None:
     write_snapshot(tmp_path, state)
     resume(tmp_path, other)
     assert same(state, other) and other.symptoms.lines == {"alike": 3}
+
+
+def test_a_log_that_somebody_has_spoilt_ends_nothing(tmp_path: Path) -> None:
+    assert findings._stats(tmp_path) == []
+    whole = {"images": 8.0, "images_per_second": 2.0, "loss": 0.5}
+    spoilt = [b"\xff\xfe", b"{", b"[1]", b"[" * 100_000, b'{"images": 4}', b'{"images": "x", "images_per_second": 1}', b""]
+    (tmp_path / STATS).write_bytes(b"\n".join([*spoilt, json.dumps(whole | {"note": "x"}).encode()]))
+    assert findings._stats(tmp_path) == [whole]
+    (tmp_path / STATS).unlink()
+    (tmp_path / STATS).mkdir()
+    assert findings._stats(tmp_path) == []

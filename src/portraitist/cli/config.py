@@ -11,6 +11,7 @@ Options that are typed count more than the file. A key that the command does not
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,8 @@ FACTS = frozenset(
     "version panel basic groups libraries allowed".split()
 )
 """What the settings.json of a run records of its surroundings: what it began with and saw, not what was asked for."""
+_NO_RECIPE = ("from_scratch", "grow")
+"""What the settings of a training without a recipe call theirs."""
 _LARGEST = 8 << 20
 _RECIPE = re.compile(r"(?P<recipe>[\w+]+) \((?P<preset>\w+)\)")
 
@@ -69,13 +72,30 @@ def _loaded(file: Path) -> Mapping[str, Any]:
             text = opened.read(_LARGEST + 1).decode()
         if len(text) > _LARGEST:
             raise UsageError(f"{file} is larger than any file of options.", "Name another.")
-        found = parse_json(text) if file.suffix == ".json" else _plain(text)
+        found = _once(parse_json(text), text) if file.suffix == ".json" else _plain(text)
     except OSError as error:
         raise UsageError(f"{file} cannot be read ({error.strerror}).", "Check its path.") from error
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{file} is not YAML or JSON ({' '.join(str(error).split())}).", "Mend it there.") from error
     if not isinstance(found, dict):
         raise UsageError(f"{file} holds no options.", "Write a line for each: `strength: 0.8`.")
+    return found
+
+
+def _once(found: Any, text: str) -> Any:
+    """Return what was read of a JSON text; one that gives a key twice is refused.
+
+    Raises:
+        ValueError: It does.
+    """
+
+    def pairs(given: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in given]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"it names {twice[0]!r} twice")
+        return dict(given)
+
+    json.loads(text, object_pairs_hook=pairs)
     return found
 
 
@@ -125,6 +145,10 @@ def _value(parameter: Any, name: str, value: Any, file: Path) -> Any:
     several = parameter.multiple or parameter.nargs != 1
     if isinstance(value, dict) or (isinstance(value, list) and not several):
         raise UsageError(f"{file} gives '{name}' more than one value.", "Give it one.")
+    if any(isinstance(each, dict | list) for each in (value if isinstance(value, list) else ())):
+        raise UsageError(f"{file} gives '{name}' lists within a list.", "Write one value a line: `- value`.")
+    if isinstance(value, bool) and not getattr(parameter, "is_flag", False):
+        raise UsageError(f"{file} gives '{name}' {str(value).lower()}, and it is no switch.", "Give it a value.")
     if parameter.secondary_opts and name in (secondary[2:] for secondary in parameter.secondary_opts):
         value = not value
     if several:
@@ -141,9 +165,9 @@ def _of_run(found: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, A
         if key in FACTS or value in (None, "", []):
             continue
         if key == "recipe":
-            if match := _RECIPE.fullmatch(str(value)):
-                ready |= {"recipe": match["recipe"]}
-                ready |= {"preset": match["preset"]} if match["preset"] != "paper" else {}
+            match = _RECIPE.fullmatch(str(value))
+            if match and match["recipe"] not in _NO_RECIPE:
+                ready |= {"recipe": match["recipe"], "preset": match["preset"]}
             continue
         if key == "attribute":
             ready["by"] = value

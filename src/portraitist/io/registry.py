@@ -288,7 +288,11 @@ def _warn_of_licence(what: str, header: Header | EncoderHeader) -> None:
 
 
 def _recorded(target: Path, header: AnyHeader) -> Entry[AnyHeader]:
-    record_digest(target)
+    try:
+        record_digest(target)
+    except PortraitistError:
+        target.unlink(missing_ok=True)  # nobody could tell whether it changes
+        raise
     return Entry(target.stem, target, "user", file_sha256(target), header)
 
 
