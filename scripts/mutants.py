@@ -1,7 +1,7 @@
 """Break rules of a module one at a time, and see whether a test of it turns red.
 
-A mutant is the module with one thing changed: a comparison turned, a condition negated, a number moved by one, `and` for `or`,
-a statement left out. Each runs the module's tests in a fork of a process that has imported everything else.
+A mutant is the module with one thing changed: a comparison turned, a condition negated, a number moved by one, `and`
+for `or`, a statement left out. Each runs the module's tests in a fork of a process that has imported everything else.
 
     python scripts/mutants.py                  # a sample of every module of MODULES, for some ten minutes
     python scripts/mutants.py files --all      # every mutant of one

@@ -39,9 +39,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     return ImageSet.open(draw_exemplars(tmp_path_factory.mktemp("exemplars")), 16)
 
 
-def test_nan_names_the_pictures_of_its_step(
-    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nan_names_the_pictures_of_its_step(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Tensor] = []
     at = ImageBatches.at
 
@@ -86,7 +84,7 @@ def test_too_little_memory_names_the_number_of_parts_to_try() -> None:
 
 def test_a_batch_that_cannot_be_divided_further_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hungry, "__call__", lambda self, context: torch.empty(1 << 60, dtype=torch.uint8))
-    with pytest.raises(OutOfMemory, match="in 4 parts.*smallest parts"):
+    with pytest.raises(OutOfMemory, match=r"in 4 parts.*smallest parts"):
         fit(start(), Gan(replace(LOOP, accumulate=4), Waves(), [Hungry()]), lambda state, report: False)
 
 
@@ -96,7 +94,7 @@ def test_a_run_goes_on_with_a_setting_that_is_let_through(
     run = tmp_path / "run"
     train(images, run, SCRATCH, replace(TRAINING, images=12), QUIET)
     slower = replace(TRAINING, learning_rate=TRAINING.learning_rate / 4)
-    with pytest.raises(UsageError, match="learning_rate: .*--allow"):
+    with pytest.raises(UsageError, match=r"learning_rate: .*--allow"):
         train(images, run, SCRATCH, slower, QUIET)
     allowed = replace(QUIET, allow=frozenset({"learning_rate"}))
     header = read_header(train(images, run, SCRATCH, slower, allowed))
@@ -169,7 +167,9 @@ def test_a_judge_that_is_sure_of_everything_is_told_by_the_run(
     halves = np.zeros((16, 16, 3), np.uint8)
     halves[:, :8] = 255  # what a generator that is frozen but for its last block never draws
     for i in range(4):
-        write_image(tmp_path / "halves" / f"{i}.png", halves + (np.arange(256).reshape(16, 16, 1) == i).astype(np.uint8))
+        write_image(
+            tmp_path / "halves" / f"{i}.png", halves + (np.arange(256).reshape(16, 16, 1) == i).astype(np.uint8)
+        )
     frozen = Freeze(mapping=True, generator_upto=8)
     training = replace(TRAINING, images=120, snapshot=120, r1_gamma=0.0, path_weight=0.0, augment="none")
     training = replace(training, learning_rate=0.004, mirror=False, frozen=frozen)
@@ -194,7 +194,15 @@ def test_symptoms_are_part_of_a_snapshot(tmp_path: Path) -> None:
 def test_a_log_that_somebody_has_spoilt_ends_nothing(tmp_path: Path) -> None:
     assert findings._stats(tmp_path) == []
     whole = {"images": 8.0, "images_per_second": 2.0, "loss": 0.5}
-    spoilt = [b"\xff\xfe", b"{", b"[1]", b"[" * 100_000, b'{"images": 4}', b'{"images": "x", "images_per_second": 1}', b""]
+    spoilt = [
+        b"\xff\xfe",
+        b"{",
+        b"[1]",
+        b"[" * 100_000,
+        b'{"images": 4}',
+        b'{"images": "x", "images_per_second": 1}',
+        b"",
+    ]
     (tmp_path / STATS).write_bytes(b"\n".join([*spoilt, json.dumps(whole | {"note": "x"}).encode()]))
     assert findings._stats(tmp_path) == [whole]
     (tmp_path / STATS).unlink()

@@ -155,7 +155,7 @@ def test_settings_that_are_let_through_by_name_are_told_and_noted(
     assert json.loads((tmp_path / SETTINGS).read_text()) == other | {"allowed": ["frozen.upto", "rate"]}
     check_config(tmp_path, other)  # it is the run's own now
     assert json.loads((tmp_path / SETTINGS).read_text())["allowed"] == ["frozen.upto", "rate"]
-    with pytest.raises(UsageError, match="rate: 0.01 -> 0.1"):  # once let through is not for ever
+    with pytest.raises(UsageError, match=r"rate: 0\.01 -> 0\.1"):  # once let through is not for ever
         check_config(tmp_path, settings)
 
 

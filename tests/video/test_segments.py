@@ -8,7 +8,9 @@ import numpy as np
 
 from portraitist.video.segments import Mark, Packet, Parts, Segment
 
-SEGMENT = Segment([Packet(b"abcd", 0, 1, True), Packet(b"efg", 1, 1, False)], Mark(2, 1, 7), {"x": np.ones(3)}, {"n": 2})
+SEGMENT = Segment(
+    [Packet(b"abcd", 0, 1, True), Packet(b"efg", 1, 1, False)], Mark(2, 1, 7), {"x": np.ones(3)}, {"n": 2}
+)
 
 
 def test_a_damaged_segment_is_drawn_again(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..io import licences
 from ..errors import PortraitistError, UsageError
+from ..io import licences
 from .config import read_config
 from .options import opt
 

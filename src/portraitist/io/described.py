@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from ..errors import BadModel
 from ..files import refuse_existing, write_bytes
-from .licences import check_licence
 from .headers import DIGEST, KEY, AnyHeader, found_json, incomplete, parsed, refuse_missing
+from .licences import check_licence
 
 STORED = ("F16", "BF16", "F32")
 """Types of number that a file may hold."""

@@ -32,7 +32,14 @@ class RunLog:
     """Statistics of a run, averaged over ticks."""
 
     def __init__(
-        self, folder: Path, images: int, start: int, tally: Tally, symptoms: Symptoms | None = None, *, quiet: bool = False
+        self,
+        folder: Path,
+        images: int,
+        start: int,
+        tally: Tally,
+        symptoms: Symptoms | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
         """Go on with a log.
 

@@ -221,7 +221,9 @@ class Run(ABC, Generic[S]):
                 write_bytes(self.out / NOT_FINITE, json.dumps(found, indent=1).encode(), overwrite=True)
             except StorageError as full:
                 log.warning("%s could not be written: %s", NOT_FINITE, full)
-        return NonFinite(f"{error.message} The pictures of that step were {shown} ({self.out / NOT_FINITE}).", error.cure)
+        return NonFinite(
+            f"{error.message} The pictures of that step were {shown} ({self.out / NOT_FINITE}).", error.cure
+        )
 
     @contextmanager
     def _recorded(self, state: S, group: ProcessGroup) -> Iterator[RunRecorder[S] | None]:

@@ -140,6 +140,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             header = parse_json((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
             digests = (header["digest"], header.get("seal", seal(header["counters"])))
+            images, settings = header["counters"]["images"], header.get("settings", {})
+            if type(images) is not int or images < 0 or not isinstance(settings, dict):
+                raise ValueError("its counters or settings are none")
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
         raise BadModel(
             f"{path.name} is not a whole snapshot ({error}).", "The one before it is used where there is one."
@@ -150,9 +153,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             "The one before it is used where there is one.",
         )
     # Snapshots of earlier versions, which hold no settings, may bear any name.
-    if "settings" in header and path.name != _name(header["counters"]["images"]):
+    if "settings" in header and path.name != _name(images):
         raise BadModel(
-            f"{path.name} is the snapshot of {header['counters']['images']} images under another name.",
+            f"{path.name} is the snapshot of {images} images under another name.",
             "The one before it is used where there is one.",
         )
     return tensors, header
@@ -164,6 +167,10 @@ def _restore(path: Path, state: State, tensors: dict[str, Tensor], header: dict[
     except (KeyError, RuntimeError) as error:
         raise BadModel(
             f"{path.name} belongs to a training of other networks ({error}).", "Train into a new folder."
+        ) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BadModel(
+            f"{path.name} holds counters that are none ({error}).", f"Remove it from {path.parent}."
         ) from error
 
 

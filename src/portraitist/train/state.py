@@ -111,6 +111,7 @@ class State:
         Raises:
             KeyError: A tensor is missing or unknown.
             RuntimeError: One has another shape.
+            TypeError, ValueError, AttributeError: A counter is of another type.
         """
         rest = dict(tensors)
         for prefix, network in self.networks.items():
@@ -125,6 +126,8 @@ class State:
             raise KeyError(f"unknown tensors in the snapshot: {sorted(rest)[:5]}")
         self.images, self.step = counters["images"], counters["step"]
         self.history = counters.get("history", [])
+        if type(self.images) is not int or type(self.step) is not int or not isinstance(self.history, list):
+            raise TypeError("images or step is no number, or history no list")
         self.tally.restore(counters.get("tally", {}))
         self.symptoms.restore(counters.get("symptoms", {}))
 
