@@ -234,6 +234,6 @@ def _check_finite(what: str, value: Tensor, phase: Phase[S], state: State) -> No
     if not torch.isfinite(value):
         raise NonFinite(
             f"The {what} of {phase.name} is {value.item()} after {state.images} images (step {state.step}).",
-            "Go on from the last snapshot with a lower one: --set learning_rate=... --allow learning_rate. Or train into "
-            "a new folder with a higher r1_gamma, where there is one, or without those pictures.",
+            "Go on from the last snapshot with a lower one: --set learning_rate=... --allow learning_rate. Or train "
+            "into a new folder with a higher r1_gamma, where there is one, or without those pictures.",
         )
