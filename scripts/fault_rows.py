@@ -163,9 +163,9 @@ _ROWS = [
     ("supply: floors, no network", HOLDS, "floors in pyproject.toml; " + _tests(
         "tests/stylize/test_bundled.py::test_drawing_opens_no_connection")),
     ("a broken rule makes a test red", PARTLY,
-     "by samples only, as mutants of the whole source take days: `python scripts/mutants.py` breaks one rule of a critical "
-     "module at a time. Of 12 mutants of the checks of LMDB pages 7 were caught; of the five left one changed a message, and "
-     "the rules of the other four have " + _tests(
+     "by samples only, as mutants of the whole source take days: `python scripts/mutants.py` breaks one rule of a "
+     "critical module at a time. Of 12 mutants of the checks of LMDB pages 7 were caught; of the five left one changed "
+     "a message, and the rules of the other four have " + _tests(
         "tests/data/test_lmdb.py::test_values_may_fill_a_page_and_not_more",
         "tests/data/test_lmdb.py::test_values_with_pages_of_their_own_end_with_the_file",
         "tests/data/test_lmdb.py::test_a_branch_has_two_ways_at_least") + " since"),
@@ -204,7 +204,8 @@ _REPORTS = [
     ("endings in capitals", _tests(
         "tests/io/test_formats.py::test_capitals_in_an_ending_do_not_count",
         "tests/cli/test_commands.py::test_endings_may_be_in_capitals")),
-    ("a checkpoint in which D is None", _tests("tests/io/test_nvidia.py::test_a_generator_without_its_company_is_read")),
+    ("a checkpoint in which D is None", _tests(
+        "tests/io/test_nvidia.py::test_a_generator_without_its_company_is_read")),
     ("an orientation stored as LONG", _tests(
         "tests/data/test_images.py::test_an_orientation_of_another_type_of_number_counts",
         "tests/stylize/test_batch.py::test_a_photo_on_its_side_is_pasted_upright")),

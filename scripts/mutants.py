@@ -33,7 +33,7 @@ MODULES = {
 LONGEST = 60
 """Seconds of the processor after which a mutant counts as caught: it hangs."""
 TURNED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
-TURNED |= {ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is}
+TURNED |= {ast.Is: ast.IsNot, ast.IsNot: ast.Is}
 TURNED |= {ast.And: ast.Or, ast.Or: ast.And, ast.Add: ast.Sub, ast.Sub: ast.Add}
 Change = Callable[[ast.AST], None]
 

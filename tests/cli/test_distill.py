@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from portraitist.data import write_image
+from portraitist.io.headers import read_header
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.io.painter_files import load_painter
 from tests.cli.conftest import Run
@@ -45,8 +49,45 @@ def test_from_a_style_to_a_painter(run: Run, data: Path) -> None:
     before = (data / "run" / "teacher" / "index.jsonl").read_text()
     assert run(*words(data, "--name", "mine"))[0] == 0
     assert (data / "run" / "teacher" / "index.jsonl").read_text() == before
+    starts_from_another(run, data)
+    goes_into_the_pack(run, data)
     code, _, told = run(*words(data, "--seed", 1))
     assert code == 2 and "seed: 0 -> 1" in told and "new folder" in told
+
+
+def starts_from_another(run: Run, data: Path) -> None:
+    shutil.copytree(data / "run" / "teacher", data / "second" / "teacher")  # its pictures are the same
+    sizes = words(data, "--from", data / "run")
+    code, _, told = run(*sizes)
+    assert code == 2 and "Leave out --widths and --blocks" in told
+    first = sizes.index("--widths")
+    alone = [data / "second" if word == data / "run" else word for word in sizes[:first] + sizes[first + 4 :]]
+    alone[-1] = data / "run"
+    assert run(*alone)[0] == 0
+    assert load_painter(data / "second").header.training["start"]["name"] == "mine"
+
+
+def goes_into_the_pack(run: Run, data: Path) -> None:
+    pack = data / "packed.safetensors"
+    code, lines, told = run(*words(data, "--name", "mine", "--pack", pack))
+    assert code == 0, told
+    path, painter, by_code, written = lines
+    assert path.endswith("painter.safetensors") and painter.startswith("painter ") and by_code.startswith("code ")
+    header = read_header(pack)
+    assert written == str(pack) and header.painter is not None and header.painter.side == 32
+    measured = header.painter.metrics
+    assert f"identity {measured['painter']['identity']['value']:.3f}" in painter
+    assert f"style {measured['code']['style']['value']:.2f}" in by_code
+    assert header.painter.is_default == painter.endswith("<- default") != by_code.endswith("<- default")
+    code, _, told = run(*words(data, "--pack", pack))
+    assert code == 2 and "exists" in told
+    code, _, told = run(*words(data, "--overwrite"))
+    assert code == 2 and "--overwrite is for --pack" in told
+    write_image(data / "me.png", np.zeros((64, 64, 3), np.uint8))
+    drawing = ("stylize", data / "me.png", "--aligned", "--style", pack, "--steps", "1", "-o")
+    assert run(*drawing, data / "a", "--method", "portrait")[0] == 0
+    code, _, told = run(*drawing, data / "b", "--method", "painter")
+    assert code == 2 and "is for codes" in told
 
 
 def test_a_dry_run_writes_nothing(run: Run, data: Path) -> None:

@@ -17,7 +17,7 @@ from portraitist.data.images import to_array
 from portraitist.detail import MEDIA, measure_look, photo_population
 from portraitist.detail.look import TENSORS
 from portraitist.errors import BadData
-from portraitist.evaluate import PictureMeasures
+from portraitist.evaluate import PictureMeasures, pictures
 from portraitist.evaluate.kernel import Interval
 from portraitist.faces import BlazeFinder
 from portraitist.io import registry
@@ -179,7 +179,7 @@ def test_the_nearest_look_that_keeps_people_and_is_sharp_is_taken() -> None:
 
 def test_media_are_tried_on_photos(run: Run, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(look, "SHAPES", (1.6,))  # for speed
-    monkeypatch.setattr(look, "SHARPNESS", (0.1, 9.0))  # faces of 64 pixels, enlarged, are no measure
+    monkeypatch.setattr(pictures, "SHARPNESS", (0.1, 9.0))  # faces of 64 pixels, enlarged, are no measure
     words = ("--medium", "auto", "--photos", people, "--count", 3)
     code, lines, err = run("look", "wild", "--exemplars", people, *words, "-o", "w.safetensors")
     assert code == 0, err

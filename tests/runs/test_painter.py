@@ -165,6 +165,21 @@ def test_it_stops_when_held_out_exemplars_come_no_nearer(photos: ImageSet, tmp_p
     assert load_painter(path).header.lineage[-1]["images_seen"] == 16  # two ticks that gained nothing
 
 
+def test_it_starts_from_a_painter_of_another_style(done: Path, photos: ImageSet, tmp_path: Path) -> None:
+    first = load_painter(done)
+    still = replace(TINY, images=2, learning_rate=1e-12)
+    path = distill(photos, photos, tmp_path / "s", Negative(), ANATOMY, still, replace(OPTIONS, start=first))
+    after = load_painter(path)
+    for name, tensor in first.painter.state_dict().items():
+        assert torch.allclose(after.painter.state_dict()[name], tensor, atol=1e-8), name
+    assert after.header.training["start"] == {"name": "mine", "digest": first.digest}
+    with pytest.raises(UsageError, match=r"start\.digest: .* -> "):
+        distill(photos, photos, tmp_path / "s", Negative(), ANATOMY, still, OPTIONS)
+    with pytest.raises(UsageError, match="Take its own sizes"):
+        larger = PainterAnatomy((4, 4, 8), 2, 4.0)
+        distill(photos, photos, tmp_path / "f", Negative(), larger, still, replace(OPTIONS, start=first))
+
+
 def test_what_cannot_be_trained_on_is_refused(photos: ImageSet, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exemplars have 32 pixels and the training 64"):
         large = replace(photos, resolution=64)

@@ -27,7 +27,7 @@ log = logging.getLogger("portraitist")
 
 FACTS = frozenset(
     "attributes base data encoder exemplars looks networks painter persons stage style teacher terms translator "
-    "version panel basic groups libraries allowed".split()
+    "version panel basic groups start libraries allowed".split()
 )
 """What the settings.json of a run records of its surroundings: what it began with and saw, not what was asked for."""
 _NO_RECIPE = ("from_scratch", "grow")

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import UsageError
 from . import groups, options
+from .look import told
 from .options import opt
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def command(
     attribute: options.Attribute = None,
     images: Annotated[int | None, opt("Photos to show in all.", min=1)] = None,
     size: Annotated[int, opt("Side of the pictures in pixels, a multiple of 8.", min=32, max=1024)] = 256,
+    start: Annotated[
+        Path | None, opt("Painter to start from, of whatever style (default: a new one).", "--from", panel=NETWORK)
+    ] = None,
     widths: Annotated[str, opt("Channels at a half, a quarter, an eighth, such as 24,48,96.", panel=NETWORK)] = "",
     blocks: Annotated[int | None, opt("Residual blocks.", min=0, max=64, panel=NETWORK)] = None,
     features: groups.Features,
@@ -36,6 +40,10 @@ def command(
         Path | None, opt("Face embedder, IR-SE50 or MobileFaceNet: keeps the person (default: none).")
     ] = None,
     authorship: groups.Authorship,
+    pack: Annotated[
+        Path | None, opt("Also write the style's pack with the painter in it, its default where it measures better.")
+    ] = None,
+    overwrite: options.Overwrite = False,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
     processes: groups.Processes,
@@ -46,20 +54,34 @@ def command(
 
     The style draws the photos first, as `stylize` does; its pictures stay in OUT/teacher. Ctrl-C keeps what was drawn
     and learned, and the same command continues: on the CPU, with as many threads, bit for bit. Licence and credit are
-    the style's unless you name others.
+    the style's unless you name others. --from saves time: another style's painter knows faces already.
     """
     from dataclasses import asdict, replace
 
+    from ..files import refuse_existing
+    from ..io import registry
     from ..io.identity_files import load_identity
+    from ..io.painter_files import load_painter
     from ..losses.perceptual import default_perceptual
     from ..runs.painter import PainterOptions, distill
+    from ..runs.painter_pack import check_carries, compared, save_with_painter
     from ..stylize import Stylizer
     from ..stylize.teacher import StyleTeacher
     from ..train.painter import PainterTraining
     from ..train.spec import refuse_idle
 
     where = options.device(device, exact=True)
-    anatomy = _sizes(widths, blocks)
+    if pack is None and overwrite:
+        raise UsageError("--overwrite is for --pack.", "Leave it out: the same command continues a run.")
+    whole = None
+    if pack is not None:
+        refuse_existing(pack, overwrite)
+        whole = registry.find(style)
+        check_carries(whole)
+    first = None if start is None else load_painter(start)
+    if first is not None and (widths or blocks is not None):
+        raise UsageError("A painter to start from has its own sizes.", "Leave out --widths and --blocks.")
+    anatomy = _sizes(widths, blocks) if first is None else first.painter.anatomy
     plain = PainterTraining(seed=seed, side=size)
     training = options.with_settings(replace(plain, images=images or plain.images), set_ or [])
     refuse_idle(plain, training, training.idle)
@@ -70,7 +92,7 @@ def command(
         )
     perceptual = features.distance()
     embedder = None if identity is None else load_identity(identity)
-    stylizer = Stylizer.load([style], attribute=attribute, seed=seed, device=where)
+    stylizer = Stylizer.load([style], attribute=attribute, method="code", seed=seed, device=where)
     about = _about(style, attribute, stylizer, anatomy, authorship)
     pictures = [options.pictures(folder, training.side) for folder in (photos, exemplars)]
     if dry_run:
@@ -79,9 +101,20 @@ def command(
         return
     if perceptual is None:
         perceptual = default_perceptual(stylizer.base.require_discriminator("to compare drawings with"))
-    how = PainterOptions(device=where, **processes.settings(), perceptual=perceptual, identity=embedder, about=about)
+    how = PainterOptions(
+        device=where, **processes.settings(), perceptual=perceptual, identity=embedder, about=about, start=first
+    )
     teacher = StyleTeacher(stylizer, training.side)
-    options.echo_once(distill(pictures[0], pictures[1], out, teacher, anatomy, training, how))
+    path = distill(pictures[0], pictures[1], out, teacher, anatomy, training, how)
+    options.echo_once(path)
+    if pack is not None and whole is not None:
+        stored, judge = load_painter(path), embedder or options.persons(stylizer.base, None, where)
+        found = compared(
+            pictures[0], pictures[1], out, teacher, training, stored.painter.to(where), judge, perceptual.features
+        )
+        for name, line in (("painter", found.painter), ("code", found.code)):
+            typer.echo(f"{name:<8}{told(line)}{'  <- default' if found.is_better == (name == 'painter') else ''}")
+        typer.echo(save_with_painter(whole, stored, found, pack, overwrite=overwrite))
 
 
 def _sizes(widths: str, blocks: int | None) -> PainterAnatomy:

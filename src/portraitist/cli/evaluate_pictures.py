@@ -48,7 +48,7 @@ def pictures(
     count: Annotated[int | None, opt("Measure so many photos, chosen by --seed (default: all).", min=3)] = None,
     identity: options.Identity = None,
     features: SetFeatures = None,
-    inversion: groups.Inversion,
+    inversion: groups.Drawing,
     out: Annotated[Path | None, opt("Folder for the page, all numbers and a sheet.", "--out", "-o")] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -78,7 +78,9 @@ def pictures(
     where = options.device(device, exact=True)
     source = open_source(photos, 256)
     how = inversion.how(seed)
-    stylizer = Stylizer.load(style or [], attribute=attribute, inversion=how, detail=detail, seed=seed, device=where)
+    stylizer = Stylizer.load(
+        style or [], attribute=attribute, inversion=how, detail=detail, method=inversion.by, seed=seed, device=where
+    )
     known = dict(zip(stylizer.styles, style or stylizer.styles, strict=True))
     if unknown := [name for name in folders if name not in known]:
         raise UsageError(f"--exemplars names '{unknown[0]}', which is not drawn.", f"Drawn are {', '.join(known)}.")

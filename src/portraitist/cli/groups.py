@@ -13,7 +13,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypedDict, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict, get_args, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -46,8 +46,30 @@ class Inversion:
     def how(self, seed: int, *, samples: int | None = None, best: bool = False, **settings: Any) -> HowInverted | None:
         """Return the inversion; ``settings`` are those of an optimisation, None meaning its own."""
         return options.inversion(
-            self.method, encoder=self.encoder, refine=self.refine, samples=samples, best=best, seed=seed, **settings
+            self._named, encoder=self.encoder, refine=self.refine, samples=samples, best=best, seed=seed, **settings
         )
+
+    @property
+    def _named(self) -> str | None:
+        return self.method
+
+
+@dataclass(frozen=True)
+class Drawing(Inversion):
+    """How photos are drawn: by a painter, or by codes, and how they then become codes."""
+
+    method: options.DrawnBy = None
+
+    @property
+    def by(self) -> Literal["auto", "painter", "code"]:
+        """What draws: the code where how it is found was chosen."""
+        if self.method == "painter":
+            return "painter"
+        return "code" if self.method or self.encoder or self.refine else "auto"
+
+    @property
+    def _named(self) -> str | None:
+        return None if self.method in ("painter", "code") else self.method
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 SHAPES = (1.0, 1.6)
-LEAST_IDENTITY = {False: 0.5, True: 0.35}
-"""Cosine below which a person counts as lost: in colour, and in grey."""
-SHARPNESS = (0.7, 1.2)
-"""Of the exemplars'."""
 CHOICE = "Choice"
 
 
@@ -109,7 +105,7 @@ def command(
         found = _tried(base, first, looks, some, list(_pictures(parts.held_out)), identity, features, finder)
         best = _best(found, measured.is_colourless)
         for name, line in found.items():
-            typer.echo(f"{name:<12}{_told(line)}{'  <- taken' if name == best else ''}")
+            typer.echo(f"{name:<12}{told(line)}{'  <- taken' if name == best else ''}")
     styles = {a: replace(model, look=looks[best]) for a, model in paths.items()}
     packed = {a: m for a, m in styles.items() if a is not None} or styles[None]
     typer.echo(f"{best}: {save_pack(target, packed, base, half=stored_in_half(path), overwrite=overwrite)}")
@@ -143,7 +139,9 @@ def _tried(
     from ..stylize import Stylizer
     from ..stylize.crops import one_thread
 
-    stylizer = Stylizer(base, {name: replace(style, look=look) for name, look in looks.items()}, finder=finder)
+    stylizer = Stylizer(
+        base, {name: replace(style, look=look) for name, look in looks.items()}, finder=finder, method="code"
+    )
     people = [image.permute(1, 2, 0).numpy() for image in (photos[k] for k in range(len(photos)))]
     drawn = [stylizer.stylize(picture, aligned=True, size=256).faces[0].pictures for picture in people]
     with one_thread():
@@ -160,23 +158,19 @@ def _best(found: dict[str, PictureMeasures], colourless: bool) -> str:
         BadData: No look does.
     """
 
-    def holds(measures: PictureMeasures) -> bool:
-        assert measures.exemplar_sharpness is not None
-        sharp = measures.sharpness.value / measures.exemplar_sharpness.value
-        return measures.identity.value >= LEAST_IDENTITY[colourless] and SHARPNESS[0] <= sharp <= SHARPNESS[1]
-
     def distance(name: str) -> float:
         style = found[name].style
         assert style is not None
         return style.value
 
-    if not (good := [name for name, measures in found.items() if holds(measures)]):
-        lines = "; ".join(f"{name}{_told(measures)}" for name, measures in found.items())
+    if not (good := [name for name, measures in found.items() if measures.is_fit(colourless)]):
+        lines = "; ".join(f"{name}{told(measures)}" for name, measures in found.items())
         raise BadData(f"No look keeps people and is as sharp as the exemplars: {lines}.", "Name one with --medium.")
     return min(good, key=distance)
 
 
-def _told(measures: PictureMeasures) -> str:
+def told(measures: PictureMeasures) -> str:
+    """Return what was measured of drawings, as a line."""
     assert measures.style is not None and measures.exemplar_sharpness is not None
     return (
         f"  identity {measures.identity.value:.3f}  rank-1 {measures.rank1.value:.2f}  style {measures.style.value:.2f}"

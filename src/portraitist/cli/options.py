@@ -55,6 +55,14 @@ if TYPE_CHECKING:
     MethodName = str
 else:
     MethodName = Literal["encoder", *METHODS]
+if TYPE_CHECKING:
+    HowDrawn = str
+else:
+    HowDrawn = Literal["painter", "code", "encoder", *METHODS]
+DrawnBy = Annotated[
+    HowDrawn | None,
+    opt("The style's painter, its code, or how codes are found (default: the painter where it is better, else code)."),
+]
 Method = Annotated[MethodName | None, opt("Inversion method (default: encoder if the base has one, else portrait).")]
 Encoder = Annotated[str | None, opt("Encoder: name, file or run folder (default: the known one of the base).")]
 Refine = Annotated[int, opt("Optimise the encoder's code for so many steps.", min=0, max=10_000)]

@@ -43,7 +43,7 @@ def command(
     reference: Annotated[list[Path] | None, opt("Also draw in the look of this picture.", panel=APPEARANCE)] = None,
     reference_aligned: Annotated[bool, opt("References are aligned.", "--reference-aligned", panel=APPEARANCE)] = False,
     faces: groups.Faces,
-    inversion: groups.Inversion,
+    inversion: groups.Drawing,
     samples: Annotated[int | None, opt("Also draw N posterior samples.", min=1, max=100, panel=INVERSION)] = None,
     best: Annotated[bool, opt("Draw the medoid of mean and N samples (default 8).", "--best", panel=INVERSION)] = False,
     steps: options.Steps = None,
@@ -105,6 +105,7 @@ def command(
         swap=released_upto(swap),
         swap_by=swap_by,
         detail=detail,
+        method=inversion.by,
         seed=seed,
         device=where,
     )

@@ -57,7 +57,7 @@ def inspect_still(data: bytes, name: str, kind: StillFormat) -> Header:
 def as_shown(image: Image.Image) -> Image.Image:
     """Return a decoded picture as other programs show it, where Pillow does not.
 
-    Of 16-bit grey TIFF Pillow does not look at which end is white; BMP with an opacity of 0 everywhere leaves it unused.
+    Pillow does not look at which end of 16-bit grey TIFF is white. BMP with an opacity of 0 everywhere does not use it.
     """
     if image.format == "TIFF" and image.mode.startswith("I;16"):
         tags = getattr(image, "tag_v2", {})

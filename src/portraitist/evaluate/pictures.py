@@ -36,6 +36,10 @@ from .recognition import recognition
 LEAST = 3
 """People, and exemplars, that can be measured at least."""
 BATCH = 32
+LEAST_IDENTITY = {False: 0.5, True: 0.35}
+"""Cosine below which a person counts as lost: in colour, and in grey."""
+SHARPNESS = (0.7, 1.2)
+"""Of the exemplars'."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,12 @@ class PictureMeasures:
     Half of the difference between the drawing of a photo and the drawing of the mirrored photo mirrored back: 0 for
     photos, and for whatever draws the mirrored photo as the mirrored drawing. None without drawings of mirrored photos.
     """
+
+    def is_fit(self, is_colourless: bool) -> bool:
+        """Return whether drawings, in grey or not, keep people and are about as sharp as the exemplars."""
+        assert self.exemplar_sharpness is not None
+        ratio = self.sharpness.value / self.exemplar_sharpness.value
+        return self.identity.value >= LEAST_IDENTITY[is_colourless] and SHARPNESS[0] <= ratio <= SHARPNESS[1]
 
     def as_json(self) -> dict[str, dict[str, float]]:
         """Return value and spread by the name of each field that was measured."""

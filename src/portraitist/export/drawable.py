@@ -21,7 +21,7 @@ from ..io import painter_files, registry, translator_files
 from ..io.encoder_files import StoredEncoder
 from ..io.headers import About, kind_of
 from ..io.model_file import Model
-from ..io.painter_files import StoredPainter, load_painter
+from ..io.painter_files import StoredPainter, default_painter, load_painter
 from ..io.translator_files import StoredTranslator, load_translator
 from ..networks.digest import tensors_digest
 from ..networks.encoder import Encoder
@@ -56,6 +56,8 @@ def find_drawable(
 ) -> Drawable:
     """Find a painter or a translator by file or run folder, or a style by name, file or run folder.
 
+    A style that its own painter draws is that painter, unless an encoder is named.
+
     Args:
         what: Which.
         group: Of a translator: whose branch; may be empty where there is only one.
@@ -74,6 +76,9 @@ def find_drawable(
         "--encoder": (encoder is not None, "style"),
         "--size": (side is not None, "painter"),
     }
+    painter = None
+    if kind == "style" and encoder is None and (painter := default_painter(registry.load(path, attribute=attribute))):
+        foreign.pop("--size")
     for option, (given, owner) in foreign.items():
         if given and owner != kind:
             raise UsageError(f"{option} belongs to a {owner}, and {what} is a {kind}.", f"Leave out {option}.")
@@ -81,7 +86,7 @@ def find_drawable(
         return of_painter(load_painter(path), side)
     if kind == "translator":
         return of_translator(load_translator(path), group)
-    return of_style(*with_encoder(path, attribute, encoder))
+    return of_style(*with_encoder(path, attribute, encoder)) if painter is None else of_painter(painter, side)
 
 
 def with_encoder(

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from ..errors import BadModel, UsageError
 from ..faces.networks import Name, network_named
 from ..files import refuse_existing, write_bytes
+from ..io import registry
 from ..io.encoder_files import StoredEncoder
 from ..io.model_file import Model, generator_digest
-from ..io.painter_files import StoredPainter, load_painter
+from ..io.painter_files import StoredPainter, default_painter, load_painter
 from ..networks.digest import tensors_digest
 from ..stylize.portraits import SMALLEST_PICTURE
 from .drawable import joined_terms, of_painter, with_encoder
@@ -154,6 +155,9 @@ def _chosen(
         yield _of_painter(stored), None
     distilled = {stored.header.style_digest for stored in painters}
     for name in styles:
+        if encoder is None and (painter := default_painter(registry.load(name))) is not None:
+            yield _of_painter(painter), None
+            continue
         style, base, coder = with_encoder(name, encoder=encoder)
         if tensors_digest(style.generator.state_dict()) not in distilled:
             yield _of_style(style, base, coder), Coder(coder.encoder, base.generator)

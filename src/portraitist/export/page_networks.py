@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from ..networks.encoder import Encoder
 from ..networks.generator import Generator
-from ..networks.painter import Painter, displaced
+from ..networks.painter import Painted, Painter
 
 
 class StrongPainter(nn.Module):
@@ -27,14 +27,9 @@ class StrongPainter(nn.Module):
         self.painter = copy.deepcopy(painter).cpu().eval().requires_grad_(False)
 
     def forward(self, photos: Tensor, strength: Tensor) -> Tensor:
-        """Draw photos [N, 3, S, S] in [-1, 1]; at a strength of 0 they stay, at 1 they are what the painter paints.
-
-        The paint goes with the shapes: where these have moved half the way, it lies half the way back.
-        """
-        painted = self.painter(photos)
-        warped = displaced(photos, strength * painted.field)
-        paint = displaced(painted.mask * painted.residual, (strength - 1) * painted.field)
-        return (warped + strength * paint).clamp(-1, 1)
+        """Draw photos [N, 3, S, S] in [-1, 1]; at a strength of 0 they stay, at 1 they are what the painter paints."""
+        painted: Painted = self.painter(photos)
+        return painted.at(photos, strength).clamp(-1, 1)
 
 
 class Coder(nn.Module):

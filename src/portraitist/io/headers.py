@@ -20,6 +20,7 @@ from ..errors import BadModel
 from ..files import open_regular, parse_json
 from ..networks.anatomy import DiscriminatorAnatomy, GeneratorAnatomy
 from ..networks.encoder_anatomy import EncoderAnatomy
+from ..networks.painter_anatomy import PainterAnatomy
 
 KEY = "portraitist"
 FORMAT = 1
@@ -32,7 +33,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What may be a model's name: a word that is safe in file names, in web pages and on a terminal."""
 LONGEST_TEXT = 10_000
 # No network that exists comes near; a header beyond them is damaged or a trap.
-WIDEST, DEEPEST = 1 << 14, 64
+WIDEST, DEEPEST, LARGEST_SIDE = 1 << 14, 64, 4096
 
 KINDS = {
     "model": "a model",
@@ -73,6 +74,23 @@ class About:
 
 
 @dataclass(frozen=True)
+class PackPainter:
+    """What a style pack says about the painter that it carries."""
+
+    painter: PainterAnatomy
+    side: int = 256
+    """Of the pictures that it was trained on, in pixels."""
+    is_default: bool = False
+    """Photos are drawn by it unless codes are asked for: it measured better than these with detail."""
+    teacher_digest: str = ""
+    """Of all that determines the pictures that it learned from."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Settings of the training that made it."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """``painter`` and ``code``: what `evaluate pictures` measures of both, on photos and exemplars held out."""
+
+
+@dataclass(frozen=True)
 class Header(About):
     """What a model file says about itself."""
 
@@ -89,6 +107,8 @@ class Header(About):
     tensors are those of the side that draws the rest (``surgery.FeatureSwap``); 0 for a plain style."""
     medium: Medium | None = None
     """Of a style pack with a look: what it is drawn with."""
+    painter: PackPainter | None = None
+    """Of a style pack that carries a painter: what is known of it."""
     recipe: dict[str, Any] = field(default_factory=dict)
     """Settings of the training that made it."""
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -179,6 +199,8 @@ def check_header(header: Header) -> None:
             f"It cannot be a feature swap at {header.swap_upto} pixels.",
             f"Of style packs alone, and of this one at {', '.join(map(str, header.generator.resolutions))}.",
         )
+    if header.painter is not None:
+        check_painter_sizes(header.painter.painter, header.painter.side)
     g, d = header.generator, header.discriminator
     widths = [*g.channels, g.z_dim, g.w_dim, *(() if d is None else d.channels)]
     if max(widths) > WIDEST or g.mapping_layers > DEEPEST:
@@ -203,6 +225,18 @@ def check_encoder_sizes(anatomy: EncoderAnatomy) -> None:
     largest = max(*anatomy.widths, anatomy.head_width, anatomy.dim)
     if largest > WIDEST or max(*anatomy.units, anatomy.rows) > DEEPEST:
         raise BadModel(f"An encoder of {largest} channels, {anatomy.units} units and {anatomy.rows} rows is too large.")
+
+
+def check_painter_sizes(anatomy: PainterAnatomy, side: int) -> None:
+    """Refuse sizes of no painter that exists.
+
+    Raises:
+        BadModel: They are.
+    """
+    if max(anatomy.widths) > WIDEST or anatomy.blocks > DEEPEST or not 0 < side <= LARGEST_SIDE:
+        raise BadModel(
+            f"A painter of {anatomy.widths} channels, {anatomy.blocks} blocks and {side} pixels is too large."
+        )
 
 
 def header_parser(kind: type[AnyHeader], check: Callable[[AnyHeader], None]) -> Callable[[object], AnyHeader]:

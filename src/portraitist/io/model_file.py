@@ -5,10 +5,11 @@ with the anatomies, the recipe, the lineage, the licence and provenance of the d
 same file with only the tensors that differ from its base, and the digest of that base. It may hold several *paths*, one
 generator per attribute (Song et al. 2021, "AgileGAN", Sec. 3.3): what the paths share is named ``G.<parameter>`` as
 ever, what each has for itself ``G@<attribute>.<parameter>``. A style pack may carry its *look*, the tensors
-``L.<name>`` and the header's ``medium``, which the detail stage redraws photos with (``portraitist.detail``). It may
-also ask to be drawn as a *feature swap*, whose low
-resolutions are the base's; whoever cannot draw one is refused the file. Reading is strict: a tensor that is missing,
-extra or of another shape is an error that names it. Nothing in the file is ever executed.
+``L.<name>`` and the header's ``medium``, which the detail stage redraws photos with (``portraitist.detail``), and its
+*painter*, the tensors ``P.<parameter>`` and the header's ``painter``, which draws photos in one pass. It may also ask
+to be drawn as a *feature swap*, whose low resolutions are the base's; whoever cannot draw one is refused the file.
+Reading is strict: a tensor that is missing, extra or of another shape is an error that names it. Nothing in the file is
+ever executed.
 
     model = load_model("faces.safetensors")
     image = model.generator(torch.randn(1, model.generator.anatomy.z_dim))
@@ -33,7 +34,8 @@ from ..errors import BadModel, UsageError
 from ..networks import Discriminator, Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
 from ..networks.generator import with_low_rows
-from .described import check_fit, fill, read_described, refuse_unknown, write_described
+from ..networks.painter import Painter
+from .described import assembled, check_fit, fill, read_described, refuse_unknown, write_described
 from .headers import (
     MODELS,
     Header,
@@ -51,6 +53,8 @@ class Model:
     header: Header
     look: Look | None = None
     """What the style changes of any photo; None where that was not measured."""
+    painter: Painter | None = None
+    """What draws photos in the style in one pass, see ``header.painter``; None where the style has none."""
 
     @property
     def digest(self) -> str:
@@ -114,6 +118,7 @@ def save_model(path: Path | str, model: Model, *, half: bool = False, overwrite:
         base_digest="",
         paths=(),
         medium=None,
+        painter=None,
     )
     return _write(path, model.tensors(), header, half, overwrite)
 
@@ -133,13 +138,14 @@ def save_pack(
     Args:
         path: File to write.
         model: What to write; or attribute -> model, for a pack with one path per attribute. The header, but for the
-            paths, and the look are then those of the first.
+            paths, the look and the painter are then those of the first.
         base: What it was fine-tuned from.
         half: Store in half precision.
         overwrite: Replace a file of that name.
 
     Raises:
-        BadModel: The anatomy is not that of the base, the paths have different ones, or an attribute is not a word.
+        BadModel: The anatomy is not that of the base, the paths have different ones, an attribute is not a word, or
+            the header does not know the painter.
     """
     models = list(model.values()) if isinstance(model, Mapping) else [model]
     if not models:
@@ -158,10 +164,16 @@ def save_pack(
         mine |= {_of_path(attribute, f"G.{k}"): state[k] for k in own}
     if (look := models[0].look) is not None:
         mine |= {f"L.{k}": v for k, v in look.tensors().items()}
+    if (painter := models[0].painter) is not None:
+        about = models[0].header.painter
+        if about is None or about.painter != painter.anatomy:
+            raise BadModel("The header does not describe the painter of this style.", "Set its field painter.")
+        mine |= {f"P.{k}": v for k, v in painter.state_dict().items()}
     header = replace(
         models[0].header,
         kind="style-pack",
         medium=None if look is None else look.medium,
+        painter=None if painter is None else models[0].header.painter,
         generator=anatomy,
         discriminator=None,
         base_name=base.header.name,
@@ -256,6 +268,7 @@ def apply_pack(
         raise BadModel(f"{name} claims another anatomy than its base has.", "Get it again from its source.")
     check_attribute(header, attribute, name)
     look, tensors = _look(header, tensors, name)
+    painter, tensors = _painter(header, tensors, name)
     generator = _begun(base.generator, header.generator)
     start = {f"G.{k}": v for k, v in generator.state_dict().items()}
     chosen = start
@@ -264,7 +277,7 @@ def apply_pack(
         if path == attribute or not header.paths:
             chosen = start | found
     fill(generator, chosen, "G.")
-    return Model(generator.eval(), base.discriminator, header, look)
+    return Model(generator.eval(), base.discriminator, header, look, painter)
 
 
 def _look(header: Header, tensors: Mapping[str, Tensor], name: str) -> tuple[Look | None, dict[str, Tensor]]:
@@ -286,6 +299,18 @@ def _look(header: Header, tensors: Mapping[str, Tensor], name: str) -> tuple[Loo
             "Get the whole file from its author, or measure the look again (`portraitist look`).",
         )
     return Look.of(found, header.medium), rest
+
+
+def _painter(header: Header, tensors: Mapping[str, Tensor], name: str) -> tuple[Painter | None, dict[str, Tensor]]:
+    """Split the tensors of a style pack: its painter, and the others.
+
+    Raises:
+        BadModel: Tensors of the painter are missing or of another shape.
+    """
+    rest = dict(tensors)
+    if (about := header.painter) is None:
+        return None, rest
+    return assembled(lambda: Painter(about.painter), rest, "P.", name), rest
 
 
 def _check_not_grown(base: Header, digest: str, name: str) -> None:

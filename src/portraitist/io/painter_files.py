@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
-from ..errors import BadModel
 from ..networks.digest import tensors_digest
-from ..networks.painter import Painter, PainterAnatomy
+from ..networks.painter import Painter
+from ..networks.painter_anatomy import PainterAnatomy
 from .described import assembled, in_run_folder, read_described, refuse_unknown, write_described
-from .headers import DEEPEST, WIDEST, About, check_texts, header_parser
+from .headers import About, check_painter_sizes, check_texts, header_parser
+
+if TYPE_CHECKING:
+    from .model_file import Model
 
 FILE = "painter.safetensors"
 """Its name in a run folder."""
 PREFIX = "P."
-LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,17 @@ def load_painter(path: Path | str) -> StoredPainter:
     return StoredPainter(painter, header)
 
 
+def default_painter(style: Model) -> StoredPainter | None:
+    """Return the painter that a style pack carries and draws photos by; None where it draws them by codes."""
+    header, about = style.header, style.header.painter
+    if style.painter is None or about is None or not about.is_default:
+        return None
+    own = {key: getattr(header, key) for key in ("name", "description", "licence", "credit", "lineage")}
+    packed = {key: getattr(about, key) for key in ("painter", "side", "teacher_digest", "training", "metrics")}
+    digest = tensors_digest(style.generator.state_dict())
+    return StoredPainter(style.painter, PainterHeader(**own, **packed, style_name=header.name, style_digest=digest))
+
+
 def check_painter_header(header: PainterHeader) -> None:
     """Refuse names and sizes that no file may have.
 
@@ -86,9 +99,7 @@ def check_painter_header(header: PainterHeader) -> None:
         BadModel: One is too long or too large, or a name is none.
     """
     check_texts((header.name,), (header.description, header.licence, header.credit, header.style_name))
-    a = header.painter
-    if max(a.widths) > WIDEST or a.blocks > DEEPEST or not 0 < header.side <= LARGEST_SIDE:
-        raise BadModel(f"A painter of {a.widths} channels, {a.blocks} blocks and {header.side} pixels is too large.")
+    check_painter_sizes(header.painter, header.side)
 
 
 _parse_header = header_parser(PainterHeader, check_painter_header)

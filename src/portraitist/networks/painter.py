@@ -28,16 +28,16 @@ There is no normalisation: a picture does not change with what else is in it, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import BadModel, UsageError
+from ..errors import UsageError
 from ..ops.warp import sample_bilinear
 from .layers import channels_last
+from .painter_anatomy import PainterAnatomy as PainterAnatomy
 
 MULTIPLE = 8
 """Sides of pictures are multiples of it, because the maps are halved three times."""
@@ -62,33 +62,17 @@ class Painted(NamedTuple):
     mask: Tensor
     """How much of that is used, from 0 to 1: [N, 1, H, W]."""
 
+    def at(self, photos: Tensor, strength: float | Tensor) -> Tensor:
+        """Return the drawing with shapes and paint taken in part, or exaggerated: [N, 3, H, W], not clamped.
 
-@dataclass(frozen=True)
-class PainterAnatomy:
-    """Sizes of a painter; the defaults have 1.0 GMAC at 256 pixels and 0.6 million parameters."""
+        The paint goes with the shapes: where these have moved half the way, it lies half the way back.
 
-    widths: tuple[int, int, int] = (24, 48, 96)
-    """Channels at a half, a quarter and an eighth of the side."""
-    blocks: int = 3
-    """Residual blocks at an eighth of the side."""
-    reach: float = 24.0
-    """The largest displacement along each axis, in pixels."""
-
-    def __post_init__(self) -> None:
-        if min(self.widths) < 1 or self.blocks < 0 or not 0 < self.reach < 1000:
-            raise BadModel(
-                f"A painter cannot have {self.widths} channels, {self.blocks} blocks and a reach of {self.reach}.",
-                "Channels and the reach must be positive.",
-            )
-
-    def macs(self, side: int) -> int:
-        """Return the multiplications of all convolutions for one picture of ``side`` pixels."""
-        a, b, c = self.widths
-        half, quarter, eighth = ((side // k) ** 2 for k in (2, 4, 8))
-        down = 16 * 3 * a * half + 9 * a * b * quarter + 9 * b * c * eighth
-        middle = self.blocks * 18 * c * c * eighth
-        up = c * b * eighth + 9 * b * b * quarter + 18 * b * quarter + b * a * quarter + 9 * a * a * half
-        return down + middle + up + 9 * (12 * a + a * a + 16 * a) * half
+        Args:
+            photos: What was painted, [N, 3, H, W].
+            strength: 0 gives the photos, 1 the drawing.
+        """
+        paint = displaced(self.mask * self.residual, (strength - 1) * self.field)
+        return displaced(photos, strength * self.field) + strength * paint
 
 
 class Residual(nn.Module):

@@ -60,6 +60,8 @@ class PainterOptions(RunOptions):
     """The face embedder; the loss of identity is left out without one."""
     about: PainterHeader | None = None
     """Name, licence, credit and style that the file will carry, and the lineage of the style."""
+    start: StoredPainter | None = None
+    """A trained painter to go on from, of whatever style; a new one when None."""
 
 
 def distill(
@@ -88,7 +90,8 @@ def distill(
 
     Raises:
         Interrupted: A signal came; the pictures drawn so far are kept, and a snapshot where training had begun.
-        UsageError: Photos or exemplars have another size, or there is no perceptual distance.
+        UsageError: Photos or exemplars have another size, there is no perceptual distance, or the painter to start
+            from has other sizes.
         PortraitistError: See its subclasses.
     """
     for what, pictures in (("photos", photos), ("exemplars", exemplars)):
@@ -100,6 +103,22 @@ def distill(
     if options.perceptual is None:
         raise UsageError("A painter is compared with its teacher by a perceptual distance.", "Give one.")
     return PainterRun(photos, exemplars, out, teacher, anatomy, training, options, options.perceptual).go()
+
+
+def photos_of(photos: ImageSet, training: PainterTraining) -> ImageSet:
+    """Return the photos that the teacher draws, of those that there are."""
+    few = training.photos < len(photos)
+    return photos.split(training.photos / len(photos), training.seed)[1] if few else photos
+
+
+def parts_of_photos(photos: ImageSet, training: PainterTraining) -> tuple[ImageSet, ImageSet]:
+    """Return the photos to train on, and those held out, of those that the teacher draws."""
+    return photos.split(training.held_out, training.seed, at_least=LEAST_PHOTOS)
+
+
+def parts_of_exemplars(exemplars: ImageSet, training: PainterTraining) -> tuple[ImageSet, ImageSet]:
+    """Return the exemplars to train on, and those held out."""
+    return exemplars.split(training.held_out, training.seed, at_least=LEAST_EXEMPLARS)
 
 
 class PainterRun(Run[PainterState]):
@@ -119,14 +138,18 @@ class PainterRun(Run[PainterState]):
         options: PainterOptions,
         perceptual: PerceptualDistance,
     ) -> None:
-        if training.photos < len(photos):
-            photos = photos.split(training.photos / len(photos), training.seed)[1]
+        photos = photos_of(photos, training)
         super().__init__(out, training, photos.digest + exemplars.digest, options)
         if training.decay_from < 1:  # the learning rate falls towards the last image
             self.may_change = self.may_change - {"images"}
         self.photos, self.exemplars, self.teacher, self.anatomy = photos, exemplars, teacher, anatomy
         training.refuse_idle(identity=options.identity is not None)
-        self.perceptual, self.identity = perceptual, options.identity
+        self.perceptual, self.identity, self.first = perceptual, options.identity, options.start
+        if self.first is not None and self.first.painter.anatomy != anatomy:
+            raise UsageError(
+                f"The painter to start from has the sizes {self.first.painter.anatomy}, not {anatomy}.",
+                "Take its own sizes.",
+            )
         about = options.about or PainterHeader(anatomy)
         self.header = dataclasses.replace(about, painter=anatomy, side=training.side, teacher_digest=teacher.digest)
         check_painter_header(self.header)
@@ -134,18 +157,19 @@ class PainterRun(Run[PainterState]):
         self.rest, self.held = photos, photos
         self.shown, self.unseen = exemplars, None
         if training.held_out:
-            share, seed = training.held_out, training.seed
-            self.rest, self.held = photos.split(share, seed, at_least=LEAST_PHOTOS)
-            self.shown, self.unseen = exemplars.split(share, seed, at_least=LEAST_EXEMPLARS)
+            self.rest, self.held = parts_of_photos(photos, training)
+            self.shown, self.unseen = parts_of_exemplars(exemplars, training)
 
     def config(self) -> dict[str, Any]:
         """Return the settings, and what the training begins with and sees."""
         identity, perceptual = self.identity, self.perceptual
+        first = ("", "") if self.first is None else (self.first.header.name, self.first.digest)
         return {
             **dataclasses.asdict(self.training),
             "painter": dataclasses.asdict(self.anatomy),
             "style": {"name": self.header.style_name, "digest": self.header.style_digest},
             "teacher": self.teacher.digest,
+            "start": dict(zip(("name", "digest"), first, strict=True)),
             "data": {"digest": self.photos.digest, "count": len(self.photos)},
             "exemplars": {"digest": self.exemplars.digest, "count": len(self.exemplars)},
             "looks": {"name": perceptual.name, "digest": perceptual.features.digest},
@@ -156,10 +180,12 @@ class PainterRun(Run[PainterState]):
         }
 
     def start(self, device: str) -> PainterState:
-        """Make new networks; bring all that compares to the device."""
+        """Make new networks, or take the painter to start from; bring all that compares to the device."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.training.seed)
             painter, panel = new_painter(self.anatomy), PatchPanel(self.training.panel)
+        if self.first is not None:
+            painter.load_state_dict(self.first.painter.state_dict())
         self.perceptual.to(device)
         if isinstance(self.identity, torch.nn.Module):
             self.identity.to(device)
@@ -248,8 +274,8 @@ class PainterRun(Run[PainterState]):
         if self.unseen is None:
             return {}
         device = next(painter.parameters()).device
-        photos, drawings = (x.to(device) for x in _all(self.measured))
-        painted = _painted(painter, photos)
+        photos, drawings = (x.to(device) for x in all_of(self.measured))
+        painted = painted_by(painter, photos)
         parts = at_once(PAINTED_AT_ONCE, self.training.side)
         with torch.no_grad():
             perceptual = [
@@ -269,18 +295,18 @@ class PainterRun(Run[PainterState]):
 
     def _sheet(self, painter: Painter) -> Tensor:
         """Return photo, teacher's picture and painter's in turn: [3 * SHOWN at most, 3, R, R]."""
-        photos, drawings = (x[:SHOWN] for x in _all(self.measured))
-        painted = _painted(painter, photos.to(next(painter.parameters()).device))
+        photos, drawings = (x[:SHOWN] for x in all_of(self.measured))
+        painted = painted_by(painter, photos.to(next(painter.parameters()).device))
         return torch.stack([photos, drawings, painted.cpu()], 1).flatten(0, 1)
 
 
 @torch.no_grad()
-def _painted(painter: Painter, photos: Tensor) -> Tensor:
+def painted_by(painter: Painter, photos: Tensor) -> Tensor:
     """Return the drawings of photos [N, 3, R, R], clamped to [-1, 1]."""
     parts = torch.split(photos, at_once(PAINTED_AT_ONCE, photos.shape[-1]))
     return torch.cat([painter(part).image.clamp(-1, 1) for part in parts])
 
 
-def _all(pairs: Pairs) -> tuple[Tensor, Tensor]:
+def all_of(pairs: Pairs) -> tuple[Tensor, Tensor]:
     """Return all photos and drawings, [N, 3, R, R] each in [-1, 1]."""
     return pairs.batch(torch.arange(len(pairs)), torch.zeros(len(pairs), dtype=torch.bool))

@@ -12,10 +12,12 @@ from torch import Tensor
 from ..data.images import Pixels, resize, to_array
 from ..detail import Look
 from ..faces import AlignedFace
+from ..faces.background import Mask
 from ..networks import Generator
 from ..spaces import WPlus
 from ..surgery import By, FeatureSwap, swap
 from .detailed import CloseFace, PreparedFace
+from .packed import PackedPainter
 from .portraits import SMALLEST_PICTURE
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Style:
     upto: int
     by: By
     look: Look | None = None
+    painter: PackedPainter | None = None
+    """What draws photos in place of their codes; None where codes do."""
     appearance_codes: list[WPlus] | None = None
     """The codes of the appearances, once they are known."""
 
@@ -56,12 +60,24 @@ class Drawings:
         code: Its code.
         size: Side of the pictures in pixels; the model's when None.
         drawn: What was drawn before, together with other faces.
+        by_painter: Whether the styles that have a painter are drawn by it; else by the code.
     """
 
-    def __init__(self, stylizer: Stylizer, crop: AlignedFace, code: WPlus, size: int | None, drawn: Drawn) -> None:
+    def __init__(
+        self,
+        stylizer: Stylizer,
+        crop: AlignedFace,
+        code: WPlus,
+        size: int | None,
+        drawn: Drawn,
+        *,
+        by_painter: bool = True,
+    ) -> None:
         self.stylizer, self.crop, self.code, self.size, self.drawn = stylizer, crop, code, size, drawn
-        self.prepared: dict[str, PreparedFace] = {}
-        """Style -> the face in it, where the detail stage takes part."""
+        self.by_painter = by_painter
+        self.covered: dict[str, Mask] = {}
+        """Style -> how much of each pixel is the person, where the picture takes something from the photo."""
+        self._prepared: dict[str, PreparedFace] = {}
 
     def of(self, codes: Mapping[str, WPlus], rendering: str = "") -> dict[str, Pixels]:
         """Draw a code in each style."""
@@ -73,12 +89,17 @@ class Drawings:
 
     def _picture(self, name: str, rendering: str, code: WPlus) -> Pixels:
         held, generator = self.stylizer._styles[name], self.stylizer.generators[name]
+        if self.face is not None and held.painter is not None and self.by_painter:
+            self.covered[name] = self.face.person
+            painted = held.painter.paint(self.face.image)
+            return resize(painted, self.size or max(generator.anatomy.resolution, len(self.face.image)))
         if self.face is None or held.look is None:
             return self._drawing(generator, (name, rendering), code, self.size)
         side = len(self.face.image)
-        if name not in self.prepared:
-            self.prepared[name] = self.stylizer._detail.prepare(self.face, self.base, held.look)
-        picture = self.prepared[name].picture(self._drawing(generator, (name, rendering), code, side))
+        if name not in self._prepared:
+            self._prepared[name] = self.stylizer._detail.prepare(self.face, self.base, held.look)
+            self.covered[name] = self._prepared[name].covered
+        picture = self._prepared[name].picture(self._drawing(generator, (name, rendering), code, side))
         return resize(picture, self.size or max(generator.anatomy.resolution, side))
 
     def _drawing(self, generator: Synthesizer, key: tuple[str, str], code: WPlus, size: int | None) -> Pixels:

@@ -96,6 +96,11 @@ Inversion = ByEncoder | ByOptimisation
 """How a photo is inverted. Where none is given: by the encoder of the base if one is known, else ``portrait()``."""
 
 
+def is_plain(inversion: object) -> bool:
+    """Return whether an inversion is the default, or one pass of an encoder."""
+    return inversion is None or (isinstance(inversion, ByEncoder) and not (inversion.refine or inversion.samples))
+
+
 class PhotoInverter:
     """Turns aligned faces into codes of a base.
 

@@ -42,8 +42,9 @@ from .choices import Which
 from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread, opened
 from .detailed import DetailStage
 from .drawings import Drawings, Drawn, Further, Style, Synthesizer
-from .inversion import Inversion, PhotoInverter
+from .inversion import Inversion, PhotoInverter, is_plain
 from .mixture import Mixture, default_styles, no_style
+from .packed import Method, PackedPainter, painter_for
 from .portraits import SMALLEST_PICTURE, Portrait, Portraits, Sample
 from .reader import StyleReader
 from .together import redrawn_together
@@ -75,6 +76,8 @@ class Stylizer:
         detail: How far pictures take from a photo what its code does not hold, in the styles that carry a look: 1 for
             the whole detail stage, 0 for the drawings of the code alone. Drawings that a ``source`` style inverts are
             redrawn by their codes alone.
+        method: ``painter`` to draw by the painters of the styles, ``code`` by codes; ``auto`` takes the painter of a
+            style where it measured better, and nothing is asked for that only codes have (see ``stylize.packed``).
         seed: Of the samples of an encoder, of appearances, and of the default optimisation; a projection has its own.
         device: ``cpu`` or ``cuda``.
         progress: Called with the steps of each inversion.
@@ -82,8 +85,8 @@ class Stylizer:
             (in steps), ``drawing`` (in pictures).
 
     Raises:
-        UsageError: A style belongs to another base, a source style is to be inverted by an encoder, or there is no such
-            resolution to swap or to begin an appearance at.
+        UsageError: A style belongs to another base, a source style is to be inverted by an encoder, there is no such
+            resolution to swap or to begin an appearance at, or a painter is asked for and a style has none.
         NoFaceFound: A reference of the appearance shows no face.
         BadModel: The encoder was trained for another base.
 
@@ -107,6 +110,7 @@ class Stylizer:
         swap_by: By = "features",
         source: Mixture | Model | None = None,
         detail: float = 1.0,
+        method: Method = "auto",
         seed: int = 0,
         device: str = "cpu",
         progress: Progress | None = None,
@@ -128,6 +132,14 @@ class Stylizer:
         self._detail = DetailStage(detail, lambda: self.finder, photos=source is None)
         self._codes = PhotoInverter(base, inversion, perceptual=perceptual, seed=seed, source=self._source)
         self._appearance = appearance or Appearance()
+        self._method: Method = method
+        asked = {
+            "An inversion": not is_plain(inversion),
+            "An appearance": self._appearance.names,
+            "A swap": swap,
+            "A source": source,
+        }
+        self._for_codes = next((k for k, v in asked.items() if v), "Less detail" if detail != 1 else "")
         self._row = self._appearance.row(base.generator.anatomy) if self._appearance.names else 0
         self.generators = {}
         self._styles: dict[str, Style] = {}
@@ -151,6 +163,7 @@ class Stylizer:
         swap: int = 0,
         swap_by: By = "features",
         detail: float = 1.0,
+        method: Method = "auto",
         seed: int = 0,
         device: str = "cpu",
         progress: Progress | None = None,
@@ -170,6 +183,7 @@ class Stylizer:
             swap: As the constructor.
             swap_by: As the constructor.
             detail: As the constructor.
+            method: As the constructor.
             seed: As the constructor.
             device: As the constructor.
             progress: As the constructor.
@@ -209,6 +223,7 @@ class Stylizer:
             swap_by=swap_by,
             source=origin,
             detail=detail,
+            method=method,
             seed=seed,
             device=device,
             progress=progress,
@@ -233,6 +248,7 @@ class Stylizer:
         swap: int = 0,
         swap_by: By = "features",
         detail: float = 1.0,
+        method: Method = "auto",
         seed: int = 0,
         device: str = "auto",
         on_progress: OnProgress | None = None,
@@ -258,6 +274,7 @@ class Stylizer:
             swap=swap,
             swap_by=swap_by,
             detail=detail,
+            method=method,
             seed=seed,
             device=device_named(device),
             on_progress=on_progress,
@@ -287,8 +304,10 @@ class Stylizer:
             raise UsageError(f"Two styles are called '{name}'.", "Name each once, or rename a run folder.")
         if upto and self._swap:
             raise UsageError(f"The style '{name}' is swapped at {upto} pixels already.", "Leave out --swap.")
-        plain, look = self._reader.mixed(style, name, self.strength)
-        held = Style(plain, *((upto, "features") if upto else (self._swap, self._swap_by)), look=look)
+        plain, look, painter = self._reader.mixed(style, name, self.strength)
+        painter = painter_for(painter, self._method, self._for_codes, name)
+        by: tuple[int, By] = (upto, "features") if upto else (self._swap, self._swap_by)
+        held = Style(plain, *by, look=look, painter=painter)
         self.generators[name] = held.synthesizer(self.base.generator)
         self._styles[name] = held
         if self._swap:
@@ -305,6 +324,10 @@ class Stylizer:
             raise UsageError(f"No style '{name}' is loaded.", f"Loaded: {', '.join(self.generators) or 'none'}.")
         del self._styles[name]
 
+    def painter(self, name: str) -> PackedPainter | None:
+        """Return the painter that draws photos in a style held; None where its codes do."""
+        return self._styles[name].painter
+
     @property
     def settings(self) -> dict[str, object]:
         """What determines the pictures, beside the photo: for reports and for telling finished files."""
@@ -314,6 +337,7 @@ class Stylizer:
             "appearance": self._appearance.settings if self._appearance.names else [],
             "source": "" if self._source is None else tensors_digest(self._source.state_dict()),
             "detail": self._detail_settings,
+            "painters": {name: style.painter.settings for name, style in self._styles.items() if style.painter},
         }
         return {key: value for key, value in rare.items() if value} | {
             "base": self.base.digest,
@@ -425,14 +449,15 @@ class Stylizer:
     ) -> Portrait:
         """Invert one aligned face, unless its code is known already, and draw its code in every style.
 
-        Samples of a posterior are drawn only where the face is inverted. The detail stage needs the crop's close-up.
+        Samples of a posterior are drawn only where the face is inverted. The detail stage needs the crop's close-up. A
+        code that is given is drawn itself, and not what a painter makes of the face.
 
         Each face is worked on alone and by one thread, so that its pictures depend neither on its company nor on the
         machine's cores: sums in another order round otherwise, and the steps of an inversion amplify that.
         """
         with one_thread(), memory_told():
             first, *others = self._inverted(crop) if code is None else [code]
-            return self._portrait(crop, size, first, self._further(first, others), {})
+            return self._portrait(crop, size, first, self._further(first, others), {}, by_painter=code is None)
 
     def _further(self, first: WPlus, others: Sequence[WPlus]) -> Further:
         """Return rendering -> style -> code of all that is drawn beside a face's own code."""
@@ -446,13 +471,14 @@ class Stylizer:
         first: WPlus,
         further: Mapping[str, Mapping[str, WPlus]],
         drawn: Drawn,
+        *,
+        by_painter: bool = True,
     ) -> Portrait:
         """Draw the codes of one face: its own, and by rendering and style; what was drawn before is in ``drawn``."""
-        drawings = Drawings(self, crop, first, size, drawn)
+        drawings = Drawings(self, crop, first, size, drawn, by_painter=by_painter)
         pictures = drawings.of(dict.fromkeys(self.generators, first))
         samples = tuple(Sample(name, codes, drawings.of(codes, name)) for name, codes in further.items())
-        covered = {name: face.covered for name, face in drawings.prepared.items()}
-        return Portrait(crop, first, pictures, samples, partial(self._reconstruct, first, size), covered)
+        return Portrait(crop, first, pictures, samples, partial(self._reconstruct, first, size), drawings.covered)
 
     def draw(self, generator: Synthesizer, code: WPlus, size: int | None = None) -> Pixels:
         """Draw one code [1, rows, w_dim] with the stored noise."""
@@ -524,8 +550,8 @@ class Stylizer:
 
     def _closeup(self, size: int | None) -> int:
         """Return the side of the close-ups that are needed; 0 where no style takes anything from a photo."""
-        looks = any(style.look for style in self._styles.values())
-        return self._detail.side(size or self.base.generator.anatomy.resolution) if looks else 0
+        taking = any(style.look or style.painter for style in self._styles.values())
+        return self._detail.side(size or self.base.generator.anatomy.resolution) if taking else 0
 
     def _cut(self, reference: Reference) -> AlignedFace:
         """Align a reference; that it shows no face is not the fault of any photo."""

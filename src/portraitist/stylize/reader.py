@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import cached_property
+from typing import NamedTuple
 
 from ..detail import Look
 from ..errors import UsageError
@@ -15,8 +16,17 @@ from ..networks.digest import tensors_digest
 from ..surgery import compatibility
 from .interpolation import mixed
 from .mixture import Mixture, Part, no_style
+from .packed import PackedPainter
 
 log = logging.getLogger("portraitist")
+
+
+class Mixed(NamedTuple):
+    """What draws a style."""
+
+    generator: Generator
+    look: Look | None
+    painter: PackedPainter | None = None
 
 
 class StyleReader:
@@ -43,14 +53,14 @@ class StyleReader:
             raise UsageError(
                 f"'{name}' is a feature swap, which cannot invert pictures.", "Make the swap with --by weights."
             )
-        generator, _ = self.mixed(source, name, 1.0)
+        generator = self.mixed(source, name, 1.0).generator
         ends = [tensors_digest(g.state_dict()) for g in (generator, self.base.generator)]
         return None if ends[0] == ends[1] else generator
 
-    def mixed(self, style: Mixture | Model, name: str, strength: float) -> tuple[Generator, Look | None]:
-        """Return the generator and the look of a style, of a mixture of styles, or of the base, which has no look.
+    def mixed(self, style: Mixture | Model, name: str, strength: float) -> Mixed:
+        """Return what draws a style, a mixture of styles, or the base, which has no look.
 
-        A mixture has one where all its styles have.
+        A mixture has a look where all its styles have, and no painter.
         """
         if isinstance(style, Model):
             self._check(name, style.header.base_digest, style.generator.anatomy)
@@ -66,7 +76,13 @@ class StyleReader:
         )
         parts = [(m, weight) for m, weight in models if weight]
         looks = [(m.look, weight * strength) for m, weight in parts if m.look is not None]
-        return generator, Look.mixed(looks) if looks and len(looks) == len(parts) else None
+        look = Look.mixed(looks) if looks and len(looks) == len(parts) else None
+        only, weight = models[0] if len(models) == 1 else (None, 0.0)
+        if only is None or only.painter is None or only.header.painter is None:
+            return Mixed(generator, look)
+        return Mixed(
+            generator, look, PackedPainter(only.painter.to(self._device), only.header.painter, weight * strength)
+        )
 
     def warn(self, name: str, plain: Generator) -> None:
         """Warn of a swap with a style that has moved far from the base."""

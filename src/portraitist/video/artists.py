@@ -93,7 +93,7 @@ class StyleArtist:
     """Draws by the code of a person and, where the style has a look, by what the frame shows beyond it.
 
     With a look, the code is found from the person's first frames and held: the frame itself brings motion and
-    expression. Without, the code follows the face, smoothed.
+    expression. Without, the code follows the face, smoothed. A style that its painter draws needs no code.
 
     Args:
         stylizer: Holds one style.
@@ -119,6 +119,9 @@ class StyleArtist:
         """Draw one face."""
         resolution = self.stylizer.base.generator.anatomy.resolution
         _, (crop,) = faces_of(frame, FixedPoints((landmarks,)), "all", resolution, closeup=SIDE)
+        if (painter := self.stylizer.painter(self.name)) is not None and crop.closeup is not None:
+            close = crop.closeup.image
+            return DrawnFace(painter.paint(close), crop, portrait_mask(close))
         portrait = self.stylizer.redraw(crop, code=self._code(crop, memory))
         return DrawnFace(portrait.pictures[self.name], crop, portrait.covered.get(self.name))
 
