@@ -21,7 +21,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -304,6 +304,10 @@ class FolderRun:
         path = self.out / target
         if len(os.fsencode(path.name)) > LONGEST_NAME:
             raise _too_long(known.source)
+        above = path.parents[: len(Path(target).parts) - 1]
+        if in_the_way := [p for p in above if os.path.lexists(p) and not p.is_dir()] or [path] * path.is_dir():
+            # No fault of the disk, so the other pictures go on.
+            raise BadImage(f"{in_the_way[0]} is in the way.", "Move it, or choose another folder (-o).", kind="exists")
         if self._owner.get(target) == known.source:
             if target in known.outputs or target in known.earlier or target in self._taken:
                 return
@@ -317,7 +321,8 @@ class FolderRun:
     def _without_stale(self, known: FileReport) -> FileReport:
         """Delete files of earlier runs that this one has not made again."""
         for name in {*known.outputs, *known.earlier} - self._taken:
-            (self.out / name).unlink(missing_ok=True)
+            with suppress(OSError):  # what lies there may be a folder by now
+                (self.out / name).unlink(missing_ok=True)
             self._owner.pop(name, None)
         return replace(known, outputs=[], earlier=[])
 
