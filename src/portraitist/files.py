@@ -108,6 +108,12 @@ def open_regular(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
+def read_regular(path: Path) -> bytes:
+    """Return what a file holds; errors as of :func:`open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def parse_json(text: str | bytes) -> Any:
     """Return what a JSON text of anybody's holds.
 

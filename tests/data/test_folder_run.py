@@ -188,7 +188,12 @@ def test_what_is_in_the_way_of_one_picture_does_not_end_the_run(tmp_path: Path, 
     (tmp_path / "a.one").mkdir()  # a folder where a file should be
     (tmp_path / "sub").write_bytes(b"mine")  # a file where a folder should be
     lines = walk(tmp_path, pictures, overwrite=overwrite)
-    assert {name: line.kind for name, line in lines.items()} == {"a": "exists", "sub/b": "exists", "other/c": "", "z": ""}
+    assert {name: line.kind for name, line in lines.items()} == {
+        "a": "exists",
+        "sub/b": "exists",
+        "other/c": "",
+        "z": "",
+    }
     assert (tmp_path / "sub").read_bytes() == b"mine" and "in the way" in lines["a"].reason
     # A picture of its own that somebody has put a folder in place of, too.
     (tmp_path / "z.one").unlink()

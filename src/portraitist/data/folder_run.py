@@ -29,7 +29,7 @@ from typing import Any, Protocol
 import torch
 
 from ..errors import BadData, BadImage, NonFinite, OutOfMemory, PortraitistError, StorageError, UsageError
-from ..files import parse_json, refuse_existing, storage_error, sweep_partial, write_bytes
+from ..files import parse_json, read_regular, refuse_existing, storage_error, sweep_partial, write_bytes
 from .suffixes import REPORT
 
 log = logging.getLogger("portraitist")
@@ -133,7 +133,7 @@ class RunReport:
         lines: dict[str, FileReport] = {}
         if os.path.exists(path):
             try:
-                lines = {line.source: line for line in parse(parse_json(path.read_bytes()))}
+                lines = {line.source: line for line in parse(parse_json(read_regular(path)))}
                 _check_names(lines.values(), out)
             except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise BadData(f"{path} is not the report of an earlier run ({error}).") from error
@@ -345,7 +345,7 @@ def report_in(out: Path, key: str) -> Path:
     """
     path = out / REPORT
     try:
-        found = parse_json(path.read_bytes())
+        found = parse_json(read_regular(path))
     except (OSError, ValueError):
         return path
     ours = {"photos", "pictures"}
@@ -400,7 +400,7 @@ def _check_names(lines: Iterable[FileReport], out: Path) -> None:
 def _journal_lines(path: Path) -> Iterator[FileReport]:
     """Read a journal; a line that was cut off is passed over."""
     try:
-        texts = path.read_bytes().splitlines()
+        texts = read_regular(path).splitlines()
     except OSError:
         return
     for text in texts:

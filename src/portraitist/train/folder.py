@@ -16,7 +16,7 @@ from typing import Any
 
 from .._version import __version__
 from ..errors import BadData, StorageError, UsageError
-from ..files import parse_json, write_bytes
+from ..files import parse_json, read_regular, write_bytes
 
 LOCK = "lock.json"
 SETTINGS = "settings.json"
@@ -156,7 +156,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / SETTINGS
     try:
-        found = parse_json(path.read_text(encoding="utf-8"))
+        found = parse_json(read_regular(path))
     except (OSError, ValueError) as error:
         raise BadData(f"The record of settings {path} cannot be read ({error}).", "Train into a new folder.") from error
     if not isinstance(found, dict):
@@ -208,7 +208,7 @@ def _alive(path: Path) -> bool:
 def _written(path: Path) -> str:
     """Return the text of a lock; one just made may be empty for a moment."""
     for _ in range(20):
-        if text := path.read_text(encoding="utf-8"):
+        if text := read_regular(path).decode():
             return text
         time.sleep(0.05)
     return ""

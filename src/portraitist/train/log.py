@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..data.images import write_image
 from ..data.sheet import grid
 from ..errors import StorageError
-from ..files import parse_json, write_bytes
+from ..files import parse_json, read_regular, write_bytes
 from .symptoms import Symptoms
 from .tally import Tally
 
@@ -121,7 +121,7 @@ def _trim(path: Path, images: int) -> None:
     """Drop the lines of ``stats.jsonl`` beyond a number of images, and a last one that was cut off."""
     if not path.exists():
         return
-    text = path.read_bytes()
+    text = read_regular(path)
     kept = b"".join(line for line in text.splitlines(keepends=True) if _images_of(line) <= images)
     if kept != text:
         write_bytes(path, kept, overwrite=True)
