@@ -33,9 +33,10 @@ lint: setup ## Check style, spelling, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## Measure speed, of training by phase too; writes bench.md, recipe_costs.md and training_speed.md in docs/results
+bench: setup ## Measure speed, of training by phase too; writes bench.md, recipe_costs.md, translator_costs.md and training_speed.md
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.recipes
+	$(BIN)/python -m benchmarks.translators
 	$(BIN)/python -m benchmarks.phases
 
 faults: setup ## Kill, fill the disk, feed it broken files, for 7 minutes; writes docs/results/faults.md

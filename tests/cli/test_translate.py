@@ -68,6 +68,35 @@ def test_from_folders_to_pictures(run: Run, data: Path, basic: Path, tmp_path: P
     assert code == 2 and f"-o {tmp_path}, and --suffix .jpg" in told and not (tmp_path / "new.jpg").exists()
 
 
+def test_munit_draws_in_many_appearances(run: Run, data: Path, tmp_path: Path) -> None:
+    words = ("--preset", "munit", "--size", 16, "--channels", 4, "--images", 1, "--device", "cpu")
+    assert run("train", data, "-o", tmp_path / "m", *words, "--framing", "photo2cartoon")[0] == 0
+    header = load_translator(tmp_path / "m").header
+    assert (header.translator.kind, header.framing, header.training["content_weight"]) == ("munit", "photo2cartoon", 1)
+    write_image(tmp_path / "me.png", resize(astronaut()[:300, 80:380], 64))
+    one = ("run", tmp_path / "me.png", "-t", tmp_path / "m", "--aligned", "--keep-background", "--device", "cpu")
+    look = ("--appearance", "random:1", "--reference", data / "drawings" / "men" / "0.png", "--reference-aligned")
+    code, lines, _ = run(*one, *look)
+    ends = ("m", "m.random1", "m.0")
+    assert code == 0 and lines == [str(tmp_path / f"me.{end}.png") for end in ends]
+    assert len({read_image(line).tobytes() for line in lines}) == 3
+    for wrong, part in ((("--appearance", "2"), "random:N"), (("--reference-aligned",), "no --reference")):
+        code, _, told = run(*one, *wrong, "--overwrite")
+        assert code == 2 and part in told
+    code, _, told = run("train", data, "-o", tmp_path / "x", *words, "--set", "identity_weight=1")
+    assert code == 2 and "munit have no loss for identity_weight" in told and not (tmp_path / "x").exists()
+    code, _, told = run("train", data, "-o", tmp_path / "x", *words, "--framing", "square")
+    assert code == 2 and "no framing 'square'" in told
+
+
+def test_weights_of_photo2cartoon_keep_its_framing(run: Run, shared: Path, tmp_path: Path) -> None:
+    golden = shared / "golden" / "photo2cartoon.pt"
+    assert run("import", golden, "-o", tmp_path / "a.safetensors", "--size", 64)[0] == 0
+    assert run("import", golden, "-o", tmp_path / "b.safetensors", "--size", 64, "--framing", "ffhq")[0] == 0
+    found = [load_translator(tmp_path / f"{name}.safetensors").header.framing for name in "ab"]
+    assert found == ["photo2cartoon", "ffhq"]
+
+
 def test_a_dry_run_writes_nothing(run: Run, data: Path, basic: Path, tmp_path: Path) -> None:
     code, lines, _ = run("train", data, "-o", tmp_path / "x", "--group", "men", "--group", "kids", "--dry-run")
     assert code == 0 and lines[-2:] == ["men: 4 photos, 3 drawings", "kids: 3 photos, 3 drawings"]

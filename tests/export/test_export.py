@@ -24,7 +24,7 @@ from portraitist.io.painter_files import PainterHeader, StoredPainter, load_pain
 from portraitist.io.translator_files import StoredTranslator, described, load_translator, save_translator
 from portraitist.networks.branches import BranchedTranslator, TranslatorSystem
 from portraitist.networks.painter import PainterAnatomy, new_painter
-from portraitist.networks.translator import cyclegan, photo2cartoon, ugatit
+from portraitist.networks.translator import cyclegan, munit, photo2cartoon, ugatit, unit
 from portraitist.stylize import Stylizer
 from tests.conftest import smooth_pictures
 from tests.stylize.tiny_encoders import make_encoder
@@ -33,7 +33,11 @@ onnx = pytest.importorskip("onnx", reason="needs portraitist[export]")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs portraitist[export]")
 SMALL = PainterAnatomy((8, 8, 8), 2, 5.0)
 SMALLEST = replace(cyclegan(16, 4), blocks=1)
-OTHERS = [pytest.param(a, marks=pytest.mark.slow) for a in (ugatit(16, 4), replace(photo2cartoon(64, 4), blocks=1))]
+MUNIT = replace(munit(16, 4), blocks=1)
+OTHERS = [
+    pytest.param(a, marks=pytest.mark.slow)
+    for a in (ugatit(16, 4), replace(photo2cartoon(64, 4), blocks=1), replace(unit(16, 4), blocks=2))
+]
 
 
 def soft(count: int, side: int) -> Tensor:
@@ -120,7 +124,7 @@ def test_a_style_with_its_encoder_draws_as_the_papers_do(known: None, tmp_path: 
     assert found["kind"] == "style" and found["licence"] == "CC-BY-4.0 AND CC0-1.0" and len(found["digest"]) == 64
 
 
-@pytest.mark.parametrize("anatomy", [SMALLEST, *OTHERS], ids=lambda a: a.kind)
+@pytest.mark.parametrize("anatomy", [SMALLEST, MUNIT, *OTHERS], ids=lambda a: a.kind)
 def test_translators(anatomy: Any) -> None:
     torch.manual_seed(0)
     system = TranslatorSystem(BranchedTranslator(anatomy, ("women", "men"))).eval()

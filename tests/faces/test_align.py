@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from portraitist.errors import BadImage, UsageError
 from portraitist.faces import Landmarks, align, ffhq_quad
+from portraitist.faces.align import photo2cartoon_quad
 from portraitist.faces.landmarks import transform
 
 # Eyes level, one unit apart, mouth 0.96 below them: the proportions of the average FFHQ face.
@@ -125,6 +126,48 @@ def test_landmarks_elsewhere_or_without_area_are_refused() -> None:
         align(photo.astype(np.float32), AVERAGE, 8)  # type: ignore[arg-type]
     with pytest.raises(UsageError):
         align(photo, AVERAGE, 0)
+
+
+def theirs(points: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.float64]:
+    """Corners of photo2cartoon's crop of a photo, by the steps of its program: turn, extent, margins, square."""
+    left, right = points[36], points[45]
+    angle = np.arctan((left[1] - right[1]) / (left[0] - right[0]))
+    cos, sin, middle = np.cos(angle), np.sin(angle), np.array([width / 2, height / 2])
+    turn = np.array([[cos, sin], [-sin, cos]])
+    level = (points - middle) @ turn.T
+    (x0, y0), (x1, y1) = level.min(0), level.max(0)
+    top, bottom, first, last = y0 - 0.8 * (y1 - y0), y1 + 0.3 * (y1 - y0), x0 - 0.3 * (x1 - x0), x1 + 0.3 * (x1 - x0)
+    more = ((bottom - top) - (last - first)) / 2
+    first, last, top, bottom = first - max(more, 0), last + max(more, 0), top + min(more, 0), bottom - min(more, 0)
+    corners = np.array([(first, top), (first, bottom), (last, bottom), (last, top)])
+    return np.asarray(corners @ turn + middle)
+
+
+@pytest.mark.parametrize("wide", [0.6, 3.0])
+def test_photo2cartoons_crop_is_that_of_its_program(wide: float) -> None:
+    random = np.random.default_rng(1)
+    points = random.uniform(-20, 20, (68, 2)) * (wide, 1)
+    points[36], points[45] = (-9, -4), (9, -2)
+    points = transform(similarity(1.9, 0.3, 90, 50), points)
+    face = Landmarks.from_points(points)
+    np.testing.assert_allclose(photo2cartoon_quad(face), theirs(points, 160, 200), atol=1e-9)
+    white = np.zeros((160, 200, 3), np.uint8)
+    crop = align(white, face, 64, "photo2cartoon")
+    rows, columns = np.mgrid[:64, :64] + 0.5
+    place = transform(crop.matrix, np.stack([columns.ravel(), rows.ravel()], axis=1)).reshape(64, 64, 2)
+    inside = ((place > 4) & (place < (196, 156))).all(-1)
+    outside = ((place < -4) | (place > (204, 164))).any(-1)
+    assert (crop.image[inside] == 0).all() and (crop.image[outside] == 255).all() and outside.any() and inside.any()
+
+
+def test_photo2cartoons_crop_needs_the_outline() -> None:
+    with pytest.raises(BadImage, match="outline"):
+        photo2cartoon_quad(AVERAGE)
+    with pytest.raises(BadImage, match="no area"):
+        photo2cartoon_quad(Landmarks.from_points(np.zeros((68, 2))))
+    mesh = np.random.default_rng(0).uniform(0, 10, (478, 2))
+    mesh[10] = (5, -1000)  # the forehead, which the 68 points do not have
+    assert photo2cartoon_quad(Landmarks.from_points(mesh)).min() > -50
 
 
 def test_a_crop_knows_where_its_face_lies() -> None:

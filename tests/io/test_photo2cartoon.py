@@ -153,7 +153,7 @@ def test_nothing_in_a_file_is_run(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     system = TranslatorSystem.new(replace(cyclegan(16, 4), blocks=1), PANEL, ("all",))
-    with pytest.raises(BadModel, match="CycleGAN"):
+    with pytest.raises(BadModel, match="kind cyclegan fit"):
         write_photo2cartoon(tmp_path / "c.pt", system)
     system = TranslatorSystem.new(LIGHT, PanelAnatomy((3,), 4), ("all",))
     with pytest.raises(BadModel, match="two discriminators"):

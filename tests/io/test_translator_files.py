@@ -24,13 +24,15 @@ from portraitist.io.translator_files import (
 )
 from portraitist.networks.branches import TranslatorSystem
 from portraitist.networks.patch_discriminator import PanelAnatomy
-from portraitist.networks.translator import cyclegan, photo2cartoon, ugatit
+from portraitist.networks.translator import cyclegan, munit, photo2cartoon, ugatit, unit
 
 GROUPS = ("women", "men")
 KINDS = (
     replace(ugatit(16, 4, light=True), blocks=1),
     replace(photo2cartoon(32, 4), blocks=1),
     replace(cyclegan(16, 4), blocks=1),
+    replace(unit(16, 4), blocks=2),
+    replace(munit(16, 4), blocks=1),
 )
 
 
@@ -51,6 +53,8 @@ def test_round_trip(anatomy, tmp_path: Path) -> None:  # type: ignore[no-untyped
     assert found.digest == stored.digest and found.header == replace(stored.header, panel=panel)
     x = torch.zeros(1, 3, anatomy.resolution, anatomy.resolution)
     assert torch.equal(found.system.to_photo(x, "men").image, system.to_photo(x, "men").image)
+    shared = [found.system.to_photo.shared[part] is found.system.to_drawing.shared[part] for part in anatomy.tied]
+    assert all(shared) and len(shared) == (2 if anatomy.kind == "unit" else 0)
     assert torch.equal(found.system.of_photos(x).groups, system.of_photos(x).groups)
     assert load_translator(tmp_path / FILE).header == found.header
 

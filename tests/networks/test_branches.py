@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -10,10 +11,17 @@ import torch
 from portraitist.errors import BadModel, UsageError
 from portraitist.networks.branches import BranchedTranslator, TranslatorSystem
 from portraitist.networks.patch_discriminator import PanelAnatomy, PatchPanel
-from portraitist.networks.translator import Translator, cyclegan, photo2cartoon, ugatit
+from portraitist.networks.translator import Translator, cyclegan, munit, photo2cartoon, ugatit, unit
 
 TINY = replace(ugatit(16, 4, light=True), blocks=1)
-KINDS = (replace(photo2cartoon(32, 4), blocks=1), TINY, replace(cyclegan(16, 4), blocks=1))
+UNIT = replace(unit(16, 4), blocks=2)
+KINDS = (
+    replace(photo2cartoon(32, 4), blocks=1),
+    TINY,
+    replace(cyclegan(16, 4), blocks=1),
+    UNIT,
+    replace(munit(16, 4), blocks=1),
+)
 PANEL = PanelAnatomy((3,), 4)
 
 
@@ -83,6 +91,23 @@ def test_a_system_is_extended_whole() -> None:
     assert torch.equal(more.to_photo(x, "men").image, system.to_photo(x, "women").image)
     assert torch.equal(more.of_photos(x).scores[0], system.of_photos(x).scores[0])
     assert len(more.extended(("kids",)).groups) == 3
+
+
+def test_the_translators_of_unit_share_the_parts_next_to_the_code() -> None:
+    system = TranslatorSystem.new(UNIT, PANEL, ("women",))
+    for pair in (system, system.extended(("men",)), copy.deepcopy(system)):
+        there, back = pair.players()[:2]
+        common = {id(p) for p in there.parameters()} & {id(p) for p in back.parameters()}
+        shared = [p for part in ("to_code", "from_code") for p in there.shared[part].parameters()]
+        assert common == {id(p) for p in shared} and len(shared) == 8
+        # One picture, encoded by either, has one code where the rest of the encoders is the same.
+        back.shared["encode"].load_state_dict(there.shared["encode"].state_dict())
+        for part in ("down2",):
+            back.shared[part].load_state_dict(there.shared[part].state_dict())
+        for part in ("stem", "down1"):
+            back.branches[0][part].load_state_dict(there.branches[0][part].state_dict())  # type: ignore[index]
+        codes = [t.path("women").encoded(pictures(16)) for t in (there, back)]
+        assert torch.equal(*codes)
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -12,6 +12,7 @@ from portraitist.networks.patch_discriminator import (
     Spectral,
     attentive_panel,
     patch_panel,
+    scaled_panel,
 )
 
 TINY = PanelAnatomy((4, 3), 4, groups=3)
@@ -32,6 +33,21 @@ def test_sizes_of_the_published_networks() -> None:
         assert sum(p.numel() for p in plain.parameters()) == 2_764_737
         (score,) = plain(torch.zeros(1, 3, 256, 256)).scores
         assert score.shape == (1, 1, 30, 30)
+        scaled = PatchPanel(scaled_panel())
+        assert sum(p.numel() for p in scaled.parameters()) == 8_271_171
+        assert [s.shape[-1] for s in scaled(torch.zeros(1, 3, 256, 256)).scores] == [16, 8, 4]
+
+
+@pytest.mark.parametrize("resolution", [16, 64])
+def test_each_scale_sees_the_picture_at_half_the_side(resolution: int) -> None:
+    panel, x = PatchPanel(scaled_panel(resolution, 4)), noise(1, 3, resolution, resolution)
+    ones = torch.ones(1, 1, resolution, resolution)
+    window, small = torch.ones(3, 1, 3, 3), x
+    for member, score in zip(panel.members, panel(x).scores, strict=True):
+        assert torch.allclose(member(small)[0][0], score)  # by an average of what lies within the picture
+        count = torch.nn.functional.conv2d(ones, window[:1], stride=2, padding=1)
+        small = torch.nn.functional.conv2d(small, window, stride=2, padding=1, groups=3) / count
+        ones = torch.ones_like(count)
 
 
 @pytest.mark.parametrize("resolution", [16, 32, 64, 128])

@@ -15,8 +15,10 @@ from portraitist.networks.translator import (
     TranslatorAnatomy,
     cyclegan,
     initialise,
+    munit,
     photo2cartoon,
     ugatit,
+    unit,
 )
 from portraitist.networks.translator_layers import (
     LIN,
@@ -33,6 +35,8 @@ SMALL = (
     replace(ugatit(16, 4), blocks=2),
     replace(ugatit(16, 4, light=True), blocks=1),
     replace(cyclegan(16, 4), blocks=2),
+    replace(unit(16, 4), blocks=2),
+    replace(munit(16, 4), blocks=1),
 )
 
 
@@ -47,6 +51,8 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
         (photo2cartoon(light=False), 70_866_215),
         (ugatit(), 278_959_808),
         (cyclegan(), 11_378_179),
+        (unit(), 11_140_483),
+        (munit(), 15_026_187),
     ],
 )
 def test_sizes_of_the_published_networks(anatomy: TranslatorAnatomy, count: int) -> None:
@@ -73,7 +79,7 @@ def test_what_a_group_owns() -> None:
     first, last = ("stem", "hourglass1", "hourglass2", "down1"), ("up2", "hourglass3", "hourglass4", "out")
     assert plan.own == (*first, *last)
     assert plan.shared == ("down2", "encode", "cam", "style", "decode", "up1")
-    assert ugatit().own == cyclegan().own == ("stem", "down1", "up2", "out")
+    assert ugatit().own == cyclegan().own == unit().own == munit().own == ("stem", "down1", "up2", "out")
     other = replace(plan, own_first=1, own_last=0)
     assert other.own == ("stem",) and set(other.own) | set(other.shared) == set(plan.parts)
 
@@ -93,6 +99,33 @@ def test_what_a_group_owns() -> None:
 def test_impossible_sizes_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(BadModel):
         replace(photo2cartoon(), **wrong)  # type: ignore[arg-type]
+
+
+def test_impossible_codes_are_refused() -> None:
+    for anatomy, wrong in (
+        (unit(), {"blocks": 1}),
+        (unit(), {"own_first": 5}),
+        (unit(), {"own_last": 5}),
+        (unit(), {"appearance": 8}),
+        (munit(), {"appearance": 0}),
+        (munit(), {"appearance": -8}),
+        (cyclegan(), {"appearance": 8}),
+    ):
+        with pytest.raises(BadModel):
+            replace(anatomy, **wrong)  # type: ignore[arg-type]
+
+
+def test_an_appearance_changes_the_drawing_and_not_the_content() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        translator = Translator(SMALL[-1]).eval()
+    pictures, worn = noise(2, 3, 16, 16).clamp(-1, 1), noise(2, 8, seed=1)
+    with torch.no_grad():
+        code = translator.encoded(pictures)
+        assert code.shape == (2, *SMALL[-1].code) and translator.appearance_of(pictures).shape == (2, 8)
+        mean, dressed = translator(pictures).image, translator(pictures, worn).image
+        torch.testing.assert_close(mean, translator(pictures, torch.zeros(2, 8)).image)
+        assert torch.equal(dressed, translator.decoded(code, worn)) and not torch.allclose(mean, dressed)
 
 
 def test_norms_at_either_end_of_rho() -> None:
@@ -145,6 +178,9 @@ def test_weights_of_the_papers() -> None:
     before = {k: v.clone() for k, v in translator.state_dict().items()}
     initialise(translator, "torch", torch.Generator())
     assert all(torch.equal(v, before[k]) for k, v in translator.state_dict().items())
+    initialise(translator, "kaiming", torch.Generator().manual_seed(3))
+    weight = translator.parts["down2"].conv.weight.detach()
+    assert float(weight.std()) == pytest.approx(math.sqrt(2 / (32 * 9)), rel=0.02)
     initialise(translator, "normal", torch.Generator().manual_seed(3))
     weights = torch.cat([p.detach().flatten() for name, p in translator.named_parameters() if p.ndim > 1])
     assert abs(float(weights.mean())) < 3 * 0.02 / math.sqrt(len(weights))

@@ -14,9 +14,13 @@ from portraitist.data import read_image, write_image
 from portraitist.data.groups import Groups
 from portraitist.errors import UsageError
 from portraitist.io.translator_files import load_translator, without_trainers
+from portraitist.networks.branches import TranslatorSystem
+from portraitist.networks.patch_discriminator import PanelAnatomy
 from portraitist.recipes.translator import PRESETS, paper
 from portraitist.runs.translator import TranslatorOptions, extend_translator, train_translator
 from portraitist.train.signals import Interrupted
+from portraitist.train.translation_loss import TranslationLoss
+from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.recipe
 QUIET = TranslatorOptions(quiet=True)
@@ -139,3 +143,85 @@ def test_presets_say_what_the_papers_say() -> None:
     assert (cyclegan.training.pool, cyclegan.training.learning_rate, cyclegan.training.identity_weight) == (50, 2e-4, 5)
     assert ours.training.rate(150_000) == 1e-4 and ugatit.training.rate(750_000) == pytest.approx(5e-5)
     assert {r.training.loaded(256) for r in (ours, photo2cartoon, ugatit, cyclegan)} == {286}
+
+
+def test_the_presets_of_unit_and_munit() -> None:
+    found = {name: PRESETS[name]() for name in ("unit", "munit")}  # type: ignore[index]
+    names = ("adversarial", "reconstruction", "cycle", "kl", "content", "appearance", "identity", "attention", "person")
+    weights = {name: [getattr(r.training, f"{w}_weight") for w in names] for name, r in found.items()}
+    assert weights == {"unit": [1, 10, 10, 0.01, 0, 0, 0, 0, 0], "munit": [1, 10, 0, 0, 1, 1, 0, 0, 0]}
+    for recipe in found.values():
+        t, a, panel = recipe.training, recipe.translator, recipe.panel
+        assert (t.learning_rate, t.beta1, t.beta2, t.weight_decay, t.batch) == (1e-4, 0.5, 0.999, 1e-4, 1)
+        assert t.rate(250_000) == pytest.approx(2.5e-5) and t.loaded(256) == 256 and t.init == "kaiming"
+        assert (a.channels, a.blocks, a.resolution) == (64, 4, 256) and a.appearance == (8 if a.kind == "munit" else 0)
+        assert panel.layers == (5, 5, 5) and panel.scaled and panel.channels == 64
+
+
+def test_the_tables_of_the_documents_say_what_the_presets_have() -> None:
+    told: dict[str, dict[str, str]] = {}
+    heads: list[str] = []
+    for line in (REPOSITORY / "docs" / "groups.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] == "`--preset`":
+            heads = cells
+        elif heads and cells[0].strip("`") in PRESETS:
+            told[cells[0].strip("`")] = dict(zip(heads, cells, strict=True))
+    assert told.keys() == PRESETS.keys()
+    inits = {"N(0, 0.02)": "normal", "torch's": "torch", "Kaiming": "kaiming"}
+    for name, row in told.items():
+        training, attentive = PRESETS[name]().training, PRESETS[name]().translator.attentive  # type: ignore[index]
+        for word in (
+            "cycle",
+            "identity",
+            "attention",
+            "person",
+            "group",
+            "reconstruction",
+            "kl",
+            "content",
+            "appearance",
+        ):
+            said = row.get("KL" if word == "kl" else word, "")
+            found = getattr(training, f"{word}_weight") if attentive or word != "attention" else 0
+            assert float(said or 0) == found, (name, word)
+        assert inits[row["weights"]] == training.init
+        rate = row["learning rate"]
+        assert float(rate.split(",")[0]) == training.learning_rate
+        assert ("falls in the second half" in rate) == (training.decay_from == 0.5)
+        assert ("halved every 100,000" in rate) == (training.halve_every == 100_000)
+
+
+def test_the_paper_is_the_few_shot_papers(tmp_path: Path) -> None:
+    recipe = paper()
+    t, a = recipe.training, recipe.translator
+    # Sec. 4.2: batch 1, 286 to 256 pixels, Adam .5 and .999, rate and decay 1e-4, weights N(0, .02).
+    assert (t.batch, t.beta1, t.beta2, t.learning_rate, t.weight_decay, t.init) == (1, 0.5, 0.999, 1e-4, 1e-4, "normal")
+    assert t.rate(0) == t.rate(t.images) and t.selective and t.loaded(256) == 286
+    # Sec. 3.2: photo2cartoon's networks, two discriminators with attention in either domain.
+    assert (a.kind, a.light, a.channels, a.blocks) == ("photo2cartoon", True, 32, 4)
+    assert recipe.panel.attentive and recipe.panel.layers == (7, 5)
+    # Face-ID is on, and asks for a face embedder; classes are weighed once there are groups.
+    assert t.person_weight == 1 and t.group_weight == 100
+    with pytest.raises(UsageError, match="face embedder"):
+        TranslationLoss(TranslatorSystem.new(replace(a, resolution=32, channels=4), PanelAnatomy((3, 3), 4), ("a",)), t)
+
+
+def test_unit_in_a_run_folder(root: Path, tmp_path: Path) -> None:
+    recipe = PRESETS["unit"](16, 4)
+    small = replace(recipe.training, images=4, batch=2, tick=2, snapshot=2)
+    recipe = replace(recipe, translator=replace(recipe.translator, blocks=2), training=small)
+    data = Groups.open(root, 16, ["women"])
+    half = replace(recipe, training=replace(small, images=2))
+    train_translator(data, tmp_path / "a", half, replace(QUIET, framing="photo2cartoon"))
+    path = train_translator(data, tmp_path / "a", recipe, replace(QUIET, framing="photo2cartoon"))
+    whole = load_translator(train_translator(data, tmp_path / "b", recipe, QUIET))
+    found = load_translator(path)
+    assert found.digest == whole.digest and (found.header.framing, whole.header.framing) == ("photo2cartoon", "ffhq")
+    assert found.system.to_drawing.shared["to_code"] is found.system.to_photo.shared["to_code"]  # type: ignore[union-attr]
+    both = Groups.open(root, 16, ["women", "men"])
+    more = load_translator(extend_translator(both, tmp_path / "c", found, replace(small, group_weight=1.0), QUIET))
+    assert more.header.framing == "photo2cartoon" and more.system.groups == ("women", "men")
+    with pytest.raises(UsageError, match="have no loss for attention_weight and identity_weight"):
+        extend_translator(both, tmp_path / "d", found, PRESETS["ugatit"](16, 4).training, QUIET)
+    assert not (tmp_path / "d").exists()

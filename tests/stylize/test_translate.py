@@ -12,15 +12,17 @@ import torch
 from skimage.data import astronaut
 
 from portraitist.data import read_image, write_image
-from portraitist.data.images import resize
+from portraitist.data.images import resize, to_array, to_tensor
 from portraitist.errors import BadImage, NoFaceFound, UsageError
-from portraitist.faces import FixedPoints, Landmarks
+from portraitist.faces import FixedPoints, Landmarks, ffhq_quad, finder_named
+from portraitist.faces.align import photo2cartoon_quad
 from portraitist.io.translator_files import FILE, StoredTranslator, described, save_translator, without_trainers
 from portraitist.networks.branches import TranslatorSystem
 from portraitist.networks.patch_discriminator import PanelAnatomy
-from portraitist.networks.translator import cyclegan, ugatit
-from portraitist.stylize import stylize_files
+from portraitist.networks.translator import cyclegan, munit, ugatit
+from portraitist.stylize import Appearance, Reference, stylize_files
 from portraitist.stylize.choices import Options
+from portraitist.stylize.crops import as_aligned_face
 from portraitist.stylize.translate import PictureTranslator, heat_map
 
 SMALL = replace(ugatit(16, 4, light=True), blocks=1)
@@ -107,6 +109,57 @@ def test_the_stages_are_shown_as_far_as_they_are_known(photo) -> None:  # type: 
     plainly = PictureTranslator(StoredTranslator(plain, described(plain)), keep_background=True)
     (face,) = plainly.stylize(photo, aligned=True).faces
     assert len(face.stages) == 3 and face.stages[1] is face.drawing  # the photo again comes last
+
+
+@pytest.fixture(scope="module")
+def many() -> StoredTranslator:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        system = TranslatorSystem.new(replace(munit(16, 4), blocks=1), PanelAnatomy((3,), 4, False), ("all",))
+    return StoredTranslator(system, described(system))
+
+
+def test_appearances_by_seed_and_of_references(photo, many: StoredTranslator) -> None:  # type: ignore[no-untyped-def]
+    drawing = resize(photo[:300, 80:380, ::-1].copy(), 64)
+    look = Appearance(2, (Reference("sunset", drawing, aligned=True),))
+    one = PictureTranslator(many, keep_background=True, appearance=look, seed=4)
+    assert one.further == ("random1", "random2", "sunset")
+    (face,) = one.stylize(photo, aligned=True).faces
+    pictures = [face.picture("", name) for name in ("", *one.further)]
+    assert all(not np.array_equal(a, b) for k, a in enumerate(pictures) for b in pictures[:k])
+    assert list(face.named()) == ["drawing", "random1", "random2", "sunset"] and len(face.stages) == 6
+    plain = PictureTranslator(many, keep_background=True).stylize(photo, aligned=True)
+    assert np.array_equal(plain.faces[0].drawing, face.drawing)  # the mean appearance, whatever is beside it
+    fewer = PictureTranslator(many, keep_background=True, appearance=Appearance(1), seed=4)
+    assert np.array_equal(fewer.stylize(photo, aligned=True).faces[0].picture("", "random1"), pictures[1])
+    other = PictureTranslator(many, keep_background=True, appearance=Appearance(1), seed=5)
+    assert not np.array_equal(other.stylize(photo, aligned=True).faces[0].picture("", "random1"), pictures[1])
+    assert len({str(t.settings) for t in (one, fewer, other)}) == 3
+    # The reference is encoded by the translator that draws in its domain.
+    worn = many.system.to_drawing.path("all").appearance_of(to_tensor(resize(drawing, 16))[None])
+    with torch.no_grad():
+        seen = to_tensor(resize(as_aligned_face(photo, 256).image, 16))[None]
+        wanted = resize(to_array(many.system.to_drawing(seen, "all", worn).image[0]), 256)
+    assert np.abs(wanted.astype(int) - pictures[3]).max() <= 1
+    pasted = one.stylize(photo, aligned=True)
+    assert not np.array_equal(pasted.pasted("", "random1"), pasted.pasted())
+
+
+def test_one_appearance_is_all_that_other_translators_have() -> None:
+    with pytest.raises(UsageError, match="kind ugatit draws a photo in one way"):
+        PictureTranslator(stored(), group="men", appearance=Appearance(1))
+
+
+def test_photo2cartoon_sees_faces_as_it_was_taught(photo) -> None:  # type: ignore[no-untyped-def]
+    theirs = stored(("women",))
+    theirs = replace(theirs, header=replace(theirs.header, framing="photo2cartoon"))
+    (face,) = PictureTranslator(theirs, keep_background=True).stylize(photo).faces
+    (usual,) = PictureTranslator(stored(("women",)), keep_background=True).stylize(photo).faces
+    (found,) = finder_named().find(photo)
+    assert np.allclose(face.aligned.quad, photo2cartoon_quad(found.landmarks))
+    assert np.allclose(usual.aligned.quad, ffhq_quad(found.landmarks))
+    with pytest.raises(BadImage, match="outline of the face"):  # five points have none
+        PictureTranslator(theirs, finder=artist()._finder).stylize(photo)
 
 
 def test_heat_is_where_the_attention_is() -> None:

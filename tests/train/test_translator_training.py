@@ -14,22 +14,18 @@ from portraitist.data.groups import Groups
 from portraitist.errors import NonFinite, UsageError
 from portraitist.networks.branches import TranslatorSystem
 from portraitist.networks.patch_discriminator import PanelAnatomy
-from portraitist.networks.translator import TranslatorAnatomy, cyclegan, photo2cartoon, ugatit
+from portraitist.networks.translator import TranslatorAnatomy, cyclegan, munit, photo2cartoon, ugatit, unit
 from portraitist.networks.translator_layers import LIN, AdaLIN, SoftAdaLIN
+from portraitist.recipes.translator import PRESETS
 from portraitist.train.loop import WHOLE, fit
-from portraitist.train.translator import (
-    GroupBatches,
-    Sample,
-    Shown,
-    Translation,
-    TranslationLoss,
-    TranslatorState,
-    TranslatorTraining,
-)
+from portraitist.train.translation_loss import Sample, TranslationLoss
+from portraitist.train.translator import GroupBatches, Shown, Translation, TranslatorState
+from portraitist.train.translator_settings import TranslatorTraining
 
 GROUPS = ("women", "men", "kids")
 SMALL = replace(ugatit(16, 4, light=True), blocks=1)
 HOURGLASS = replace(photo2cartoon(32, 4), blocks=1)
+UNIT = replace(unit(16, 4), blocks=2)
 PANEL = PanelAnatomy((3,), 4)
 TINY = TranslatorTraining(images=18, batch=2, seed=3, person_weight=0.0, learning_rate=1e-3)
 
@@ -79,6 +75,9 @@ def gradients(
     players: TranslatorSystem, batch: Mapping[str, Sample], selective: bool, persons: Colours | None = None
 ) -> dict[str, Tensor | None]:
     training = replace(TINY, person_weight=0.0 if persons is None else 1.0, selective=selective)
+    if players.anatomy.coded:
+        own = PRESETS[players.anatomy.kind](16, 4).training  # type: ignore[index]
+        training = replace(own, group_weight=1.0, selective=selective)
     objective = Translation(training, Shapes(), players, persons)
     state = TranslatorState(players, training)
     named = [
@@ -88,14 +87,22 @@ def gradients(
     ]
     total: list[Tensor | None] = [None] * len(named)
     for k, (group, sample) in enumerate(batch.items()):
-        loss, _ = objective.phases[1].loss(state, Shown(group, sample, None), k, WHOLE)
+        shown = Shown(group, sample, None, objective.loss.draws(len(sample[0]), 0, group))
+        loss, _ = objective.phases[1].loss(state, shown, k, WHOLE)
         found = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True)
         total = [b if a is None else a if b is None else a + b for a, b in zip(total, found, strict=True)]
     return dict(zip([name for name, _ in named], total, strict=True))
 
 
 @pytest.mark.parametrize(
-    ("anatomy", "persons"), [(SMALL, None), (HOURGLASS, Colours()), (replace(cyclegan(16, 4), blocks=1), None)]
+    ("anatomy", "persons"),
+    [
+        (SMALL, None),
+        (HOURGLASS, Colours()),
+        (replace(cyclegan(16, 4), blocks=1), None),
+        (UNIT, None),
+        (replace(munit(16, 4), blocks=1), None),
+    ],
 )
 def test_shared_parameters_learn_from_the_common_group_alone_exactly(
     anatomy: TranslatorAnatomy, persons: Colours | None
@@ -112,7 +119,7 @@ def test_shared_parameters_learn_from_the_common_group_alone_exactly(
     assert any(not torch.equal(alone[n], both[n]) for n in shared if alone[n] is not None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("anatomy", [SMALL, HOURGLASS])
+@pytest.mark.parametrize("anatomy", [SMALL, HOURGLASS, UNIT])
 def test_gradients_reach_the_encoder_of_every_group(anatomy: TranslatorAnatomy) -> None:
     players, batch = system(anatomy), Shapes(anatomy.resolution).at(0)
     mixed, both = gradients(players, batch, True), gradients(players, batch, False)

@@ -95,6 +95,20 @@ def choice(text: str, kind: Any, name: str) -> Any:
     return text
 
 
+def random_appearances(appearance: str | None) -> int:
+    """Return how many appearances ``--appearance`` asks to draw at random.
+
+    Raises:
+        UsageError: It asks for something else.
+    """
+    if appearance is None:
+        return 0
+    kind, _, count = appearance.partition(":")
+    if kind != "random" or not (count.isascii() and count.isdecimal() and len(count) < 6):
+        raise UsageError(f"--appearance takes random:N, not '{appearance[:40]}'.", "For a picture give --reference.")
+    return int(count)
+
+
 def projection(method: str = "portrait", **wanted: Any) -> Projection:
     """Return the settings of an optimisation with those replaced that are not None."""
     return replace(METHODS[method](), **{k: v for k, v in wanted.items() if v is not None})

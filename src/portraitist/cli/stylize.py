@@ -65,7 +65,7 @@ def command(
     from . import styles
 
     written = output.written(faces)
-    random = _random(appearance)
+    random = options.random_appearances(appearance)
     run: videos.VideoRun | folders.PhotoRun
     if (clips := moving.videos(photo or [], output.out, overwrite=written.overwrite)) is not None:
         run, style, is_single = clips, clips.style(style, attribute), False
@@ -116,13 +116,3 @@ def command(
             run.redraw(stylizer, written)
         else:
             run.redraw(stylizer, written, elsewhere)
-
-
-def _random(appearance: str | None) -> int:
-    """Return how many appearances are drawn at random."""
-    if appearance is None:
-        return 0
-    kind, _, count = appearance.partition(":")
-    if kind != "random" or not (count.isascii() and count.isdecimal() and len(count) < 6):
-        raise UsageError(f"--appearance takes random:N, not '{appearance[:40]}'.", "For a picture give --reference.")
-    return int(count)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..data.groups import Groups
     from ..recipes.translator import TranslatorRecipe
     from ..runs.translator import TranslatorOptions
-    from ..train.translator import TranslatorTraining
+    from ..train.translator_settings import TranslatorTraining
 
 HELP = "Translate photos into drawings by one network, with a branch per group of people."
 
@@ -24,6 +24,7 @@ app = typer.Typer(help=HELP, rich_markup_mode=None, no_args_is_help=True)
 
 Data = Annotated[Path, typer.Argument(help="Folder with photos/GROUP/* and drawings/GROUP/*.")]
 Translator = Annotated[Path, opt("Translator file or run folder.", "--translator", "-t")]
+Framed = Annotated[str, opt("How faces are cut out of photos: ffhq or photo2cartoon.", "--framing")]
 Images = Annotated[int | None, opt("Photos to show, of all groups together.", min=1)]
 
 LARGEST = groups.Faces(face="largest")
@@ -41,6 +42,7 @@ def prepare(
     out: Annotated[Path, opt("Folder for the faces; sub-folders are kept.", "--out", "-o")],
     size: Annotated[int, opt("Side of the faces in pixels.", min=16, max=1024)] = 286,
     aligned: Annotated[bool, opt("The pictures are aligned square faces already.", "--aligned")] = False,
+    framing: Framed = "ffhq",
     detector: options.Detector = "",
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -49,11 +51,17 @@ def prepare(
     Without a white background hair and skin of the drawings leak into it. Finished pictures are skipped.
     """
     from ..faces import finder_named
+    from ..faces.align import Framing
     from ..stylize.translate import onto_white
 
+    cut = options.choice(framing, Framing, "framing")
+    if aligned and cut != "ffhq":
+        raise UsageError("Aligned faces are not cut out, so --framing has nothing to say.", "Leave out one of the two.")
     finder = None if aligned else finder_named(detector)
     settings: dict[str, object] = {"finder": repr(finder), "background": "white"}
-    folders.prepare_faces(pictures, out, size, onto_white(size, finder), settings, overwrite)
+    if cut != "ffhq":
+        settings["framing"] = cut
+    folders.prepare_faces(pictures, out, size, onto_white(size, finder, cut), settings, overwrite)
 
 
 @groups.add(app)
@@ -62,12 +70,13 @@ def train(
     data: Data,
     out: options.RunFolder,
     group: Annotated[list[str] | None, opt("Common group; several become one (default: largest).", "--group")] = None,
-    preset: Annotated[str, opt("Recipe: paper, photo2cartoon, ugatit or cyclegan.")] = "paper",
+    preset: Annotated[str, opt("Recipe: paper, photo2cartoon, ugatit, cyclegan, unit, munit.")] = "paper",
     size: Annotated[int | None, opt("Side of the pictures in pixels (default: 256).", min=16, max=1024)] = None,
     channels: Annotated[int | None, opt("Width (default: the recipe's).", min=4, max=256)] = None,
     full: Annotated[bool | None, opt("Style from whole maps or from averages.", "--full/--light")] = None,
     own: Annotated[str, opt("Parts at the start and at the end that each group has for itself, such as 4,4.")] = "",
     start: Annotated[Path | None, opt("Basic model to fine-tune; sets the sizes.", "--from")] = None,
+    framing: Framed = "",
     images: Images = None,
     identity: options.Identity = None,
     authorship: groups.Authorship,
@@ -99,8 +108,9 @@ def train(
     idle = training.idle(groups=1, attention=recipe.translator.attentive, new=first is None)
     refuse_idle(recipe.training, training, idle)
     recipe = replace(recipe, training=training)
+    training.refuse_foreign(recipe.translator)
     pictures = _pictures(data, recipe.training.loaded(recipe.translator.resolution), group or [largest_group(data)])
-    settings = _settings(authorship, processes, identity, device, recipe.training)
+    settings = _settings(authorship, processes, identity, device, recipe.training, framing)
     if dry_run:
         _show(pictures, recipe)
         return
@@ -114,7 +124,7 @@ def extend(
     translator: Translator,
     out: options.RunFolder,
     group: Annotated[list[str] | None, opt("Group to add; may be repeated (default: all new ones).", "--group")] = None,
-    preset: Annotated[str, opt("Settings: paper, photo2cartoon, ugatit or cyclegan.")] = "paper",
+    preset: Annotated[str, opt("Settings: paper, photo2cartoon, ugatit, cyclegan, unit, munit.")] = "paper",
     images: Images = None,
     identity: options.Identity = None,
     authorship: groups.Authorship,
@@ -141,6 +151,7 @@ def extend(
     training = _training(plain, images, seed, set_)
     idle = training.idle(groups=len(known) + len(new), attention=basic.system.anatomy.attentive, new=False)
     refuse_idle(plain, training, idle)
+    training.refuse_foreign(basic.system.anatomy)
     wanted = [known[0], *(g for g in known[1:] if g in both), *new]
     pictures = _pictures(data, training.loaded(basic.system.anatomy.resolution), wanted)
     settings = _settings(authorship, processes, identity, device, training)
@@ -157,21 +168,39 @@ def run(
     translator: Translator,
     group: Annotated[str, opt("Group whose branch draws; auto: the classifier chooses.", "--group")] = "",
     keep_background: Annotated[bool, opt("Do not put faces on white.", "--keep-background")] = False,
+    appearance: Annotated[str | None, opt("random:N: also draw N random appearances (munit).")] = None,
+    reference: Annotated[list[Path] | None, opt("Also draw in the look of this drawing (munit).")] = None,
+    reference_aligned: Annotated[bool, opt("References are aligned.", "--reference-aligned")] = False,
     faces: groups.Faces = LARGEST,
     output: groups.Output,
+    seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
     """Draw the faces of photos, or of folders of photos.
 
-    A photo writes PHOTO.NAME.png beside itself or into --out, where NAME is the translator's. A folder needs --out:
-    finished photos are skipped, failed ones listed, and the exit code is then 3.
+    A photo writes PHOTO.NAME.png beside itself or into --out, where NAME is the translator's; further pictures
+    PHOTO.NAME.random1.png (--appearance) and PHOTO.NAME.REFERENCE.png. A folder needs --out: finished photos are
+    skipped, failed ones listed, and the exit code is then 3.
     """
     written = output.written(faces)
     given = inputs.Inputs.of(photo, output.out)
+    count = options.random_appearances(appearance)
+    if reference_aligned and not reference:
+        raise UsageError(
+            "There is no --reference that could be aligned.", "Give one, or leave out --reference-aligned."
+        )
+    from ..stylize import Appearance, Reference
     from ..stylize.translate import PictureTranslator
 
+    references = tuple(Reference.read(path, aligned=reference_aligned) for path in reference or [])
     redrawer = PictureTranslator.load(
-        translator, group=group, finder=faces.finder(), keep_background=keep_background, device=options.device(device)
+        translator,
+        group=group,
+        finder=faces.finder(),
+        keep_background=keep_background,
+        appearance=Appearance(count, references),
+        seed=seed,
+        device=options.device(device),
     )
     folders.PhotoRun(given, output.report).redraw(redrawer, written)
 
@@ -183,18 +212,25 @@ def importing(
     out: Annotated[Path, opt("Translator file to write.", "--out", "-o")],
     size: Annotated[int | None, opt("Side of the training pictures (default: the file's).", min=16, max=1024)] = None,
     group: Annotated[str, opt("Name of its only group.", "--group")] = "all",
+    framing: Framed = "",
     authorship: groups.Authorship,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Read a checkpoint of another program; nothing in it is executed."""
+    """Read a checkpoint of another program; nothing in it is executed.
+
+    Photos for photo2cartoon's weights are cut out as its program does it, unless --framing says otherwise.
+    """
     from dataclasses import asdict
 
+    from ..faces.align import Framing
     from ..io.photo2cartoon import read_photo2cartoon
     from ..io.translator_files import StoredTranslator, TranslatorHeader, save_translator
 
     system = read_photo2cartoon(file, resolution=size or 0, group=group)
     lineage = [{"converted": {"format": system.anatomy.kind}}]
-    header = TranslatorHeader(system.anatomy, system.groups, lineage=lineage, **asdict(authorship))
+    usual = "photo2cartoon" if system.anatomy.kind == "photo2cartoon" else "ffhq"
+    cut = options.choice(framing or usual, Framing, "framing")
+    header = TranslatorHeader(system.anatomy, system.groups, lineage=lineage, framing=cut, **asdict(authorship))
     typer.echo(save_translator(out, StoredTranslator(system, header), overwrite=overwrite))
 
 
@@ -241,7 +277,9 @@ def _settings(
     identity: Path | None,
     device: str,
     training: TranslatorTraining,
+    framing: str = "",
 ) -> TranslatorOptions:
+    from ..faces.align import Framing
     from ..io import registry
     from ..runs.translator import TranslatorOptions
 
@@ -255,6 +293,7 @@ def _settings(
         licence=authorship.licence,
         credit=authorship.credit,
         identity=embedder,
+        framing=options.choice(framing, Framing, "framing") if framing else None,
     )
 
 

@@ -4,6 +4,9 @@ Source: Karras, Laine, Aila, "A Style-Based Generator Architecture for Generativ
 The square is turned as the eyes and the mouth are, as wide as the larger of 4 eye distances and 3.6 eye-to-mouth
 distances, and centred a little below the eyes. Where it leaves the photo, a blurred reflection continues the photo.
 
+photo2cartoon, whose weights are used here too, cuts faces its own way: turned by the outer corners of the
+eyes alone, the extent of the face's 68 points and .8 of its height above, .3 below and at the sides, white outside.
+
     aligned = align(photo, face.landmarks, 256)
     aligned.image       # uint8 256 x 256 x 3
     aligned.quad        # where its corners lie in the photo
@@ -12,6 +15,7 @@ distances, and centred a little below the eyes. Where it leaves the photo, a blu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +25,8 @@ from portraitist.errors import BadImage, UsageError
 from portraitist.faces.landmarks import Landmarks, Points, transform
 
 Pixels = npt.NDArray[np.uint8]
+Framing = Literal["ffhq", "photo2cartoon"]
+"""How a face is cut out of a photo."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,21 +48,23 @@ class AlignedFace:
     closeup: AlignedFace | None = None
 
 
-def align(image: Pixels, landmarks: Landmarks, size: int) -> AlignedFace:
+def align(image: Pixels, landmarks: Landmarks, size: int, framing: Framing = "ffhq") -> AlignedFace:
     """Cut out the face as ``size`` x ``size`` pixels.
 
     Args:
         image: Photo, uint8 H x W x 3.
         landmarks: Of the face, in pixels of the photo.
         size: Side of the crop, at least 1.
+        framing: The way of FFHQ, or photo2cartoon's, which needs all points of a finder.
 
     Raises:
-        BadImage: The landmarks coincide, are not finite, or lie so far outside that the crop misses the photo.
+        BadImage: The landmarks coincide, are not finite, lie so far outside that the crop misses the photo, or are too
+            few for the framing.
     """
     check_photo(image)
     if size < 1:
         raise UsageError(f"A face cannot be cut out at {size} pixels.", "Give a size of at least 1.")
-    quad = ffhq_quad(landmarks)
+    quad = ffhq_quad(landmarks) if framing == "ffhq" else photo2cartoon_quad(landmarks)
     matrix = square_to_quad(quad, size)
     if not _meets(quad, image):
         raise BadImage(
@@ -64,11 +72,13 @@ def align(image: Pixels, landmarks: Landmarks, size: int) -> AlignedFace:
         )
     samples = _SUPERSAMPLE if _step(matrix) > 1 else 1
     patch, to_patch = _shrunk(Image.fromarray(image), matrix, size, samples)
-    patch, to_patch = _padded(patch, to_patch, size)
+    if framing == "ffhq":  # else white stays beyond the photo
+        patch, to_patch = _padded(patch, to_patch, size)
     if _step(matrix) < 2:
         patch, to_patch = doubled(patch), np.diag([2.0, 2.0, 1.0]) @ to_patch
+    fill = (0, 0, 0) if framing == "ffhq" else (255, 255, 255)
     return AlignedFace(
-        _warped(patch, to_patch, size, samples), quad, matrix, landmarks.transformed(np.linalg.inv(matrix))
+        _warped(patch, to_patch, size, samples, fill), quad, matrix, landmarks.transformed(np.linalg.inv(matrix))
     )
 
 
@@ -93,6 +103,53 @@ def ffhq_quad(landmarks: Landmarks) -> Points:
     y = _quarter_turn(x)
     centre = eyes + 0.1 * down
     return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+
+
+def photo2cartoon_quad(landmarks: Landmarks) -> Points:
+    """Corners of photo2cartoon's crop in the photo, in the order of :func:`ffhq_quad`.
+
+    Its program (``utils/face_detect.py``, ``utils/preprocess.py``) turns the photo until the outer corners of the eyes
+    are level, takes the extent of the 68 points, adds to it, and makes it square about its centre.
+
+    Raises:
+        BadImage: The points are too few, coincide or are not finite.
+    """
+    full = landmarks.full
+    rows = None if full is None else _OUTLINES.get(len(full))
+    if full is None or rows is None:
+        raise BadImage(
+            "photo2cartoon's framing needs the outline of the face, and these points have none.",
+            "Give 68 or 478 points, or let the finder find them.",
+            kind="landmarks",
+        )
+    (left, right), outline = (full[list(r)] for r in rows)
+    length = float(np.linalg.norm(right - left))
+    if not (np.isfinite(full).all() and length > 0):
+        raise BadImage("The landmarks of the face span no area.", "Give points of distinct eyes.", kind="landmarks")
+    x = (right - left) / length
+    axes = np.stack([x, _quarter_turn(x)])  # unit vectors of the crop
+    level = outline @ axes.T
+    (first, top), (last, bottom) = level.min(axis=0), level.max(axis=0)
+    wide, high = last - first, bottom - top
+    half = max(1.6 * wide, 2.1 * high) / 2
+    centre = np.array([(first + last) / 2, (top - 0.8 * high + bottom + 0.3 * high) / 2])
+    corners = centre + half * np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)])
+    return np.asarray(corners @ axes)
+
+
+# Number of points -> the rows of the outer corners of the eyes, and of the jaw, the chin and the brows.
+_MESH_OUTLINE = (
+    (33, 263),
+    (
+        *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),
+        *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
+    ),
+)
+_OUTLINES: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    68: ((36, 45), tuple(range(68))),
+    468: _MESH_OUTLINE,
+    478: _MESH_OUTLINE,
+}
 
 
 def square_to_quad(quad: Points, size: int) -> Points:
@@ -197,11 +254,17 @@ def _shrunk(image: Image.Image, matrix: Points, size: int, samples: int) -> tupl
     return patch, to_patch
 
 
-def _warped(patch: Image.Image, matrix: Points, size: int, samples: int) -> Pixels:
-    """Sample the square, ``samples`` times per pixel and axis, and average."""
+def _warped(
+    patch: Image.Image, matrix: Points, size: int, samples: int, fill: tuple[int, int, int] = (0, 0, 0)
+) -> Pixels:
+    """Sample the square, ``samples`` times per pixel and axis, and average; beyond the patch is ``fill``."""
     fine = matrix @ np.diag([1 / samples, 1 / samples, 1.0])
     square = patch.transform(
-        (size * samples, size * samples), Image.Transform.AFFINE, tuple(fine[:2].ravel()), Image.Resampling.BICUBIC
+        (size * samples, size * samples),
+        Image.Transform.AFFINE,
+        tuple(fine[:2].ravel()),
+        Image.Resampling.BICUBIC,
+        fillcolor=fill,
     )
     return np.asarray(square.reduce(samples))
 

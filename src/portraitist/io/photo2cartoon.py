@@ -82,7 +82,10 @@ def write_photo2cartoon(path: Path, system: TranslatorSystem, *, group: str = ""
     """
     refuse_existing(path, overwrite)
     if not system.anatomy.attentive:
-        raise BadModel("CycleGAN's networks fit into no checkpoint of photo2cartoon.", "Keep our own format.")
+        raise BadModel(
+            f"Networks of the kind {system.anatomy.kind} fit into no checkpoint of photo2cartoon.",
+            "Keep our own format.",
+        )
     group = group or system.groups[0]
     tree: dict[str, Any] = {}
     for name, translator in (("genA2B", system.to_drawing), ("genB2A", system.to_photo)):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -28,6 +28,18 @@ GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What may name a group: a word that is safe in names of files and tensors."""
 AUTO = "auto"
 """Stands for the group that the classifier takes a photo for, and so is the name of none."""
+
+
+class Resting(nn.Module):
+    """A part whose parameters get no gradient, though gradients pass through it."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, *given: Any) -> Any:
+        """Return what the part makes of what it is given."""
+        return functional_call(self.part, {name: p.detach() for name, p in self.part.named_parameters()}, given)
 
 
 class BranchedTranslator(nn.Module):
@@ -51,8 +63,12 @@ class BranchedTranslator(nn.Module):
         own = nn.ModuleDict({name: parts[name] for name in anatomy.own})
         self.branches = nn.ModuleList([own, *(copy.deepcopy(own) for _ in groups[1:])])
 
-    def path(self, group: str) -> Translator:
+    def path(self, group: str, *, detached: bool = False) -> Translator:
         """Return the translator of one group: a view, which trains and moves with this network.
+
+        Args:
+            group: Whose branch.
+            detached: Use detached clones of the shared parameters.
 
         Raises:
             UsageError: There is no such group.
@@ -61,27 +77,22 @@ class BranchedTranslator(nn.Module):
             raise UsageError(f"There is no group '{group}'.", f"Known are {', '.join(self.groups)}.")
         branch = self.branches[self.groups.index(group)]
         assert isinstance(branch, nn.ModuleDict)
-        return Translator.of_parts(self.anatomy, {**self.shared, **branch})
+        shared = {name: Resting(part) if detached else part for name, part in self.shared.items()}
+        return Translator.of_parts(self.anatomy, {**shared, **branch})
 
-    def forward(self, images: Tensor, group: str, *, detached: bool = False) -> Translated:
+    def forward(
+        self, images: Tensor, group: str, appearance: Tensor | None = None, *, detached: bool = False
+    ) -> Translated:
         """Translate pictures [N, 3, R, R] of one group.
 
         Args:
             images: Pictures in [-1, 1].
             group: Whose branch.
+            appearance: As of :class:`Translator`.
             detached: Use detached clones of the shared parameters.
         """
-        path = self.path(group)
-        if not detached:
-            translated: Translated = path(images)
-            return translated
-        resting = {
-            f"parts.{part}.{name}": p.detach()
-            for part, module in self.shared.items()
-            for name, p in module.named_parameters()
-        }
-        result: Translated = functional_call(path, resting, (images,))
-        return result
+        translated: Translated = self.path(group, detached=detached)(images, appearance)
+        return translated
 
     def extended(self, groups: Sequence[str]) -> BranchedTranslator:
         """Return a copy with a branch more for each of these groups, which begins as that of the common group.
@@ -126,6 +137,8 @@ class TranslatorSystem(nn.Module):
             BadModel: The translators have other sizes or groups than each other, or a head other groups than these.
         """
         super().__init__()
+        if to_photo is not None:  # UNIT's weight sharing: the parts are the same, not alike
+            to_photo.shared.update({name: to_drawing.shared[name] for name in to_drawing.anatomy.tied})
         self.to_drawing, self.to_photo = to_drawing, to_photo
         self.of_drawings, self.of_photos = of_drawings, of_photos
         if to_photo is not None and (to_photo.anatomy, to_photo.groups) != (to_drawing.anatomy, to_drawing.groups):

@@ -2,8 +2,9 @@
 
 U-GAT-IT (Kim et al. 2020, arXiv:1907.10830) judges each domain by a deep (global) and a shallow (local) discriminator
 under spectral norm (Miyato et al. 2018, arXiv:1802.05957), with attention by class activation; CycleGAN by one that
-sees patches of 70 pixels (Isola et al. 2017, arXiv:1611.07004). A head that tells groups of people apart may stand on
-the features of the first (few-shot paper, Sec. 3.4).
+sees patches of 70 pixels (Isola et al. 2017, arXiv:1611.07004); MUNIT and the authors' later UNIT by three that see the
+picture at ever smaller scales (Huang et al. 2018, arXiv:1804.04732, App. B.2). A head that tells groups of people apart
+may stand on the features of the first (few-shot paper, Sec. 3.4).
 
     judges = PatchPanel(PanelAnatomy(groups=4))
     found = judges(drawings)                        # found.scores: a map per discriminator; found.groups [N, 4]
@@ -11,7 +12,8 @@ the features of the first (few-shot paper, Sec. 3.4).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -46,10 +48,14 @@ class PanelAnatomy:
     """Spectral norm and attention, as U-GAT-IT; instance norm and neither, as CycleGAN, when False."""
     groups: int = 0
     """Groups of people that are told apart; 0 for no such head."""
+    scaled: bool = False
+    """MUNIT's: each sees the picture at half the side of the one before, without norms; of n layers n - 1 halve."""
 
     def __post_init__(self) -> None:
         if not self.layers or min(self.layers) < 3 or max(self.layers) > 12 or self.channels < 1 or self.groups < 0:
             raise BadModel(f"Discriminators of {self.layers} layers and {self.channels} channels cannot be built.")
+        if self.scaled and self.attentive:
+            raise BadModel("Discriminators at several scales have no attention.", "Set attentive to false.")
 
 
 def attentive_panel(resolution: int = 256, channels: int = 32) -> PanelAnatomy:
@@ -61,6 +67,11 @@ def attentive_panel(resolution: int = 256, channels: int = 32) -> PanelAnatomy:
 def patch_panel(resolution: int = 256, channels: int = 64) -> PanelAnatomy:
     """Return CycleGAN's: one that sees patches of 70 pixels, of 34 below 128 pixels."""
     return PanelAnatomy((5 if resolution >= 128 else 4,), channels, False)
+
+
+def scaled_panel(resolution: int = 256, channels: int = 64) -> PanelAnatomy:
+    """Return MUNIT's: three scales, four halvings each, fewer below 64 pixels."""
+    return PanelAnatomy((min(resolution.bit_length() - 2, 5),) * 3, channels, False, scaled=True)
 
 
 class Spectral(nn.Module):
@@ -169,13 +180,32 @@ class PlainDiscriminator(nn.Module):
         return [self.last(x)], x
 
 
+class ScaledDiscriminator(nn.Module):
+    """MUNIT's: halvings without norms, and a score for each place of the last map."""
+
+    def __init__(self, layers: int, channels: int) -> None:
+        super().__init__()
+        widths = [3, *(channels << k for k in range(layers - 1))]
+        self.convs = nn.ModuleList([nn.Conv2d(i, o, 4, 2) for i, o in pairwise(widths)])
+        self.width = widths[-1]
+        self.last = nn.Conv2d(self.width, 1, 1)
+
+    def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the scores [N, 1, h, w] and the features [N, width, h, w]."""
+        x = images
+        for conv in self.convs:
+            x = F.leaky_relu(conv(reflected(x)), SLOPE)
+        return [self.last(x)], x
+
+
 class PatchPanel(nn.Module):
     """All discriminators of one domain; the first also tells groups apart, where asked."""
 
     def __init__(self, anatomy: PanelAnatomy) -> None:
         super().__init__()
         self.anatomy = anatomy
-        kind = AttentiveDiscriminator if anatomy.attentive else PlainDiscriminator
+        plain = ScaledDiscriminator if anatomy.scaled else PlainDiscriminator
+        kind = AttentiveDiscriminator if anatomy.attentive else plain
         members = [kind(layers, anatomy.channels) for layers in anatomy.layers]
         self.members = nn.ModuleList(members)
         self.head = None
@@ -197,6 +227,8 @@ class PatchPanel(nn.Module):
                 # slowly that the translators run ahead of it and give every group a colour.
                 means = features.mean((2, 3))
                 groups = self.head(F.layer_norm(means, means.shape[1:]))
+            if self.anatomy.scaled:
+                images = F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
         return Judged(scores, groups)
 
     def iterate(self, count: int = 1) -> None:
@@ -207,6 +239,6 @@ class PatchPanel(nn.Module):
 
     def extended(self, groups: int) -> PatchPanel:
         """Return a panel with the same discriminators and a new head for so many groups."""
-        panel = PatchPanel(PanelAnatomy(self.anatomy.layers, self.anatomy.channels, self.anatomy.attentive, groups))
+        panel = PatchPanel(replace(self.anatomy, groups=groups))
         panel.members.load_state_dict(self.members.state_dict())
         return panel

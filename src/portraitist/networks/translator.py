@@ -1,22 +1,30 @@
 """Feed-forward translators of pictures, photo to drawing or back: an encoder, attention, a decoder; no latent code.
 
-Three anatomies of one plan: minivision's photo2cartoon, on which "Few-shot Fine-grained Cartoon Face Generation"
-builds (Sec. 3.2), U-GAT-IT (Kim et al. 2020, arXiv:1907.10830) and the residual network of CycleGAN (Zhu et al. 2017,
-arXiv:1703.10593).
+Anatomies of one plan: minivision's photo2cartoon, on which "Few-shot Fine-grained Cartoon Face Generation" builds
+(Sec. 3.2), U-GAT-IT (Kim et al. 2020, arXiv:1907.10830), the residual network of CycleGAN (Zhu et al. 2017,
+arXiv:1703.10593), UNIT (Liu et al. 2017, arXiv:1703.00848) and MUNIT (Huang et al. 2018, arXiv:1804.04732).
 
-    part                     photo2cartoon   U-GAT-IT   CycleGAN   shape after it, at resolution R and width c
-    stem                     x               x          x          [N, c, R, R]
-    hourglass1, hourglass2   x                                     the same
-    down1, down2             x               x          x          [N, 4c, R/4, R/4]
-    encode                   x               x          x          the same; residual blocks
-    cam, style               x               x                     the same; and a style [N, 4c]
-    decode                   x               x                     the same; residual blocks
-    up1, up2                 x               x          x          [N, c, R, R]
-    hourglass3, hourglass4   x                                     [N, 3, R, R]
-    out                      x               x          x          [N, 3, R, R] in [-1, 1]
+    part                     photo2cartoon   U-GAT-IT   CycleGAN   UNIT   MUNIT   at resolution R and width c
+    stem                     x               x          x          x      x       [N, c, R, R]
+    hourglass1, hourglass2   x                                                    the same
+    down1, down2             x               x          x          x      x       [N, 4c, R/4, R/4]
+    encode                   x               x          x          x      x       the same; residual blocks
+    to_code                                                        x              the same; a residual block
+    cam, style               x               x                                    the same; and a style [N, 4c]
+    from_code                                                      x              the same; a residual block
+    appearance                                                            x       [N, 8], of pictures in [N, 3, R, R]
+    decode                   x               x                     x      x       the same; residual blocks
+    up1, up2                 x               x          x          x      x       [N, c, R, R]
+    hourglass3, hourglass4   x                                                    [N, 3, R, R]
+    out                      x               x          x          x      x       [N, 3, R, R] in [-1, 1]
+
+UNIT and MUNIT have a code between ``encode`` and ``decode``, which either translator of a pair may decode: what the one
+encoded is drawn in its own domain by the other. UNIT's pair has ``to_code`` and ``from_code`` in common (its Sec. 2).
+MUNIT's code is of the content alone, and ``appearance`` (its style) finds the rest in pictures of the *target* domain.
 
     translator = Translator(TranslatorAnatomy("photo2cartoon", 256, 32))
     drawn = translator(photos).image
+    drawn = Translator(munit(64))(photos, appearance=torch.randn(len(photos), 8)).image
 """
 
 from __future__ import annotations
@@ -32,8 +40,10 @@ from ..errors import BadModel
 from .patch_discriminator import FIRST_ITERATIONS, Spectral
 from .translator_layers import (
     AdaptiveResiduals,
+    AppearanceEncoder,
     Attention,
     Conv,
+    DressedResiduals,
     Hourglass,
     Residuals,
     SoftResiduals,
@@ -41,13 +51,14 @@ from .translator_layers import (
     ToImage,
     TransposedUp,
     Up,
+    WideUp,
 )
 
-TranslatorKind = Literal["photo2cartoon", "ugatit", "cyclegan"]
-Init = Literal["torch", "normal"]
+TranslatorKind = Literal["photo2cartoon", "ugatit", "cyclegan", "unit", "munit"]
+Init = Literal["torch", "normal", "kaiming"]
 Makers = Callable[[], nn.Module]
 # The hourglass halves its maps four times, and a norm needs more than one pixel.
-_LEAST = {"photo2cartoon": 32, "ugatit": 16, "cyclegan": 16}
+_LEAST = {"photo2cartoon": 32, "ugatit": 16, "cyclegan": 16, "unit": 16, "munit": 16}
 _PARTS = {
     "photo2cartoon": (
         *("stem", "hourglass1", "hourglass2", "down1", "down2", "encode", "cam", "style", "decode", "up1", "up2"),
@@ -55,6 +66,8 @@ _PARTS = {
     ),
     "ugatit": ("stem", "down1", "down2", "encode", "cam", "style", "decode", "up1", "up2", "out"),
     "cyclegan": ("stem", "down1", "down2", "encode", "up1", "up2", "out"),
+    "unit": ("stem", "down1", "down2", "encode", "to_code", "from_code", "decode", "up1", "up2", "out"),
+    "munit": ("stem", "down1", "down2", "encode", "appearance", "decode", "up1", "up2", "out"),
 }
 
 
@@ -85,6 +98,8 @@ class TranslatorAnatomy:
     """So many parts, from the first on, does each group have for itself."""
     own_last: int = 4
     """So many up to the last."""
+    appearance: int = 0
+    """Numbers of MUNIT's appearance (its style); 0 for all other kinds."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(TranslatorKind):
@@ -102,6 +117,12 @@ class TranslatorAnatomy:
                 f"Of {len(self.parts)} parts, groups cannot own {self.own_first} at the start and {self.own_last} at "
                 "the end."
             )
+        if self.blocks < 2 and self.tied:
+            raise BadModel("UNIT needs 2 residual blocks at least, of which the innermost are shared.")
+        if set(self.tied) & set(self.own):
+            raise BadModel("UNIT's two translators share the code, so groups cannot own parts of it.", "Own less.")
+        if self.appearance < 0 or bool(self.appearance) != ("appearance" in self.parts):
+            raise BadModel(f"Translators of the kind {self.kind} have no appearance of {self.appearance} numbers.")
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -123,6 +144,21 @@ class TranslatorAnatomy:
         """Whether there is attention by class activation."""
         return "cam" in self.parts
 
+    @property
+    def coded(self) -> bool:
+        """Whether a code lies between encoder and decoder, which the other translator of the pair can decode too."""
+        return self.kind in ("unit", "munit")
+
+    @property
+    def tied(self) -> tuple[str, ...]:
+        """The parts that both translators of a pair have in common (UNIT's weight sharing)."""
+        return ("to_code", "from_code") if self.kind == "unit" else ()
+
+    @property
+    def code(self) -> tuple[int, int, int]:
+        """Shape of the code of a picture, where there is one."""
+        return 4 * self.channels, self.resolution // 4, self.resolution // 4
+
 
 def photo2cartoon(resolution: int = 256, channels: int = 32, *, light: bool = True) -> TranslatorAnatomy:
     """Return the anatomy of photo2cartoon; light and 32 channels wide is what was released."""
@@ -137,6 +173,16 @@ def ugatit(resolution: int = 256, channels: int = 64, *, light: bool = False) ->
 def cyclegan(resolution: int = 256, channels: int = 64) -> TranslatorAnatomy:
     """Return that of CycleGAN: nine residual blocks, six below 256 pixels."""
     return TranslatorAnatomy("cyclegan", resolution, channels, 9 if resolution >= 256 else 6, True, 2, 2)
+
+
+def unit(resolution: int = 256, channels: int = 64) -> TranslatorAnatomy:
+    """Return that of UNIT: four residual blocks to the code and four from it, of which the innermost are shared."""
+    return TranslatorAnatomy("unit", resolution, channels, 4, True, 2, 2)
+
+
+def munit(resolution: int = 256, channels: int = 64) -> TranslatorAnatomy:
+    """Return that of MUNIT: four residual blocks to the content, four from it, an appearance of 8 numbers."""
+    return TranslatorAnatomy("munit", resolution, channels, 4, True, 2, 2, 8)
 
 
 class Translator(nn.Module):
@@ -157,8 +203,15 @@ class Translator(nn.Module):
         view.parts = nn.ModuleDict({name: parts[name] for name in anatomy.parts})
         return view
 
-    def forward(self, images: Tensor) -> Translated:
-        """Translate pictures [N, 3, R, R] in [-1, 1]."""
+    def forward(self, images: Tensor, appearance: Tensor | None = None) -> Translated:
+        """Translate pictures [N, 3, R, R] in [-1, 1].
+
+        Args:
+            images: The pictures.
+            appearance: MUNIT's, [N, 8]; 0, the mean of its prior N(0, 1), when None. For other kinds always None.
+        """
+        if self.anatomy.coded:
+            return Translated(self.decoded(self.encoded(images), appearance), None, None)
         names = self.anatomy.parts
         middle = names.index("encode")
         x, contents = self.parts["encode"](self._run(images, names[:middle]))
@@ -169,6 +222,28 @@ class Translator(nn.Module):
         x = self.parts["decode"](found.features, contents, style)
         image = self._run(x, names[names.index("decode") + 1 :])
         return Translated(image, found.logits, found.attention)
+
+    def encoded(self, images: Tensor) -> Tensor:
+        """Return the code [N, 4c, R/4, R/4] of pictures; UNIT's is the mean of q(z|x), MUNIT's the content."""
+        x, _ = self.parts["encode"](self._run(images, self.anatomy.parts[:3]))
+        if "to_code" in self.parts:
+            x, _ = self.parts["to_code"](x)
+        code: Tensor = x
+        return code
+
+    def appearance_of(self, images: Tensor) -> Tensor:
+        """Return MUNIT's appearance [N, 8] of pictures [N, 3, R, R] of the target domain."""
+        found: Tensor = self.parts["appearance"](images)
+        return found
+
+    def decoded(self, code: Tensor, appearance: Tensor | None = None) -> Tensor:
+        """Return pictures [N, 3, R, R] of a code, whichever translator of the pair encoded it; arguments as above."""
+        if self.anatomy.appearance:
+            worn = code.new_zeros(1, self.anatomy.appearance) if appearance is None else appearance  # for all
+            x = self.parts["decode"](code, worn)
+        else:
+            x, _ = self.parts["decode"](self.parts["from_code"](code)[0])
+        return self._run(x, self.anatomy.parts[-3:])
 
     def _run(self, x: Tensor, names: Sequence[str]) -> Tensor:
         for name in names:
@@ -182,15 +257,19 @@ def initialise(module: nn.Module, how: Init, random: torch.Generator) -> None:
 
     Args:
         module: Translators or discriminators.
-        how: ``normal`` draws from N(0, 0.02) and sets biases to 0, as the paper (Sec. 4.2) and CycleGAN do; ``torch``
-            leaves the layers as they are made.
+        how: ``normal`` draws from N(0, 0.02) and sets biases to 0, as the paper (Sec. 4.2) and CycleGAN do;
+            ``kaiming`` by what enters a layer (He et al. 2015), but for discriminators, as MUNIT does; ``torch`` leaves
+            the layers as they are made.
         random: Source of the numbers.
     """
     if how == "torch":
         return
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | Spectral):
-            layer.weight.normal_(0, 0.02, generator=random)
+            if how == "kaiming":
+                nn.init.kaiming_normal_(layer.weight, generator=random)
+            else:
+                layer.weight.normal_(0, 0.02, generator=random)
             if layer.bias is not None:
                 layer.bias.zero_()
         if isinstance(layer, Spectral):
@@ -198,25 +277,34 @@ def initialise(module: nn.Module, how: Init, random: torch.Generator) -> None:
 
 
 def _makers(a: TranslatorAnatomy) -> dict[str, Makers]:
-    c, wide, plain = a.channels, 4 * a.channels, a.kind == "cyclegan"
+    c, wide, plain = a.channels, 4 * a.channels, a.kind in ("cyclegan", "unit", "munit")
     biased = a.kind == "photo2cartoon"
     inputs = wide if a.light else wide * (a.resolution // 4) ** 2
-    up = TransposedUp if plain else Up
-    decode = SoftResiduals if biased else AdaptiveResiduals
+    window = 4 if a.coded else 3
+    inside = a.blocks - bool(a.tied)  # of the residual blocks, those that are not shared
+    up = WideUp if a.coded else TransposedUp if plain else Up
+    decode: dict[TranslatorKind, Makers] = {
+        "photo2cartoon": lambda: SoftResiduals(wide, a.blocks),
+        "ugatit": lambda: AdaptiveResiduals(wide, a.blocks),
+        "unit": lambda: Residuals(wide, inside, bias=True),
+        "munit": lambda: DressedResiduals(wide, a.blocks, a.appearance),
+    }
     makers: dict[str, Makers] = {
         "stem": lambda: Conv(3, c, 7, bias=plain),
         "hourglass1": lambda: Hourglass(c),
         "hourglass2": lambda: Hourglass(c),
-        "down1": lambda: Conv(c, 2 * c, 3, 2, bias=plain),
-        "down2": lambda: Conv(2 * c, wide, 3, 2, bias=plain),
-        "encode": lambda: Residuals(wide, a.blocks, bias=plain),
+        "down1": lambda: Conv(c, 2 * c, window, 2, bias=plain),
+        "down2": lambda: Conv(2 * c, wide, window, 2, bias=plain),
+        "encode": lambda: Residuals(wide, inside, bias=plain),
+        "to_code": lambda: Residuals(wide, 1, bias=True),
+        "from_code": lambda: Residuals(wide, 1, bias=True),
         "cam": lambda: Attention(wide, bias=biased),
         "style": lambda: Style(inputs, wide, light=a.light, bias=biased),
-        "decode": lambda: decode(wide, a.blocks),
+        "appearance": lambda: AppearanceEncoder(c, a.appearance),
         "up1": lambda: up(wide, 2 * c),
         "up2": lambda: up(2 * c, c),
         "hourglass3": lambda: Hourglass(c),
         "hourglass4": lambda: Hourglass(c, residual=False),
         "out": lambda: ToImage(3 if biased else c, bias=plain),
     }
-    return {name: makers[name] for name in a.parts}
+    return {name: decode[a.kind] if name == "decode" else makers[name] for name in a.parts}

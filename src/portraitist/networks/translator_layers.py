@@ -1,18 +1,21 @@
 """The layers that translators of pictures are made of: hourglasses, attention by class activation, adaptive norms.
 
 From U-GAT-IT (Kim et al. 2020, arXiv:1907.10830) and minivision's photo2cartoon, which adds hourglasses (Newell et al.
-2016, arXiv:1603.06937) and Soft-AdaLIN to it; CycleGAN's (Zhu et al. 2017, arXiv:1703.10593) are among them too.
+2016, arXiv:1603.06937) and Soft-AdaLIN to it; CycleGAN's (Zhu et al. 2017, arXiv:1703.10593) and MUNIT's (Huang et al.
+2018, arXiv:1804.04732, App. B) are among them too.
 
     here            paper or program                     shape
     activation map  CAM attention, Kim et al. Sec. 2.1   [N, C, h, w] -> the same, logits [N, 2], map [N, 1, h, w]
     AdaLIN          Kim et al. Eq. 2                     rho between instance and layer norm, given gamma and beta
     LIN             their norm of the decoder            rho likewise, gamma and beta learned
     Soft-AdaLIN     photo2cartoon                        gamma and beta between style and content
+    AdaIN           Huang et al. 2018, Sec. 5.1          instance norm, gamma and beta of the appearance
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -62,7 +65,7 @@ class Conv(nn.Module):
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, *, bias: bool = False) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, size, stride, bias=bias)
-        self.pad = size // 2
+        self.pad = (size - 1) // 2
 
     def forward(self, x: Tensor) -> Tensor:
         """Turn [N, inputs, h, w] into [N, outputs, h / stride, w / stride]."""
@@ -312,6 +315,53 @@ class AdaptiveResiduals(nn.Module):
         return x
 
 
+class AppearanceEncoder(nn.Module):
+    """MUNIT's style encoder: four halvings without norms, which would take away colours, averages, a linear layer."""
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        """Choose sizes.
+
+        Args:
+            channels: Of the first layer; of the last four times as many.
+            outputs: Numbers of an appearance.
+        """
+        super().__init__()
+        widths = [channels, 2 * channels, *[4 * channels] * 3]
+        self.first = nn.Conv2d(3, channels, 7)
+        self.halve = nn.ModuleList([nn.Conv2d(i, o, 4, 2) for i, o in pairwise(widths)])
+        self.last = nn.Linear(widths[-1], outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn pictures [N, 3, R, R] into appearances [N, outputs]."""
+        x = F.relu(self.first(reflected(images, 3)))
+        for conv in self.halve:
+            x = F.relu(conv(reflected(x)))
+        appearance: Tensor = self.last(x.mean((2, 3)))
+        return appearance
+
+
+class DressedResiduals(nn.Module):
+    """MUNIT's decoder: three linear layers turn the appearance into gamma and beta of every norm."""
+
+    def __init__(self, channels: int, count: int, appearance: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([Residual(channels, bias=True) for _ in range(count)])
+        self.dress = nn.Sequential(
+            *(nn.Linear(appearance, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU()),
+            nn.Linear(channels, 4 * count * channels),
+        )
+
+    def forward(self, content: Tensor, appearance: Tensor) -> Tensor:
+        """Return [N, C, h, w] of the same shape, of content [N, C, h, w] and appearance [N, numbers]."""
+        x = content
+        for block, numbers in zip(self.blocks, self.dress(appearance).chunk(len(self.blocks), 1), strict=True):
+            assert isinstance(block, Residual)
+            gamma1, beta1, gamma2, beta2 = numbers[..., None, None].chunk(4, 1)  # [N, C, 1, 1] each
+            y = F.relu(F.instance_norm(block.conv1(reflected(x))) * gamma1 + beta1)
+            x = x + F.instance_norm(block.conv2(reflected(y))) * gamma2 + beta2
+        return x
+
+
 class Up(nn.Module):
     """Twice the side by repeated pixels, convolution, LIN, rectifier."""
 
@@ -335,6 +385,20 @@ class TransposedUp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Turn [N, inputs, h, w] into [N, outputs, 2h, 2w]."""
         return F.relu(F.instance_norm(self.conv(x)))
+
+
+class WideUp(nn.Module):
+    """Twice the side by repeated pixels, convolution of five pixels, layer norm, rectifier, as in MUNIT."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 5)
+        self.norm = nn.GroupNorm(1, outputs)  # over channels and places together; gamma and beta per channel
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn [N, inputs, h, w] into [N, outputs, 2h, 2w]."""
+        y = reflected(F.interpolate(x, scale_factor=2.0, mode="nearest"), 2)
+        return F.relu(self.norm(self.conv(y)))
 
 
 def reflected(x: Tensor, width: int = 1) -> Tensor:

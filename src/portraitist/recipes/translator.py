@@ -2,7 +2,9 @@
 
 Where code and paper part, the presets follow one each: ``paper`` is "Few-shot Fine-grained Cartoon Face Generation"
 (Sec. 3.4, 4.2), ``photo2cartoon`` the released program it builds on, ``ugatit`` Kim et al. 2020 (arXiv:1907.10830) as
-UGATIT-pytorch runs it, ``cyclegan`` Zhu et al. 2017 (arXiv:1703.10593), the baseline everyone compares to.
+UGATIT-pytorch runs it, ``cyclegan`` Zhu et al. 2017 (arXiv:1703.10593), the baseline everyone compares to. ``unit`` is
+Liu et al. 2017 (arXiv:1703.00848) and ``munit`` Huang et al. 2018 (arXiv:1804.04732) as their authors' program trains
+them, but that UNIT's weights are shared as its paper asks (Sec. 2; the program has let go of it).
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..networks.patch_discriminator import PanelAnatomy, attentive_panel, patch_panel
-from ..networks.translator import TranslatorAnatomy, cyclegan, photo2cartoon, ugatit
-from ..train.translator import TranslatorTraining
+from ..networks.patch_discriminator import PanelAnatomy, attentive_panel, patch_panel, scaled_panel
+from ..networks.translator import TranslatorAnatomy, cyclegan, munit, photo2cartoon, ugatit, unit
+from ..train.translator_settings import TranslatorTraining
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,40 @@ def released_cyclegan(resolution: int = 256, channels: int = 64) -> TranslatorRe
     return TranslatorRecipe(cyclegan(resolution, channels), patch_panel(resolution, channels), training)
 
 
-Preset = Literal["paper", "photo2cartoon", "ugatit", "cyclegan"]
+def released_unit(resolution: int = 256, channels: int = 64) -> TranslatorRecipe:
+    """Return UNIT's: reconstruction and cycle 10, KL .01; the learning rate is halved every 100,000 photos."""
+    training = replace(_coded(), cycle_weight=10.0, kl_weight=0.01)
+    return TranslatorRecipe(unit(resolution, channels), scaled_panel(resolution, channels), training)
+
+
+def released_munit(resolution: int = 256, channels: int = 64) -> TranslatorRecipe:
+    """Return MUNIT's: reconstruction 10, content and appearance 1 (Sec. 5.1), no cycle; the rate as UNIT's."""
+    training = replace(_coded(), cycle_weight=0.0, content_weight=1.0, appearance_weight=1.0)
+    return TranslatorRecipe(munit(resolution, channels), scaled_panel(resolution, channels), training)
+
+
+def _coded() -> TranslatorTraining:
+    """Return what UNIT and MUNIT have in common; their program does not enlarge pictures."""
+    return replace(
+        TranslatorTraining(),
+        images=1_000_000,
+        halve_every=100_000,
+        identity_weight=0.0,
+        attention_weight=0.0,
+        person_weight=0.0,
+        group_weight=0.0,
+        reconstruction_weight=10.0,
+        init="kaiming",
+        enlarge=1.0,
+    )
+
+
+Preset = Literal["paper", "photo2cartoon", "ugatit", "cyclegan", "unit", "munit"]
 PRESETS: Mapping[Preset, Callable[..., TranslatorRecipe]] = {
     "paper": paper,
     "photo2cartoon": released_photo2cartoon,
     "ugatit": released_ugatit,
     "cyclegan": released_cyclegan,
+    "unit": released_unit,
+    "munit": released_munit,
 }

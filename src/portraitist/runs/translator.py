@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -36,7 +36,9 @@ from ..recipes.translator import TranslatorRecipe
 from ..train.log import RunLog
 from ..train.session import Run, RunOptions
 from ..train.state import random_of
-from ..train.translator import GroupBatches, Sample, Translation, TranslatorState, TranslatorTraining
+from ..train.translation_loss import Sample
+from ..train.translator import GroupBatches, Translation, TranslatorState
+from ..train.translator_settings import TranslatorTraining
 
 SHOWN = 3
 """Pictures of each group in the sheets of a run."""
@@ -52,6 +54,8 @@ class TranslatorOptions(RunOptions):
     credit: str = ""
     identity: Identity | None = None
     """The face embedder; needed unless its weight is 0."""
+    framing: Literal["ffhq", "photo2cartoon"] | None = None
+    """How the pictures were cut out; as those of the translator that it begins with, or ``ffhq``, when None."""
 
 
 def train_translator(
@@ -126,7 +130,12 @@ def _first(recipe: TranslatorRecipe, group: str, start: StoredTranslator | None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
         system = TranslatorSystem.new(recipe.translator, recipe.panel, (group,))
-    initialise(system, recipe.training.init, random_of(recipe.training.seed, "weights"))
+    to_drawing, to_photo, *panels = system.players()
+    init, random = recipe.training.init, random_of(recipe.training.seed, "weights")
+    for translator in (to_drawing, to_photo):
+        initialise(translator, init, random)
+    for panel in panels:
+        initialise(panel, "normal" if init == "kaiming" else init, random)
     return system
 
 
@@ -151,12 +160,14 @@ class TranslatorRun(Run[TranslatorState]):
         if training.decay_from < 1:  # the learning rate falls towards the last image
             self.may_change = Run.may_change - {"images"}
         training.refuse_idle(options.identity is not None)
+        training.refuse_foreign(system.anatomy)
         self.identity = options.identity
         self.header = replace(
             described(system, None if basic is None else basic.header),
             name=options.name,
             licence=options.licence,
             credit=options.credit,
+            framing=options.framing or ("ffhq" if basic is None else basic.header.framing),
         )
         check_translator_header(self.header)
         self.batches = GroupBatches(data, training, system.anatomy.resolution)

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from ..data.images import Opacity, Pixels, crop_square, from_pillow, read_translucent, resize
 from ..errors import NoFaceFound, UsageError
 from ..faces import AlignedFace, FaceFinder, align
-from ..faces.align import check_photo, square_to_quad
+from ..faces.align import Framing, check_photo, square_to_quad
 from .choices import Which
 
 Photo = Path | str | bytes | BinaryIO | Pixels | Image.Image
@@ -26,7 +26,13 @@ Photo = Path | str | bytes | BinaryIO | Pixels | Image.Image
 
 
 def faces_of(
-    photo: Photo, finder: FaceFinder | None, which: Which | int, size: int, *, closeup: int = 0
+    photo: Photo,
+    finder: FaceFinder | None,
+    which: Which | int,
+    size: int,
+    *,
+    closeup: int = 0,
+    framing: Framing = "ffhq",
 ) -> tuple[Pixels, list[AlignedFace]]:
     """Read a photo, and find and align its faces.
 
@@ -36,6 +42,7 @@ def faces_of(
         which: All faces, the largest, or one by its number (1 is the largest).
         size: Side of the faces in pixels.
         closeup: Side of the close-up that each comes with; none where 0.
+        framing: How they are cut out.
 
     Returns:
         The pixels of the photo, and its faces.
@@ -62,8 +69,9 @@ def faces_of(
         found = [found[which - 1]]
     crops = []
     for face in found[:1] if which == "largest" else found:
-        crop = align(pixels, face.landmarks, size)
-        crops.append(replace(crop, closeup=align(pixels, face.landmarks, closeup)) if closeup else crop)
+        crop = align(pixels, face.landmarks, size, framing)
+        nearer = align(pixels, face.landmarks, closeup, framing) if closeup else None
+        crops.append(replace(crop, closeup=nearer))
     return pixels, crops
 
 

@@ -7,11 +7,14 @@ the classifier on the discriminator of photos where that is asked for.
     found = artist.stylize("me.jpg", which="largest")
     write_image("me.men.png", found.faces[0].drawing)
     write_image("why.png", found.sheet())       # with attention maps, as Fig. 7 of the few-shot paper
+
+MUNIT's translators (Huang et al. 2018, arXiv:1804.04732) draw a photo in many appearances, their word is styles: by
+themselves in the mean of the prior, and beside it in random ones and in those of reference drawings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,11 +29,13 @@ from ..data.images import Opacity, Pixels, resize, to_array, to_tensor
 from ..data.sheet import beside
 from ..errors import BadImage, UsageError
 from ..faces import AlignedFace, FaceFinder, align, finder_named
+from ..faces.align import Framing
 from ..faces.background import Mask, composite, person_mask
 from ..faces.paste import paste_all
 from ..io.described import in_run_folder
 from ..io.translator_files import FILE, StoredTranslator, load_translator
 from ..networks.branches import AUTO, TranslatorSystem
+from .appearance import Appearance
 from .choices import Which
 from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread, opened
 from .portraits import SMALLEST_PICTURE
@@ -56,15 +61,21 @@ class TranslatedFace(Shown):
     unmasked: Pixels = field(repr=False)
     """The drawing before it was put on white, which is what goes back into the photo."""
     stages: tuple[Pixels, ...] = field(repr=False)
-    """Photo, attention on it, drawing, attention on that, photo again; without what the translator lacks."""
+    """Photo, attention on it, drawing, attention on that, photo again, further drawings; without what there is not."""
+    further: Mapping[str, tuple[Pixels, Pixels]] = field(default_factory=dict, repr=False)
+    """Drawings in other appearances by their names, each as ``drawing`` and as ``unmasked``."""
 
     def named(self) -> dict[str, Pixels]:
-        """Return the drawing, as ``drawing``."""
-        return {"drawing": self.drawing}
+        """Return the drawing, as ``drawing``, and those in other appearances under their names."""
+        return {"drawing": self.drawing, **{name: drawing for name, (drawing, _) in self.further.items()}}
 
     def picture(self, style: str = "", rendering: str = "") -> Pixels:
-        """Return the drawing; a translator has one style and one rendering."""
-        return self.drawing
+        """Return the drawing, or that in the appearance ``rendering``; a translator has one style."""
+        return self.further[rendering][0] if rendering else self.drawing
+
+    def whole(self, rendering: str = "") -> Pixels:
+        """Return the same before it was put on white."""
+        return self.further[rendering][1] if rendering else self.unmasked
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,7 @@ class TranslatedFaces(Shown):
 
     def pasted(self, style: str = "", rendering: str = "") -> Pixels:
         """Return the photo with every person drawn in their place, before the photo's own background."""
-        return paste_all(self.photo, [(face.unmasked, face.aligned, face.mask) for face in self.faces])
+        return paste_all(self.photo, [(face.whole(rendering), face.aligned, face.mask) for face in self.faces])
 
     def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:
         """Return a row per face: photo, attention, drawing, attention of the way back, photo again."""
@@ -99,10 +110,13 @@ class PictureTranslator:
         name: What pictures are called by; the translator's own name when empty.
         finder: Finds faces; the first of ``faces.FINDERS`` when None.
         keep_background: Leave what is behind a person in the photo, and what the translator draws there.
+        appearance: Which appearances faces are drawn in beside the mean one; for MUNIT's translators alone.
+        seed: Of the random appearances.
         device: ``cpu`` or ``cuda``.
 
     Raises:
-        UsageError: There is no such group, none was named, or there is no classifier.
+        UsageError: There is no such group, none was named, or there is no classifier or no appearance.
+        NoFaceFound: There is no face in a reference.
     """
 
     def __init__(
@@ -113,13 +127,21 @@ class PictureTranslator:
         name: str = "",
         finder: FaceFinder | None = None,
         keep_background: bool = False,
+        appearance: Appearance | None = None,
+        seed: int = 0,
         device: str = "cpu",
     ) -> None:
         self.system: TranslatorSystem = stored.system.to(device).eval().requires_grad_(False)
         self.digest, self.device, self.keep_background = stored.digest, device, keep_background
         self.group = _checked(self.system, group)
         self.name = name or stored.header.name or "drawing"
-        self._finder = finder
+        self._finder, self.framing = finder, stored.header.framing
+        self.appearance, self.seed = appearance or Appearance(), seed
+        if self.appearance.names and not stored.system.anatomy.appearance:
+            raise UsageError(
+                f"A translator of the kind {stored.system.anatomy.kind} draws a photo in one way.",
+                "Leave out --appearance and --reference, or train one with --preset munit.",
+            )
 
     @classmethod
     def load(
@@ -130,6 +152,8 @@ class PictureTranslator:
         name: str = "",
         finder: FaceFinder | None = None,
         keep_background: bool = False,
+        appearance: Appearance | None = None,
+        seed: int = 0,
         device: str = "cpu",
     ) -> Self:
         """Load a translator file or a run folder.
@@ -140,6 +164,8 @@ class PictureTranslator:
             name: What pictures are called by; the translator's own name, or that of the file or folder, when empty.
             finder: As the constructor.
             keep_background: As the constructor.
+            appearance: As the constructor.
+            seed: As the constructor.
             device: As the constructor.
 
         Raises:
@@ -155,6 +181,8 @@ class PictureTranslator:
             name=name or stored.header.name or own,
             finder=finder,
             keep_background=keep_background,
+            appearance=appearance,
+            seed=seed,
             device=device,
         )
 
@@ -165,8 +193,8 @@ class PictureTranslator:
 
     @property
     def further(self) -> tuple[str, ...]:
-        """The names of further renderings; a translator has none."""
-        return ()
+        """The names of further renderings: random1, random2, ..., then the references."""
+        return self.appearance.names
 
     @property
     def settings(self) -> dict[str, object]:
@@ -177,6 +205,8 @@ class PictureTranslator:
             "finder": repr(self.finder),
             "keep_background": self.keep_background,
             "device": self.device,
+            **({} if self.framing == "ffhq" else {"framing": self.framing}),
+            **({"appearance": [*self.appearance.settings, self.seed]} if self.further else {}),
         }
 
     @cached_property
@@ -209,23 +239,61 @@ class PictureTranslator:
         # The person is separated from the background on more pixels than a small translator has.
         side = max(self.system.anatomy.resolution, SMALLEST_PICTURE)
         photo, opacity = opened(photo)
-        pixels, crops = faces_of(photo, None if aligned else self.finder, which, side)
+        pixels, crops = faces_of(photo, None if aligned else self.finder, which, side, framing=self.framing)
         return TranslatedFaces(pixels, tuple(self.draw(crop, size) for crop in crops), opacity)
 
     def draw(self, crop: AlignedFace, size: int | None = None) -> TranslatedFace:
         """Draw one aligned face, alone and by one thread, so that it depends on nothing but itself."""
-        mask = None if self.keep_background else person_mask(crop.image)
-        face = crop.image if mask is None else composite(crop.image, mask)
-        resolution = self.system.anatomy.resolution
-        photo = to_tensor(resize(face, resolution))[None].to(self.device)
-        side = size or max(resolution, SMALLEST_PICTURE)
+        face, photo, mask = self._seen(crop.image)
+        side = size or max(self.system.anatomy.resolution, SMALLEST_PICTURE)
         with one_thread(), torch.no_grad():
             group = self._predict_group(photo) if self.group == AUTO else self.group
             drawn, before, after = self._steps(photo, group)
-        unmasked = resize(drawn, side)
-        drawing = unmasked if mask is None else composite(unmasked, mask)
+            dressed = {
+                name: self.system.to_drawing(photo, group, worn).image[0] for name, worn in self._worn(group).items()
+            }
+
+        def finished(picture: Pixels) -> tuple[Pixels, Pixels]:
+            unmasked = resize(picture, side)
+            return unmasked if mask is None else composite(unmasked, mask), unmasked
+
+        drawing, unmasked = finished(drawn)
+        further = {name: finished(to_array(picture)) for name, picture in dressed.items()}
         stages = (face, *(resize(p, side) for p in before), drawing, *(resize(p, side) for p in after))
-        return TranslatedFace(replace(crop, image=face), group, drawing, mask, unmasked, stages)
+        stages = (*stages, *(picture for picture, _ in further.values()))
+        return TranslatedFace(replace(crop, image=face), group, drawing, mask, unmasked, stages, further)
+
+    def _seen(self, crop: Pixels) -> tuple[Pixels, Tensor, Mask | None]:
+        """Return an aligned face as the translator sees it, that as [1, 3, R, R], and how much of it is the person."""
+        mask = None if self.keep_background else person_mask(crop)
+        face = crop if mask is None else composite(crop, mask)
+        return face, to_tensor(resize(face, self.system.anatomy.resolution))[None].to(self.device), mask
+
+    def _worn(self, group: str) -> dict[str, Tensor]:
+        """Return the further appearances, [1, 8] each, as the branch of a group draws them; found once."""
+        if group not in self._appearances:
+            numbers, random = self.system.anatomy.appearance, torch.Generator().manual_seed(self.seed)
+            # One by one: the first do not depend on the count.
+            drawn = [torch.randn(1, numbers, generator=random) for _ in range(self.appearance.random)]
+            found = [one.to(self.device) * self.appearance.truncation for one in drawn]
+            path = self.system.to_drawing.path(group)
+            found += [path.appearance_of(picture) for picture in self._references]
+            self._appearances[group] = dict(zip(self.appearance.names, found, strict=True))
+        return self._appearances[group]
+
+    @cached_property
+    def _appearances(self) -> dict[str, dict[str, Tensor]]:
+        return {}
+
+    @cached_property
+    def _references(self) -> list[Tensor]:
+        """The reference drawings as the translator sees them, [1, 3, R, R] each."""
+        side, found = max(self.system.anatomy.resolution, SMALLEST_PICTURE), []
+        for reference in self.appearance.references:
+            finder = None if reference.aligned else self.finder
+            _, (crop,) = faces_of(reference.pixels, finder, "largest", side, framing=self.framing)
+            found.append(self._seen(crop.image)[1])
+        return found
 
     def _steps(self, photo: Tensor, group: str) -> tuple[Pixels, list[Pixels], list[Pixels]]:
         """Return the drawing; attention on the photo; attention on the drawing and the photo again, as far as known."""
@@ -252,12 +320,15 @@ class PictureTranslator:
         return self.system.groups[best]
 
 
-def onto_white(side: int, finder: FaceFinder | None) -> Callable[[Pixels, str], list[AlignedFace]]:
+def onto_white(
+    side: int, finder: FaceFinder | None, framing: Framing = "ffhq"
+) -> Callable[[Pixels, str], list[AlignedFace]]:
     """Return what :func:`..data.prepare.prepare` asks for: it cuts the faces of a picture out and puts them on white.
 
     Args:
         side: Of the faces, in pixels; the person is separated from the background on 256 at least.
         finder: Finds faces; None takes each picture as an aligned face.
+        framing: How faces are cut out.
     """
     wide = max(side, SMALLEST_PICTURE)
 
@@ -265,7 +336,7 @@ def onto_white(side: int, finder: FaceFinder | None) -> Callable[[Pixels, str], 
         if finder is None:
             faces = [as_aligned_face(picture, wide)]
         else:
-            faces = [align(picture, face.landmarks, wide) for face in finder.find(picture)]
+            faces = [align(picture, face.landmarks, wide, framing) for face in finder.find(picture)]
         return [replace(face, image=composite(face.image, person_mask(face.image))) for face in faces]
 
     return cut
