@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from portraitist.data import ImageBatches, ImageSet, write_image
+from portraitist.data.teacher import Pairs
 from portraitist.errors import BadModel, NonFinite, OutOfMemory, UsageError
 from portraitist.io.headers import read_header
 from portraitist.io.model_file import load_model
@@ -22,6 +23,7 @@ from portraitist.train.folder import libraries
 from portraitist.train.gan import Gan
 from portraitist.train.log import STATS
 from portraitist.train.loop import fit
+from portraitist.train.painter import PainterTraining, PairBatches
 from portraitist.train.session import NOT_FINITE
 from portraitist.train.snapshot import resume, write_snapshot
 from portraitist.train.spec import Freeze, Role, Term
@@ -58,6 +60,15 @@ def test_nan_names_the_pictures_of_its_step(images: ImageSet, tmp_path: Path, mo
         assert torch.equal(picture, real) or torch.equal(picture, real.flip(2)), name
         assert name in str(caught.value)
     assert "--allow learning_rate" in caught.value.cure
+
+
+def test_the_pictures_of_a_painters_step_are_named(images: ImageSet) -> None:
+    pairs = Pairs(images, torch.zeros(len(images), 3, 16, 16, dtype=torch.uint8))
+    batches = PairBatches(pairs, images, PainterTraining(batch=4, mirror=False, seed=2))
+    for step in range(3):
+        sample, names = batches.at(step), batches.names(step)
+        for name, picture in zip(names, [*sample.photos, *sample.exemplars], strict=True):
+            assert torch.equal(picture, images[images.names.index(name)].float().div(127.5).sub(1)), name
 
 
 @dataclass(frozen=True)
