@@ -10,12 +10,26 @@ from importlib import import_module
 
 import torch
 
+from portraitist.cli.main import main as command_line
 from portraitist.errors import PortraitistError
 from portraitist.ops import keep_heap
 
 from . import reproduction
 
-PAGES = ("recipes", "inversion", "editing", "surgery", "models", "groups", "growth", "pictures", "video")
+PAGES = (
+    "recipes",
+    "inversion",
+    "editing",
+    "surgery",
+    "models",
+    "groups",
+    "growth",
+    "pictures",
+    "mirror",
+    "video",
+    "words",
+    "animate",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +37,8 @@ def main(arguments: list[str]) -> int:
     name = arguments[0] if arguments else ""
     try:
         if name in reproduction.PAPERS:
-            reproduction.main(name, arguments[1:])
+            sys.argv[1:] = ["evaluate", "reproduce", name, *arguments[1:]]
+            command_line()
         elif name in PAGES:
             keep_heap()
             torch.set_num_threads(1)

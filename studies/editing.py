@@ -99,14 +99,14 @@ class Rated:
     """By column, a number for each picture; NaN for those that nobody rated."""
 
     @classmethod
-    def read(cls, photos: Path, ratings: Path, resolution: int) -> Rated:
+    def read(cls, photos: Path, ratings: Path, resolution: int, columns: Sequence[str] = ("age", "gender")) -> Rated:
         pictures = ImageSet.open(photos, resolution, method="area")
         with ratings.open(newline="", encoding="utf-8") as file:
             by_name = {f"omi_{int(row['stimulus']):04d}.jpg": row for row in csv.DictReader(file)}
         rows = [by_name.get(Path(name).name) for name in pictures.names]
-        columns = {c: torch.tensor([float(row[c]) if row else math.nan for row in rows]) for c in ("age", "gender")}
+        numbers = {c: torch.tensor([float(row[c]) if row else math.nan for row in rows]) for c in columns}
         chosen = [k for k, row in enumerate(rows) if row]
-        return cls(pictures.subset(chosen), {c: v[chosen] for c, v in columns.items()})
+        return cls(pictures.subset(chosen), {c: v[chosen] for c, v in numbers.items()})
 
     def batches(self) -> Iterator[Tensor]:
         for part in torch.split(torch.arange(len(self.pictures)), 50):

@@ -57,6 +57,7 @@ def blocks(docstring: str) -> list[str]:
 EXAMPLES = {
     name: found for name in MODULES if (doc := importlib.import_module(name).__doc__) and (found := blocks(doc))
 }
+SMALL_MOTION = "MotionAnatomy(3, 3, HourglassAnatomy(2, 4, 8), HourglassAnatomy(2, 4, 8), width=4, most=8, blocks=1)"
 FRAGMENT = "shows how a part is used, without the whole around it"
 WEIGHTS = "needs published weights"
 SLOW = "takes seconds; tests of the module, or the Python of the documents, do the same"
@@ -71,6 +72,7 @@ NOT_RUN = {
     "portraitist.detail.measure": FRAGMENT,
     "portraitist.detail.shape": FRAGMENT,
     "portraitist.edit.clip": WEIGHTS,
+    "portraitist.edit.expressions": SLOW,
     "portraitist.edit.measure": SLOW,
     "portraitist.evaluate.comparison": SLOW,
     "portraitist.evaluate.exemplars": SLOW,
@@ -88,11 +90,15 @@ NOT_RUN = {
     "portraitist.invert.projector": SLOW,
     "portraitist.io.clip_files": WEIGHTS,
     "portraitist.io.described": FRAGMENT,
+    "portraitist.io.chooser_files": WEIGHTS,
     "portraitist.io.encoder_files": WEIGHTS,
     "portraitist.io.feature_files": WEIGHTS,
     "portraitist.io.formats": WEIGHTS,
     "portraitist.io.identity_files": WEIGHTS,
+    "portraitist.evaluate.study": FRAGMENT,
+    "portraitist.io.motion_files": WEIGHTS,
     "portraitist.io.photo2cartoon": WEIGHTS,
+    "portraitist.io.words": FRAGMENT,
     "portraitist.losses.painting": FRAGMENT,
     "portraitist.losses.perceptual": FRAGMENT,
     "portraitist.networks.branches": FRAGMENT,
@@ -106,10 +112,14 @@ NOT_RUN = {
     "portraitist.report.inversion": FRAGMENT,
     "portraitist.report.labels": FRAGMENT,
     "portraitist.report.pictures": FRAGMENT,
+    "portraitist.report.study": FRAGMENT,
     "portraitist.report.quality": FRAGMENT,
     "portraitist.report.side_by_side": FRAGMENT,
     "portraitist.runs.encoder": SLOW,
+    "portraitist.networks.chooser": FRAGMENT,
+    "portraitist.runs.chooser": SLOW,
     "portraitist.runs.looks": SLOW,
+    "portraitist.stylize.paths": FRAGMENT,
     "portraitist.runs.painter": SLOW,
     "portraitist.runs.painter_pack": FRAGMENT,
     "portraitist.runs.translator": SLOW,
@@ -139,6 +149,7 @@ NOT_RUN = {
     "portraitist.train.painter": FRAGMENT,
     "portraitist.train.session": FRAGMENT,
     "portraitist.train.translator": FRAGMENT,
+    "portraitist.video.animation": "needs a video",
     "portraitist.video.artists": FRAGMENT,
     "portraitist.video.redraw": SLOW,
     "portraitist.video.segments": FRAGMENT,
@@ -162,6 +173,10 @@ SETUP = {
     "portraitist.data.video": "frames = [photo] * 3",
     "portraitist.edit.directions": "ratings = torch.linspace(0, 1, 40)",
     "portraitist.edit.paths": "one = other = code; age = sefa_directions(generator, [4, 8])[0]",
+    "portraitist.evaluate.choices": (
+        "import numpy as np\n"
+        "shown, chosen, raters, questions = np.ones((9, 2), bool), np.arange(9) % 2, np.arange(9), np.arange(9)"
+    ),
     "portraitist.evaluate.pictures": (
         "photos = drawings = held_out = drawings_of_mirrored_photos = drawn_toon = drawn_oil = toons = oils = squares"
     ),
@@ -189,6 +204,9 @@ SETUP = {
     "portraitist.report.template": "sections = []",
     "portraitist.stylize.discovery": "import shutil; shutil.copytree('drawings', 'holiday', dirs_exist_ok=True)",
     "portraitist.evaluate.flicker": "frames = []",
+    "portraitist.networks.motion": f"anatomy = {SMALL_MOTION}; source = driving = torch.rand(1, 3, 64, 64)",
+    "portraitist.video.driving": "finder, frame, seconds = finder_named(), photo, 0.1",
+    "portraitist.video.first_order": f"still, model = photo, FirstOrderMotion({SMALL_MOTION})",
     "portraitist.video.one_euro": "points, eye_distance = np.zeros((5, 2)), 1.0",
     "portraitist.video.tracks": "frames = []; finder = finder_named()",
 }

@@ -26,15 +26,16 @@ from .evaluate.quality import Row, Scorer
 from .faces import FaceFinder, finder_named
 from .invert import Inverter
 from .io import registry
-from .io.directions import find_direction
 from .io.headers import Header
+from .io.words import direction_of
 from .losses.perceptual import PerceptualDistance
 from .networks.features import DiscriminatorFeatures
 from .networks.identity import DiscriminatorIdentity
 from .ops.devices import device_named
 from .ops.memory import memory_told
 from .recipes import compose
-from .runs.finetune import Source, TrainOptions, train
+from .runs.finetune import TrainOptions, train
+from .runs.source import Source
 from .spaces.direction import Direction
 from .stylize import Inversion, Portrait, Stylizer
 from .stylize.crops import Photo
@@ -174,7 +175,8 @@ def edit_photo(
 
     Args:
         photo: As :func:`invert_photo`.
-        direction: A direction, or ``FILE:NAME`` of one in a file (``FILE`` alone if it holds one).
+        direction: A direction, a word that the base knows such as ``smile``, or ``FILE:NAME`` of one in a file
+            (``FILE`` alone if it holds one).
         strength: How far, in deviations of the codes; may be negative.
         resolutions: Blocks that move, such as ``[4, 8]``; all when None.
         style: As ``Stylizer.from_pretrained``; all bundled styles when empty.
@@ -193,8 +195,7 @@ def edit_photo(
     # Edited codes are drawn: the pixels of the photo know nothing of the edit.
     stylizer = Stylizer.from_pretrained(style, inversion=inversion, finder=finder, detail=0, seed=seed, device=device)
     if isinstance(direction, str):
-        stored, direction = find_direction(direction)
-        stored.check_base(stylizer.base_digest, stylizer.base.header.name)
+        direction = direction_of(direction, stylizer.base_digest, stylizer.base.header.name)
     rows = None if resolutions is None else rows_of(stylizer.base.generator.anatomy, list(resolutions))
     face = stylizer.stylize(photo, which="largest", aligned=aligned).faces[0]
     return stylizer.redraw(face.aligned, code=moved(face.code, direction, strength, rows=rows))

@@ -22,6 +22,7 @@ from portraitist.data import read_image, write_image
 from portraitist.errors import UsageError
 from portraitist.io import catalogue, registry
 from portraitist.io.codes import load_codes
+from portraitist.io.formats import as_model
 from portraitist.io.headers import read_header
 from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
 from portraitist.io.rosinality import write_rosinality
@@ -255,6 +256,15 @@ def test_convert_tells_what_it_leaves_out(program: Program, tmp_path: Path) -> N
     torch.save({**tree, "g_optim": {}, "d_optim": None, "iter": 7}, tmp_path / "full.pt")
     done = program("convert", tmp_path / "full.pt", tmp_path / "new.safetensors")
     assert done.code == 0 and "Not read: g, g_optim, iter." in done.err
+
+
+def test_convert_tells_of_a_clamp_that_a_layout_cannot_hold(program: Program, tmp_path: Path) -> None:
+    save_model(tmp_path / "clamped.safetensors", as_model(make_networks(clamp=256)))
+    done = program("convert", tmp_path / "clamped.safetensors", tmp_path / "x.pt")
+    assert done.code == 0 and "The clamp of 256 is left out" in done.err
+    assert "clamp" not in program("convert", tmp_path / "clamped.safetensors", tmp_path / "x.pkl").err
+    save_model(tmp_path / "free.safetensors", as_model(make_networks()))
+    assert "clamp" not in program("convert", tmp_path / "free.safetensors", tmp_path / "y.pt").err
 
 
 def test_bad_input_is_exit_code_3(program: Program, known: None, tmp_path: Path, exemplars: Path) -> None:

@@ -12,12 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
+from portraitist import edit_photo
 from portraitist.data import read_image, to_array, write_image
 from portraitist.data.sheet import ungrid
 from portraitist.edit import learn_direction, moved, rows_of, sefa_directions
 from portraitist.io import registry
 from portraitist.io.codes import load_codes, save_codes
-from portraitist.io.directions import load_directions
+from portraitist.io.directions import load_directions, save_directions
 from portraitist.io.model_file import Model, generator_digest, save_model, save_pack
 from portraitist.spaces import W, WPlus, Z
 from tests.cli.conftest import Run
@@ -211,6 +212,75 @@ def test_words_change_a_face_in_every_style(run: Run, tmp_path: Path, code: Path
     assert run(*words, out)[0] == 2
     done, _, err = run("text", code, "--clip", tmp_path / "none", "--text", "a smile", "-o", tmp_path / "new")
     assert done == 2 and "no folder" in err and not (tmp_path / "new").exists()
+
+
+@pytest.fixture
+def learned(models_folder: Path, tiny_model: Model) -> Path:
+    """A file of words of the tiny base, in the user's folder: one of them weak."""
+    codes = WPlus(torch.randn(60, 6, 16, generator=torch.Generator().manual_seed(5)))
+    rows = rows_of(tiny_model.generator.anatomy)
+    smile = learn_direction("smile", codes, codes.data[:, 1, 3], rows=rows, per_row=True)
+    noise = learn_direction("noise", codes, torch.randn(60, generator=torch.Generator().manual_seed(6)), rows=rows)
+    assert noise.accuracy is not None and noise.accuracy < 0.3 < (smile.accuracy or 0)
+    path = models_folder / "words" / "tiny.safetensors"
+    path.parent.mkdir(parents=True)
+    return save_directions(path, [smile, noise], base=generator_digest(tiny_model), licence="CC0-1.0")
+
+
+def test_words_that_the_base_knows_move_a_face(
+    run: Run, tmp_path: Path, code: Path, learned: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    status, lines, _ = run("words", "tiny")
+    stored = load_directions(learned)
+    smile, noise = stored.named("smile"), stored.named("noise")
+    assert status == 0 and lines[1].split()[:2] == ["smile", f"{smile.accuracy:.2f}"] and "CC0-1.0" in lines[-1]
+    status, lines, err = run(
+        "apply", code, "--word", "smile=2", "-w", "noise=-1.5", "-o", tmp_path / "out", "--style", "wild"
+    )
+    assert status == 0, err
+    assert "'noise' is weak: its accuracy is" in caplog.text
+    assert lines[-1] == str(tmp_path / "out" / "one.smile+2.noise-1.5.code.safetensors")
+    before, after = load_codes(code)[0], load_codes(Path(lines[-1]))[0]
+    assert isinstance(before, Z) and isinstance(after, WPlus)
+    base = registry.load("tiny").generator
+    assert torch.allclose(after.data, moved(moved(base.map(before), smile, 2.0), noise, -1.5).data)
+    status, lines, _ = run("apply", code, "-w", "smile", "--strengths", "-2:2:3", "-o", tmp_path / "out", "-s", "wild")
+    assert status == 0 and lines == [str(tmp_path / "out" / "one.smile.png")]
+    assert run("video", code, "-w", "smile", "-o", tmp_path / "s.gif", "--frames", 2, "-s", "wild")[0] == 0
+
+
+def test_a_word_moves_a_photo_in_python_as_its_file_does(face: Path, learned: Path) -> None:
+    by_word = edit_photo(face, "smile", strength=2.0, style="wild", aligned=True)
+    by_file = edit_photo(face, f"{learned}:smile", strength=2.0, style="wild", aligned=True)
+    still = edit_photo(face, "smile", strength=0.0, style="wild", aligned=True)
+    assert torch.equal(by_word.code.data, by_file.code.data) and not torch.equal(by_word.code.data, still.code.data)
+
+
+def test_a_base_without_words_says_how_to_learn_them(run: Run, tmp_path: Path, code: Path) -> None:
+    for words in (["words", "tiny"], ["apply", code, "-w", "smile", "-o", tmp_path / "out", "-s", "wild"]):
+        status, lines, err = run(*words)
+        assert status == 2 and not lines and "'tiny' knows no words" in err and "portraitist edit learn" in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "needs a --direction, or --word"),
+        (["-w", "smile", "-d", "x.safetensors"], "needs a --direction, or --word"),
+        (["-w", "glasses"], "There is no direction 'glasses'. Known: smile, noise."),
+        (["-w", "smile=much"], "is no word with a strength"),
+        (["-w", "smile=nan"], "out of range"),
+        (["-w", "smile=1", "--strength", "2"], "both say how far"),
+        (["-w", "smile", "-w", "smile=2"], "given twice"),
+        (["-w", "smile", "-w", "noise", "--strengths", "-1:1:3"], "of one word"),
+    ],
+)
+def test_words_that_cannot_be_meant_are_told(
+    run: Run, tmp_path: Path, code: Path, learned: Path, words: list[str], told: str
+) -> None:
+    status, _, err = run("apply", code, *words, "-o", tmp_path / "out", "-s", "wild")
+    assert status == 2 and told in " ".join(err.split()) and not (tmp_path / "out").exists()
 
 
 def test_a_video_goes_from_face_to_face(

@@ -131,6 +131,27 @@ def test_of_codes_of_w_plus_the_rows_that_move_count() -> None:
     assert float(learn_direction("a", plus, ratings, rows=(2,), ridge=0).vector @ truth) < 0.9
 
 
+def test_row_by_row_a_rating_moves_the_rows_that_it_sits_in() -> None:
+    codes = WPlus(torch.randn(600, 5, 8, generator=torch.Generator().manual_seed(2)))
+    found = learn_direction("x", codes, codes.data[:, 3, 1], rows=(1, 2, 3), ridge=0.01, per_row=True)
+    assert found.vector.shape == (5, 8) and abs(float(found.vector[3, 1])) > 0.99
+    assert not found.vector[[0, 4]].any() and "row by row" in found.found and (found.accuracy or 0) > 0.95
+    with pytest.raises(UsageError, match="alike in every row"):
+        learn_direction("x", W(codes.data[:, 0]), codes.data[:, 3, 1], rows=(0,), per_row=True)
+
+
+@pytest.mark.parametrize("ridge", [0.1, 1.0, 5.0])
+def test_with_fewer_codes_than_numbers_the_gradient_is_that_of_the_normal_equations(ridge: float) -> None:
+    x = torch.randn(20, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    y = torch.randn(20, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    found = learn_direction("x", W(x), y, rows=(0,), ridge=ridge).vector.double()
+    centred = x - x.mean(0)
+    covariance = centred.t() @ centred / 20
+    penalty = ridge * covariance.diagonal().mean() * torch.eye(30)
+    wanted = torch.linalg.solve(covariance + penalty, centred.t() @ (y - y.mean()))
+    assert torch.allclose(found, wanted / wanted.norm(), atol=1e-6)
+
+
 def test_pictures_without_a_rating_do_not_count() -> None:
     codes, _, ratings = planted(60)
     half = ratings.clone()

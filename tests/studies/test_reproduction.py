@@ -11,7 +11,7 @@ import torch
 
 from portraitist.data import ImageSet
 from portraitist.errors import UsageError
-from portraitist.evaluate.held_out import reference_of
+from portraitist.evaluate.held_out import reference_of, seen_in
 from portraitist.io.headers import Header
 from portraitist.io.model_file import Model, generator_digest
 from portraitist.recipes import compose
@@ -215,6 +215,22 @@ def test_exemplars_that_are_not_held_out_are_said_to_be(images: ImageSet) -> Non
     apart = reference_of(Header(anatomy), held, rest)
     assert apart.warning == "" and apart.trained is not None and len(apart.trained) == len(rest)
     assert "30 exemplars are both" in reference_of(Header(anatomy), held, images).warning
+
+
+def test_a_part_of_what_a_training_saw_is_found_by_the_digests_of_pictures(images: ImageSet) -> None:
+    seen = images.subset(range(20))
+    told = {"data": {"digest": images.digest, "count": COUNT}, **seen_in([seen])}
+    header = Header(make_model().generator.anatomy, recipe=told)
+    few = reference_of(header, images.subset(range(3, 12)))
+    assert "trained on 9 of these 9" in few.warning and "nearly nothing" in few.warning
+    assert few.trained is not None and len(few.trained) == len(few.held_out) == 9
+    renamed = replace(images, names=tuple(f"other/{name}" for name in images.names))
+    some = reference_of(header, renamed.subset(range(15, 30)))
+    assert "trained on 5 of these 15" in some.warning and "other 10 are scored on" in some.warning
+    assert torch.equal(some.held_out, images.subset(range(20, 30)).all())
+    assert some.trained is not None and torch.equal(some.trained, images.subset(range(15, 20)).all())
+    unseen = reference_of(header, images.subset(range(20, 40)))
+    assert unseen.warning == "" and unseen.trained is None and len(unseen.held_out) == 20
 
 
 def test_runs_split_by_an_attribute_hide_exemplars_of_each_value(tmp_path: Path) -> None:

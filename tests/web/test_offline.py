@@ -7,6 +7,7 @@ import functools
 import http.server
 import re
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,10 @@ from tests.web.conftest import CHROMIUM, pixels
 from tests.web.test_page import check_rules, downloaded, says, send, until
 
 pytest.importorskip("onnxruntime", reason="needs portraitist[export]")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM"),
+    pytest.mark.xdist_group("machine"),
+]
 SMALL = PainterAnatomy((8, 8, 8), 1, 5.0)
 Open = Callable[[str], Any]
 
@@ -122,6 +126,10 @@ def test_opened_as_a_file_it_draws_what_the_command_draws(made: Made, open_page:
     )
     page.focus("#strength")
     page.keyboard.press("Home")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download all as a ZIP").click()
+    with zipfile.ZipFile(waiting.value.path()) as archive:
+        assert archive.testzip() is None and archive.namelist() == ["me at home.oily.png"]
     page.get_by_role("button", name="Remove all pictures").click()
     assert page.locator("#results").is_hidden()
     still = draw(page, "me at home.oily.png")

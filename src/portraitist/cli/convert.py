@@ -32,7 +32,7 @@ def command(
     refuse_existing(target, overwrite)
     from ..io import licences, registry
     from ..io.foreign import Networks
-    from ..io.formats import as_model, kind_of_ending, read_networks, sniff, write_networks
+    from ..io.formats import as_model, kind_of_ending, lost_in, read_networks, sniff, write_networks
     from ..io.model_file import save_model
 
     if source.is_dir() or sniff(source) == "native":
@@ -56,4 +56,6 @@ def command(
         typer.echo("without --template: a state dict under NVIDIA's names, which its programs load with torch.load")
     else:
         write_networks(target, networks, template=template, overwrite=overwrite)
+        if lost := lost_in(kind, networks):
+            typer.echo(lost, err=True)
     typer.echo(target)

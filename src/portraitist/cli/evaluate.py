@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from . import bars, evaluate_models, evaluate_pictures, evaluate_reproduce, groups, options
+from . import bars, evaluate_models, evaluate_pictures, evaluate_reproduce, evaluate_study, groups, options
 from .bars import bar_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ for command in (
 ):
     groups.add(app)(command)
 groups.add(app)(evaluate_pictures.pictures)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(evaluate_reproduce.reproduce)
+groups.add(app)(evaluate_study.study)
+groups.add(app)(evaluate_reproduce.reproduce)
 
 
 @groups.add(app)
@@ -81,11 +82,12 @@ def inversion(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Compare inversion methods: reconstruction quality and distance of the codes to the prior.
+    """Compare inversion methods.
 
-    The largest face of each photo is used. Writes a table (inversion.md), all numbers (inversion.json), a sheet of
-    photos and drawings (inversion.png) and, with --tsne, a plot of the codes (codes.png). Photos that cannot be used
-    are listed with the reason, and the exit code is then 3.
+    They are compared by reconstruction and by the distance of the codes to the prior. The largest face of each photo is
+    used. Writes a table (inversion.md), all numbers (inversion.json), a sheet of photos and drawings (inversion.png)
+    and, with --tsne, a plot of the codes (codes.png). Photos that cannot be used are listed with the reason, and the
+    exit code is then 3.
     """
     from typing import Literal
 

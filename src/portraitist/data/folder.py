@@ -144,6 +144,11 @@ class ImageSet:
             whole.update(hashlib.sha256(name.encode()).digest() + pixels)
         return whole.hexdigest()
 
+    @property
+    def picture_digests(self) -> tuple[str, ...]:
+        """What tells each picture apart, whatever it is called: the first 16 digits of the SHA-256 of its pixels."""
+        return tuple(pixels.hex()[:16] for pixels in self._digests)
+
     def decoded_at(self, resolution: int) -> Iterator[Pixels]:
         """Yield every image in order at another size, ``uint8 [R, R, 3]``; each is read again.
 

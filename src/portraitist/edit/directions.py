@@ -22,6 +22,8 @@ from ..networks import Generator, GeneratorAnatomy, modulation_weights
 from ..spaces import W, WPlus, sample_w, sefa_basis
 from ..spaces.direction import Direction
 
+WEAK = 0.3
+"""Held-out correlation below which a direction means little."""
 PRIOR_CODES = 2000
 FOLDS = 5
 
@@ -83,7 +85,13 @@ def sefa_directions(
 
 
 def learn_direction(
-    name: str, codes: W | WPlus, ratings: Tensor | Sequence[float], *, rows: Sequence[int], ridge: float = 1.0
+    name: str,
+    codes: W | WPlus,
+    ratings: Tensor | Sequence[float],
+    *,
+    rows: Sequence[int],
+    ridge: float = 1.0,
+    per_row: bool = False,
 ) -> Direction:
     """Return the direction along which ratings of codes rise: the gradient of a ridge regression.
 
@@ -94,11 +102,16 @@ def learn_direction(
         rows: The rows of W+ that move.
         ridge: Penalty on the squared gradient, in mean variances of a code's entries. Without any, few or noisy
             ratings give a direction that leads out of the prior.
+        per_row: Learn a vector for each row instead of one for all: what sits in some rows then moves in these alone.
+            It wants codes of W+, as encoders give them.
 
     Raises:
         UsageError: There is no rating for each code, too few of them count, all are equal, or the penalty is negative.
     """
-    x = codes.data if isinstance(codes, W) else codes.data[:, list(rows)].mean(1)
+    if per_row and isinstance(codes, W):
+        raise UsageError("Codes of W are alike in every row.", "Give codes of W+, or leave out per_row.")
+    chosen = codes.data if isinstance(codes, W) else codes.data[:, list(rows)]
+    x = chosen if isinstance(codes, W) else chosen.flatten(1) if per_row else chosen.mean(1)
     y = torch.as_tensor(ratings, dtype=torch.float64)
     if not 0 <= ridge < math.inf:
         raise UsageError(f"A penalty of {ridge} is not possible.", "Use 0 or more.")
@@ -112,8 +125,13 @@ def learn_direction(
     gradient = _ridge(x, y, ridge)
     vector = gradient / torch.linalg.vector_norm(gradient)
     unit = _deviations(x, vector[None])[0]
-    how = f"ridge regression on {len(y)} codes, held-out correlation {_held_out(x, y, ridge):.2f}"
-    return Direction(name, vector.float(), tuple(rows), float(unit), how)
+    accuracy = _held_out(x, y, ridge)
+    how = f"ridge regression on {len(y)} codes, held-out correlation {accuracy:.2f}"
+    if per_row:
+        whole = vector.new_zeros(codes.data.shape[1:])
+        whole[list(rows)] = vector.view(len(rows), -1)
+        vector, how = whole, f"{how}, row by row"
+    return Direction(name, vector.float(), tuple(rows), float(unit), how, accuracy)
 
 
 def orthogonalise(direction: Direction, others: Sequence[Direction]) -> Direction:
@@ -156,6 +174,10 @@ def _deviations(codes: Tensor, vectors: Tensor) -> Tensor:
 
 def _ridge(x: Tensor, y: Tensor, ridge: float) -> Tensor:
     x, y = x - x.mean(0), y - y.mean()
+    if ridge and len(x) < x.shape[1]:  # the same by the smaller matrix
+        among = x @ x.t() + ridge * x.square().sum() / x.shape[1] * torch.eye(len(x), dtype=x.dtype)
+        short: Tensor = x.t() @ torch.linalg.solve(among, y)
+        return short
     covariance = x.t() @ x / len(x)
     penalty = ridge * covariance.diagonal().mean() * torch.eye(x.shape[1], dtype=x.dtype)
     # The pseudo-inverse, since without a penalty fewer codes than entries leave some directions open.

@@ -9,10 +9,10 @@ ever executed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -31,6 +31,8 @@ class DirectionHeader:
     rows: tuple[int, ...]
     unit: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     found: str = ""
+    accuracy: Annotated[float | None, Field(ge=-1, le=1)] = None
+    judged: Annotated[float | None, Field(allow_inf_nan=False)] = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class DirectionsHeader:
     """SPDX identifier of the terms that the file may be used under."""
     credit: str = ""
     """Who must be named wherever the file is passed on."""
+    lineage: dict[str, Any] = field(default_factory=dict)
+    """What they were learned from: digests and counts of photos, ratings, encoder and judge."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def save_directions(
     base_name: str = "",
     licence: str = "",
     credit: str = "",
+    lineage: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write directions, whole or not at all.
@@ -100,6 +105,7 @@ def save_directions(
         base_name: And its name.
         licence: Terms of the data that they were found with.
         credit: Whom the licence asks to name.
+        lineage: What they were learned from.
         overwrite: Replace an existing file.
 
     Raises:
@@ -107,8 +113,10 @@ def save_directions(
         UsageError: The file exists.
     """
     found = tuple(directions)
-    about = tuple(DirectionHeader(d.name, d.rows, d.unit, d.found) for d in found)
-    header = DirectionsHeader(about, base_name=base_name, base_digest=base, licence=licence, credit=credit)
+    about = tuple(DirectionHeader(d.name, d.rows, d.unit, d.found, d.accuracy, d.judged) for d in found)
+    header = DirectionsHeader(
+        about, base_name=base_name, base_digest=base, licence=licence, credit=credit, lineage=dict(lineage or {})
+    )
     _check(header)
     vectors = {d.name: d.vector for d in found}
     return write_described(Path(path), vectors, asdict(header), half=False, overwrite=overwrite)
@@ -155,7 +163,7 @@ def find_direction(text: str) -> tuple[StoredDirections, Direction]:
 
 
 def _direction(header: DirectionHeader, vector: Tensor) -> Direction:
-    return Direction(header.name, vector, header.rows, header.unit, header.found)
+    return Direction(header.name, vector, header.rows, header.unit, header.found, header.accuracy, header.judged)
 
 
 def _check(header: DirectionsHeader) -> None:

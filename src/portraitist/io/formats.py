@@ -18,7 +18,7 @@ from .headers import KEY, LARGEST_HEADER, Header
 from .legacy_tf import read_legacy
 from .model_file import Model, load_model, save_model
 from .nvidia import OF_GENERATOR, read_nvidia, read_nvidia_state, write_nvidia, write_nvidia_state
-from .pickles import DAMAGED, read_head, refuse_other_files, typed, zip_index
+from .opening import DAMAGED, read_head, refuse_other_files, typed, zip_index
 from .rosinality import read_rosinality, write_rosinality
 
 Kind = Literal["native", "rosinality", "nvidia", "nvidia-state", "legacy-tf"]
@@ -41,6 +41,8 @@ class Format:
     endings: tuple[str, ...] = ()
     """Endings, in lower case, of files that are written in this layout where none is named."""
     takes_template: bool = False
+    keeps_clamp: bool = True
+    """Whether files hold the largest value that features may have, which some networks were trained with."""
 
 
 def _read_native(path: Path, averaged: bool) -> Networks:
@@ -89,6 +91,7 @@ FORMATS: dict[Kind, Format] = {
         lambda path, averaged: read_rosinality(path, "g_ema" if averaged else "g"),
         lambda path, networks, template, overwrite: write_rosinality(path, networks, overwrite=overwrite),
         (".pt", ".pth"),
+        keeps_clamp=False,
     ),
 }
 """All layouts, in the order in which files are asked about them; a new one is a file of its own and an entry here."""
@@ -122,6 +125,17 @@ def read_networks(path: Path, *, kind: Kind | None = None, averaged: bool = True
         UntrustedFile: The file asks for code to be run.
     """
     return FORMATS[kind or sniff(path)].read(path, averaged)
+
+
+def lost_in(kind: Kind, networks: Networks) -> str:
+    """Return what a layout has no place for, for people to read; nothing of most networks."""
+    generator = networks.generator
+    if FORMATS[kind].keeps_clamp or generator is None or generator.anatomy.clamp is None:
+        return ""
+    return (
+        f"The clamp of {generator.anatomy.clamp:g} is left out: the layout {kind} has no place for it, and pictures in "
+        "which a feature reaches it will differ."
+    )
 
 
 def write_networks(

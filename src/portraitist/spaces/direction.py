@@ -34,6 +34,11 @@ class Direction:
     """How far strength 1 goes along the vector."""
     found: str = ""
     """How it was found, for people to read."""
+    accuracy: float | None = None
+    """Correlation of ratings with what a regression says that has not seen them; None of what was not rated."""
+    judged: float | None = None
+    """By how many deviations pictures change, from strength -2 to 2, in what the direction is called after, as read
+    by something that had no part in finding it; None where nobody has looked."""
 
     def __post_init__(self) -> None:
         if self.vector.ndim not in (1, 2) or not self.vector.is_floating_point() or not self.vector.numel():
