@@ -14,7 +14,7 @@ import pytest
 
 import portraitist
 from portraitist.errors import StorageError, UsageError
-from portraitist.files import atomic_write, parse_json, write_bytes
+from portraitist.files import atomic_write, parse_json, refuse_existing, write_bytes
 
 
 def test_a_new_file_appears_whole_with_the_usual_permissions(tmp_path: Path) -> None:
@@ -38,6 +38,20 @@ def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: B
         raise failure
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "folder").mkdir()
+    for path, told in ((tmp_path / "folder", "it is a folder"), (tmp_path / "file" / "a" / "b", "file is no folder")):
+        with pytest.raises(StorageError, match=told):
+            refuse_existing(path, overwrite=True)
+    refuse_existing(tmp_path / "not" / "yet" / "there", overwrite=False)
+    refuse_existing(tmp_path / "file", overwrite=True)
+    if os.geteuid():  # root may write everywhere
+        (tmp_path / "folder").chmod(0o500)
+        with pytest.raises(StorageError, match="folder may not be written to"):
+            refuse_existing(tmp_path / "folder" / "new", overwrite=False)
 
 
 def test_full_disk_names_bytes_needed_and_free(tmp_path: Path) -> None:

@@ -87,6 +87,10 @@ class BadModel(PortraitistError):
     """A model file that is incomplete, damaged or of another kind than asked for."""
 
 
+class NoLicence(BadModel):
+    """A model, or a file that goes with one, that names no licence where one is required."""
+
+
 class UntrustedFile(PortraitistError):
     """A file that asks for code to be run, or whose digest is wrong."""
 

@@ -64,9 +64,25 @@ def write_bytes(path: Path, content: bytes, *, overwrite: bool = False) -> None:
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise UsageError if ``path`` exists and may not be replaced; ask before long work."""
+    """Refuse a file that exists and may not be replaced, or that cannot be made where it should be.
+
+    To be asked before long work.
+
+    Raises:
+        UsageError: It exists already.
+        StorageError: It is a folder, or where its folder should be there is a file, or one that may not be written to.
+    """
     if not overwrite and os.path.exists(path):  # unlike Path.exists, false for names too long
         raise UsageError(f"{path} exists already.", "Choose another name or allow overwriting.")
+    folder = path.parent
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if os.path.isdir(path):
+        raise StorageError(f"Cannot write {path}: it is a folder.", "Choose another name.")
+    if not os.path.isdir(folder):
+        raise StorageError(f"Cannot write {path}: {folder} is no folder.", "Choose another place.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError(f"Cannot write {path}: {folder} may not be written to.", "Check its permissions.")
 
 
 def storage_error(path: Path, error: OSError, needed: int | None = None) -> StorageError:
@@ -90,6 +106,12 @@ def open_regular(path: Path) -> BinaryIO:
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
     return path.open("rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """Return what a file holds; errors as of :func:`open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
+from portraitist.cli.config import _of_run
 from portraitist.data import write_image
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
@@ -81,10 +82,23 @@ def test_options_come_from_a_file_and_typed_ones_count_more(run: Run, photo: Pat
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["me.sheet.jpg", "me.wild.jpg"]
 
 
+def doubling(levels: int) -> str:
+    """Return YAML of a few lines that holds 2 ** levels settings."""
+    lines = ["set:", "  k0: &k0 {a: 1}"]
+    return "\n".join([*lines, *(f"  k{i}: &k{i} {{a: *k{i - 1}, b: *k{i - 1}}}" for i in range(1, levels))])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("styel: wild", "names 'styel', which this command does not know"),
+        ("style: wild\nstyle: oil", "names 'style' twice"),
+        ("set:\n  a: 1\n  a: 2", "names 'a' twice"),
+        ('{"style": "wild", "style": "oil"}', "names 'style' twice"),
+        ("seed: true", "it is no switch"),
+        ("style: [[wild]]", "lists within a list"),
+        ("style: &a [*a]", "aliases"),
+        (doubling(34), "aliases"),
         ("config: other.yaml", "names 'config'"),
         ("strength: [1, 2]", "more than one value"),
         ("strength: heavy", "--strength"),
@@ -93,11 +107,13 @@ def test_options_come_from_a_file_and_typed_ones_count_more(run: Run, photo: Pat
     ],
 )
 def test_a_bad_file_of_options_is_refused(run: Run, photo: Path, tmp_path: Path, text: str, message: str) -> None:
-    file = tmp_path / "run.yaml"
+    file = tmp_path / ("run.json" if text.startswith("{") else "run.yaml")
     file.write_text(text)
     code, _, err = run(*drawn(photo, "--config", file))
     assert code == 2 and message in err and len(err.splitlines()) == 1
-    assert "cannot be read" in run(*drawn(photo, "--config", tmp_path / "none.yaml"))[2]
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for name in ("none.yaml", "pipe.yaml", "."):
+        assert "cannot be read" in run(*drawn(photo, "--config", tmp_path / name))[2]
 
 
 def test_shells_complete_commands() -> None:
@@ -106,6 +122,21 @@ def test_shells_complete_commands() -> None:
 
     done = subprocess.run(program, env=os.environ | words, capture_output=True, text=True)
     assert "models" in done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options"),
+    [
+        ("structure+freeze_fc (paper)", {"recipe": "structure+freeze_fc", "preset": "paper"}),
+        ("baseline (default)", {"recipe": "baseline", "preset": "default"}),
+        ("from_scratch (default)", {}),  # a training without a recipe takes no preset either
+        ("grow (default)", {}),
+    ],
+)
+def test_the_settings_of_a_run_name_its_recipe_and_preset(recipe: str, options: dict[str, str]) -> None:
+    names = dict.fromkeys(("recipe", "preset", "set", "images"))
+    found = {"recipe": recipe, "images": 8, "batch": 4, "version": "1", "data": {}, "libraries": {"torch": "2"}}
+    assert _of_run(found | {"allowed": ["batch"]}, names) == {**options, "images": 8, "set": {"batch": 4}}
 
 
 def test_every_command_has_the_common_options() -> None:

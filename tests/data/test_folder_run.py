@@ -182,6 +182,26 @@ def test_a_name_that_the_file_system_allows_is_written(tmp_path: Path, name: str
     assert walk(tmp_path / "out", {name: b"2"})[name].status == "done"
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_in_the_way_of_one_picture_does_not_end_the_run(tmp_path: Path, overwrite: bool) -> None:
+    pictures = {"a": b"1", "sub/b": b"2", "other/c": b"3", "z": b"4"}
+    (tmp_path / "a.one").mkdir()  # a folder where a file should be
+    (tmp_path / "sub").write_bytes(b"mine")  # a file where a folder should be
+    lines = walk(tmp_path, pictures, overwrite=overwrite)
+    assert {name: line.kind for name, line in lines.items()} == {
+        "a": "exists",
+        "sub/b": "exists",
+        "other/c": "",
+        "z": "",
+    }
+    assert (tmp_path / "sub").read_bytes() == b"mine" and "in the way" in lines["a"].reason
+    # A picture of its own that somebody has put a folder in place of, too.
+    (tmp_path / "z.one").unlink()
+    (tmp_path / "z.one").mkdir()
+    lines = walk(tmp_path, pictures | {"z": b"5"}, overwrite=overwrite)
+    assert lines["z"].kind == "exists" and lines["other/c"].status in ("done", "skipped")
+
+
 def test_a_bug_in_one_picture_does_not_end_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     lines = walk(tmp_path / "out", {"a": b"bug", "b": b"1"})
     assert (lines["a"].kind, lines["a"].reason, lines["b"].status) == ("error", "IndexError: a bug", "done")

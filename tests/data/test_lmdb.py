@@ -12,6 +12,7 @@ import pytest
 from portraitist.data import ImageSet
 from portraitist.data.images import read_image
 from portraitist.data.lmdb import LmdbSource
+from portraitist.data.lmdb_pages import check_pages
 from portraitist.errors import BadData, BadImage
 from tests.conftest import REPOSITORY
 from tests.data.made_files import encode, scene
@@ -99,13 +100,61 @@ def test_damaged_pages_never_end_the_process(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "all\n"), done.stderr[-500:]
 
 
+def first_entry(data: bytes, number: int = 0) -> int:
+    """Return where the first entry of the root page is written, or another by its place among the keys."""
+    root = max(int.from_bytes(data[at + 128 : at + 136], "little") for at in (0, 4096) if data[at + 144])
+    pointer = root * 4096 + 16 + 2 * number
+    return root * 4096 + int.from_bytes(data[pointer : pointer + 2], "little")
+
+
+def checked(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    check_pages(path)
+
+
+def test_values_may_fill_a_page_and_not_more(tmp_path: Path) -> None:
+    file = make(tmp_path / "db", {"a": b"one"}) / "data.mdb"  # a leaf with a single entry is one
+    data = bytearray(file.read_bytes())
+    at = first_entry(data)
+    room = 4096 - at % 4096 - 8 - len("a")
+    for size, held in ((room, True), (room + 1, False), (0, True), (0xFFFF, False)):
+        data[at : at + 2] = size.to_bytes(2, "little")
+        with contextlib.nullcontext() if held else pytest.raises(BadData, match="more than a page"):
+            checked(file, data)
+
+
+def test_values_with_pages_of_their_own_end_with_the_file(tmp_path: Path) -> None:
+    file = make(tmp_path / "db", {"a": bytes(9000)}) / "data.mdb"
+    data = bytearray(file.read_bytes())
+    at = first_entry(data)
+    there = int.from_bytes(data[at + 9 : at + 17], "little")
+    room = len(data) - there * 4096 - 16
+    for size, held in ((room, True), (room + 1, False), (9000, True)):
+        data[at : at + 4] = size.to_bytes(4, "little")
+        with contextlib.nullcontext() if held else pytest.raises(BadData, match="a page that it does not have"):
+            checked(file, data)
+    for page, held in ((2, True), (1, False), (0, False), (1 << 40, False)):
+        data[at + 9 : at + 17] = page.to_bytes(8, "little")
+        with contextlib.nullcontext() if held else pytest.raises(BadData, match="a page that it does not have"):
+            checked(file, data)
+
+
+def test_a_branch_has_two_ways_at_least(tmp_path: Path) -> None:
+    file = make(tmp_path / "db", {f"{i:04d}": bytes(900) for i in range(40)}) / "data.mdb"
+    data = bytearray(file.read_bytes())
+    root = max(int.from_bytes(data[at + 128 : at + 136], "little") for at in (0, 4096) if data[at + 144])
+    checked(file, data)
+    data[root * 4096 + 12 : root * 4096 + 14] = (16 + 2).to_bytes(2, "little")  # one pointer only
+    with pytest.raises(BadData, match=f"page {root} is not what it should be"):
+        checked(file, data)
+
+
 def test_a_page_that_is_not_there_is_told(tmp_path: Path) -> None:
     path = make(tmp_path / "db", {"64-00000": bytes(9000), "length": b"1"})  # a picture with pages of its own
     data = bytearray((path / "data.mdb").read_bytes())
-    root = max(int.from_bytes(data[at + 128 : at + 136], "little") for at in (0, 4096) if data[at + 144])
-    entry = int.from_bytes(data[root * 4096 + 16 : root * 4096 + 18], "little")
-    key = int.from_bytes(data[root * 4096 + entry + 6 : root * 4096 + entry + 8], "little")
-    data[root * 4096 + entry + 8 + key + 3] = 9
+    entry = first_entry(data)
+    key = int.from_bytes(data[entry + 6 : entry + 8], "little")
+    data[entry + 8 + key + 3] = 9
     (path / "data.mdb").write_bytes(data)
     with pytest.raises(BadData, match="a page that it does not have"):
         LmdbSource(path, 64)

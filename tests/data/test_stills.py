@@ -65,6 +65,35 @@ def test_every_kind_of_tiff_shows_what_a_png_or_pillow_shows(mode: str) -> None:
     assert np.array_equal(read_image(saved(picture, "TIFF")), wanted)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("white", [0, 1])
+def test_the_white_end_of_a_grey_tiff_is_where_it_says(bits: int, white: int) -> None:
+    grey = np.asarray(Image.fromarray(scene(16, 16)).convert("L"))
+    stored = grey if bits == 8 else grey.astype(np.uint16) * 257
+    data = saved(Image.fromarray(stored), "TIFF", tiffinfo={262: white})
+    with Image.open(io.BytesIO(data)) as check:
+        assert check.tag_v2[262] == white  # type: ignore[attr-defined]
+    # Photometric interpretation 0: 0 is white. Pillow turns 8 bits over as it writes them, and 16 not.
+    assert (stored.tobytes() in data) == (bits == 16 or white == 1)
+    wanted = 255 - grey if (bits, white) == (16, 0) else grey
+    assert np.array_equal(read_image(data)[..., 0], wanted)
+
+
+@pytest.mark.parametrize("alpha", [0, 128])
+def test_a_bmp_that_is_clear_everywhere_leaves_its_opacity_unused(alpha: int) -> None:
+    pixels = scene(16, 16)
+    body = np.dstack([pixels[::-1, :, ::-1], np.full((16, 16), alpha, np.uint8)]).tobytes()
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + bytes(52)
+    header = struct.pack("<IiiHHIIiiII", 108, 16, 16, 1, 32, 3, len(body), 0, 0, 0, 0) + masks
+    file = b"BM" + struct.pack("<IHHI", 14 + len(header) + len(body), 0, 0, 14 + len(header)) + header + body
+    found = read_image(file)
+    if alpha:
+        half = np.abs(found.astype(int) - (pixels * (alpha / 255) + 255 - alpha))
+        assert half.max() <= 1
+    else:
+        assert np.array_equal(found, pixels)
+
+
 def test_a_tiff_of_numbers_is_refused() -> None:
     with pytest.raises(BadImage, match="TIFF file of the kind F") as refused:
         read_image(saved(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"))

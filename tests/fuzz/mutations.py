@@ -1,4 +1,8 @@
-"""Damage to valid files: bits, cuts, moved and repeated pieces, odd numbers, and values of other types."""
+"""Damage to valid files: bits, cuts, moved and repeated pieces, odd numbers, and values of other types.
+
+Files of this program carry digests, which stop nearly all of it; most of theirs are sealed again, so that what lies
+behind the digests is tried too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,17 @@ import json
 import pickletools
 import re
 import zipfile
+from collections.abc import Callable
 from random import Random
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from portraitist.io.described import digest_of
+from portraitist.io.headers import DIGEST, KEY
+from portraitist.networks.digest import tensors_digest
+from portraitist.train import snapshot
 
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
 OPCODES = (*(bytes([code]) for code in b"N]}()\x8802teu"), b"K\x07", b"G@\x09!\xfbTD-\x18", b"X\x01\0\0\0a")
@@ -18,6 +32,12 @@ WORDS = (b"null", b"-1", b"1e999", b"[]", b"{}", b'""', b"true", b'"a"', b"NaN",
 
 def mutated(data: bytes, chance: Random) -> bytes:
     """Return a file with a few things wrong."""
+    if data[8:9] == b"{" and KEY.encode() in data[:4096] and chance.random() < 0.8:
+        return resealed(_retensored(data, chance) if chance.random() < 0.4 else _damaged(data, chance))
+    return _damaged(data, chance)
+
+
+def _damaged(data: bytes, chance: Random) -> bytes:
     if data[:2] == b"PK" and chance.random() < 0.6:
         return _repacked(data, chance)
     if data[:1] == b"\x80" and chance.random() < 0.6:
@@ -109,3 +129,64 @@ def _reheaded(data: bytes, chance: Random) -> bytes:
     else:
         header = _reworded(header, chance)
     return len(header).to_bytes(8, "little") + header + data[8 + size :]
+
+
+def resealed(data: bytes) -> bytes:
+    """Return a native file whose digests fit what it holds now, or what was given where it cannot be read so far."""
+    try:
+        metadata, tensors = _metadata(data), load(data)
+        for key, seal in ((KEY, _seal_described), (snapshot.KEY, _seal_snapshot)):
+            if key in metadata:
+                metadata[key] = json.dumps(seal(json.loads(metadata[key]), tensors))
+        return save(tensors, metadata)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, RuntimeError):
+        return data
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    found: dict[str, str] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    return found
+
+
+def _seal_described(header: dict[str, object], tensors: dict[str, torch.Tensor]) -> object:
+    bare = {key: value for key, value in header.items() if key != DIGEST}
+    return {**bare, DIGEST: digest_of(bare, tensors)}
+
+
+def _seal_snapshot(header: dict[str, object], tensors: dict[str, torch.Tensor]) -> object:
+    counters = header["counters"]
+    return {**header, "seal": snapshot.seal(counters), "digest": tensors_digest(tensors)}
+
+
+_CHANGES: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
+    lambda t: t.double(),
+    lambda t: t.half(),
+    lambda t: t.long(),
+    lambda t: t != 0,
+    lambda t: t.to(torch.complex64),
+    lambda t: t.to(torch.float8_e5m2),
+    lambda t: t * float("nan"),
+    lambda t: t * 3e38,
+    lambda t: t.reshape(-1)[:0],
+    lambda t: t.reshape(-1)[0],
+    lambda t: t[None],
+    lambda t: t.reshape(-1),
+    lambda t: t.expand(64, *t.shape),
+    lambda t: t * 0,
+)
+"""What may become of a tensor: other numbers, other types, other shapes."""
+
+
+def _retensored(data: bytes, chance: Random) -> bytes:
+    """Return a safetensors file in which a tensor is another, is missing, or has another name."""
+    metadata, tensors = _metadata(data), load(data)
+    name = chance.choice(sorted(tensors))
+    kind, value = chance.randrange(6), tensors.pop(name)
+    if kind == 1:
+        tensors[f"{name}{chance.choice(('', '.', 's', '/../x', chr(0x202E)))}x"] = value
+    elif kind == 2 and tensors:
+        other = chance.choice(sorted(tensors))
+        tensors |= {name: tensors[other], other: value}
+    elif kind > 2:
+        tensors[name] = chance.choice(_CHANGES)(value)
+    return save({key: value.contiguous().clone() for key, value in tensors.items()}, metadata)

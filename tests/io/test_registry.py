@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from portraitist.errors import BadModel, PortraitistError, UntrustedFile, UsageError
+from portraitist.errors import BadModel, PortraitistError, StorageError, UntrustedFile, UsageError
 from portraitist.io import catalogue, registry
 from portraitist.io.model_file import Model, generator_digest, save_model, save_pack
 from portraitist.networks.generator import with_low_rows
@@ -292,3 +292,10 @@ def test_who_loses_a_base_is_told(
     registry.add(save_pack(tmp_path / "w.safetensors", tiny_style, tiny_model))
     catalogue.remove("tiny")
     assert "wild names 'tiny' as the base" in caplog.text
+
+
+def test_what_cannot_be_vouched_for_is_not_left_behind(bundled: Path, models_folder: Path) -> None:
+    (models_folder / catalogue.DIGESTS).mkdir(parents=True)
+    with pytest.raises(StorageError, match="digests"):
+        registry.add("wild", name="mine")
+    assert [path.name for path in models_folder.iterdir()] == [catalogue.DIGESTS]

@@ -277,3 +277,31 @@ def test_samples_that_are_all_alike_are_told(tmp_path: Path, caplog: pytest.LogC
         assert "ONE PICTURE" not in caplog.text
         run.samples(8, torch.randn(1, 3, 8, 8).repeat(4, 1, 1, 1) + 1e-4 * torch.randn(4, 3, 8, 8))
     assert "ALL SAMPLES OF 8 IMAGES ARE ONE PICTURE" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "counters",
+    [{}, {"images": "8"}, {"images": None}, {"images": -1}, {"images": True}, {"images": 8.0}, {"images": 2**70}],
+)
+def test_counters_that_are_none_make_no_snapshot(
+    tmp_path: Path, counters: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = start()
+    monkeypatch.setattr(state, "counters", lambda: counters)  # sealed, as one that means harm would
+    write_snapshot(tmp_path, state, {})
+    with pytest.raises(BadModel, match="All snapshots"):
+        resume(tmp_path, start())
+    assert "SKIPPED A DAMAGED SNAPSHOT" in caplog.text
+
+
+@pytest.mark.parametrize("spoilt", [{"step": None}, {"history": 3}, {"tally": [1]}, {"ada": 7}, {"symptoms": "x"}])
+def test_counters_of_other_types_are_told(
+    tmp_path: Path, spoilt: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = start()
+    state.images = 8
+    counters = {**state.counters(), **spoilt}
+    monkeypatch.setattr(state, "counters", lambda: counters)
+    write_snapshot(tmp_path, state, {})
+    with pytest.raises(BadModel, match="snapshot-000000008"):
+        resume(tmp_path, start())

@@ -38,7 +38,8 @@ def check_same(name: str, reports: list[dict[str, Any]]) -> None:
     expected = json.loads((FOLDER / "losses.json").read_text())[name]
     assert len(reports) == len(expected)
     for mine, theirs in zip(reports, expected, strict=True):
-        assert {k: float(v) for k, v in mine.items()} == pytest.approx(theirs, rel=1e-3, abs=1e-6)
+        # Later versions report more.
+        assert {k: float(mine[k]) for k in theirs} == pytest.approx(theirs, rel=1e-3, abs=1e-6)
 
 
 def test_a_generator_goes_on(tmp_path: Path) -> None:

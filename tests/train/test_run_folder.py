@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portraitist.errors import BadData, StorageError, UsageError
-from portraitist.train.folder import LOCK, SETTINGS, check_config, locked
+from portraitist.train.folder import LIBRARIES, LOCK, SETTINGS, check_allowed, check_config, libraries, locked
 
 
 def test_a_folder_is_made_held_and_let_go(tmp_path: Path) -> None:
@@ -113,3 +113,62 @@ def test_a_damaged_record_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / SETTINGS).write_text(text)
     with pytest.raises(BadData, match="settings"):
         check_config(tmp_path, {"batch": 4})
+
+
+MAY = frozenset({LIBRARIES})
+
+
+def test_other_libraries_are_told_once_and_go_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert libraries().keys() == {"portraitist", "python", "torch", "numpy", "pillow"} and all(libraries().values())
+    before = {"batch": 4, LIBRARIES: libraries() | {"torch": "1.13", "python": "2.7"}}
+    check_config(tmp_path, before, may_change=MAY)
+    check_config(tmp_path, before, may_change=MAY)
+    assert caplog.text == ""
+    now = {"batch": 4, LIBRARIES: libraries()}
+    check_config(tmp_path, now, may_change=MAY)
+    assert f"torch: 1.13 -> {libraries()['torch']}" in caplog.text and "python: 2.7 -> " in caplog.text
+    assert "numpy" not in caplog.text and "not bit for bit" in caplog.text
+    caplog.clear()
+    check_config(tmp_path, now, may_change=MAY)
+    assert caplog.text == "" and json.loads((tmp_path / SETTINGS).read_text())[LIBRARIES] == libraries()
+
+
+def test_a_run_of_a_version_that_recorded_no_libraries_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    check_config(tmp_path, {"batch": 4})
+    check_config(tmp_path, {"batch": 4, LIBRARIES: libraries()}, may_change=MAY)
+    assert caplog.text == ""
+
+
+def test_settings_that_are_let_through_by_name_are_told_and_noted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"rate": 0.1, "gamma": 1.0, "frozen": {"mapping": True, "upto": 8}}
+    check_config(tmp_path, settings)
+    other = settings | {"rate": 0.01, "frozen": {"mapping": True, "upto": 16}}
+    with pytest.raises(UsageError, match=r"frozen.upto: 8 -> 16\)"):  # the other one is let through
+        check_config(tmp_path, other, allowed=frozenset({"rate"}))
+    with pytest.raises(UsageError, match="--allow"):
+        check_config(tmp_path, other, allowed=frozenset({"rate", "frozen.mapping"}))
+    assert json.loads((tmp_path / SETTINGS).read_text()) == settings
+    check_config(tmp_path, other, allowed=frozenset({"rate", "frozen"}))
+    assert "rate: 0.1 -> 0.01" in caplog.text and "frozen.upto: 8 -> 16" in caplog.text
+    assert json.loads((tmp_path / SETTINGS).read_text()) == other | {"allowed": ["frozen.upto", "rate"]}
+    check_config(tmp_path, other)  # it is the run's own now
+    assert json.loads((tmp_path / SETTINGS).read_text())["allowed"] == ["frozen.upto", "rate"]
+    with pytest.raises(UsageError, match=r"rate: 0\.01 -> 0\.1"):  # once let through is not for ever
+        check_config(tmp_path, settings)
+
+
+def test_what_cannot_be_let_through_is_refused(tmp_path: Path) -> None:
+    settings = {"rate": 0.1, "frozen": {"upto": 8}, "data": {"digest": ""}}
+    for name in ("data", "data.digest"):
+        with pytest.raises(UsageError, match="cannot go on with another 'data"):
+            check_allowed(frozenset({name}), settings, frozenset({"data"}))
+    for name in ("rat", "frozen.up", "rate.x", ""):
+        with pytest.raises(UsageError, match=f"no setting '{name}'"):
+            check_allowed(frozenset({name}), settings, frozenset({"data"}))
+    check_allowed(frozenset({"rate", "frozen", "frozen.upto"}), settings, frozenset({"data"}))
+    with pytest.raises(UsageError, match="no run in"):
+        check_config(tmp_path, settings, allowed=frozenset({"rate"}))

@@ -225,6 +225,7 @@ def test_the_learning_rate_falls_to_0_or_not_at_all() -> None:
 def test_pictures_are_cut_at_random_but_always_alike() -> None:
     class Ramp:
         digest = ""
+        names = ("0.png", "1.png", "2.png", "3.png", "4.png")
 
         def __len__(self) -> int:
             return 5
@@ -238,6 +239,12 @@ def test_pictures_are_cut_at_random_but_always_alike() -> None:
     batches = GroupBatches(data, replace(TINY, mirror=False), 8)
     seen = [batches.at(step) for step in range(12)]
     assert all(torch.equal(x, y) for x, y in zip(seen[4]["b"], batches.at(4)["b"], strict=True))
+    sides = ("photos", "drawings")
+    for step, groups in enumerate(seen):
+        shown = [
+            f"{sides[k]}/{g}/{int(p.max()) // 100}.png" for g, pair in groups.items() for k in (0, 1) for p in pair[k]
+        ]
+        assert batches.names(step) == shown
     photos = torch.cat([step["a"][0] for step in seen])
     assert photos.shape == (24, 3, 8, 8)
     corners = {int(c) % 100 for c in photos[:, 0, 0, 0]}

@@ -24,6 +24,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import PortraitistError, UsageError
+from ..io import licences
 from .config import read_config
 from .options import opt
 
@@ -65,6 +66,10 @@ def with_common(function: Command) -> Command:
     extra = {
         "as_json": Annotated[bool, opt("End with one JSON object on stdout (docs/usage.md).", "--json", panel=PANEL)],
         "verbose": Annotated[bool, opt("Say more.", "--verbose", "-v", panel=PANEL)],
+        "require_licence": Annotated[
+            bool,
+            opt("Refuse models that name no licence.", "--require-licence", panel=PANEL, envvar=licences.VARIABLE),
+        ],
         "quiet": Annotated[bool, opt("Say only what is wrong; no progress.", "--quiet", "-q", panel=PANEL)],
     }
     common = [
@@ -85,7 +90,7 @@ def with_common(function: Command) -> Command:
 
     def command(context: typer.Context, **values: Any) -> None:
         global _talk
-        json_wanted, verbose, quiet = (values.pop(key) for key in extra)
+        json_wanted, verbose, require_licence, quiet = (values.pop(key) for key in extra)
         values.pop("config")
         if verbose and quiet:
             raise UsageError("--verbose and --quiet cannot be combined.", "Leave out one of them.")
@@ -94,10 +99,11 @@ def with_common(function: Command) -> Command:
         before = logger.level
         logger.setLevel({-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}[_talk.verbosity])
         try:
-            if json_wanted:
-                _as_json(function, values, context.command_path.partition(" ")[2])
-            else:
-                function(**values)
+            with licences.requiring(require_licence):
+                if json_wanted:
+                    _as_json(function, values, context.command_path.partition(" ")[2])
+                else:
+                    function(**values)
         finally:
             logger.setLevel(before)
             _talk = Talk()

@@ -11,6 +11,7 @@ Options that are typed count more than the file. A key that the command does not
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -20,15 +21,17 @@ from typing import Any
 import typer
 
 from ..errors import UsageError
-from ..files import parse_json
+from ..files import open_regular, parse_json
 
 log = logging.getLogger("portraitist")
 
 FACTS = frozenset(
     "attributes base data encoder exemplars looks networks painter persons stage style teacher terms translator "
-    "version panel basic groups".split()
+    "version panel basic groups start libraries allowed".split()
 )
 """What the settings.json of a run records of its surroundings: what it began with and saw, not what was asked for."""
+_NO_RECIPE = ("from_scratch", "grow")
+"""What the settings of a training without a recipe call theirs."""
 _LARGEST = 8 << 20
 _RECIPE = re.compile(r"(?P<recipe>[\w+]+) \((?P<preset>\w+)\)")
 
@@ -65,10 +68,11 @@ def _loaded(file: Path) -> Mapping[str, Any]:
     import yaml
 
     try:
-        if file.stat().st_size > _LARGEST:
+        with open_regular(file) as opened:
+            text = opened.read(_LARGEST + 1).decode()
+        if len(text) > _LARGEST:
             raise UsageError(f"{file} is larger than any file of options.", "Name another.")
-        text = file.read_text(encoding="utf-8")
-        found = parse_json(text) if file.suffix == ".json" else yaml.safe_load(text)
+        found = _once(parse_json(text), text) if file.suffix == ".json" else _plain(text)
     except OSError as error:
         raise UsageError(f"{file} cannot be read ({error.strerror}).", "Check its path.") from error
     except (ValueError, yaml.YAMLError, RecursionError) as error:
@@ -76,6 +80,53 @@ def _loaded(file: Path) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise UsageError(f"{file} holds no options.", "Write a line for each: `strength: 0.8`.")
     return found
+
+
+def _once(found: Any, text: str) -> Any:
+    """Return what was read of a JSON text; one that gives a key twice is refused.
+
+    Raises:
+        ValueError: It does.
+    """
+
+    def pairs(given: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in given]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"it names {twice[0]!r} twice")
+        return dict(given)
+
+    json.loads(text, object_pairs_hook=pairs)
+    return found
+
+
+def _plain(text: str) -> Any:
+    """Return what a YAML text holds that names each key once and repeats nothing, which could grow without end.
+
+    Raises:
+        YAMLError: It is none.
+    """
+    import yaml
+
+    seen: set[int] = set()
+
+    def check(node: Any) -> None:
+        if id(node) in seen:
+            raise yaml.YAMLError("it has aliases (*), which options need not have")
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise yaml.YAMLError(f"it names {twice[0]!r} twice")
+            for pair in node.value:
+                check(pair[0])
+                check(pair[1])
+        elif isinstance(node, yaml.SequenceNode):
+            for inner in node.value:
+                check(inner)
+
+    if (root := yaml.compose(text, yaml.SafeLoader)) is not None:
+        check(root)
+    return yaml.safe_load(text)
 
 
 def _keys(parameter: Any) -> Iterator[str]:
@@ -94,6 +145,10 @@ def _value(parameter: Any, name: str, value: Any, file: Path) -> Any:
     several = parameter.multiple or parameter.nargs != 1
     if isinstance(value, dict) or (isinstance(value, list) and not several):
         raise UsageError(f"{file} gives '{name}' more than one value.", "Give it one.")
+    if any(isinstance(each, dict | list) for each in (value if isinstance(value, list) else ())):
+        raise UsageError(f"{file} gives '{name}' lists within a list.", "Write one value a line: `- value`.")
+    if isinstance(value, bool) and not getattr(parameter, "is_flag", False):
+        raise UsageError(f"{file} gives '{name}' {str(value).lower()}, and it is no switch.", "Give it a value.")
     if parameter.secondary_opts and name in (secondary[2:] for secondary in parameter.secondary_opts):
         value = not value
     if several:
@@ -110,9 +165,9 @@ def _of_run(found: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, A
         if key in FACTS or value in (None, "", []):
             continue
         if key == "recipe":
-            if match := _RECIPE.fullmatch(str(value)):
-                ready |= {"recipe": match["recipe"]}
-                ready |= {"preset": match["preset"]} if match["preset"] != "paper" else {}
+            match = _RECIPE.fullmatch(str(value))
+            if match and match["recipe"] not in _NO_RECIPE:
+                ready |= {"recipe": match["recipe"], "preset": match["preset"]}
             continue
         if key == "attribute":
             ready["by"] = value

@@ -30,18 +30,20 @@ def command(
     file is executed.
     """
     refuse_existing(target, overwrite)
-    from ..io import registry
+    from ..io import licences, registry
     from ..io.foreign import Networks
     from ..io.formats import as_model, kind_of_ending, lost_in, read_networks, sniff, write_networks
     from ..io.model_file import save_model
 
     if source.is_dir() or sniff(source) == "native":
-        model = registry.load(source, attribute=attribute)  # a style pack needs its base
+        with licences.requiring(licences.required() and not authorship.licence):
+            model = registry.load(source, attribute=attribute)  # a style pack needs its base
         networks = Networks(model.generator, model.discriminator, {"format": "native"})
     else:
         networks, model = read_networks(source), None
         for note in (text for key, text in networks.notes.items() if key != "format"):
             typer.echo(note, err=True)
+    licences.check_licence(source.name, authorship.licence or (model.header.licence if model else ""))
     kind = kind_of_ending(target)
     if kind == "native":
         model = model or as_model(networks)

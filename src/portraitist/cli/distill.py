@@ -69,6 +69,7 @@ def command(
     from ..stylize import Stylizer
     from ..stylize.teacher import StyleTeacher
     from ..train.painter import PainterTraining
+    from ..train.spec import refuse_idle
 
     where = options.device(device, exact=True)
     if pack is None and overwrite:
@@ -82,9 +83,10 @@ def command(
     if first is not None and (widths or blocks is not None):
         raise UsageError("A painter to start from has its own sizes.", "Leave out --widths and --blocks.")
     anatomy = _sizes(widths, blocks) if first is None else first.painter.anatomy
-    training = PainterTraining(seed=seed, side=size)
-    training = options.with_settings(replace(training, images=images or training.images), set_ or [])
-    training.refuse_idle(identity is not None)
+    plain = PainterTraining(seed=seed, side=size)
+    training = options.with_settings(replace(plain, images=images or plain.images), set_ or [])
+    refuse_idle(plain, training, training.idle)
+    training.refuse_idle(identity=identity is not None, features=features.features is not None)
     if identity is None and any(pair.startswith("identity.") for pair in set_ or []) and training.identity.weight:
         raise UsageError(
             "The settings of identity are for a face embedder, and none is given.", "Give --identity FILE."

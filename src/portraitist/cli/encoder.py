@@ -120,6 +120,7 @@ def train(
     from ..io.identity_files import load_identity
     from ..runs.encoder import EncoderOptions, train_encoder
     from ..train.encoder import KINDS, PRESETS, Preset
+    from ..train.spec import refuse_idle
 
     model = registry.load_base(base)
     first = None if start is None else load_encoder(registry.find_encoder(start))
@@ -132,8 +133,9 @@ def train(
     anatomy = replace(sizes, standardised=sizes.standardised or standardised)
     about = EncoderHeader(anatomy, **asdict(authorship))
     check_encoder_header(about)
-    training = replace(PRESETS[chosen](), seed=seed)
-    training = options.with_settings(replace(training, images=images or training.images), set_ or [])
+    plain = replace(PRESETS[chosen](), seed=seed)
+    training = options.with_settings(replace(plain, images=images or plain.images), set_ or [])
+    refuse_idle(plain, training, training.idle(posterior=anatomy.variational))
     training.refuse_idle(identity=identity is not None, features=features.features is not None)
     pictures = options.pictures(photos, model.generator.anatomy.resolution)
     if dry_run:

@@ -145,6 +145,9 @@ class Processes:
 
     precision: Annotated[str, opt("fp32, or bf16: networks in mixed precision.")] = "fp32"
     rank_timeout: Annotated[float, opt("Seconds to wait for another process, under torchrun.", min=1)] = 120.0
+    allow: Annotated[
+        list[str] | None, opt("Setting that may differ from the run's own, by name; may be repeated.", "--allow")
+    ] = None
 
     def settings(self) -> RunSettings:
         """Return them as the options of a run have them.
@@ -155,7 +158,9 @@ class Processes:
         from ..train import distributed
 
         precision = options.choice(self.precision, distributed.Precision, "precision")
-        return {"precision": precision, "rank_timeout": self.rank_timeout, "quiet": talk().verbosity < 0}
+        quiet = talk().verbosity < 0
+        allow = frozenset(self.allow or ())
+        return {"precision": precision, "rank_timeout": self.rank_timeout, "quiet": quiet, "allow": allow}
 
 
 class RunSettings(TypedDict):
@@ -164,6 +169,7 @@ class RunSettings(TypedDict):
     precision: Precision
     rank_timeout: float
     quiet: bool
+    allow: frozenset[str]
 
 
 _TYPE = re.compile(r" <([\w \[\]]+)>$")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
+from ..files import read_regular
 from . import folders, options
 from .bars import bar_of
 from .common import note
@@ -54,7 +55,7 @@ def command(
 
     settings: dict[str, object] = {
         "finder": repr(finder),
-        "points": "" if points is None else points.read_text(encoding="utf-8"),
+        "points": "" if points is None else read_regular(points).decode(),
     }
     folders.prepare_faces(pictures, out, size, aligner, settings, overwrite)
 

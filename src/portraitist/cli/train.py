@@ -105,7 +105,7 @@ def command(
     from ..recipes import compose, from_scratch, grow, known_terms
     from ..runs.finetune import TrainOptions, train
     from ..runs.source import grown
-    from ..train.spec import Training, check, current
+    from ..train.spec import Training, check, current, refuse_idle
 
     if authorship.licence and not authorship.name:
         raise UsageError("A licence needs a name for the model that carries it.", "Give --name.")
@@ -146,7 +146,8 @@ def command(
         training = compose(recipe, anatomy.resolution, preset=preset or "default", paths=chosen, start=start)
     rest = [s for s in asked if not (s.startswith("batch=") and training.paths)]
     training = dataclasses.replace(training, images=images or training.images)
-    training = _with_settings(training, rest, anatomy.resolution)
+    derived, training = training, _with_settings(training, rest, anatomy.resolution)
+    refuse_idle(derived, training, training.idle)
     check(training, anatomy)
     if dry_run:
         typer.echo(json.dumps(training.record(), indent=1))

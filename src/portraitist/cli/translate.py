@@ -71,7 +71,7 @@ def train(
     out: options.RunFolder,
     group: Annotated[list[str] | None, opt("Common group; several become one (default: largest).", "--group")] = None,
     preset: Annotated[str, opt("Recipe: paper, photo2cartoon, ugatit, cyclegan, unit, munit.")] = "paper",
-    size: Annotated[int, opt("Side of the pictures in pixels.", min=16, max=1024)] = 256,
+    size: Annotated[int | None, opt("Side of the pictures in pixels (default: 256).", min=16, max=1024)] = None,
     channels: Annotated[int | None, opt("Width (default: the recipe's).", min=4, max=256)] = None,
     full: Annotated[bool | None, opt("Style from whole maps or from averages.", "--full/--light")] = None,
     own: Annotated[str, opt("Parts at the start and at the end that each group has for itself, such as 4,4.")] = "",
@@ -95,13 +95,20 @@ def train(
     from ..data.groups import largest_group
     from ..io.translator_files import load_translator
     from ..runs.translator import train_translator
+    from ..train.spec import refuse_idle
 
-    recipe = _recipe(preset, size, channels, full, own)
+    sizes = {"--size": size, "--channels": channels, "--full": full, "--own": own or None}
+    if start is not None and (given := [option for option, value in sizes.items() if value is not None]):
+        raise UsageError(f"{given[0]} is for a new translator; --from sets the sizes.", "Leave out one of them.")
+    recipe = _recipe(preset, size or 256, channels, full, own)
     first = None if start is None else load_translator(start)
     if first is not None:
         recipe = replace(recipe, translator=first.system.anatomy, panel=first.system.players()[2].anatomy)
-    recipe = replace(recipe, training=_training(recipe.training, images, seed, set_))
-    recipe.training.refuse_foreign(recipe.translator)
+    training = _training(recipe.training, images, seed, set_)
+    idle = training.idle(groups=1, attention=recipe.translator.attentive, new=first is None)
+    refuse_idle(recipe.training, training, idle)
+    recipe = replace(recipe, training=training)
+    training.refuse_foreign(recipe.translator)
     pictures = _pictures(data, recipe.training.loaded(recipe.translator.resolution), group or [largest_group(data)])
     settings = _settings(authorship, processes, identity, device, recipe.training, framing)
     if dry_run:
@@ -136,12 +143,16 @@ def extend(
     from ..data.groups import SIDES, folders
     from ..io.translator_files import load_translator
     from ..runs.translator import extend_translator
+    from ..train.spec import refuse_idle
 
     basic = load_translator(translator)
     known = basic.system.groups
     both = set.intersection(*(set(folders(data / side)) for side in SIDES))
     new = group or sorted(both - set(known))
-    training = _training(_recipe(preset).training, images, seed, set_)
+    plain = _recipe(preset).training
+    training = _training(plain, images, seed, set_)
+    idle = training.idle(groups=len(known) + len(new), attention=basic.system.anatomy.attentive, new=False)
+    refuse_idle(plain, training, idle)
     training.refuse_foreign(basic.system.anatomy)
     wanted = [known[0], *(g for g in known[1:] if g in both), *new]
     pictures = _pictures(data, training.loaded(basic.system.anatomy.resolution), wanted)

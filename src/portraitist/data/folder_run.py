@@ -21,7 +21,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,7 +29,7 @@ from typing import Any, Protocol
 import torch
 
 from ..errors import BadData, BadImage, NonFinite, OutOfMemory, PortraitistError, StorageError, UsageError
-from ..files import parse_json, refuse_existing, storage_error, sweep_partial, write_bytes
+from ..files import parse_json, read_regular, refuse_existing, storage_error, sweep_partial, write_bytes
 from .suffixes import REPORT
 
 log = logging.getLogger("portraitist")
@@ -133,7 +133,7 @@ class RunReport:
         lines: dict[str, FileReport] = {}
         if os.path.exists(path):
             try:
-                lines = {line.source: line for line in parse(parse_json(path.read_bytes()))}
+                lines = {line.source: line for line in parse(parse_json(read_regular(path)))}
                 _check_names(lines.values(), out)
             except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise BadData(f"{path} is not the report of an earlier run ({error}).") from error
@@ -304,6 +304,10 @@ class FolderRun:
         path = self.out / target
         if len(os.fsencode(path.name)) > LONGEST_NAME:
             raise _too_long(known.source)
+        above = path.parents[: len(Path(target).parts) - 1]
+        if in_the_way := [p for p in above if os.path.lexists(p) and not p.is_dir()] or [path] * path.is_dir():
+            # No fault of the disk, so the other pictures go on.
+            raise BadImage(f"{in_the_way[0]} is in the way.", "Move it, or choose another folder (-o).", kind="exists")
         if self._owner.get(target) == known.source:
             if target in known.outputs or target in known.earlier or target in self._taken:
                 return
@@ -317,7 +321,8 @@ class FolderRun:
     def _without_stale(self, known: FileReport) -> FileReport:
         """Delete files of earlier runs that this one has not made again."""
         for name in {*known.outputs, *known.earlier} - self._taken:
-            (self.out / name).unlink(missing_ok=True)
+            with suppress(OSError):  # what lies there may be a folder by now
+                (self.out / name).unlink(missing_ok=True)
             self._owner.pop(name, None)
         return replace(known, outputs=[], earlier=[])
 
@@ -340,7 +345,7 @@ def report_in(out: Path, key: str) -> Path:
     """
     path = out / REPORT
     try:
-        found = parse_json(path.read_bytes())
+        found = parse_json(read_regular(path))
     except (OSError, ValueError):
         return path
     ours = {"photos", "pictures"}
@@ -395,7 +400,7 @@ def _check_names(lines: Iterable[FileReport], out: Path) -> None:
 def _journal_lines(path: Path) -> Iterator[FileReport]:
     """Read a journal; a line that was cut off is passed over."""
     try:
-        texts = path.read_bytes().splitlines()
+        texts = read_regular(path).splitlines()
     except OSError:
         return
     for text in texts:

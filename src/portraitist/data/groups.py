@@ -38,6 +38,10 @@ class Pool(Protocol):
     def digest(self) -> str:
         """SHA-256 over names and pixels."""
 
+    @property
+    def names(self) -> Sequence[str]:
+        """What each is called."""
+
     def batch(self, indices: torch.Tensor, flips: torch.Tensor) -> torch.Tensor:
         """Return [N, 3, R, R] in [-1, 1] of the pictures at ``indices``, mirrored where ``flips``."""
 
@@ -55,6 +59,11 @@ class Mixed:
     def digest(self) -> str:
         """SHA-256 over the digests of the pools."""
         return hashlib.sha256("".join(pool.digest for pool in self.pools).encode()).hexdigest()
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Those of all pools."""
+        return [name for pool in self.pools for name in pool.names]
 
     def batch(self, indices: torch.Tensor, flips: torch.Tensor) -> torch.Tensor:
         """Return [N, 3, R, R] in [-1, 1] of the pictures at ``indices``, mirrored where ``flips``."""

@@ -45,7 +45,7 @@ from ..errors import BadImage, OutOfMemory, UsageError
 from ..files import open_regular, write_bytes
 from .containers import HEAD, Header, inspect, refuse_foreign, truncated
 from .jpeg_damage import refuse_damaged
-from .stills import MODES, decode_heif
+from .stills import MODES, as_shown, decode_heif
 from .suffixes import WRITABLE
 
 Pixels = npt.NDArray[np.uint8]
@@ -334,12 +334,12 @@ def _opened(header: Header, name: str, raw: str = "") -> Image.Image:
         if raw and isinstance(image, ImageFile.ImageFile):
             image.tile = [part._replace(args=raw) for part in image.tile]
         image.load()
+        return as_shown(image)
     except (BadImage, MemoryError):
         raise
     except Exception:
         # Hostile bytes make the decoder raise nearly anything; each is the same news to the user.
         raise truncated(name) from None
-    return image
 
 
 def _colour_and_alpha(

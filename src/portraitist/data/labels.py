@@ -19,6 +19,7 @@ from typing import TypeVar
 import torch
 
 from ..errors import BadData
+from ..files import read_regular
 from .suffixes import is_picture
 
 UNKNOWN = "unknown"
@@ -94,7 +95,7 @@ def column_named(columns: Iterable[str], wanted: str) -> str | None:
 def _parsed(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Return the header of a table and its rows, without the spaces around what they hold."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig").lstrip("\r\n")
         first, _, rest = text.partition("\n")
         if told := re.fullmatch(r"sep=(.)\r?", first):

@@ -59,6 +59,10 @@ class BatchOrder:
 class Images(Protocol):
     """Images by index."""
 
+    @property
+    def names(self) -> Sequence[str]:
+        """What each is called."""
+
     def __len__(self) -> int:
         """Return how many there are."""
 
@@ -77,9 +81,16 @@ class ImageBatches:
 
     def at(self, images: int) -> torch.Tensor:
         """Return the batch [N, 3, R, R] in [-1, 1] that follows ``images`` images."""
+        return torch.cat([s.batch(*order) for s, order in self._orders(images)])
+
+    def names(self, images: int) -> list[str]:
+        """Return what the images of that batch are called."""
+        return [s.names[index] for s, (indices, _) in self._orders(images) for index in indices.tolist()]
+
+    def _orders(self, images: int) -> list[tuple[Images, tuple[torch.Tensor, torch.Tensor]]]:
         n, each = len(self.sets), self.batch // len(self.sets)
         orders = [BatchOrder(len(s), each, self.seed, mirror=self.mirror) for s in self.sets]
-        return torch.cat([s.batch(*o.at(images // n)) for s, o in zip(self.sets, orders, strict=True)])
+        return [(s, o.at(images // n)) for s, o in zip(self.sets, orders, strict=True)]
 
 
 @lru_cache(maxsize=4)

@@ -11,6 +11,7 @@ import io
 import logging
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from ..errors import BadImage
@@ -51,6 +52,23 @@ def inspect_still(data: bytes, name: str, kind: StillFormat) -> Header:
     if not width or not height:
         raise truncated(name)
     return Header(kind, width, height, bits, 1, bytes(profile), data)
+
+
+def as_shown(image: Image.Image) -> Image.Image:
+    """Return a decoded picture as other programs show it, where Pillow does not.
+
+    Pillow does not look at which end of 16-bit grey TIFF is white. BMP with an opacity of 0 everywhere does not use it.
+    """
+    if image.format == "TIFF" and image.mode.startswith("I;16"):
+        tags = getattr(image, "tag_v2", {})
+        if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            return Image.fromarray(65535 - np.asarray(image).astype(np.uint16))
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        return image.convert("RGB")
+    return image
+
+
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
 
 def decode_heif(data: bytes, name: str) -> Image.Image:

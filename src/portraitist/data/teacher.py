@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from ..errors import BadData, BadImage, StorageError, UsageError
-from ..files import parse_json
+from ..files import parse_json, read_regular
 from .folder import ImageSet
 from .images import Pixels, read_image, write_image
 
@@ -151,7 +151,10 @@ class TeacherPictures:
         path = self.folder / INDEX
         if not path.exists():
             self._note({"teacher": self.teacher.digest, "side": self.side})
-        about, *lines = [_parsed(line) for line in path.read_bytes().splitlines() if line] or [{}]
+        try:
+            about, *lines = [_parsed(line) for line in read_regular(path).splitlines() if line] or [{}]
+        except OSError as error:
+            raise StorageError(f"Cannot read {path}: {error.strerror}.", f"Remove {self.folder}.") from error
         if about != {"teacher": self.teacher.digest, "side": self.side}:
             raise UsageError(
                 f"The pictures in {self.folder} were drawn by another teacher or at another size.",

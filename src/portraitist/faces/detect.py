@@ -20,7 +20,7 @@ from PIL import Image
 from portraitist.errors import BadData, UsageError
 from portraitist.faces.align import Pixels, check_photo, resample_square
 from portraitist.faces.landmarks import Face, Landmarks, Points, transform
-from portraitist.files import parse_json
+from portraitist.files import parse_json, read_regular
 
 if TYPE_CHECKING:
     from portraitist.faces.blaze import Box
@@ -88,7 +88,7 @@ def read_points(path: str | Path) -> dict[str, FixedPoints]:
     """
     cure = 'Write {"name.jpg": [[x, y], ...]} with 5, 68 or 478 points per face, in pixels.'
     try:
-        entries = parse_json(Path(path).read_text(encoding="utf-8"))
+        entries = parse_json(read_regular(Path(path)))
     except (OSError, ValueError) as error:
         raise BadData(f"The landmarks in {path} cannot be read: {error}.", cure) from error
     if not isinstance(entries, dict):

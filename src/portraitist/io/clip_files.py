@@ -20,7 +20,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import BadModel, UsageError
-from ..files import parse_json
+from ..files import parse_json, read_regular
 
 # Of all models of OpenAI and OpenCLIP (Radford et al. 2021, released code).
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -141,7 +141,7 @@ def _check_sizes(folder: Path) -> None:
     """
     from transformers import CLIPConfig, CLIPModel
 
-    described = parse_json((folder / "config.json").read_bytes())
+    described = parse_json(read_regular(folder / "config.json"))
     parts = [described.get(part) or {} for part in ("text_config", "vision_config")]
     if any(int(part.get("num_hidden_layers", 0)) > MOST_LAYERS for part in parts):
         raise ValueError(f"config.json asks for more than {MOST_LAYERS} layers")

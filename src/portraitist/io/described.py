@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from ..errors import BadModel
 from ..files import refuse_existing, write_bytes
 from .headers import DIGEST, KEY, AnyHeader, found_json, incomplete, parsed, refuse_missing
+from .licences import check_licence
 
 STORED = ("F16", "BF16", "F32")
 """Types of number that a file may hold."""
@@ -64,11 +65,13 @@ def read_described(
 
     Raises:
         BadModel: The file is damaged, of another kind, or holds NaN, or its digest does not fit.
+        NoLicence: It names none, and one is required.
     """
     with _opened(path) as file:
         found = found_json(file.metadata(), path.name)
         due = found.pop(DIGEST, None) if isinstance(found, dict) else None
         header = parsed(found, path.name, parse, kinds)
+        check_licence(path.name, header.licence)
         try:
             odd = {kind for name in file.keys() if (kind := file.get_slice(name).get_dtype()) not in STORED}
             if odd:

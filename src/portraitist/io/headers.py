@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -47,7 +47,16 @@ KINDS = {
 }
 """What may stand under ``kind`` in a header."""
 
-AnyHeader = TypeVar("AnyHeader")
+
+class Licensed(Protocol):
+    """A header of any kind."""
+
+    @property
+    def licence(self) -> str:
+        """SPDX identifier of the terms of the file."""
+
+
+AnyHeader = TypeVar("AnyHeader", bound=Licensed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import BadModel, PortraitistError, UntrustedFile, UsageError
+from ..errors import BadModel, NoLicence, PortraitistError, UntrustedFile, UsageError
 from ..files import atomic_write, refuse_existing
 from ..networks import GeneratorAnatomy
 from .catalogue import (
@@ -50,6 +50,7 @@ from .headers import (
     read_any_header,
     read_header,
 )
+from .licences import check_licence
 from .model_file import Model, generator_digest, load_model
 
 log = logging.getLogger("portraitist")
@@ -317,12 +318,17 @@ def _check_base_known(header: EncoderHeader) -> None:
 
 
 def _warn_of_licence(what: str, header: StoredHeader) -> None:
+    check_licence(what, header.licence)
     if not header.licence:
         log.warning("%s names no licence: ask its author before you pass on its pictures", what)
 
 
 def _recorded(target: Path, header: AnyHeader) -> Entry[AnyHeader]:
-    record_digest(target)
+    try:
+        record_digest(target)
+    except PortraitistError:
+        target.unlink(missing_ok=True)  # nobody could tell whether it changes
+        raise
     return Entry(target.stem, target, "user", file_sha256(target), header)
 
 
@@ -337,13 +343,19 @@ def _may_be_base(header: Header | EncoderHeader, anatomy: GeneratorAnatomy) -> b
 
 
 def _first_base(header: Header | EncoderHeader, paths: Iterable[Path]) -> Model | None:
+    refused: NoLicence | None = None
     for path in paths:
         try:
             if not _may_be_base(header, read_header(path).generator):
                 continue
             base = load_model(path)
+        except NoLicence as error:
+            refused = refused or error
+            continue
         except PortraitistError:
             continue
         if generator_digest(base) == header.base_digest:
             return base
+    if refused is not None:
+        raise refused
     return None

@@ -18,7 +18,7 @@ from ..data.sheet import grid
 from ..errors import BadData
 from ..evaluate.kernel import Interval
 from ..evaluate.quality import MEASURES
-from ..files import parse_json
+from ..files import parse_json, read_regular
 from ..io import registry
 from ..io.headers import Header, read_header
 from ..io.model_file import load_model
@@ -85,7 +85,7 @@ def _section(name: str) -> Section:
 
 def _read(path: Path) -> list[Table]:
     try:
-        found = parse_json(path.read_text(encoding="utf-8"))
+        found = parse_json(read_regular(path))
     except (ValueError, OSError) as error:
         raise BadData(f"{path} cannot be read ({error}).", "Run `portraitist evaluate quality` again.") from error
     return [Table.from_json(one) for one in (found if isinstance(found, list) else [found])]

@@ -162,8 +162,17 @@ class EncoderRun(Run[EncoderState]):
 
     def objective(self, state: EncoderState) -> Encoding:
         """Return the loss, on the photos that are trained on."""
+        return Encoding(self.training, self.batches, self.loss)
+
+    @property
+    def batches(self) -> ImageBatches:
+        """The photos that are trained on."""
         t = self.training
-        return Encoding(t, ImageBatches([self.rest], t.photos, t.seed, t.mirror), self.loss)
+        return ImageBatches([self.rest], t.photos, t.seed, t.mirror)
+
+    def pictures(self, state: EncoderState) -> list[str]:
+        """Return what the photos of the step that begins are called; the base's own samples have no names."""
+        return self.batches.names(state.step * self.training.photos)
 
     def begin(self, state: EncoderState, run: RunLog) -> None:
         """Score the encoder before its first step, where scores end the training."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..data import ImageSet, to_tensor
 from ..data.images import read_image, write_image
 from ..data.sheet import grid, ungrid
 from ..evaluate import CopyReport, copy_test, pooled_features
+from ..files import parse_json
 from ..io.headers import Header
 from ..io.model_file import Model
 from ..networks import Generator
@@ -25,6 +25,7 @@ from ..train.folder import SAMPLES
 from ..train.log import STATS
 from ..train.spec import Training
 from ..train.state import TrainState
+from ..train.symptoms import SYMPTOMS
 from . import early_stopping
 
 SHEET = "style.png"
@@ -142,6 +143,7 @@ def _warnings(found: Findings, state: TrainState) -> tuple[str, ...]:
     warnings = []
     if found.copies is not None and found.copies.alarm:
         warnings.append(f"Copies of exemplars: {_sentence(found.copies)}")
+    warnings += [str(SYMPTOMS[name]) for name in state.symptoms.told]
     if state.history and early_stopping.best(state.history) == 0:
         warnings.append("No tick came nearer to the held-out exemplars than the base itself: nothing was learned.")
     return tuple(warnings)
@@ -171,8 +173,21 @@ def _changed(training: Training) -> dict[str, object]:
 
 
 def _stats(out: Path) -> list[dict[str, float]]:
-    path = out / STATS
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    """Return the lines of the log that are whole; none where it cannot be read, as logs never end a training."""
+    try:
+        lines = [_parsed(line) for line in (out / STATS).read_bytes().splitlines()]
+    except OSError:
+        return []
+    return [line for line in lines if line.keys() >= {"images", "images_per_second"}]
+
+
+def _parsed(line: bytes) -> dict[str, float]:
+    try:
+        found = parse_json(line)
+    except ValueError:
+        return {}
+    numbers = found if isinstance(found, dict) else {}
+    return {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}
 
 
 def _moments(folder: Path, kept: Moment) -> tuple[Moment, ...]:

@@ -44,6 +44,7 @@ from ..train.terms import SourceModel
 from . import early_stopping, findings, growth
 from .looks import levelled, look_of, people_of
 from .source import Source
+from .variety import variety
 
 log = logging.getLogger("portraitist")
 
@@ -210,6 +211,10 @@ class Finetuning(Run[TrainState]):
         """Return the losses, on the exemplars that are trained on."""
         return objective_of(self.source, self.training, self.batches, self.options, self.device)
 
+    def pictures(self, state: TrainState) -> list[str]:
+        """Return what the exemplars of the step that begins are called."""
+        return self.batches.names(state.images)
+
     def begin(self, state: TrainState, run: RunLog) -> None:
         """Show and score the base."""
         self.samples(state, run)
@@ -220,7 +225,8 @@ class Finetuning(Run[TrainState]):
         """Score the averaged generator on held-out exemplars."""
         score = self._score(state)
         self.watch(state)
-        return {"ada_p": state.ada.p, "path_mean": float(state.path_mean), **score}
+        varied = variety(state, self.codes, self.batches, len(self.paths))
+        return {"ada_p": state.ada.p, "path_mean": float(state.path_mean), **varied, **score}
 
     def samples(self, state: TrainState, run: RunLog) -> None:
         """Draw the fixed codes; each path draws the same ones."""

@@ -143,7 +143,7 @@ class PainterRun(Run[PainterState]):
         if training.decay_from < 1:  # the learning rate falls towards the last image
             self.may_change = self.may_change - {"images"}
         self.photos, self.exemplars, self.teacher, self.anatomy = photos, exemplars, teacher, anatomy
-        training.refuse_idle(options.identity is not None)
+        training.refuse_idle(identity=options.identity is not None)
         self.perceptual, self.identity, self.first = perceptual, options.identity, options.start
         if self.first is not None and self.first.painter.anatomy != anatomy:
             raise UsageError(
@@ -207,8 +207,16 @@ class PainterRun(Run[PainterState]):
 
     def objective(self, state: PainterState) -> Distillation:
         """Return the losses, on the pictures that are trained on."""
-        batches = PairBatches(self.drawn.pairs(self.rest), self.shown, self.training)
-        return Distillation(self.training, batches, self.perceptual, self.identity)
+        return Distillation(self.training, self.batches, self.perceptual, self.identity)
+
+    @cached_property
+    def batches(self) -> PairBatches:
+        """The pictures that are trained on."""
+        return PairBatches(self.drawn.pairs(self.rest), self.shown, self.training)
+
+    def pictures(self, state: PainterState) -> list[str]:
+        """Return what the photos and the exemplars of the step that begins are called."""
+        return self.batches.names(state.step)
 
     @cached_property
     def measured(self) -> Pairs:

@@ -206,6 +206,10 @@ class TranslatorRun(Run[TranslatorState]):
         """Return the losses of discriminators and translators."""
         return Translation(self.training, self.batches, state.system, self.identity)
 
+    def pictures(self, state: TranslatorState) -> list[str]:
+        """Return what the pictures of the step that begins are called, with their groups."""
+        return self.batches.names(state.step)
+
     def tick(self, state: TranslatorState) -> dict[str, float]:
         """Return the learning rate; there is no held-out score that is known to follow the quality of drawings."""
         return {"learning_rate": self.training.rate(state.images)}

@@ -20,7 +20,7 @@ from pathlib import Path
 from ..data.containers import is_known_head
 from ..data.suffixes import REPORT, is_hidden, is_picture
 from ..errors import UsageError
-from ..files import open_regular, parse_json
+from ..files import open_regular, parse_json, read_regular
 
 log = logging.getLogger("portraitist")
 
@@ -208,7 +208,7 @@ def _is_report(path: Path) -> bool:
     if path.name not in (REPORT, "report.photos.json"):
         return False
     try:
-        lines = parse_json(path.read_bytes())["photos"]
+        lines = parse_json(read_regular(path))["photos"]
         return bool(lines) and all({"source", "status"} <= set(line) for line in lines)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False

@@ -98,6 +98,17 @@ class EncoderTraining:
                 "Give pixel_weight, perceptual_weight or identity_weight.",
             )
 
+    def idle(self, *, posterior: bool) -> dict[str, str]:
+        """Return settings that have no effect, and why.
+
+        Args:
+            posterior: Whether the encoder has one.
+        """
+        found = {} if posterior else {"kl_weight": "codes of this kind of encoder have no posterior"}
+        if not self.identity_weight:
+            found["identity_part"] = "identity_weight is 0"
+        return found
+
     def refuse_idle(self, *, identity: bool, features: bool) -> None:
         """Refuse networks that no loss would look through.
 

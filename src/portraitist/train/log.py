@@ -20,7 +20,8 @@ from tqdm import tqdm
 from ..data.images import write_image
 from ..data.sheet import grid
 from ..errors import StorageError
-from ..files import parse_json, write_bytes
+from ..files import parse_json, read_regular, write_bytes
+from .symptoms import Symptoms
 from .tally import Tally
 
 STATS = "stats.jsonl"
@@ -30,7 +31,16 @@ log = logging.getLogger("portraitist")
 class RunLog:
     """Statistics of a run, averaged over ticks."""
 
-    def __init__(self, folder: Path, images: int, start: int, tally: Tally, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        images: int,
+        start: int,
+        tally: Tally,
+        symptoms: Symptoms | None = None,
+        *,
+        quiet: bool = False,
+    ) -> None:
         """Go on with a log.
 
         Args:
@@ -38,9 +48,10 @@ class RunLog:
             images: Images that the run shows in all.
             start: Images seen.
             tally: What was reported since the last line; kept up.
+            symptoms: What the lines have shown; kept up.
             quiet: Show no progress bar.
         """
-        self.folder, self.tally = folder, tally
+        self.folder, self.tally, self.symptoms = folder, tally, symptoms or Symptoms()
         self.bar = tqdm(total=images, initial=start, unit=" images", disable=quiet, smoothing=0.05, dynamic_ncols=True)
         self.since = (time.monotonic(), start)
         self.board: Any = None
@@ -76,6 +87,7 @@ class RunLog:
         now = time.monotonic()
         seconds, seen = now - self.since[0], images - self.since[1]
         line = {"images": float(images), **self.tally.take(), **extra}
+        line |= self.symptoms.look(line)
         line["images_per_second"] = seen / max(seconds, 1e-9)
         self.since = (now, images)
         self.bar.set_postfix(
@@ -109,7 +121,7 @@ def _trim(path: Path, images: int) -> None:
     """Drop the lines of ``stats.jsonl`` beyond a number of images, and a last one that was cut off."""
     if not path.exists():
         return
-    text = path.read_bytes()
+    text = read_regular(path)
     kept = b"".join(line for line in text.splitlines(keepends=True) if _images_of(line) <= images)
     if kept != text:
         write_bytes(path, kept, overwrite=True)

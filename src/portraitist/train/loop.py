@@ -6,15 +6,16 @@ fit(state, Gan(training, batches), lambda state, report: False, group)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..errors import NonFinite, UsageError
+from ..errors import NonFinite, OutOfMemory, UsageError
+from ..ops.memory import is_full
 from .distributed import SINGLE, ProcessGroup
 from .state import State
 
@@ -132,6 +133,7 @@ def fit(
 
     Raises:
         NonFinite: A loss or its gradient is NaN or infinite; no weight has been touched by it.
+        OutOfMemory: A step does not fit; the cure names the number of parts to try.
         UsageError: The batch cannot be shared by the processes.
     """
     training = objective.training
@@ -142,7 +144,8 @@ def fit(
         report: dict[str, Tensor] = {}
         for phase in objective.phases:
             if state.step % phase.every == 0:
-                report |= _descend(state, objective, phase, units, group)
+                with _memory_told(objective, group.size):
+                    report |= _descend(state, objective, phase, units, group)
         objective.finish(state, report)
         state.step += 1
         state.images += objective.step_images
@@ -158,6 +161,32 @@ def _check_batch(training: Schedule, units: int, size: int) -> None:
             f"{training.accumulate} parts.",
             f"Make the batch a multiple of {units * training.accumulate * size}.",
         )
+
+
+@contextmanager
+def _memory_told(objective: Objective[S], size: int) -> Iterator[None]:
+    """Say which number of parts to try where a step does not fit.
+
+    Nothing is halved by itself: a run that goes on elsewhere, where memory is short at another moment, would no longer
+    be the same run bit for bit.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_full(error):
+            raise
+        t = objective.training
+        parts = range(t.accumulate + 1, t.batch + 1)
+        more = next((a for a in parts if t.batch % (objective.units * a * size) == 0), None)
+        cure = (
+            f"Add --set accumulate={more} --allow accumulate to the same command: it goes on from the last snapshot, "
+            f"with the same batch in {more} parts."
+            if more
+            else "The batch is in the smallest parts; train into a new folder with smaller networks or pictures."
+        )
+        raise OutOfMemory(
+            f"There is not enough memory for a batch of {t.batch} in {t.accumulate * size} parts.", cure
+        ) from error
 
 
 def _descend(
@@ -190,7 +219,10 @@ def _descend(
     total, means = group.all_reduce(trained, total, means)
     _check_finite("loss", torch.stack([means[name] for name in phase.losses]).sum(), phase, state)
     # A finite loss may have none: the root of 0. Once in the weights, it would be in the next snapshot too.
-    _check_finite("gradient", torch.nn.utils.get_total_norm([g for g in total if g is not None]), phase, state)
+    norm = torch.nn.utils.get_total_norm([g for g in total if g is not None])
+    _check_finite("gradient", norm, phase, state)
+    if phase.every == 1:
+        means[f"gradient_{phase.role.lower()}"] = norm.detach()
     for p, gradient in zip(trained, total, strict=True):
         p.grad = gradient
     optimised.optimiser.step()
@@ -203,5 +235,6 @@ def _check_finite(what: str, value: Tensor, phase: Phase[S], state: State) -> No
     if not torch.isfinite(value):
         raise NonFinite(
             f"The {what} of {phase.name} is {value.item()} after {state.images} images (step {state.step}).",
-            "Train into a new folder with a lower learning_rate, or a higher r1_gamma where there is one.",
+            "Go on from the last snapshot with a lower one: --set learning_rate=... --allow learning_rate. Or train "
+            "into a new folder with a higher r1_gamma, where there is one, or without those pictures.",
         )

@@ -39,6 +39,7 @@ from .painter_terms import (
     PixelTerm,
     SmoothnessTerm,
 )
+from .spec import refuse_not_finite
 from .state import Optimised, State, decay, follow
 
 SMALLEST_SIDE = 32
@@ -90,6 +91,7 @@ class PainterTraining:
     """Images between snapshots and sheets of drawings."""
 
     def __post_init__(self) -> None:
+        refuse_not_finite(self)
         for name in ("images", "batch", "photos", "accumulate", "tick", "snapshot"):
             if getattr(self, name) < 1:
                 raise UsageError(f"The setting {name} must be at least 1, not {getattr(self, name)}.")
@@ -112,16 +114,30 @@ class PainterTraining:
                 "A painter needs a teacher to compare with.", "Give pixels.weight or perceptual.weight a value above 0."
             )
 
-    def refuse_idle(self, identity: bool) -> None:
-        """Refuse a face embedder that no loss would look through.
+    @property
+    def idle(self) -> dict[str, str]:
+        """Settings that have no effect beside the others, and why."""
+        found: dict[str, str] = {}
+        for term in (getattr(self, f.name) for f in fields(self)):
+            if isinstance(term, PainterTerm) and not term.weight:
+                names = [f"{term.name}.{f.name}" for f in fields(term) if f.name != "weight"]
+                names += ["panel", "panel_rate"] if term is self.adversarial else []
+                found |= dict.fromkeys(names, f"{term.name}.weight is 0")
+        return found
+
+    def refuse_idle(self, *, identity: bool, features: bool = False) -> None:
+        """Refuse networks that no loss would look through.
 
         Raises:
-            UsageError: One is given, and its loss has no weight.
+            UsageError: A face embedder or a feature network is given, and its loss has no weight.
         """
-        if identity and not self.identity.weight:
-            raise UsageError(
-                "A face embedder is given, and identity.weight is 0.", "Leave it out, or give identity.weight a value."
-            )
+        for given, what, term in (
+            (identity, "A face embedder", self.identity),
+            (features, "A feature network", self.perceptual),
+        ):
+            if given and not term.weight:
+                name = f"{term.name}.weight"
+                raise UsageError(f"{what} is given, and {name} is 0.", f"Leave it out, or give {name} a value.")
 
     def terms(self, identity: Identity | None) -> tuple[PainterTerm, ...]:
         """Return the losses of the painter that have a weight, in the order of their fields."""
@@ -151,12 +167,22 @@ class PairBatches:
 
     def at(self, step: int) -> PainterSample:
         """Return the pictures of a step."""
-        t = self.training
+        first, second = self._orders(step)
+        photos, drawings = self.pairs.batch(*first)
+        return PainterSample(photos, drawings, self.exemplars.batch(*second))
+
+    def names(self, step: int) -> list[str]:
+        """Return what the photos and the exemplars of a step are called."""
+        (first, _), (second, _) = self._orders(step)
+        photos = [self.pairs.photos.names[index] for index in first.tolist()]
+        return photos + [self.exemplars.names[index] for index in second.tolist()]
+
+    def _orders(self, step: int) -> list[tuple[Tensor, Tensor]]:
         # Orders of their own: in a common one each photo would always meet the same exemplar in sets of equal size.
-        first = BatchOrder(len(self.pairs), t.batch, 2 * t.seed, t.mirror)
-        second = BatchOrder(len(self.exemplars), t.batch, 2 * t.seed + 1, t.mirror)
-        photos, drawings = self.pairs.batch(*first.at(step * t.batch))
-        return PainterSample(photos, drawings, self.exemplars.batch(*second.at(step * t.batch)))
+        t = self.training
+        sizes = len(self.pairs), len(self.exemplars)
+        orders = [BatchOrder(size, t.batch, 2 * t.seed + side, t.mirror) for side, size in enumerate(sizes)]
+        return [order.at(step * t.batch) for order in orders]
 
 
 class PainterState(State):

@@ -24,6 +24,7 @@ from ..networks.painter import Painted, Painter
 from ..networks.patch_discriminator import PatchPanel
 from ..ops.augment import diff_augment
 from .loop import WHOLE, Share
+from .spec import refuse_not_finite
 from .state import random_of
 
 SMALLEST_CROP = 16
@@ -97,6 +98,7 @@ class PainterTerm(ABC):
     """Word under which the loss is logged, and before the names of its settings."""
 
     def __post_init__(self) -> None:
+        refuse_not_finite(self, f"{self.name}.")
         if not self.weight >= 0:
             raise UsageError(f"The setting {self.name}.weight cannot be negative ({self.weight}).")
 

@@ -7,6 +7,7 @@ A kind of training says in a :class:`Run` what it trains, what it logs and what 
 
 from __future__ import annotations
 
+import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -18,15 +19,31 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from ..errors import require
+from ..errors import NonFinite, StorageError, require
+from ..files import write_bytes
 from .distributed import RANK_TIMEOUT, Precision, ProcessGroup, check_identical, process_group
-from .folder import SAMPLES, SNAPSHOTS, check_config, differences, locked, passed
+from .folder import (
+    ALLOWED,
+    LIBRARIES,
+    SAMPLES,
+    SNAPSHOTS,
+    check_allowed,
+    check_config,
+    differences,
+    libraries,
+    locked,
+    passed,
+    read_config,
+)
 from .log import RunLog
 from .loop import Objective, Schedule, fit
 from .signals import Asked, Interrupted, graceful_shutdown
 from .snapshot import clean_partial, resume, write_snapshot
 from .state import State
 
+NOT_FINITE = "not-finite.json"
+"""Names the pictures of the step in which NaN or infinity appeared."""
+NAMED = 8
 log = logging.getLogger("portraitist")
 S = TypeVar("S", bound=State)
 
@@ -42,6 +59,8 @@ class RunOptions:
     """Seconds that processes wait for each other."""
     quiet: bool = False
     """Show no progress bar."""
+    allow: frozenset[str] = frozenset()
+    """Settings, by their dotted names, that may differ from those that a run in the folder began with."""
 
 
 class RunSettings(Schedule, Protocol):
@@ -59,8 +78,13 @@ class RunSettings(Schedule, Protocol):
 class Run(ABC, Generic[S]):
     """One training in a run folder."""
 
-    may_change: frozenset[str] = frozenset({"images", "tick", "snapshot", "version"})
+    may_change: frozenset[str] = frozenset({"images", "tick", "snapshot", "version", LIBRARIES})
     """Settings that may differ when the run is continued."""
+    facts: frozenset[str] = frozenset(
+        "data attributes base networks looks persons encoder painter translator panel teacher style start stage "
+        "groups exemplars paths seed held_out photos".split()
+    )
+    """What a run began with and sees, which no option lets change."""
 
     def __init__(self, out: Path, training: RunSettings, data: str, options: RunOptions) -> None:
         """Choose the folder.
@@ -83,8 +107,8 @@ class Run(ABC, Generic[S]):
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The config, for the run folder and the header of what is written."""
-        return self.config()
+        """The config and the versions of libraries, for the run folder and the header of what is written."""
+        return {**self.config(), LIBRARIES: libraries()}
 
     def upgraded(self, config: dict[str, Any]) -> dict[str, Any]:
         """Return a config that an earlier version wrote under the names of today."""
@@ -104,6 +128,10 @@ class Run(ABC, Generic[S]):
     @abstractmethod
     def objective(self, state: S) -> Objective[S]:
         """Return what is minimised."""
+
+    @abstractmethod
+    def pictures(self, state: S) -> list[str]:
+        """Return what the pictures of the step that begins are called."""
 
     def begin(self, state: S, run: RunLog) -> None:
         """Look at a training before its first step; process 0 only."""
@@ -142,9 +170,13 @@ class Run(ABC, Generic[S]):
             graceful_shutdown() as asked,
             locked(self.out) if group.rank == 0 else nullcontext(),
         ):
+            check_allowed(o.allow, self.settings, self.facts)
             if group.rank == 0:
-                check_config(self.out, self.settings, may_change=self.may_change, upgrade=self.upgraded)
+                check_config(
+                    self.out, self.settings, may_change=self.may_change, upgrade=self.upgraded, allowed=o.allow
+                )
             group.barrier()
+            self.settings |= {key: value for key, value in read_config(self.out).items() if key == ALLOWED}
             check_identical(group, "data set", self.data)
             state = self.start(group.device)
             used = resume(self.out / SNAPSHOTS, state, self.differences)
@@ -162,7 +194,10 @@ class Run(ABC, Generic[S]):
                     return group.broadcast(self.is_over(state)) or asked.number is not None
 
                 if not group.broadcast(self.is_over(state)):
-                    fit(state, self.objective(state), on_step, group)
+                    try:
+                        fit(state, self.objective(state), on_step, group)
+                    except NonFinite as error:
+                        raise self._named(error, state, group) from error
             if group.rank != 0:
                 return self.path
             write_snapshot(self.out / SNAPSHOTS, state, self.settings)
@@ -172,7 +207,23 @@ class Run(ABC, Generic[S]):
 
     def differences(self, settings: Mapping[str, Any]) -> list[str]:
         """Return a line for each setting, of those that a snapshot holds, that is not this run's."""
-        return differences(self.upgraded(dict(settings)), self.settings, self.may_change)
+        let_through = self.may_change | self.options.allow | {*self.settings.get(ALLOWED, ()), ALLOWED}
+        return differences(self.upgraded(dict(settings)), self.settings, let_through)
+
+    def _named(self, error: NonFinite, state: S, group: ProcessGroup) -> NonFinite:
+        """Return the error with the pictures of the step, which the run folder lists too."""
+        names = self.pictures(state)
+        known = list(dict.fromkeys(names))
+        shown = ", ".join(known[:NAMED]) + (f" and {len(known) - NAMED} more" if len(known) > NAMED else "")
+        found = {"error": error.message, "images": state.images, "step": state.step, "pictures": names}
+        if group.rank == 0:
+            try:
+                write_bytes(self.out / NOT_FINITE, json.dumps(found, indent=1).encode(), overwrite=True)
+            except StorageError as full:
+                log.warning("%s could not be written: %s", NOT_FINITE, full)
+        return NonFinite(
+            f"{error.message} The pictures of that step were {shown} ({self.out / NOT_FINITE}).", error.cure
+        )
 
     @contextmanager
     def _recorded(self, state: S, group: ProcessGroup) -> Iterator[RunRecorder[S] | None]:
@@ -183,7 +234,7 @@ class Run(ABC, Generic[S]):
         for folder in (self.out, self.out / SAMPLES):
             clean_partial(folder)
         images = self.training.images
-        with RunLog(self.out, images, state.images, state.tally, quiet=self.options.quiet) as run:
+        with RunLog(self.out, images, state.images, state.tally, state.symptoms, quiet=self.options.quiet) as run:
             if not state.images:
                 self.begin(state, run)
             yield RunRecorder(self, run, state.images)

@@ -60,7 +60,7 @@ def write_snapshot(folder: Path, state: State, settings: Mapping[str, Any] | Non
     """
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.tensors().items()}
     counters = state.counters()
-    header = {"counters": counters, "seal": _seal(counters), "digest": tensors_digest(tensors)}
+    header = {"counters": counters, "seal": seal(counters), "digest": tensors_digest(tensors)}
     if settings is not None:
         header["settings"] = dict(settings)
     path = folder / _name(state.images)
@@ -85,7 +85,7 @@ def counters_of(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             header = parse_json((file.metadata() or {})[KEY])
         counters: dict[str, Any] = header["counters"]
-        whole = header.get("seal", _seal(counters)) == _seal(counters)
+        whole = header.get("seal", seal(counters)) == seal(counters)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
         raise BadModel(f"{path.name} is not a whole snapshot ({error}).", "Train into a new folder.") from error
     if not whole:
@@ -139,20 +139,23 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             header = parse_json((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-            digests = (header["digest"], header.get("seal", _seal(header["counters"])))
+            digests = (header["digest"], header.get("seal", seal(header["counters"])))
+            images, settings = header["counters"]["images"], header.get("settings", {})
+            if type(images) is not int or images < 0 or not isinstance(settings, dict):
+                raise ValueError("its counters or settings are none")
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
         raise BadModel(
             f"{path.name} is not a whole snapshot ({error}).", "The one before it is used where there is one."
         ) from error
-    if digests != (tensors_digest(tensors), _seal(header["counters"])):
+    if digests != (tensors_digest(tensors), seal(header["counters"])):
         raise BadModel(
             f"{path.name} is damaged: its digest does not fit its content.",
             "The one before it is used where there is one.",
         )
     # Snapshots of earlier versions, which hold no settings, may bear any name.
-    if "settings" in header and path.name != _name(header["counters"]["images"]):
+    if "settings" in header and path.name != _name(images):
         raise BadModel(
-            f"{path.name} is the snapshot of {header['counters']['images']} images under another name.",
+            f"{path.name} is the snapshot of {images} images under another name.",
             "The one before it is used where there is one.",
         )
     return tensors, header
@@ -165,11 +168,16 @@ def _restore(path: Path, state: State, tensors: dict[str, Tensor], header: dict[
         raise BadModel(
             f"{path.name} belongs to a training of other networks ({error}).", "Train into a new folder."
         ) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BadModel(
+            f"{path.name} holds counters that are none ({error}).", f"Remove it from {path.parent}."
+        ) from error
 
 
 def _name(images: int) -> str:
     return f"snapshot-{images:09d}.safetensors"
 
 
-def _seal(counters: Any) -> str:
+def seal(counters: Any) -> str:
+    """Return the digest of the counters of a snapshot."""
     return hashlib.sha256(json.dumps(counters, sort_keys=True).encode()).hexdigest()

@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from torch import Tensor
@@ -225,6 +226,23 @@ class Training:
         return {**plain, "terms": [t.name for t in self.terms], **settings}
 
     @property
+    def idle(self) -> dict[str, str]:
+        """Settings that have no effect beside the others, and why; losses say it of their own."""
+        found: dict[str, str] = {}
+        if self.augment != "ada":
+            found |= dict.fromkeys(("ada_target", "ada_images", "ada_every"), f"augment is {self.augment}")
+        if not self.r1_interval:
+            found |= dict.fromkeys(("r1_gamma", "r1_every"), "r1_gamma or r1_every is 0")
+        if not self.path_interval:
+            names = ("path_weight", "path_every", "path_shrink", "path_decay")
+            found |= dict.fromkeys(names, "path_weight or path_every is 0")
+        if self.latents == "z+":
+            found["mixing"] = "latents is z+"
+        if not self.paths:
+            found |= dict.fromkeys(("split_from", "split_upto"), "there are no paths")
+        return found
+
+    @property
     def r1_interval(self) -> int:
         """Steps between R1 steps; 0 where its interval or its weight leaves it out."""
         return self.r1_every if self.r1_gamma else 0
@@ -310,6 +328,23 @@ def _rename(found: dict[str, Any]) -> None:
         if settings.get("weight"):
             found["terms"] = sorted([*found["terms"], name])
             found[name] = settings
+
+
+def refuse_idle(before: object, after: object, idle: Mapping[str, str]) -> None:
+    """Refuse changes that have no effect.
+
+    Args:
+        before: Settings.
+        after: The same with some replaced.
+        idle: Names of those of ``after`` that have none, with dots into settings of settings, and why.
+
+    Raises:
+        UsageError: One of them was changed to something else than nothing.
+    """
+    for name, why in idle.items():
+        value = attrgetter(name)(after)
+        if value and value != attrgetter(name)(before):
+            raise UsageError(f"The setting {name} has no effect, because {why}.", "Leave it out.")
 
 
 def check(training: Training, anatomy: GeneratorAnatomy) -> None:

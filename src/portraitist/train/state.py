@@ -19,6 +19,7 @@ from torch.optim import Adam, Optimizer
 from ..networks import Discriminator, DiscriminatorPanel, Generator, MultiPathGenerator, with_low_rows
 from .ada import Ada, AdaController
 from .spec import Training
+from .symptoms import Symptoms
 from .tally import Tally
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -75,6 +76,8 @@ class State:
         """Scores of the averaged network on held-out images, tick by tick."""
         self.tally = Tally()
         """What has been reported since the last line of statistics."""
+        self.symptoms = Symptoms()
+        """What the lines of statistics have shown."""
         self.kept: dict[str, dict[str, Tensor]] = {"best": {}}
         """Further tensors by the prefix of their names; ``best`` is the averaged network when it scored best."""
 
@@ -99,7 +102,7 @@ class State:
 
     def counters(self) -> dict[str, Any]:
         """Return what is not a tensor."""
-        found = {"history": self.history, "tally": self.tally.record()}
+        found = {"history": self.history, "tally": self.tally.record(), "symptoms": self.symptoms.lines}
         return {"images": self.images, "step": self.step, **{name: value for name, value in found.items() if value}}
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
@@ -108,6 +111,7 @@ class State:
         Raises:
             KeyError: A tensor is missing or unknown.
             RuntimeError: One has another shape.
+            TypeError, ValueError, AttributeError: A counter is of another type.
         """
         rest = dict(tensors)
         for prefix, network in self.networks.items():
@@ -122,7 +126,10 @@ class State:
             raise KeyError(f"unknown tensors in the snapshot: {sorted(rest)[:5]}")
         self.images, self.step = counters["images"], counters["step"]
         self.history = counters.get("history", [])
+        if type(self.images) is not int or type(self.step) is not int or not isinstance(self.history, list):
+            raise TypeError("images or step is no number, or history no list")
         self.tally.restore(counters.get("tally", {}))
+        self.symptoms.restore(counters.get("symptoms", {}))
 
 
 class TrainState(State):

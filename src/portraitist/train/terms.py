@@ -155,7 +155,12 @@ class DiscriminatorLoss(Term):
         """Score one batch of drawn and one of real images."""
         fake, real = context.scores(context.opposed), context.scores(context.real)  # [N]
         seen = real.detach()
-        context.report |= {"score_real": seen.mean(), "score_fake": fake.detach().mean(), "sign_real": mean_sign(seen)}
+        context.report |= {
+            "score_real": seen.mean(),
+            "score_fake": fake.detach().mean(),
+            "sign_real": mean_sign(seen),
+            "sign_fake": mean_sign(fake),
+        }
         return discriminator_loss(real, fake, self.gan_loss)
 
     def update_state(self, state: TrainState, training: Training, report: dict[str, Tensor]) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from ..data.groups import Groups, Pool
+from ..data.groups import SIDES, Groups, Pool
 from ..data.sampler import BatchOrder
 from ..networks.branches import TranslatorSystem
 from ..networks.identity import Identity
@@ -54,11 +54,23 @@ class GroupBatches:
             for name in self.data.names
         }
 
+    def names(self, step: int) -> list[str]:
+        """Return what the pictures of a step are called, with their groups."""
+        found = []
+        for name in self.data.names:
+            for side, pool in enumerate((self.data.photos[name], self.data.drawings[name])):
+                indices, _ = self._order(pool, step, side)
+                found += [f"{SIDES[side]}/{name}/{pool.names[index]}" for index in indices.tolist()]
+        return found
+
+    def _order(self, pool: Pool, step: int, side: int) -> tuple[Tensor, Tensor]:
+        # Orders of their own: in a common one each photo would always meet the same drawing in sets of equal size.
+        t = self.training
+        return BatchOrder(len(pool), t.batch, 2 * t.seed + side, t.mirror).at(step * t.batch)
+
     def _cut(self, pool: Pool, step: int, group: str, side: int) -> Tensor:
         t = self.training
-        # Orders of their own: in a common one each photo would always meet the same drawing in sets of equal size.
-        order = BatchOrder(len(pool), t.batch, 2 * t.seed + side, t.mirror)
-        pictures = pool.batch(*order.at(step * t.batch))
+        pictures = pool.batch(*self._order(pool, step, side))
         room, size = pictures.shape[-1] - self.resolution, self.resolution
         random = random_of(t.seed, step, group, side)
         corners = torch.randint(room + 1, (len(pictures), 2), generator=random).tolist()

@@ -98,6 +98,21 @@ class TranslatorTraining:
         left = 1 - images / self.images  # from 1 to 0
         return rate * min(left / (1 - self.decay_from), 1.0) if self.decay_from < 1 else rate
 
+    def idle(self, *, groups: int, attention: bool, new: bool) -> dict[str, str]:
+        """Return settings that have no effect, and why.
+
+        Args:
+            groups: That are told apart.
+            attention: Whether the translators have any.
+            new: Whether their weights are drawn anew.
+        """
+        found = {} if attention else {"attention_weight": "the translators have no attention"}
+        if groups < 2:
+            found |= dict.fromkeys(("group_weight", "selective"), "there is one group")
+        if not new:
+            found["init"] = "the weights are those of the translator to go on from"
+        return found
+
     def refuse_idle(self, identity: bool) -> None:
         """Refuse a face embedder that no loss would look through.
 

@@ -12,9 +12,11 @@ stopped at any moment goes on behind its last segment, and the finished video do
 from __future__ import annotations
 
 import glob
+import hashlib
 import heapq
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +32,7 @@ from safetensors.numpy import save
 from ..data.images import Pixels
 from ..data.video import av_package
 from ..errors import UsageError
-from ..files import atomic_write, sweep_partial, write_bytes
+from ..files import atomic_write, parse_json, sweep_partial, write_bytes
 from .names import FORMATS
 from .source import Colour, Mark, VideoSource
 from .tracks import Arrays
@@ -170,7 +172,8 @@ class Parts:
 
     def __init__(self, out: Path, digest: str) -> None:
         self._out = out
-        self.folder = out.with_name(f".{out.name}.{digest[:16]}.parts")
+        self._name = os.fsencode(out.name)[:180].decode("utf-8", "ignore")  # file systems allow 255 bytes
+        self.folder = out.with_name(f".{self._name}.{digest[:16]}.parts")
 
     def __len__(self) -> int:
         count = 0
@@ -191,7 +194,8 @@ class Parts:
         }
         arrays |= {f"state.{name}": np.ascontiguousarray(value) for name, value in segment.state.items()}
         mark = segment.mark
-        about = {"mark": [mark.number, mark.time, mark.crc], "counts": dict(segment.counts)}
+        about: dict[str, object] = {"mark": [mark.number, mark.time, mark.crc], "counts": dict(segment.counts)}
+        about["digest"] = _digest(about, arrays)
         sweep_partial(self.folder)
         write_bytes(self._path(index), save(arrays, {"about": json.dumps(about)}), overwrite=True)
 
@@ -200,14 +204,16 @@ class Parts:
         try:
             with safe_open(self._path(index), framework="np") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}
-                about = json.loads(file.metadata()["about"])
+                about = parse_json(file.metadata()["about"])
+            if about.pop("digest") != _digest(about, arrays):
+                return None
             data, packets, at = arrays["data"].tobytes(), [], 0
             for size, time, duration, is_key in arrays["packets"].tolist():
                 packets.append(Packet(data[at : at + size], time, duration, bool(is_key)))
                 at += size
             state = {name[6:]: value for name, value in arrays.items() if name.startswith("state.")}
             return Segment(packets, Mark(*about["mark"]), state, about["counts"])
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def finished(self) -> tuple[int, Segment | None]:
@@ -230,7 +236,7 @@ class Parts:
 
     def remove_all(self) -> None:
         """Remove all segments of the video, those of other settings too."""
-        for folder in self._out.parent.glob(f".{glob.escape(self._out.name)}.*.parts"):
+        for folder in self._out.parent.glob(f".{glob.escape(self._name)}.*.parts"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _path(self, index: int) -> Path:
@@ -313,3 +319,11 @@ def _sound(source: VideoSource, streams: Mapping[int, Any]) -> Iterator[Timed]:
         packet.dts -= shift
         packet.stream = streams[number]
         yield packet.dts * packet.time_base, 1, packet
+
+
+def _digest(about: Mapping[str, object], arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()

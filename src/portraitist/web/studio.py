@@ -19,6 +19,7 @@ from ..faces import Face, FaceFinder, ffhq_quad, finder_named
 from ..io import registry
 from ..io.encoder_files import StoredEncoder
 from ..io.headers import Header, read_header
+from ..io.licences import check_licence
 from ..io.model_file import Model
 from ..stylize import ByEncoder, Stylizer
 from ..stylize.appearance import random_codes
@@ -86,6 +87,8 @@ class Studio:
         if not files:
             raise UsageError("No style is known.", "Train one with `portraitist train`, or name a file.")
         self.styles: dict[str, Header] = {name: read_header(path) for name, path in self._files.items()}
+        for name, header in self.styles.items():
+            check_licence(name, header.licence)
         if wrong := [name for name, header in self.styles.items() if header.kind != "style-pack"]:
             raise no_style(self._files[wrong[0]])
         self._chosen = tuple(self._files) if styles else ()
