@@ -23,8 +23,8 @@ demo: setup ## Redraw a photo in every bundled style into out/demo
 docs: setup ## Build the site of the documents into out/site, without a network
 	$(BIN)/python -m manual -o out/site
 
-test: setup ## Run the unit and recipe tests
-	$(BIN)/python -m pytest
+test: setup ## Run the unit and recipe tests, one worker a core
+	$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
 
 lint: setup ## Check style, spelling, types and the direction of imports
 	$(BIN)/ruff check .

@@ -41,7 +41,8 @@ from portraitist.networks.encoder import ir_se50, new_encoder, small
 from portraitist.networks.identity import DiscriminatorIdentity
 from portraitist.ops import keep_heap
 from portraitist.recipes import compose
-from portraitist.runs.finetune import Source, grown, objective_of
+from portraitist.runs.finetune import objective_of
+from portraitist.runs.source import Source, grown
 from portraitist.train.encoder import EncoderLoss, EncoderState, Encoding, agilegan
 from portraitist.train.loop import fit
 from portraitist.train.state import TrainState

@@ -21,7 +21,7 @@ from portraitist.networks.features import Features, SqueezeNetFeatures
 from portraitist.ops import keep_heap, plain_convolution
 from portraitist.recipes import from_scratch, grow
 from portraitist.report.markdown import prose, table
-from portraitist.runs.finetune import Source
+from portraitist.runs.source import Source
 from portraitist.train.feature_terms import optimised_heads
 from portraitist.train.gan import Gan
 from portraitist.train.loop import Batches, Losses, Phase, Share, fit

@@ -18,7 +18,8 @@ from portraitist.io import registry
 from portraitist.io.model_file import Model
 from portraitist.ops import keep_heap
 from portraitist.recipes import RECIPES, compose
-from portraitist.runs.finetune import Source, objective_of
+from portraitist.runs.finetune import objective_of
+from portraitist.runs.source import Source
 from portraitist.train.loop import fit
 from portraitist.train.state import TrainState
 

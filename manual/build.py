@@ -31,6 +31,7 @@ NAV: Mapping[str, object] = {
         "usage.md",
         "detail.md",
         "video.md",
+        "animate.md",
         "serve.md",
         "cluster.md",
         "inversion.md",

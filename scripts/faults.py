@@ -43,7 +43,8 @@ from portraitist.io.model_file import save_model, save_pack  # noqa: E402
 from portraitist.io.translator_files import save_translator  # noqa: E402
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy  # noqa: E402
 from portraitist.report.markdown import table  # noqa: E402
-from portraitist.runs.finetune import Source, TrainOptions, train  # noqa: E402
+from portraitist.runs.finetune import TrainOptions, train  # noqa: E402
+from portraitist.runs.source import Source  # noqa: E402
 from portraitist.stylize import ByEncoder, Stylizer  # noqa: E402
 from portraitist.train.spec import Training  # noqa: E402
 from tests.conftest import make_model, restyled  # noqa: E402

@@ -35,8 +35,9 @@ from portraitist.networks.encoder import small
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose, from_scratch
 from portraitist.runs.encoder import EncoderOptions, train_encoder
-from portraitist.runs.finetune import Source, TrainOptions, train
+from portraitist.runs.finetune import TrainOptions, train
 from portraitist.runs.looks import look_of, people_of
+from portraitist.runs.source import Source
 from portraitist.train.encoder import agilegan
 from portraitist.train.spec import Training
 

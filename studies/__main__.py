@@ -15,7 +15,19 @@ from portraitist.ops import keep_heap
 
 from . import reproduction
 
-PAGES = ("recipes", "inversion", "editing", "surgery", "models", "groups", "growth", "pictures", "video", "words")
+PAGES = (
+    "recipes",
+    "inversion",
+    "editing",
+    "surgery",
+    "models",
+    "groups",
+    "growth",
+    "pictures",
+    "video",
+    "words",
+    "animate",
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -35,7 +35,8 @@ from portraitist.networks import Generator
 from portraitist.networks.features import DiscriminatorFeatures, Features
 from portraitist.networks.identity import Identity
 from portraitist.recipes import compose, from_scratch
-from portraitist.runs.finetune import Source, TrainOptions, train
+from portraitist.runs.finetune import TrainOptions, train
+from portraitist.runs.source import Source
 from portraitist.surgery import FeatureSwap
 from portraitist.train.source_losses import Structure
 from portraitist.train.spec import Training

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,35 @@ from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator,
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+# Keep the tests' numbers independent of the machine's core count, and leave its other cores to the other workers.
+torch.set_num_threads(1)
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    """Keep the tests' numbers independent of the machine's core count."""
-    torch.set_num_threads(1)
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker for each core that this process may use; on a single core the tests run in this process."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return cores if cores > 1 else 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file on one worker, so that they share its fixtures; those that take minutes come first.
+
+    Tests that serve, drive a browser, start processes or measure the machine name the group ``machine``: they run one
+    after the other.
+    """
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    group = item.get_closest_marker("xdist_group")
+    assert group
+    return 0 if group.args == ("machine",) else 1 if item.get_closest_marker("recipe") else 2
 
 
 @pytest.fixture

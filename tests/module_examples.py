@@ -57,6 +57,7 @@ def blocks(docstring: str) -> list[str]:
 EXAMPLES = {
     name: found for name in MODULES if (doc := importlib.import_module(name).__doc__) and (found := blocks(doc))
 }
+SMALL_MOTION = "MotionAnatomy(3, 3, HourglassAnatomy(2, 4, 8), HourglassAnatomy(2, 4, 8), width=4, most=8, blocks=1)"
 FRAGMENT = "shows how a part is used, without the whole around it"
 WEIGHTS = "needs published weights"
 SLOW = "takes seconds; tests of the module, or the Python of the documents, do the same"
@@ -71,6 +72,7 @@ NOT_RUN = {
     "portraitist.detail.measure": FRAGMENT,
     "portraitist.detail.shape": FRAGMENT,
     "portraitist.edit.clip": WEIGHTS,
+    "portraitist.edit.expressions": SLOW,
     "portraitist.edit.measure": SLOW,
     "portraitist.evaluate.comparison": SLOW,
     "portraitist.evaluate.exemplars": SLOW,
@@ -93,6 +95,7 @@ NOT_RUN = {
     "portraitist.io.formats": WEIGHTS,
     "portraitist.io.identity_files": WEIGHTS,
     "portraitist.evaluate.study": FRAGMENT,
+    "portraitist.io.motion_files": WEIGHTS,
     "portraitist.io.photo2cartoon": WEIGHTS,
     "portraitist.io.words": FRAGMENT,
     "portraitist.losses.painting": FRAGMENT,
@@ -142,6 +145,7 @@ NOT_RUN = {
     "portraitist.train.painter": FRAGMENT,
     "portraitist.train.session": FRAGMENT,
     "portraitist.train.translator": FRAGMENT,
+    "portraitist.video.animation": "needs a video",
     "portraitist.video.artists": FRAGMENT,
     "portraitist.video.redraw": SLOW,
     "portraitist.video.segments": FRAGMENT,
@@ -196,6 +200,9 @@ SETUP = {
     "portraitist.report.template": "sections = []",
     "portraitist.stylize.discovery": "import shutil; shutil.copytree('drawings', 'holiday', dirs_exist_ok=True)",
     "portraitist.evaluate.flicker": "frames = []",
+    "portraitist.networks.motion": f"anatomy = {SMALL_MOTION}; source = driving = torch.rand(1, 3, 64, 64)",
+    "portraitist.video.driving": "finder, frame, seconds = finder_named(), photo, 0.1",
+    "portraitist.video.first_order": f"still, model = photo, FirstOrderMotion({SMALL_MOTION})",
     "portraitist.video.one_euro": "points, eye_distance = np.zeros((5, 2)), 1.0",
     "portraitist.video.tracks": "frames = []; finder = finder_named()",
 }

@@ -11,6 +11,7 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import get_args, get_type_hints
 
 FILE = Path(__file__).resolve().parents[1] / "api_surface.txt"
 PACKAGES = ("", ".data", ".edit", ".faces", ".invert", ".spaces", ".stylize", ".surgery", ".web")
@@ -40,11 +41,16 @@ def described(name: str, value: object) -> Iterator[str]:
 
 
 def parameters(value: object) -> list[str]:
+    """The names of what a function takes, ``*`` before those that are given by name only."""
     try:
         found = inspect.signature(value).parameters.values()  # type: ignore[arg-type]
     except ValueError:
         return []
-    return [f"{'*' if p.kind is p.KEYWORD_ONLY else ''}{p.name}" for p in found if p.name != "self"]
+    named = [f"{'*' if p.kind is p.KEYWORD_ONLY else ''}{p.name}" for p in found if p.kind is not p.VAR_KEYWORD]
+    if len(named) < len(found) and inspect.ismethod(value):
+        (listed,) = get_args(get_type_hints(value)["settings"])
+        named += [f"*{key}" for key in listed.__annotations__]
+    return [name for name in named if name != "self"]
 
 
 def test_the_public_surface_is_the_one_that_is_listed() -> None:

@@ -37,9 +37,22 @@ TEXTS = {
 BLOCKS = {name: [*FENCED.findall(text), *map(textwrap.dedent, INDENTED.findall(text))] for name, text in TEXTS.items()}
 
 
+@pytest.fixture(scope="module")
+def networks() -> dict[str, Any]:
+    """What looks at pictures in documents; the base draws many faces for its face embedder."""
+    base = registry.load("faces")
+    discriminator = base.require_discriminator("to look with")
+    return {
+        "features": DiscriminatorFeatures(discriminator),
+        "identity": DiscriminatorIdentity.of_base(base.generator, discriminator),
+    }
+
+
 @pytest.mark.recipe
 @pytest.mark.parametrize("name", sorted(name for name, found in BLOCKS.items() if found))
-def test_the_python_of_a_document_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_of_a_document_runs(
+    name: str, networks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for picture in ("me.jpg", "sunset.png"):
         write_image(tmp_path / picture, np.asarray(astronaut()))
@@ -49,13 +62,10 @@ def test_the_python_of_a_document_runs(name: str, tmp_path: Path, monkeypatch: p
     for checkpoint in ("ffhq256", "toonify"):
         save_model(tmp_path / f"{checkpoint}.safetensors", make_model(len(checkpoint), checkpoint))
     pictures = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    base = registry.load("faces")
-    features = DiscriminatorFeatures(base.require_discriminator("to look with"))
-    names: dict[str, Any] = {"features": features, "pictures": pictures, "exemplars": pictures.flip(0) * 0.5}
+    names = networks | {"pictures": pictures, "exemplars": pictures.flip(0) * 0.5}
     random = np.random.default_rng(0)
     for name_of_set in ("photos", "drawings", "unseen", "mirrored"):
         names[name_of_set] = random.integers(0, 256, (4, 256, 256, 3), dtype=np.uint8)
-    names["identity"] = DiscriminatorIdentity.of_base(base.generator, base.require_discriminator("to look with"))
     for block in BLOCKS[name]:
         exec(compile(block, name, "exec"), names)
 

@@ -26,6 +26,7 @@ COMMANDS = sorted(
     {re.sub(r"\s+#.*", "", line).removeprefix("portraitist ") for line in LINES if line.startswith("portraitist ")}
     | {found.removeprefix("portraitist ") for found in INLINE if found.startswith("portraitist ")}
 )
+COMMAND = get_command(app)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -36,7 +37,7 @@ def test_the_pages_show_commands() -> None:
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_and_option_exists(line: str) -> None:
     words = shlex.split(line)
-    command = get_command(app)
+    command = COMMAND
     while commands := getattr(command, "commands", None):
         name = words.pop(0) if words else ""
         if name not in commands:

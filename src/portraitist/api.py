@@ -34,7 +34,8 @@ from .networks.identity import DiscriminatorIdentity
 from .ops.devices import device_named
 from .ops.memory import memory_told
 from .recipes import compose
-from .runs.finetune import Source, TrainOptions, train
+from .runs.finetune import TrainOptions, train
+from .runs.source import Source
 from .spaces.direction import Direction
 from .stylize import Inversion, Portrait, Stylizer
 from .stylize.crops import Photo

@@ -10,7 +10,7 @@ from benchmarks.measure import Peak
 from benchmarks.phases import REST, Cost, Metered, mean_step, page
 from portraitist.io.model_file import Model
 from portraitist.recipes import from_scratch
-from portraitist.runs.finetune import Source
+from portraitist.runs.source import Source
 from portraitist.train.spec import Training
 from portraitist.train.state import TrainState
 

@@ -21,6 +21,8 @@ from skimage.data import astronaut
 from portraitist.data.images import write_image
 from tests.cli.conftest import Run
 
+pytestmark = pytest.mark.xdist_group("machine")
+
 
 @contextmanager
 def started(*words: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
@@ -55,7 +57,7 @@ def test_a_photo_is_drawn_as_on_the_command_line_and_nothing_is_left(run: Run, t
             assert [style["name"] for style in ask.get("/styles").json()["styles"]] == ["toon3d"]
         assert not [*temporary.iterdir()]
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
         assert process.returncode == 130 and out == "" and "Traceback" not in err
 
 

@@ -17,6 +17,8 @@ from tests.cli.conftest import Run
 from tests.conftest import make_model
 from tests.runs.test_finetune import draw_exemplars
 
+pytestmark = pytest.mark.xdist_group("machine")
+
 REPOSITORY = Path(__file__).parents[2]
 SETTINGS = (
     "held_out=0",

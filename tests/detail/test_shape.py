@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from portraitist.detail.shape import displacement, warp
+from portraitist.detail.shape import carried, displacement, warp
 
 FACE = torch.tensor([[0.38, 0.48], [0.62, 0.48], [0.5, 0.6], [0.42, 0.72], [0.58, 0.72], [0.3, 0.6], [0.7, 0.6]])
 
@@ -98,3 +98,32 @@ def test_no_map_folds(kind: str) -> None:
     found = displacement(FACE, middle + about @ linear.T, 256)
     assert float(found.abs().max()) > 2
     assert float(jacobian(found).min()) > 0
+
+
+def test_a_turn_carries_the_middle_and_leaves_the_border() -> None:
+    still = torch.zeros(1, 2, 64, 64)
+    assert carried(still, torch.tensor([[1.0, 0, 0], [0, 1, 0]])).abs().max() < 1e-5
+    aside = carried(still, torch.tensor([[1.0, 0, -0.05], [0, 1, 0]]))  # each place shows what lay to its left
+    assert torch.allclose(aside[0, 0, 28:36, 28:36], torch.tensor(-0.05 * 64), atol=1e-3)
+    assert aside[0, 1].abs().max() < 1e-3 and aside[..., :1].abs().max() < 0.1 and aside[..., :1, :].abs().max() < 0.1
+    parts = torch.full((1, 2, 64, 64), 2.0)
+    both = carried(parts, torch.tensor([[1.0, 0, -0.05], [0, 1, 0]]))
+    assert torch.allclose(both[0, 0, 28:36, 28:36], torch.tensor(2 - 0.05 * 64), atol=1e-3)
+
+
+def test_a_turn_that_would_fold_is_weakened() -> None:
+    far = carried(torch.zeros(1, 2, 64, 64), torch.tensor([[1.0, 0, 0.5], [0, 1, 0]]))
+    places = torch.arange(64.0) + 0.5 + far[0, 0]
+    assert torch.diff(places, dim=1).min() > 0.3 and 3 < far.max() < 16
+
+
+def test_with_less_slack_the_points_are_met() -> None:
+    lids = torch.cat([FACE, FACE[:1] + torch.tensor([0.0, 0.03])])
+    target = lids.clone()
+    target[0] += torch.tensor([0.0, 0.01])  # comes down, and the lower one stays
+    missed = []
+    for slack in (1e-3, 1e-5):
+        flow = displacement(lids, target, 256, slack)
+        x, y = (target[0] * 256).long().tolist()
+        missed.append(float(torch.dist(flow[0, :, y, x] / 256, lids[0] - target[0])))
+    assert missed[1] < 0.6 * missed[0]

@@ -28,7 +28,8 @@ from portraitist.networks import Generator
 from portraitist.networks.features import DiscriminatorFeatures
 from portraitist.runs import early_stopping
 from portraitist.runs.early_stopping import GAIN, HeldOutMonitor, best, is_over, kept, reason
-from portraitist.runs.finetune import Source, TrainOptions, train
+from portraitist.runs.finetune import TrainOptions, train
+from portraitist.runs.source import Source
 from portraitist.train.snapshot import KEY, snapshots
 from portraitist.train.spec import Training
 from tests.recipes.tiny_runs import TinyRun, Waves, tiny, tiny_base

@@ -4,10 +4,8 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +23,12 @@ from portraitist.io.headers import Header, read_header
 from portraitist.io.model_file import Model, generator_digest, load_model, save_model
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
 from portraitist.recipes import compose
-from portraitist.runs.finetune import Exemplars, Source, TrainOptions, train
+from portraitist.runs.finetune import Exemplars, TrainOptions, train
+from portraitist.runs.source import Source
 from portraitist.train.source_losses import Structure
 from portraitist.train.spec import Freeze, Training
 from tests.conftest import make_model
+from tests.runs.trainers import Trainer
 
 CHANNELS = (8, 8, 8)
 SCRATCH = Source(generator=GeneratorAnatomy(16, CHANNELS, 8, 8, 2), discriminator=DiscriminatorAnatomy(16, CHANNELS))
@@ -390,30 +390,9 @@ SETTINGS = [
 ]
 
 
-def trainer(exemplars: Path, out: Path, images: int, *more: str) -> subprocess.Popen[str]:
-    program = [sys.executable, "-c", "from portraitist.cli.main import main; main()"]
-    command = [*program, "train", str(exemplars), "-o", str(out), "--images", str(images)]
-    return subprocess.Popen(
-        [*command, *SETTINGS, *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, words = process.communicate()
-    return process.returncode, out, words
-
-
-def wait_for(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not found():
-        if process.poll() is not None:
-            raise AssertionError(finish(process))
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def trainer(exemplars: Path, out: Path, images: int) -> Trainer:
+    words = ["train", str(exemplars), "-o", str(out), "--images", str(images), *SETTINGS]
+    return Trainer(words, out.parent / "printed")
 
 
 def steps(run: Path) -> int:
@@ -439,7 +418,7 @@ def left(run: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def undisturbed(exemplars: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     run = tmp_path_factory.mktemp("undisturbed") / "run"
-    code, _, words = finish(trainer(exemplars, run, IMAGES))
+    code, _, words = trainer(exemplars, run, IMAGES).finish()
     assert code == 0, words
     return left(run)
 
@@ -451,13 +430,13 @@ def test_a_signal_writes_a_snapshot_and_the_run_continues_bit_for_bit(
 ) -> None:
     run = tmp_path / "run"
     first = trainer(exemplars, run, IMAGES)
-    wait_for(lambda: steps(run) >= 3, first)
+    first.wait_for(lambda: steps(run) >= 3)
     first.send_signal(number)
-    ended, _, words = finish(first)
+    ended, _, words = first.finish()
     assert ended == code and f"error: stopped by {number.name}" in words and "Traceback" not in words
     assert list((run / "snapshots").iterdir()) and not (run / "model.safetensors").exists()
     assert not (run / "lock.json").exists()
-    ended, out, words = finish(trainer(exemplars, run, IMAGES))
+    ended, out, words = trainer(exemplars, run, IMAGES).finish()
     assert ended == 0 and "continuing from snapshot-" in words and "model.safetensors" in out
     assert left(run) == undisturbed
 
@@ -465,10 +444,11 @@ def test_a_signal_writes_a_snapshot_and_the_run_continues_bit_for_bit(
 @pytest.mark.recipe
 def test_a_second_trainer_is_refused_while_the_first_lives(exemplars: Path, tmp_path: Path) -> None:
     first = trainer(exemplars, tmp_path / "run", 1_000_000)
-    wait_for((tmp_path / "run" / "lock.json").exists, first)
-    code, _, words = finish(trainer(exemplars, tmp_path / "run", 1_000_000))
-    first.kill()
-    assert finish(first)[0] == -signal.SIGKILL
+    first.wait_for((tmp_path / "run" / "lock.json").exists)
+    second = Trainer(["train", str(exemplars), "-o", str(tmp_path / "run"), *SETTINGS], tmp_path / "second")
+    code, _, words = second.finish()
+    first.send_signal(signal.SIGKILL)
+    assert first.finish()[0] == -signal.SIGKILL
     assert code == 2 and "error: Another process trains" in words and "Traceback" not in words
 
 
@@ -481,12 +461,12 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(
     for _ in range(3):
         process = trainer(exemplars, run, IMAGES)
         seen = steps(run)
-        wait_for(lambda: steps(run) != seen, process)  # noqa: B023
+        process.wait_for(lambda: steps(run) != seen)  # noqa: B023
         time.sleep(float(random.uniform(0, 0.5)))
-        process.kill()
-        kills += finish(process)[0] == -signal.SIGKILL
+        process.send_signal(signal.SIGKILL)
+        kills += process.finish()[0] == -signal.SIGKILL
     assert kills > 0
-    code, _, words = finish(trainer(exemplars, run, IMAGES))
+    code, _, words = trainer(exemplars, run, IMAGES).finish()
     assert code == 0, words
     assert left(run) == undisturbed
     assert [p for p in run.rglob("*") if p.name.endswith(".part")] == []

@@ -20,7 +20,8 @@ from portraitist.io.model_file import Model, load_model, save_pack
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy
 from portraitist.ops import taps, upsample
 from portraitist.recipes import grow
-from portraitist.runs.finetune import Source, TrainOptions, grown, train
+from portraitist.runs.finetune import TrainOptions, train
+from portraitist.runs.source import Source, grown
 from portraitist.train.growth import EntranceRegression, EntranceState
 from portraitist.train.loop import fit
 from portraitist.train.signals import Interrupted

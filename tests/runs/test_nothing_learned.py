@@ -9,7 +9,8 @@ import pytest
 
 from portraitist.errors import NothingLearned
 from portraitist.recipes import compose
-from portraitist.runs.finetune import Source, TrainOptions, train
+from portraitist.runs.finetune import TrainOptions, train
+from portraitist.runs.source import Source
 from portraitist.train.spec import Training
 from tests.conftest import make_model, smooth_pictures
 

@@ -14,7 +14,8 @@ from portraitist.io import registry
 from portraitist.io.model_file import load_model, save_model
 from portraitist.networks.features import SqueezeNetFeatures
 from portraitist.recipes import grow
-from portraitist.runs.finetune import TrainOptions, grown, train
+from portraitist.runs.finetune import TrainOptions, train
+from portraitist.runs.source import grown
 from portraitist.train.spec import Training
 from studies import growth
 from tests.conftest import make_model

@@ -99,7 +99,7 @@ def test_the_encoder_knows_a_face_from_others() -> None:
     assert apart.argmin(1).tolist() == list(range(len(faces)))
 
 
-@pytest.mark.parametrize("way", [None, ByOptimisation(replace(portrait(), steps=100))], ids=["encoder", "portrait"])
+@pytest.mark.parametrize("way", [None, ByOptimisation(replace(portrait(), steps=40))], ids=["encoder", "portrait"])
 def test_a_real_photo_keeps_its_pose_in_every_style(way: Inversion | None) -> None:
     stylizer = Stylizer.load(inversion=way)
     photo = np.asarray(astronaut())

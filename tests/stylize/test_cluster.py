@@ -25,7 +25,10 @@ from tests.stylize.test_batch import folder as folder
 distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
 from portraitist.stylize.cluster import Cluster  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
+    pytest.mark.xdist_group("machine"),
+]
 
 
 # Made once a process: workers that are threads of one would disturb each other's random numbers.

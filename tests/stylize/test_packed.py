@@ -1,4 +1,4 @@
-"""Painters that style packs carry: stored whole, drawn by where they are better, passed over where codes are asked for."""
+"""Painters that packs carry: stored whole, drawn by where they are better, passed over where codes are asked for."""
 
 from __future__ import annotations
 

@@ -34,6 +34,8 @@ from portraitist.train.spec import Term, Training
 from portraitist.train.state import TrainState
 from portraitist.train.terms import standard_terms
 
+pytestmark = pytest.mark.xdist_group("machine")
+
 T = TypeVar("T")
 
 # Four steps with every lazy term twice, p of ADA above 0, style mixing on.

@@ -31,6 +31,8 @@ from tests.train import test_painter_training as painters
 from tests.train import test_translator_training as translators
 from tests.train.test_distributed import Recorder, distance, flat
 
+pytestmark = pytest.mark.xdist_group("machine")
+
 ENCODER = replace(encoders.TINY, identity_part=0.5, learning_rate=1e-4)
 TRANSLATOR = replace(translators.TINY, pool=3, images=6, batch=2, learning_rate=1e-5)
 PAINTER = replace(painters.TINY, images=8, learning_rate=1e-5, panel_rate=1e-5)

@@ -19,7 +19,8 @@ from portraitist.io.model_file import Model, load_model
 from portraitist.networks.feature_discriminator import FeatureDiscriminator, patch_loss, spread, with_mean_pooling
 from portraitist.networks.features import DiscriminatorFeatures, Features, SqueezeNetFeatures
 from portraitist.recipes import grow
-from portraitist.runs.finetune import Source, TrainOptions, grown, objective_of, train
+from portraitist.runs.finetune import TrainOptions, objective_of, train
+from portraitist.runs.source import Source, grown
 from portraitist.train.feature_terms import FeatureLoss, optimised_heads
 from portraitist.train.loop import fit
 from portraitist.train.signals import Interrupted

@@ -56,7 +56,9 @@ def holder(**changes: object) -> str:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "3", '{"pid": 1}', holder(pid=10**30), holder(pid="x"), holder(pid=None)]
+    "text",
+    ["", "{", "[]", "3", '{"pid": 1}', holder(pid=10**30), holder(pid="x"), holder(pid=None)],
+    ids=["empty", "brace", "list", "number", "no start", "large", "word", "none"],
 )
 def test_a_damaged_lock_is_taken_over(tmp_path: Path, text: str) -> None:
     (tmp_path / LOCK).write_text(text)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 import tempfile
 import threading
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import numpy as np
@@ -28,6 +31,8 @@ from portraitist.web.refusals import Failure
 from tests.cli.conftest import Run, run
 from tests.stylize.test_pipeline import TWO
 from tests.web.conftest import ADDRESS, Gate, MakeApp, listening, pixels
+
+pytestmark = pytest.mark.xdist_group("machine")
 
 __all__ = ["run"]
 
@@ -298,11 +303,14 @@ def test_a_job_from_its_beginning_to_its_end(client: TestClient, photo: bytes) -
 
 
 def test_results_are_dropped_in_time(make_app: MakeApp, photo: bytes) -> None:
-    with TestClient(make_app(limits=Limits(keep_seconds=0.2)), base_url=ADDRESS) as client:
+    with TestClient(make_app(limits=Limits(keep_seconds=1)), base_url=ADDRESS) as client:
         id = client.post("/jobs", content=photo).json()["id"]
         assert followed(client, id)[-1]["state"] == "done"
-        time.sleep(0.4)
-        refusal(client.get(f"/jobs/{id}"), 404, "no-job")
+        deadline = time.monotonic() + 30
+        while (answer := client.get(f"/jobs/{id}")).status_code == 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        refusal(answer, 404, "no-job")
 
 
 def test_the_oldest_results_give_way(make_app: MakeApp, photo: bytes) -> None:
@@ -321,12 +329,18 @@ def test_a_drawing_that_takes_too_long_is_stopped(make_app: MakeApp, photo: byte
     with TestClient(make_app(limits=Limits(draw_seconds=1.5)), base_url=ADDRESS) as client:
         response = client.post("/stylize?refine=500", content=photo)
         assert refusal(response, 504, "slow") == "The drawing was stopped after 1.5 seconds."
-        assert client.post("/stylize?size=16&style=wild", content=photo).status_code == 200
+        deadline = time.monotonic() + 60
+        while (status := client.post("/stylize?size=16&style=wild", content=photo).status_code) == 504:
+            assert time.monotonic() < deadline  # a busy machine may need more than 1.5 seconds for this one too
+        assert status == 200
 
 
 def test_queue_places_cancelling_and_a_full_queue(make_app: MakeApp, photo: bytes) -> None:
     gate = Gate()
-    with listening(make_app(finder=gate, limits=Limits(waiting=2))) as address, httpx2.Client(base_url=address) as ask:
+    with (
+        listening(make_app(finder=gate, limits=Limits(waiting=2))) as address,
+        httpx2.Client(base_url=address, timeout=60) as ask,
+    ):
         first, second, third = (ask.post("/jobs", content=photo).json()["id"] for _ in range(3) if gate_entered(gate))
         assert [ask.get(f"/jobs/{id}").json()["place"] for id in (first, second, third)] == [0, 1, 2]
         full = ask.post("/jobs", content=photo)
@@ -345,43 +359,51 @@ def test_queue_places_cancelling_and_a_full_queue(make_app: MakeApp, photo: byte
 def gate_entered(gate: Gate) -> bool:
     """Tell, from the second call on, that the first job has left the queue for the worker."""
     if getattr(gate, "asked", False):
-        assert gate.entered.wait(20)
+        assert gate.entered.wait(30)
     gate.asked = True  # type: ignore[attr-defined]
     return True
 
 
 def test_a_request_that_nobody_waits_for_leaves_the_queue(make_app: MakeApp, photo: bytes) -> None:
     gate = Gate()
-    with listening(make_app(finder=gate)) as address, httpx2.Client(base_url=address) as ask:
-        with pytest.raises(httpx2.ReadTimeout):
-            httpx2.post(f"{address}/stylize", content=photo, timeout=1)
-        assert gate.entered.is_set()
+    with listening(make_app(finder=gate)) as address, httpx2.Client(base_url=address, timeout=60) as ask:
+        host, port = urlsplit(address).netloc.split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            head = f"POST /stylize HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(photo)}\r\n\r\n"
+            connection.sendall(head.encode() + photo)
+            assert gate.entered.wait(30)
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{address}/stylize", content=photo, timeout=0.5)
-        deadline = time.monotonic() + 10
-        while ask.get("/health").json()["waiting"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until_waiting(ask, 0)
         gate.open.set()
-        assert ask.post("/stylize?size=16", content=photo, timeout=20).status_code == 200
+        assert ask.post("/stylize?size=16", content=photo, timeout=60).status_code == 200
+
+
+def until_waiting(ask: httpx2.Client, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while ask.get("/health").json()["waiting"] != count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_slow_upload_is_cut_off_and_gives_up_its_place(make_app: MakeApp, photo: bytes) -> None:
-    with listening(make_app(limits=Limits(waiting=1, upload_seconds=0.5))) as address:
+    app = make_app(limits=Limits(waiting=1, upload_seconds=3))
+    with listening(app) as address, httpx2.Client(base_url=address, timeout=60) as ask:
 
         def trickle():  # type: ignore[no-untyped-def]
             yield photo[:1000]
-            time.sleep(1.5)
+            time.sleep(4.5)
             yield photo[1000:]
 
         slow: list[httpx2.Response] = []
-        thread = threading.Thread(target=lambda: slow.append(httpx2.post(f"{address}/stylize", content=trickle())))
+        post = partial(httpx2.post, f"{address}/stylize", timeout=60)
+        thread = threading.Thread(target=lambda: slow.append(post(content=trickle())))
         thread.start()
-        time.sleep(0.25)
-        refusal(httpx2.post(f"{address}/stylize", content=photo), 503, "full")
-        thread.join(20)
+        until_waiting(ask, 1)
+        refusal(post(content=photo), 503, "full")
+        thread.join(60)
         refusal(slow[0], 408, "slow")
-        assert httpx2.post(f"{address}/stylize?size=16", content=photo, timeout=20).status_code == 200
+        assert httpx2.post(f"{address}/stylize?size=16", content=photo, timeout=60).status_code == 200
 
 
 def test_stopping_the_service_ends_all_that_waits(make_app: MakeApp, photo: bytes) -> None:
@@ -390,7 +412,7 @@ def test_stopping_the_service_ends_all_that_waits(make_app: MakeApp, photo: byte
 
     def ask(address: str) -> None:
         try:
-            answers.append(httpx2.post(f"{address}/stylize", content=photo, timeout=20).status_code)
+            answers.append(httpx2.post(f"{address}/stylize", content=photo, timeout=60).status_code)
         except httpx2.HTTPError as error:
             answers.append(error)
 
@@ -398,10 +420,10 @@ def test_stopping_the_service_ends_all_that_waits(make_app: MakeApp, photo: byte
         threads = [threading.Thread(target=ask, args=[address]) for _ in range(3)]
         for thread in threads:
             thread.start()
-        assert gate.entered.wait(20)
+        assert gate.entered.wait(30)
         threading.Timer(0.5, gate.open.set).start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
     assert len(answers) == 3
 

@@ -31,7 +31,10 @@ from tests.web.conftest import CHROMIUM, pixels
 from tests.web.test_page import check_rules, downloaded, says, send, until
 
 pytest.importorskip("onnxruntime", reason="needs portraitist[export]")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM"),
+    pytest.mark.xdist_group("machine"),
+]
 SMALL = PainterAnatomy((8, 8, 8), 1, 5.0)
 Open = Callable[[str], Any]
 

@@ -19,7 +19,10 @@ from tests.stylize.test_pipeline import TWO
 from tests.web.conftest import CHROMIUM, Gate, MakeApp, listening, pixels
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM"),
+    pytest.mark.xdist_group("machine"),
+]
 Open = Callable[..., Any]
 
 
@@ -69,12 +72,12 @@ def check_rules(page: Any) -> None:
 
 
 def says(page: Any, text: str | re.Pattern[str], place: str = "#status") -> None:
-    playwright.expect(page.locator(place)).to_have_text(text, timeout=30_000)
+    playwright.expect(page.locator(place)).to_have_text(text, timeout=60_000)
 
 
 def until(page: Any, expression: str) -> None:
     """Wait until an expression holds; Playwright's own way needs ``eval``, which the page forbids."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not page.evaluate(expression):
         assert time.monotonic() < deadline, expression
         time.sleep(0.05)

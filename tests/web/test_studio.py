@@ -111,7 +111,7 @@ def test_no_photo_outlives_its_job(end: str, caplog: pytest.LogCaptureFixture) -
             job = begin(queue)
             if end == "cancelled":
                 queue.drop(job)
-            await asyncio.wait_for(job.over.wait(), 10)
+            await asyncio.wait_for(job.over.wait(), 60)
             assert len(queue) == 0
             gc.collect()
             assert [ref() for ref in alive] == [None]

@@ -11,7 +11,7 @@ from .common import talk
 
 if TYPE_CHECKING:
     from ..invert import Progress
-    from ..stylize.pipeline import OnProgress
+    from ..stylize.settings import OnProgress
 
 STAGES = {"faces": "finding faces", "inversion": "finding the code", "drawing": "drawing"}
 

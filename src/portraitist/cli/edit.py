@@ -94,10 +94,11 @@ def directions(
     base: Annotated[str, typer.Argument(help="Model to find directions of: name, file or run folder.")] = "faces",
     out: OutFile,
     method: Annotated[
-        Literal["sefa", "pose", "light", "smile"],
+        Literal["sefa", "pose", "light", "smile", "expressions"],
         opt(
             "sefa: the strongest directions of the weights, without names; the others are learned from samples, "
-            "by the nose, the brightness of both halves, the mouth."
+            "by the nose, the brightness of both halves, the mouth. expressions: yaw, pitch, smile, mouth, blink and "
+            "gaze, each while the others stay, as `animate` wants them."
         ),
     ] = "sefa",
     count: Annotated[int, opt("Number of SeFa directions.", min=1)] = 12,
@@ -110,7 +111,8 @@ def directions(
 ) -> None:
     """Find directions of a base; they hold in every style of it.
 
-    Writes a file of named directions: sefa01, sefa02, ... in falling order, or one called like the method.
+    Writes a file of named directions: sefa01, sefa02, ... in falling order, one called like the method, or the six
+    expressions.
     """
     options.refuse([out, preview], run.overwrite)
     from ..edit import measured_direction, rows_of, sefa_directions
@@ -121,7 +123,11 @@ def directions(
     model = registry.load(base)
     model.generator.to(options.device(run.device))
     sides = options.resolutions(resolutions)
-    if method == "sefa":
+    if method == "expressions" and sides is not None:
+        raise UsageError("Expressions move all blocks up to 32 pixels.", "Leave out --resolutions.")
+    if method == "expressions":
+        found = _expressions(model, detector, samples, run.seed)
+    elif method == "sefa":
         found = sefa_directions(model.generator, sides, normalise=normalise, count=count)
     else:
         rows, measure = rows_of(model.generator.anatomy, sides), MEASURES[method](finder_named(detector))
@@ -398,6 +404,17 @@ def _moves(direction: str | None, words: Sequence[str], strength: float | None, 
     if len({move.name for move in found}) < len(found):
         raise UsageError("A word is given twice.", "Give each once.")
     return found
+
+
+def _expressions(model: Model, detector: str, samples: int, seed: int) -> list[Direction]:
+    from ..edit import expression_directions
+    from ..faces import finder_named
+    from ..stylize.crops import one_thread
+
+    with bars.step_bar() as progress, one_thread():
+        return expression_directions(
+            model.generator, finder_named(detector), count=samples, seed=seed, progress=progress
+        )
 
 
 def _strength(value: float) -> float:

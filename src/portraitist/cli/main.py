@@ -18,6 +18,7 @@ import typer
 from .._version import __version__
 from ..errors import PortraitistError
 from . import (
+    animate,
     convert,
     distill,
     edit,
@@ -49,7 +50,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (stylize, serve, train, distill, look, recipes, prepare, invert, sample, convert, export, page):
+for module in (stylize, animate, serve, train, distill, look, recipes, prepare, invert, sample, convert, export, page):
     groups.add(app, module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(edit.app, name="edit")
 groups.add(app)(surgery.swap)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -15,10 +16,45 @@ from .options import opt
 
 if TYPE_CHECKING:
     from ..data import ImageSet
+    from ..runs.source import Source
     from ..train.spec import Training
 
 
-SCRATCH, SIZE, PATHS = "From scratch", "Size", "Attributes"
+SIZE, PATHS = "Size", "Attributes"
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """The sizes of new networks."""
+
+    panel: ClassVar[str] = "From scratch"
+
+    channel_base: Annotated[int | None, opt("Channels times side (default: 4096).", min=1)] = None
+    channel_cap: Annotated[int | None, opt("Most channels of a layer (default: 256).", min=1)] = None
+    latent: Annotated[int | None, opt("Size of latents and codes (default: 256).", min=1)] = None
+    mapping_layers: Annotated[int | None, opt("Layers of the mapping network (default: 4).", min=1)] = None
+
+    def check(self, base: str | None, widths: tuple[int, ...]) -> None:
+        """Refuse what a base has already, and a rule for channels beside the channels themselves.
+
+        Raises:
+            UsageError: Options exclude each other.
+        """
+        given = [f"--{key.replace('_', '-')}" for key, value in asdict(self).items() if value is not None]
+        if base is not None and given:
+            raise UsageError(f"{given[0]} is for training from scratch.", "A base has its own; --channels widens it.")
+        if widths and (rules := [option for option in given if option.startswith("--channel-")]):
+            raise UsageError(f"{rules[0]} and --channels cannot be combined.", "Give one of them.")
+
+    def source(self, side: int, widths: tuple[int, ...], narrower: tuple[int, ...]) -> Source:
+        """Return new networks for pictures of a side; the channels of the generator, and of the discriminator."""
+        from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
+        from ..runs.source import Source
+
+        sizes = widths or channels_for(side, base=self.channel_base or 4096, cap=self.channel_cap or 256)
+        codes = self.latent or 256
+        generator = GeneratorAnatomy(side, sizes, codes, codes, self.mapping_layers or 4)
+        return Source(generator=generator, discriminator=DiscriminatorAnatomy(side, narrower or sizes))
 
 
 def command(
@@ -46,12 +82,7 @@ def command(
     ] = None,
     channels: Annotated[str, opt("Channels at 4, 8, ... pixels, joined by commas.", panel=SIZE)] = "",
     discriminator_channels: Annotated[str, opt("Those of the discriminator (default: --channels).", panel=SIZE)] = "",
-    channel_base: Annotated[int | None, opt("Channels times side (default: 4096).", min=1, panel=SCRATCH)] = None,
-    channel_cap: Annotated[int | None, opt("Most channels of a layer (default: 256).", min=1, panel=SCRATCH)] = None,
-    latent: Annotated[int | None, opt("Size of latents and codes (default: 256).", min=1, panel=SCRATCH)] = None,
-    mapping_layers: Annotated[
-        int | None, opt("Layers of the mapping network (default: 4).", min=1, panel=SCRATCH)
-    ] = None,
+    scratch: Scratch,
     processes: groups.Processes,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -71,9 +102,9 @@ def command(
     from ..faces import finder_named
     from ..io import registry
     from ..io.headers import Header, check_header
-    from ..networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
     from ..recipes import compose, from_scratch, grow, known_terms
-    from ..runs.finetune import Source, TrainOptions, grown, train
+    from ..runs.finetune import TrainOptions, train
+    from ..runs.source import grown
     from ..train.spec import Training, check, current
 
     if authorship.licence and not authorship.name:
@@ -82,26 +113,15 @@ def command(
         base = "faces"
     widths = options.widths(channels, "--channels")
     narrower = options.widths(discriminator_channels, "--discriminator-channels")
-    rule = {"--channel-base": channel_base, "--channel-cap": channel_cap}
-    scratch = {**rule, "--latent": latent, "--mapping-layers": mapping_layers}
-    if base is not None and (given := [option for option, value in scratch.items() if value is not None]):
-        raise UsageError(f"{given[0]} is for training from scratch.", "A base has its own; --channels widens it.")
-    if widths and (given := [option for option, value in rule.items() if value is not None]):
-        raise UsageError(f"{given[0]} and --channels cannot be combined.", "Give one of them.")
-    if base is not None:
+    scratch.check(base, widths)
+    if base is None:
+        source = scratch.source(resolution or 64, widths, narrower)
+    else:
         source = grown(registry.load(base, attribute=attribute), resolution, widths, narrower)
         if source.grows and recipe:
             raise UsageError(
                 "A base grows by itself, without a recipe.", "Grow it first, then teach it a style with --from its run."
             )
-    else:
-        side = resolution or 64
-        sizes = widths or channels_for(side, base=channel_base or 4096, cap=channel_cap or 256)
-        codes = latent or 256
-        source = Source(
-            generator=GeneratorAnatomy(side, sizes, codes, codes, mapping_layers or 4),
-            discriminator=DiscriminatorAnatomy(side, narrower or sizes),
-        )
     if preset is not None and (base is None or source.grows):
         raise UsageError("--preset is for the recipes of a fine-tuning.", "Leave it out, or name a --recipe.")
     anatomy = source.anatomies[0]

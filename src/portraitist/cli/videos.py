@@ -166,7 +166,7 @@ class _Work:
         from ..video import redraw_video
 
         try:
-            with _bar() as told:
+            with frame_bar() as told:
                 report = redraw_video(path, out, self.artist, on_frame=told, **self._settings())
         except KeyboardInterrupt:
             log.info("What is finished is kept: the same command goes on from there.")
@@ -176,7 +176,7 @@ class _Work:
     def record(self, camera: str, out: Path, seconds: float | None) -> None:
         from ..video import VideoSource, record_camera
 
-        with VideoSource.camera(camera) as source, _bar() as told:
+        with VideoSource.camera(camera) as source, frame_bar() as told:
             report = record_camera(source, out, self.artist, seconds=seconds, on_frame=told, **self._settings())
         _tell(report)
 
@@ -191,7 +191,7 @@ class _Settings(TypedDict):
 
 
 @contextmanager
-def _bar() -> Iterator[OnFrame]:
+def frame_bar() -> Iterator[OnFrame]:
     """Show a bar of the frames: how many a second, and the time left where their number is known."""
     with bar_of(unit=" frames") as bar:
 
@@ -204,12 +204,17 @@ def _bar() -> Iterator[OnFrame]:
         yield update
 
 
-def _tell(report: VideoReport) -> None:
-    """Print the name of the file, and what is missing in it."""
+def tell_source(report: VideoReport) -> None:
+    """Say what of the source could not be read."""
     if report.undecodable:
         log.warning(f"{report.undecodable} pictures could not be decoded; the ones before them stay longer.")
     if not report.complete:
         log.warning("The file breaks off; its video ends there.")
+
+
+def _tell(report: VideoReport) -> None:
+    """Print the name of the file, and what is missing in it."""
+    tell_source(report)
     if report.undrawn:
         log.warning(f"{report.undrawn} faces at the edge of a frame could not be drawn.")
     note(outputs=[*talk().result.get("outputs", []), str(report.out)])

@@ -126,10 +126,11 @@ def _optimise(
     adam = torch.optim.Adam(weights, lr=settings.learning_rate)
     history = []
     for step in range(settings.steps):
-        image = tuned.synthesize(ws)
-        seen = perceptual.distance(image, prepared)
+        image = tuned.synthesize(ws)  # G(w_p; theta*), [N, 3, R, R]
+        seen = perceptual.distance(image, prepared)  # [N]
         if (seen < settings.enough).all():
             break
+        # Sec. 3.2: L_pt = L_LPIPS(x, x_p) + lambda L_2(x, x_p), of each picture [N]
         loss = settings.perceptual_weight * seen + settings.pixel_weight * pixel_error(image, target)
         history.append(loss.detach())
         total = loss.mean() if keeper is None else loss.mean() + keeper.loss(tuned)
@@ -162,6 +163,7 @@ class _Locality:
             wanted = self.original.synthesize(near)
             prepared = self.perceptual.prepare(wanted)
         image = tuned.synthesize(near)
+        # Sec. 3.3: L_R = L_LPIPS(x_r, x_r*) + lambda L_2(x_r, x_r*), [N]
         difference = self.perceptual.distance(image, prepared) + pixel_error(image, wanted)
         return self.settings.locality_weight * difference.mean()
 
@@ -169,5 +171,6 @@ class _Locality:
         """Return codes ``radius`` away from the pivots, each row towards a sample of the prior."""
         z = torch.randn(len(self.ws), self.original.anatomy.z_dim, generator=self.random).to(self.ws)
         with torch.no_grad():
-            way = self.original.styles(z) - self.ws
+            way = self.original.styles(z) - self.ws  # w_z - w_p, [N, rows, w_dim]
+        # Sec. 3.3: w_r = w_p + alpha (w_z - w_p) / |w_z - w_p|
         return WPlus(self.ws + self.radius * torch.nn.functional.normalize(way, dim=2))

@@ -158,7 +158,7 @@ class Projector:
         target = resized(images, self.anatomy.resolution)
         with torch.no_grad():
             prepared = self.perceptual.prepare(target)
-            code = self._free(self._start(target, given))
+            code = self._free(self._start(target, given))  # [N, 1 or rows, w_dim or rank]
         code.requires_grad_(True)
         noise = self._free_noise(len(images)) if settings.optimise_noise else []
         free = [code, *noise]
@@ -166,14 +166,14 @@ class Projector:
         random = torch.Generator().manual_seed(settings.seed)
         best = _Best()
         for step in range(settings.steps):
-            t = step / settings.steps
+            t = step / settings.steps  # from 0 to 1 (App. D)
             adam.param_groups[0]["lr"] = settings.learning_rate * ramp(t, settings.ramp_up, settings.ramp_down)
             # The same draw for every image: what a picture gets depends on the seed alone.
             shake = torch.randn(code.shape[1:], generator=random).to(self.device) * self._shake(t)
-            ws = self._codes(code + shake)
-            image = self.synthesis(ws, noise or None)
-            distance = self._distance(image, target, prepared)
-            total = distance + self._penalty(ws, image, noise)
+            ws = self._codes(code + shake)  # w~ = w + N(0, s(t)^2), [N, rows, w_dim]
+            image = self.synthesis(ws, noise or None)  # [N, 3, R, R]
+            distance = self._distance(image, target, prepared)  # D_LPIPS(x, G(w~, n)), [N]
+            total = distance + self._penalty(ws, image, noise)  # L_image + alpha sum_ij L_ij (App. D), [N]
             best.see(total, distance, ws, image, *noise)
             for tensor, gradient in zip(free, torch.autograd.grad(total.sum(), free), strict=True):
                 tensor.grad = gradient
@@ -197,7 +197,7 @@ class Projector:
         if settings.prior_weight:
             total = total + settings.prior_weight * self.prior.penalty(ws)
         if settings.tie_weight:
-            spread = (ws - ws.mean(1, keepdim=True)).square().sum(2).mean(1)
+            spread = (ws - ws.mean(1, keepdim=True)).square().sum(2).mean(1)  # mean over rows of |w_r - mean w|^2, [N]
             total = total + settings.tie_weight * 2 * spread / self.prior.deviation**2
         if settings.domain_weight:
             total = total + settings.domain_weight * (ws - self._encoded(image)).square().mean((1, 2))
@@ -207,6 +207,7 @@ class Projector:
 
     def _shake(self, t: float) -> float:
         left = max(0.0, 1.0 - t / self.settings.code_noise_until) if self.settings.code_noise_until else 0.0
+        # s(t) = 0.05 sigma_w max(0, 1 - t / 0.75)^2 in App. D
         return self.settings.code_noise * self.prior.deviation * left**2
 
     def _free_noise(self, count: int) -> list[Tensor]:
@@ -225,6 +226,7 @@ def noise_correlation(planes: Sequence[Tensor]) -> Tensor:
     for plane in planes:
         while True:
             for axis in (2, 3):
+                # L_ij = (1/r^2 sum n(x, y) n(x - 1, y))^2 + (1/r^2 sum n(x, y) n(x, y - 1))^2 (App. D)
                 total = total + (plane * plane.roll(1, axis)).mean((1, 2, 3)).square()
             if plane.shape[2] <= 8:
                 break

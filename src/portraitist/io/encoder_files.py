@@ -38,7 +38,8 @@ from .headers import (
     parse_encoder_header,
 )
 from .model_file import Model, generator_digest
-from .pickles import open_torch, typed
+from .opening import typed
+from .pickles import open_torch
 
 PREFIX = "E."
 

@@ -23,7 +23,8 @@ from ..errors import BadModel
 from ..networks.classifiers import InceptionFeatures, MobileNetFeatures
 from ..networks.features import AlexNetFeatures, Features, SqueezeNetFeatures, TrunkFeatures, VGG16Features
 from .headers import refuse_many
-from .pickles import check_tensors, open_torch, typed
+from .opening import typed
+from .pickles import check_tensors, open_torch
 
 KNOWN: tuple[type[TrunkFeatures], ...] = (VGG16Features, AlexNetFeatures, SqueezeNetFeatures)
 # Networks by the name of a tensor that no other of the layouts has.

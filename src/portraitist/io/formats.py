@@ -18,7 +18,7 @@ from .headers import KEY, LARGEST_HEADER, Header
 from .legacy_tf import read_legacy
 from .model_file import Model, load_model, save_model
 from .nvidia import OF_GENERATOR, read_nvidia, read_nvidia_state, write_nvidia, write_nvidia_state
-from .pickles import DAMAGED, read_head, refuse_other_files, typed, zip_index
+from .opening import DAMAGED, read_head, refuse_other_files, typed, zip_index
 from .rosinality import read_rosinality, write_rosinality
 
 Kind = Literal["native", "rosinality", "nvidia", "nvidia-state", "legacy-tf"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import BadModel
 from ..networks.identity import FoamliuIdentity, Identity, IRSE50Identity, MobileFaceNetIdentity
 from .feature_files import read_tensors
-from .pickles import typed
+from .opening import typed
 
 # The name of a tensor that no other of the layouts has.
 KNOWN: dict[str, Callable[[Mapping[str, Tensor]], Identity]] = {

@@ -21,7 +21,8 @@ from torch import Tensor
 from ..errors import BadModel
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from .foreign import OTHER_KIND, Name, Networks, build, group_channels, leave_out, named, size_of
-from .pickles import Array, Network, open_pickle, shown, typed
+from .opening import typed
+from .pickles import Array, Network, open_pickle, shown
 
 PLAIN: dict[str, object] = {
     "label_size": 0,

@@ -43,7 +43,8 @@ from .foreign import (
     without_filters,
 )
 from .headers import refuse_many
-from .pickles import DAMAGED, Opened, Record, check_tensors, open_pickle, open_torch, read_head, typed
+from .opening import DAMAGED, read_head, typed
+from .pickles import Opened, Record, check_tensors, open_pickle, open_torch
 
 SETTINGS = "portraitist.settings"
 """Key under which a state dict holds what tensors cannot tell: clamp and group of each network."""

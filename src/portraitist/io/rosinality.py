@@ -35,7 +35,8 @@ from .foreign import (
     under_their_names,
     without_filters,
 )
-from .pickles import open_torch, typed
+from .opening import typed
+from .pickles import open_torch
 
 GROUP, GROUP_CHANNELS = 4, 1
 """Of the minibatch standard deviation; the layout has them in its code, not in the file."""

@@ -12,16 +12,24 @@ its released code replaces all of them and lets the photo enter by swapped featu
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 
 from ..data.images import Pixels, read_image
-from ..errors import UsageError
+from ..errors import NoFaceFound, UsageError
+from ..faces import AlignedFace
 from ..networks import Generator, GeneratorAnatomy
-from ..spaces import WPlus, Z, truncate
+from ..spaces import WPlus, Z, mix, truncate
+from .choices import Which
+from .crops import as_aligned_face
+
+if TYPE_CHECKING:
+    from .drawings import Style
+    from .pipeline import Stylizer
 
 MOST = 100
 
@@ -102,6 +110,30 @@ class Appearance:
         return anatomy.block(self.start).convs[0].row
 
 
+def reference_face(
+    reference: Reference, find: Callable[[Pixels, Which, int], list[AlignedFace]], resolution: int
+) -> AlignedFace:
+    """Align the largest face of a reference; that it shows none is not the fault of any photo.
+
+    Args:
+        reference: The picture.
+        find: Returns the faces of a picture, selected by ``which``, in squares of so many pixels.
+        resolution: Side of the aligned face.
+
+    Raises:
+        NoFaceFound: There is none.
+    """
+    if reference.aligned:
+        return as_aligned_face(reference.pixels, resolution)
+    try:
+        return find(reference.pixels, "largest", resolution)[0]
+    except NoFaceFound as error:
+        raise NoFaceFound(
+            f"No face was found in the reference '{reference.name}'.",
+            "If it is an aligned face already, add --reference-aligned; else give another picture.",
+        ) from error
+
+
 def random_codes(generator: Generator, count: int, truncation: float, seed: int) -> list[WPlus]:
     """Draw codes of the prior, each [1, rows, w_dim]; the first do not depend on the count."""
     if not count:
@@ -111,3 +143,34 @@ def random_codes(generator: Generator, count: int, truncation: float, seed: int)
         # One by one: a product of another size rounds otherwise.
         codes = [generator.map(z[k].to(generator.w_mean.device)) for k in range(count)]
         return [truncate(code, generator.mean, truncation) for code in codes]
+
+
+def dressed(stylizer: Stylizer, content: WPlus) -> dict[str, dict[str, WPlus]]:
+    """Return, for each appearance that a stylizer draws, the code of a face in each style: appearance -> style -> code.
+
+    Args:
+        stylizer: Whose appearances and styles.
+        content: The code of the face [1, rows, w_dim], whose first rows stay.
+    """
+    wanted = stylizer._appearance
+    if not wanted.names:
+        return {}
+    content = content.to(stylizer.device)
+    own = {name: _codes_in(stylizer, style) for name, style in stylizer._styles.items()}
+    return {
+        name: {style: mix(content, codes[k], stylizer._row) for style, codes in own.items()}
+        for k, name in enumerate(wanted.names)
+    }
+
+
+def _codes_in(stylizer: Stylizer, style: Style) -> list[WPlus]:
+    """Return the code of each appearance in a style's own domain; computed once."""
+    if style.appearance_codes is None:
+        wanted = stylizer._appearance
+        codes = random_codes(style.plain, wanted.random, wanted.truncation, stylizer.seed)
+        if stylizer._references:
+            inverter = stylizer._codes.of_style(style.plain)
+            targets = map(stylizer._target, stylizer._references)
+            codes += [inverter.invert(target, progress=stylizer.progress).code for target in targets]
+        style.appearance_codes = codes
+    return style.appearance_codes

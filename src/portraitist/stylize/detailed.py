@@ -7,8 +7,8 @@ picture = stage.prepare(face, base_picture, look).picture(drawing)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from ..detail.look import POINTS, SIDE, FaceFrame, PreparedPhoto, prepare_detail
 from ..errors import UsageError
 from ..faces import AlignedFace, FaceFinder, FixedPoints, Landmarks
 from ..faces.background import Mask, portrait_mask
+from ..networks.digest import tensors_digest
 
 LARGEST = 512
 """Close-ups of more pixels are not made: a larger picture is an enlarged one."""
@@ -96,6 +97,13 @@ class DetailStage:
     def side(self, size: int | None) -> int:
         """Return the side of the close-ups that pictures of a size need; 0 where none is."""
         return min(max(size or SIDE, SIDE), LARGEST) if self.amount else 0
+
+    def settings(self, looks: Mapping[str, Look]) -> object:
+        """Return what determines the pictures of styles with these looks; nothing where no style takes part."""
+        if not self.amount or not looks:
+            return None
+        digests = {name: [tensors_digest(k.tensors()), asdict(k.medium), k.weight] for name, k in looks.items()}
+        return [self.amount, digests]
 
     def face(self, closeup: AlignedFace) -> CloseFace:
         """Find the person and the points of the face; those of alignment where they are known."""

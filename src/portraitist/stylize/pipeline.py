@@ -17,42 +17,39 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Self
+from typing import Self, Unpack
 
 import torch
 
 from ..data.images import Pixels, resize, to_array, to_tensor
-from ..errors import NoFaceFound, PortraitistError, UsageError
+from ..detail import Look
+from ..errors import PortraitistError, UsageError
 from ..faces import AlignedFace, FaceFinder, finder_named
 from ..invert import Inverter, Progress
-from ..io import registry
 from ..io.encoder_files import StoredEncoder
 from ..io.model_file import Model
 from ..losses.perceptual import PerceptualDistance
 from ..networks.digest import tensors_digest
 from ..ops.devices import device_named
 from ..ops.memory import memory_told
-from ..spaces import WPlus, mix
+from ..spaces import WPlus
 from ..surgery import By
-from .appearance import Appearance, Reference, random_codes
+from .appearance import Appearance, dressed, reference_face
 from .choices import Which
-from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread, opened
+from .crops import Photo, check_size, faces_of, one_thread, opened
 from .detailed import DetailStage
 from .drawings import Drawings, Drawn, Further, Style, Synthesizer
 from .inversion import Inversion, PhotoInverter, is_plain
-from .mixture import Mixture, default_styles, no_style
+from .mixture import Mixture
 from .packed import Method, PackedPainter, painter_for
 from .portraits import SMALLEST_PICTURE, Portrait, Portraits, Sample
-from .reader import StyleReader
+from .reader import StyleReader, of_one_base
+from .settings import OnProgress, Settings
 from .together import redrawn_together
 
 log = logging.getLogger("portraitist")
-
-OnProgress = Callable[[str, int, int], None]
-"""Is told a stage, and how much of it is done of how much."""
 
 
 class Stylizer:
@@ -143,7 +140,8 @@ class Stylizer:
         self._row = self._appearance.row(base.generator.anatomy) if self._appearance.names else 0
         self.generators = {}
         self._styles: dict[str, Style] = {}
-        self._references = [self._cut(reference) for reference in self._appearance.references]
+        resolution = base.generator.anatomy.resolution
+        self._references = [reference_face(r, self.crops, resolution) for r in self._appearance.references]
         self._check_names()
         for name, style in styles.items():
             self.add(style, name=name)
@@ -155,19 +153,8 @@ class Stylizer:
         *,
         attribute: str | None = None,
         source: str | Path | None = None,
-        inversion: Inversion | Inverter | None = None,
-        finder: FaceFinder | None = None,
-        perceptual: PerceptualDistance | None = None,
-        appearance: Appearance | None = None,
-        strength: float = 1.0,
-        swap: int = 0,
-        swap_by: By = "features",
-        detail: float = 1.0,
-        method: Method = "auto",
-        seed: int = 0,
         device: str = "cpu",
-        progress: Progress | None = None,
-        on_progress: OnProgress | None = None,
+        **settings: Unpack[Settings],
     ) -> Self:
         """Load styles by name, file or run folder, or mixtures of them; all bundled ones when none is named.
 
@@ -175,60 +162,15 @@ class Stylizer:
             styles: What to load, as :meth:`add` takes it.
             attribute: Path of multi-path styles, e.g. ``women``.
             source: The style that the pictures come in, as :meth:`add` takes it; the base, that is photos, when None.
-            inversion: As the constructor.
-            finder: As the constructor.
-            perceptual: As the constructor.
-            appearance: As the constructor.
-            strength: As the constructor.
-            swap: As the constructor.
-            swap_by: As the constructor.
-            detail: As the constructor.
-            method: As the constructor.
-            seed: As the constructor.
             device: As the constructor.
-            progress: As the constructor.
-            on_progress: As the constructor.
+            settings: As the constructor.
 
         Raises:
             UsageError: There is no such style, two have one name, the styles have different bases, or one has paths
                 and none of this attribute.
         """
-        if isinstance(styles, str):
-            raise UsageError(f"Styles are a list, not the text '{styles}'.", f"Write ['{styles}'].")
-        if not isinstance(styles, Sequence) or not all(isinstance(style, str | Path) for style in styles):
-            raise UsageError(f"{styles!r} is no list of styles.", "Give names, files or run folders.")
-        chosen = list(styles) or default_styles(attribute)
-        if not chosen:
-            raise UsageError("No style is known.", "Train one with `portraitist train`, or name a file.")
-        mixtures = [Mixture.find(style, or_base=True, attribute=attribute) for style in chosen]
-        origin = None if source is None else Mixture.find(source, or_base=True, attribute=attribute)
-        every = mixtures if origin is None else [*mixtures, origin]
-        parts = [part for mixture in every for part in mixture.parts]
-        if not parts:
-            assert mixtures[0].base_path is not None
-            raise no_style(mixtures[0].base_path)
-        if len({part.header.base_digest for part in parts}) > 1:
-            named = chosen if source is None else [*chosen, source]
-            raise UsageError(f"The styles {named} belong to different bases.", "Stylize them one after the other.")
-        base = registry.base_of(parts[0].header, parts[0].path)
-        stylizer = cls(
-            base,
-            {},
-            inversion=inversion,
-            finder=finder,
-            perceptual=perceptual,
-            appearance=appearance,
-            strength=strength,
-            swap=swap,
-            swap_by=swap_by,
-            source=origin,
-            detail=detail,
-            method=method,
-            seed=seed,
-            device=device,
-            progress=progress,
-            on_progress=on_progress,
-        )
+        base, mixtures, origin = of_one_base(styles, attribute, source)
+        stylizer = cls(base, {}, source=origin, device=device, **settings)
         for mixture in mixtures:
             stylizer.add(mixture)
         return stylizer
@@ -240,18 +182,8 @@ class Stylizer:
         *,
         attribute: str | None = None,
         source: str | Path | None = None,
-        inversion: Inversion | Inverter | None = None,
-        finder: FaceFinder | None = None,
-        perceptual: PerceptualDistance | None = None,
-        appearance: Appearance | None = None,
-        strength: float = 1.0,
-        swap: int = 0,
-        swap_by: By = "features",
-        detail: float = 1.0,
-        method: Method = "auto",
-        seed: int = 0,
         device: str = "auto",
-        on_progress: OnProgress | None = None,
+        **settings: Unpack[Settings],
     ) -> Self:
         """Load one style, or several of one base, onto the best device there is.
 
@@ -262,23 +194,8 @@ class Stylizer:
 
             Stylizer.from_pretrained("toon3d").stylize("me.jpg").save("me.toon3d.png")
         """
-        return cls.load(
-            [style] if isinstance(style, str | Path) else list(style),
-            attribute=attribute,
-            source=source,
-            inversion=inversion,
-            finder=finder,
-            perceptual=perceptual,
-            appearance=appearance,
-            strength=strength,
-            swap=swap,
-            swap_by=swap_by,
-            detail=detail,
-            method=method,
-            seed=seed,
-            device=device_named(device),
-            on_progress=on_progress,
-        )
+        styles = [style] if isinstance(style, str | Path) else list(style)
+        return cls.load(styles, attribute=attribute, source=source, device=device_named(device), **settings)
 
     def add(self, style: str | Path | Mixture | Model, *, name: str = "", attribute: str | None = None) -> str:
         """Take up a style, or a mixture of styles, of this base, or the base itself.
@@ -336,7 +253,7 @@ class Stylizer:
             "swap": {name: [style.upto, style.by] for name, style in self._styles.items() if style.upto},
             "appearance": self._appearance.settings if self._appearance.names else [],
             "source": "" if self._source is None else tensors_digest(self._source.state_dict()),
-            "detail": self._detail_settings,
+            "detail": self._detail.settings(self._looks),
             "painters": {name: style.painter.settings for name, style in self._styles.items() if style.painter},
         }
         return {key: value for key, value in rare.items() if value} | {
@@ -462,7 +379,7 @@ class Stylizer:
     def _further(self, first: WPlus, others: Sequence[WPlus]) -> Further:
         """Return rendering -> style -> code of all that is drawn beside a face's own code."""
         further = {f"sample{k}": dict.fromkeys(self.generators, one) for k, one in enumerate(others, 1)}
-        return {**further, **self._dressed(first)}
+        return {**further, **dressed(self, first)}
 
     def _portrait(
         self,
@@ -517,54 +434,15 @@ class Stylizer:
     def _target(self, crop: AlignedFace) -> torch.Tensor:
         return to_tensor(crop.image)[None].to(self.device)
 
-    def _dressed(self, content: WPlus) -> dict[str, dict[str, WPlus]]:
-        """Return, for each appearance, the code that each style draws."""
-        if not self._appearance.names:
-            return {}
-        own = {style: self._appearance_codes(held) for style, held in self._styles.items()}
-        return {
-            name: {style: mix(content.to(self.device), codes[k], self._row) for style, codes in own.items()}
-            for k, name in enumerate(self._appearance.names)
-        }
-
-    def _appearance_codes(self, style: Style) -> list[WPlus]:
-        """Return the code of each appearance in a style's own domain; computed once."""
-        if style.appearance_codes is None:
-            wanted = self._appearance
-            codes = random_codes(style.plain, wanted.random, wanted.truncation, self.seed)
-            if self._references:
-                inverter = self._codes.of_style(style.plain)
-                targets = map(self._target, self._references)
-                codes += [inverter.invert(target, progress=self.progress).code for target in targets]
-            style.appearance_codes = codes
-        return style.appearance_codes
-
     @property
-    def _detail_settings(self) -> object:
-        """What determines the detail stage; nothing where no style takes part."""
-        looks = {name: style.look for name, style in self._styles.items() if style.look is not None}
-        if not self._detail.amount or not looks:
-            return None
-        digests = {name: [tensors_digest(k.tensors()), asdict(k.medium), k.weight] for name, k in looks.items()}
-        return [self._detail.amount, digests]
+    def _looks(self) -> dict[str, Look]:
+        """The looks of the styles that carry one."""
+        return {name: style.look for name, style in self._styles.items() if style.look is not None}
 
     def _closeup(self, size: int | None) -> int:
         """Return the side of the close-ups that are needed; 0 where no style takes anything from a photo."""
         taking = any(style.look or style.painter for style in self._styles.values())
         return self._detail.side(size or self.base.generator.anatomy.resolution) if taking else 0
-
-    def _cut(self, reference: Reference) -> AlignedFace:
-        """Align a reference; that it shows no face is not the fault of any photo."""
-        resolution = self.base.generator.anatomy.resolution
-        if reference.aligned:
-            return as_aligned_face(reference.pixels, resolution)
-        try:
-            return self.crops(reference.pixels, "largest", resolution)[0]
-        except NoFaceFound as error:
-            raise NoFaceFound(
-                f"No face was found in the reference '{reference.name}'.",
-                "If it is an aligned face already, add --reference-aligned; else give another picture.",
-            ) from error
 
     def _check_names(self) -> None:
         if twice := [name for name in self.further if self.further.count(name) > 1]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 from ..detail import Look
 from ..errors import UsageError
+from ..io import registry
 from ..io.headers import Header
 from ..io.model_file import Model, generator_digest, load_model
 from ..losses.perceptual import PerceptualDistance
@@ -15,7 +18,7 @@ from ..networks import Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
 from ..surgery import compatibility
 from .interpolation import mixed
-from .mixture import Mixture, Part, no_style
+from .mixture import Mixture, Part, default_styles, no_style
 from .packed import PackedPainter
 
 log = logging.getLogger("portraitist")
@@ -27,6 +30,40 @@ class Mixed(NamedTuple):
     generator: Generator
     look: Look | None
     painter: PackedPainter | None = None
+
+
+def of_one_base(
+    styles: Sequence[str | Path], attribute: str | None, source: str | Path | None
+) -> tuple[Model, list[Mixture], Mixture | None]:
+    """Find styles, and the style that pictures come in: their base, what was found of the one, and of the other.
+
+    Args:
+        styles: Names, files or run folders, or mixtures of them; all bundled ones when there is none.
+        attribute: Path of multi-path styles.
+        source: As one of the styles; None for photos.
+
+    Raises:
+        UsageError: There is no such style, the styles have different bases, or one has paths and none of this
+            attribute.
+    """
+    if isinstance(styles, str):
+        raise UsageError(f"Styles are a list, not the text '{styles}'.", f"Write ['{styles}'].")
+    if not isinstance(styles, Sequence) or not all(isinstance(style, str | Path) for style in styles):
+        raise UsageError(f"{styles!r} is no list of styles.", "Give names, files or run folders.")
+    chosen = list(styles) or default_styles(attribute)
+    if not chosen:
+        raise UsageError("No style is known.", "Train one with `portraitist train`, or name a file.")
+    mixtures = [Mixture.find(style, or_base=True, attribute=attribute) for style in chosen]
+    origin = None if source is None else Mixture.find(source, or_base=True, attribute=attribute)
+    every = mixtures if origin is None else [*mixtures, origin]
+    parts = [part for mixture in every for part in mixture.parts]
+    if not parts:
+        assert mixtures[0].base_path is not None
+        raise no_style(mixtures[0].base_path)
+    if len({part.header.base_digest for part in parts}) > 1:
+        named = chosen if source is None else [*chosen, source]
+        raise UsageError(f"The styles {named} belong to different bases.", "Stylize them one after the other.")
+    return registry.base_of(parts[0].header, parts[0].path), mixtures, origin
 
 
 class StyleReader:

@@ -74,7 +74,8 @@ class FeatureLoss(Term):
         share = self.share_of(context.state.images)
         if not share:
             return images.new_zeros(())
-        *deep, detail = context.heads(self.seen(images, context))
+        *deep, detail = context.heads(self.seen(images, context))  # scores of patches, [N, 1, h, w] each
+        # E softplus(-D_k(x)) over heads k and patches
         return (self.weight * patch_loss(deep, -1) + self.detail * patch_loss([detail], -1)) * share
 
     def share_of(self, images: int) -> float:
@@ -119,6 +120,7 @@ class HeadsLoss(Term):
         """Score one batch of drawn and one of real images."""
         with torch.no_grad():
             drawn, real = (self.settings.seen(images, context) for images in (context.opposed, context.real))
+        # E softplus(-D_k(x)) + E softplus(D_k(G(z)))
         return patch_loss(context.heads(real), -1) + patch_loss(context.heads(drawn), 1)
 
 

@@ -106,7 +106,7 @@ class Gan:
         )
         loss = torch.zeros((), device=real.device)
         for term in terms:
-            value = term(context)
+            value = term(context)  # [], the mean over the share
             context.report[term.name] = value.detach()
             loss = loss + value * term.every
         return loss, context.report

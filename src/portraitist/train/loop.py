@@ -167,7 +167,7 @@ def _descend(
     optimised = state.optimisers[phase.role]
     trained = optimised.parameters
     others = [p for role, other in state.optimisers.items() if role != phase.role for p in other.parameters]
-    total: list[Tensor | None] = [None] * len(trained)
+    total: list[Tensor | None] = [None] * len(trained)  # grad_p of the mean loss, the shape of each parameter p
     reports: list[dict[str, Tensor]] = []
     parts = objective.training.accumulate * group.size
     for p in others:
@@ -178,7 +178,8 @@ def _descend(
                 # Second derivatives of bfloat16 are coarse, and lazy steps are few.
                 with group.autocast() if phase.every == 1 else nullcontext():
                     loss, report = phase.loss(state, unit, number, Share(part, parts))
-                # The gradient of the whole batch: the mean over units and shares, summed here and over processes.
+                # The gradient of the whole batch: 1 / (units parts) sum over units u and shares s of grad L_us, summed
+                # here and, in ``all_reduce``, over processes.
                 gradients = torch.autograd.grad(loss / (objective.units * parts), trained, allow_unused=True)
                 total = [b if a is None else a if b is None else a + b for a, b in zip(total, gradients, strict=True)]
                 reports.append(report)

@@ -242,6 +242,7 @@ class Distillation:
     def _painter(self, state: PainterState, sample: PainterSample, unit: int, share: Share) -> Losses:
         step = self.step(state, sample, share)
         values = {term.name: term(step) for term in self.terms}
+        # sum_t lambda_t L_t, each the mean over the share
         loss = torch.stack([term.weight * values[term.name] for term in self.terms]).sum()
         # The discriminators see the crops that the painter was judged by.
         self._crops[share.index] = step.crops(step.painted.image.detach(), self.training.adversarial.crop, "crops")

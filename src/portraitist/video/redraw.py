@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -25,9 +26,9 @@ from ..faces.paste import paste_all
 from ..files import refuse_existing
 from ..stylize.choices import Which
 from .artists import Artist, DrawnFace
-from .segments import Coder, Packet, Parts, Segment, check_output, join
+from .segments import Canvas, Coder, Packet, Parts, Segment, check_output, join
 from .source import Frame, Mark, VideoSource
-from .tracks import Tracker
+from .tracks import Arrays, Tracker
 
 log = logging.getLogger("portraitist")
 
@@ -60,6 +61,30 @@ class VideoReport:
     """False where the file broke off."""
 
 
+class FrameMaker(Protocol):
+    """Makes a frame of the result of each frame of a video."""
+
+    undrawn: int
+    """Faces that could not be drawn so far."""
+
+    @property
+    def people(self) -> int:
+        """People that were told apart so far."""
+        ...
+
+    def redraw(self, frame: Pixels, seconds: float) -> tuple[Pixels, int]:
+        """Return what becomes of one more frame, and how many faces were drawn in it."""
+        ...
+
+    def state(self) -> Arrays:
+        """Return all that a resumed run needs."""
+        ...
+
+    def resume(self, state: Arrays) -> None:
+        """Go on where a run stood that gave this state."""
+        ...
+
+
 class FrameRedrawer:
     """Redraws the people of consecutive frames.
 
@@ -73,6 +98,19 @@ class FrameRedrawer:
         self.artist, self.which = artist, which
         self.tracker = Tracker(finder)
         self.undrawn = 0
+
+    @property
+    def people(self) -> int:
+        """People that were told apart so far."""
+        return self.tracker.count
+
+    def state(self) -> Arrays:
+        """Return all that a resumed run needs."""
+        return self.tracker.state()
+
+    def resume(self, state: Arrays) -> None:
+        """Go on where a run stood that gave this state."""
+        self.tracker.resume(state)
 
     def redraw(self, frame: Pixels, seconds: float) -> tuple[Pixels, int]:
         """Return one more frame, uint8 [H, W, 3], redrawn, and how many faces were drawn in it.
@@ -126,8 +164,8 @@ def redraw_video(
     with VideoSource.open(path) as source:
         check_output(source, out)
         _tell(source)
-        parts = Parts(out, _digest(path, artist, finder, which))
-        run = _Run(source, parts, FrameRedrawer(artist, finder, which), on_frame)
+        parts = Parts(out, frames_digest(path, [artist.settings, repr(finder), which]))
+        run = FrameRun(source, parts, FrameRedrawer(artist, finder, which), on_frame)
         run.over(source.frames(run.resume()))
         return run.finish(out, overwrite)
 
@@ -164,18 +202,34 @@ def record_camera(
     check_output(source, out)
     parts = Parts(out, "camera")
     parts.remove()
-    run = _Run(source, parts, FrameRedrawer(artist, finder, which), on_frame)
+    run = FrameRun(source, parts, FrameRedrawer(artist, finder, which), on_frame)
     with contextlib.suppress(KeyboardInterrupt):
         run.over(_until(source, seconds))
     return run.finish(out, overwrite)
 
 
-class _Run:
-    """Frames to segments, and segments to the video."""
+class FrameRun:
+    """Frames to segments, and segments to the video.
 
-    def __init__(self, source: VideoSource, parts: Parts, redrawer: FrameRedrawer, on_frame: OnFrame | None) -> None:
-        self.source, self.parts, self.redrawer, self.on_frame = source, parts, redrawer, on_frame
-        self.coder = Coder(source)
+    Args:
+        source: Of the frames.
+        parts: Where segments go.
+        maker: Makes the frames of the result.
+        on_frame: Called behind each frame.
+        canvas: What the frames of the result are like; as those of the source when None.
+    """
+
+    def __init__(
+        self,
+        source: VideoSource,
+        parts: Parts,
+        maker: FrameMaker,
+        on_frame: OnFrame | None = None,
+        canvas: Canvas | None = None,
+    ) -> None:
+        self.source, self.parts, self.maker, self.on_frame = source, parts, maker, on_frame
+        self.canvas = canvas
+        self.coder = Coder(source, canvas)
         self.segments, self.frames, self.drawn, self.resumed, self.before = 0, 0, 0, 0, 0
         self.last: Mark | None = None
         self.packets: list[Packet] = []
@@ -185,10 +239,10 @@ class _Run:
         self.segments, segment = self.parts.finished()
         if segment is None:
             return None
-        self.redrawer.tracker.resume(segment.state)
+        self.maker.resume(segment.state)
         counts = segment.counts
         self.frames = self.resumed = counts["frames"]
-        self.drawn, self.redrawer.undrawn, self.before = (counts[k] for k in ("drawn", "undrawn", "undecodable"))
+        self.drawn, self.maker.undrawn, self.before = (counts[k] for k in ("drawn", "undrawn", "undecodable"))
         self.last = segment.mark
         log.info(f"{self.resumed} frames are finished already.")
         return segment.mark
@@ -198,7 +252,7 @@ class _Run:
         last: Frame | None = None
         try:
             for frame in frames:
-                pixels, faces = self.redrawer.redraw(frame.pixels, self._since(frame))
+                pixels, faces = self.maker.redraw(frame.pixels, self._since(frame))
                 self.packets += self.coder.add(pixels, frame.time, frame.duration)
                 self.frames, self.drawn = self.frames + 1, self.drawn + bool(faces)
                 self.last, last = frame.mark, frame
@@ -216,12 +270,12 @@ class _Run:
         if not self.drawn:
             self.parts.remove()
             raise NoFaceFound(f"No frame of {self.source.path} shows a face.", "Use another video.")
-        join(self.parts, self.source, out, overwrite=overwrite)
+        join(self.parts, self.source, out, canvas=self.canvas, overwrite=overwrite)
         self.parts.remove_all()
         undecodable = self.before + self.source.undecodable
-        people = self.redrawer.tracker.count
+        people = self.maker.people
         return VideoReport(
-            out, self.frames, self.drawn, people, undecodable, self.redrawer.undrawn, self.resumed, self.source.complete
+            out, self.frames, self.drawn, people, undecodable, self.maker.undrawn, self.resumed, self.source.complete
         )
 
     def _since(self, frame: Frame) -> float:
@@ -238,10 +292,10 @@ class _Run:
         counts = {
             "frames": self.frames,
             "drawn": self.drawn,
-            "undrawn": self.redrawer.undrawn,
+            "undrawn": self.maker.undrawn,
             "undecodable": self.before + self.source.undecodable,
         }
-        self.parts.write(self.segments, Segment(packets, self.last, self.redrawer.tracker.state(), counts))
+        self.parts.write(self.segments, Segment(packets, self.last, self.maker.state(), counts))
         self.segments += 1
 
 
@@ -268,13 +322,18 @@ def _tell(source: VideoSource) -> None:
             f"{source.path.name} is {source.hdr}: it is drawn with 8 bits a colour, which may show bands, and drawn "
             "faces may look flat. Convert it to SDR first for better ones."
         )
+    tell_tracks(source)
+
+
+def tell_tracks(source: VideoSource) -> None:
+    """Say which tracks are left out."""
     if source.others:
         log.warning(f"{source.others} tracks of {source.path.name} are neither video nor sound; they are left out.")
 
 
-def _digest(path: Path, artist: Artist, finder: FaceFinder, which: Which) -> str:
-    """Return the digest of all that determines the frames."""
+def frames_digest(path: Path, settings: object) -> str:
+    """Return the digest of all that determines the frames: a video, and settings as JSON values."""
     with path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     libraries = {name: list(version) for name, version in av_package().library_versions.items()}
-    return settings_digest([content, artist.settings, repr(finder), which, SEGMENT, __version__, libraries])
+    return settings_digest([content, settings, SEGMENT, __version__, libraries])

@@ -17,10 +17,10 @@ import io
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,13 +32,56 @@ from ..data.video import av_package
 from ..errors import UsageError
 from ..files import atomic_write, sweep_partial, write_bytes
 from .names import FORMATS
-from .source import Mark, VideoSource
+from .source import Colour, Mark, VideoSource
 from .tracks import Arrays
 
 # No frame refers to a later one: so times of decoding are times of showing, and segments can be laid one after another.
 # With several threads the bits would depend on the cores of the machine.
 CODEC, _SETTINGS = "libx264", {"crf": "18", "preset": "veryfast", "bf": "0", "threads": "1"}
 _LIMITED = 1  # the range of values that players expect
+
+
+class Canvas(Protocol):
+    """What frames are like; those of a video by itself."""
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        ...
+
+    @property
+    def aspect(self) -> Fraction:
+        """Width of a pixel by its height."""
+        ...
+
+    @property
+    def colour(self) -> Colour:
+        """How values are meant."""
+        ...
+
+
+@dataclass(frozen=True)
+class Square:
+    """Square frames of pictures on a screen: BT.709."""
+
+    side: int
+    aspect: Fraction = field(default=Fraction(1), init=False)
+    colour: Colour = field(default_factory=lambda: Colour(1, 1, 1), init=False)
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+        return self.side
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return self.side
 
 
 class Packet(NamedTuple):
@@ -64,10 +107,15 @@ class Segment:
 
 
 class Coder:
-    """Codes frames of a source as H.264, in the colours and with the times of the source."""
+    """Codes frames as H.264, with the times of a source.
 
-    def __init__(self, source: VideoSource) -> None:
-        self._source = source
+    Args:
+        source: Whose times.
+        canvas: What the frames are like; as those of the source when None.
+    """
+
+    def __init__(self, source: VideoSource, canvas: Canvas | None = None) -> None:
+        self._source, self._canvas = source, canvas or source
         self._context: Any = None
         self._durations: dict[int, int] = {}
 
@@ -75,11 +123,11 @@ class Coder:
         """Code one frame, uint8 [H, W, 3]; returns what is ready."""
         av = av_package()
         if self._context is None:
-            self._context = configured(av.CodecContext.create(CODEC, "w"), self._source)
+            self._context = configured(av.CodecContext.create(CODEC, "w"), self._source, self._canvas)
             self._context.flags |= av.codec.context.Flags.global_header
         even = np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(even, format="rgb24")
-        matrix = self._source.colour.matrix
+        matrix = self._canvas.colour.matrix
         known = {int(space): space for space in av.video.reformatter.Colorspace}
         frame = frame.reformat(
             format="yuv420p", dst_colorspace=known.get(matrix), dst_color_range=av.video.reformatter.ColorRange.MPEG
@@ -100,13 +148,13 @@ class Coder:
         return [Packet(bytes(p), p.pts, self._durations.pop(p.pts, 0), p.is_keyframe) for p in packets]
 
 
-def configured(context: Any, source: VideoSource) -> Any:
-    """Set an H.264 encoder up for frames of a source."""
-    context.width, context.height = source.width + source.width % 2, source.height + source.height % 2
+def configured(context: Any, source: VideoSource, canvas: Canvas) -> Any:
+    """Set an H.264 encoder up for frames like these with the times of a source."""
+    context.width, context.height = canvas.width + canvas.width % 2, canvas.height + canvas.height % 2
     context.pix_fmt, context.options = "yuv420p", _SETTINGS
     context.time_base, context.framerate = source.tick, source.rate
-    context.sample_aspect_ratio = source.aspect
-    colour = source.colour
+    context.sample_aspect_ratio = canvas.aspect
+    colour = canvas.colour
     context.color_primaries, context.color_trc, context.colorspace = colour.primaries, colour.transfer, colour.matrix
     context.color_range = _LIMITED
     return context
@@ -201,7 +249,7 @@ def check_output(source: VideoSource, out: Path) -> None:
     av = av_package()
     try:
         with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as container:
-            _streams(container, source)
+            _streams(container, source, source)
             container.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
         raise UsageError(
@@ -210,8 +258,17 @@ def check_output(source: VideoSource, out: Path) -> None:
         ) from error
 
 
-def join(parts: Parts, source: VideoSource, out: Path, *, overwrite: bool = False) -> None:
+def join(
+    parts: Parts, source: VideoSource, out: Path, *, canvas: Canvas | None = None, overwrite: bool = False
+) -> None:
     """Lay the segments one after another, with the sound of the source, into a file that appears whole.
+
+    Args:
+        parts: The segments.
+        source: Whose sound and times.
+        out: What to write.
+        canvas: What the frames are like; as those of the source when None.
+        overwrite: Replace an existing file.
 
     Raises:
         UsageError: The file exists, and ``overwrite`` is False.
@@ -220,16 +277,16 @@ def join(parts: Parts, source: VideoSource, out: Path, *, overwrite: bool = Fals
     av = av_package()
     with atomic_write(out, overwrite=overwrite) as file:
         with av.open(file, "w", format=FORMATS[out.suffix.lower()]) as container:
-            video, sounds = _streams(container, source)
+            video, sounds = _streams(container, source, canvas or source)
             container.start_encoding()
             for _, _, packet in heapq.merge(_video(parts, source, video), _sound(source, sounds), key=lambda p: p[:2]):
                 container.mux(packet)
 
 
-def _streams(container: Any, source: VideoSource) -> tuple[Any, dict[int, Any]]:
+def _streams(container: Any, source: VideoSource, canvas: Canvas) -> tuple[Any, dict[int, Any]]:
     """Add the tracks: that of the video, and those of the sound by their number in the source."""
     video = container.add_stream(CODEC, rate=source.rate)
-    configured(video.codec_context, source)
+    configured(video.codec_context, source, canvas)
     video.time_base = source.tick
     sounds = {s.index: container.add_stream_from_template(s) for s in source.sound_streams()}
     return video, sounds
