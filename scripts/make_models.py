@@ -24,9 +24,10 @@ from portraitist.detail import MEDIA, SIDE
 from portraitist.evaluate.held_out import parts_of
 from portraitist.faces import finder_named
 from portraitist.io import catalogue, registry
+from portraitist.io.chooser_files import save_chooser
 from portraitist.io.encoder_files import load_encoder, save_encoder
 from portraitist.io.feature_files import load_features
-from portraitist.io.headers import EncoderHeader, Header, read_header
+from portraitist.io.headers import About, EncoderHeader, Header, read_header
 from portraitist.io.identity_files import load_identity
 from portraitist.io.model_file import Model, load_model, save_model, save_pack
 from portraitist.losses.perceptual import PerceptualDistance
@@ -34,9 +35,10 @@ from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy, channel
 from portraitist.networks.encoder import small
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose, from_scratch
+from portraitist.runs.chooser import learn_chooser
 from portraitist.runs.encoder import EncoderOptions, train_encoder
 from portraitist.runs.finetune import TrainOptions, train
-from portraitist.runs.looks import look_of, people_of
+from portraitist.runs.looks import levelled, look_of, people_of
 from portraitist.runs.source import Source
 from portraitist.train.encoder import agilegan
 from portraitist.train.spec import Training
@@ -109,7 +111,7 @@ def main() -> None:
     parser.add_argument("--encoder-from", type=Path, help="an encoder of an earlier base to go on from")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--only", nargs="+", default=["base", "styles", "encoder"], help="what to make; the rest is loaded"
+        "--only", nargs="+", default=["base", "styles", "encoder", "chooser"], help="what to make; the rest is loaded"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress bars")
     parser.add_argument("--threads", type=int, default=0, help="threads of PyTorch; its own choice when 0")
@@ -124,6 +126,8 @@ def main() -> None:
             make_style(style, base, options)
     if "encoder" in options.only:
         make_encoder(base, options)
+    if "chooser" in options.only:
+        make_chooser(base, options)
 
 
 def make_base(options: argparse.Namespace) -> Model:
@@ -169,13 +173,13 @@ def make_style(style: Style, base: Model, options: argparse.Namespace) -> None:
     seen = parts.trained or parts.held_out
     how = MEDIA[style.medium], finder_named()
     look = look_of(seen.decoded_at(SIDE), *how, shape=style.shape, people=people_of(seen))
-
-    def load(attribute: str | None = None) -> Model:
-        model = load_model(tried[name], find_base=lambda header: base, attribute=attribute)
-        return replace(model, look=look)
-
-    models = {path: load(path) for path in style.paths} if style.paths else load()
-    pack = save_pack(options.out / f"{style.name}.safetensors", models, base, half=True, overwrite=True)
+    drawn = {
+        path: load_model(tried[name], find_base=lambda header: base, attribute=path) for path in style.paths or (None,)
+    }
+    look = levelled(look, base, list(drawn.values()), registry.load_encoder_of(base))
+    models = {path: replace(model, look=look) for path, model in drawn.items()}
+    packed = {path: model for path, model in models.items() if path is not None} or models[None]
+    pack = save_pack(options.out / f"{style.name}.safetensors", packed, base, half=True, overwrite=True)
     registry.record_digest(pack)
 
 
@@ -243,6 +247,27 @@ def make_encoder(base: Model, options: argparse.Namespace) -> None:
     training = replace(ENCODER, images=options.encoder_images)
     path = train_encoder(photos, options.runs / "faces-hvae", base, sizes, training, told)
     shipped = save_encoder(options.out / "faces-hvae.safetensors", load_encoder(path), half=True, overwrite=True)
+    registry.record_digest(shipped)
+
+
+def make_chooser(base: Model, options: argparse.Namespace) -> None:
+    """Learn what chooses the paths of styles on the base's encoder, and put it in place in half precision.
+
+    The photos that measure it take no part in the fit, nor in any other model.
+    """
+    photos, others = (
+        ImageSet.open(options.data / f"{name}.zip", options.resolution, labels=options.data / f"labels_{name}.csv")
+        for name in ("photos_256", "photos_eval_256")
+    )
+    about = About(
+        name="faces-chooser",
+        description="the path of a multi-path style for a face of faces, by its encoder's latents",
+        licence=LICENCE,
+        credit=PHOTOS,
+    )
+    encoder = load_encoder(options.out / "faces-hvae.safetensors", base=base)
+    learned = learn_chooser(photos, ["gender", "group"], base, encoder, held_out=others, about=about)
+    shipped = save_chooser(options.out / "faces-chooser.safetensors", learned, half=True, overwrite=True)
     registry.record_digest(shipped)
 
 

@@ -10,6 +10,7 @@ from importlib import import_module
 
 import torch
 
+from portraitist.cli.main import main as command_line
 from portraitist.errors import PortraitistError
 from portraitist.ops import keep_heap
 
@@ -24,6 +25,7 @@ PAGES = (
     "groups",
     "growth",
     "pictures",
+    "mirror",
     "video",
     "words",
     "animate",
@@ -35,7 +37,8 @@ def main(arguments: list[str]) -> int:
     name = arguments[0] if arguments else ""
     try:
         if name in reproduction.PAPERS:
-            reproduction.main(name, arguments[1:])
+            sys.argv[1:] = ["evaluate", "reproduce", name, *arguments[1:]]
+            command_line()
         elif name in PAGES:
             keep_heap()
             torch.set_num_threads(1)

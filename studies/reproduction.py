@@ -8,8 +8,7 @@ Writes reproduction.md, with what other papers were run in the same folder.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,7 +23,6 @@ from portraitist.io.feature_files import load_features
 from portraitist.io.model_file import Model
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
-from portraitist.ops import keep_heap
 from portraitist.report.markdown import BLANK, prose
 from portraitist.train.spec import Training, current
 
@@ -84,76 +82,63 @@ def _data(study: Study) -> list[str]:
     )
 
 
-# The command.
+# The command, whose options `portraitist evaluate reproduce` has.
 
 
-def parser(paper: str) -> argparse.ArgumentParser:
-    """Return the options of a paper's command."""
-    found = argparse.ArgumentParser(prog=f"python -m studies {paper}", description="Re-run a paper's comparison.")
-    add = found.add_argument
-    add("--out", "-o", type=Path, required=True, help="folder for runs, numbers and the page; continued")
-    add("--data", type=Path, required=True, help="folder of exemplars: a folder or zip per style, NAME or style_NAME")
-    add("--styles", help="styles, joined by commas (default: all folders named style_NAME)")
-    add("--seeds", default="0-2", help="as in 0,1,2 or 0-2: each splits, trains and draws")
-    add("--base", default="faces", help="model that styles are made from: name, file or run folder")
-    add("--images", type=_at_least(1), default=3000, help="images that each training sees")
-    add("--samples", type=_at_least(16), default=2000, help="latents that each model draws")
-    add("--photos", type=Path, help="agilegan: aligned faces that nothing was trained on, folder or zip")
-    add("--limit", type=_at_least(3), default=48, help="take so many photos, drawn with seed 0")
-    add("--encoder", action="append", default=[], help="agilegan: NAME=FILE, as in pSp=wplus.safetensors")
-    add("--steps", type=_at_least(1), help="agilegan: steps of every optimisation (default: 500, in-domain 100)")
-    add("--features", type=Path, action="append", default=[], help="weights to compare sets with; may be repeated")
-    add("--perceptual", type=Path, help="weights to compare pictures with (default: the base's discriminator)")
-    add("--lpips", type=Path, help="LPIPS weights that were fitted on --perceptual")
-    add("--identity", type=Path, help="weights of a face embedder")
-    add("--no-scratch", dest="scratch", action="store_false", help="ui2i: leave out training from scratch")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="of every training's start")
-    add("--device", default="auto", help="cpu, cuda or auto")
-    return found
+def study_of(
+    paper: str,
+    *,
+    out: Path,
+    data: Path,
+    styles: str | None,
+    seeds: tuple[int, ...],
+    base: str,
+    images: int,
+    samples: int,
+    scratch: bool,
+    settings: list[str],
+    photos: Path | None,
+    limit: int,
+    encoders: Sequence[str],
+    steps: int | None,
+    features: Sequence[Path],
+    perceptual: Path | None,
+    lpips: Path | None,
+    identity: Path | None,
+    device: str,
+) -> Study:
+    """Read what a paper's comparison needs; the arguments are the options of the command.
 
-
-def main(paper: str, arguments: Sequence[str]) -> None:
-    """Run a paper's command."""
+    Raises:
+        UsageError: There is no such paper, or an option names what is not there.
+    """
     _check(paper)
-    given = parser(paper).parse_args(arguments)
-    keep_heap()
-    device = options.device(given.device)
-    model = registry.load(given.base)
+    model = registry.load(base)
     model.generator.to(device)
     side = model.generator.anatomy.resolution
     own = DiscriminatorFeatures(model.require_discriminator("to look with")).to(device)
-    features = [load_features(file, largest=256) for file in given.features]
-    perceptual = options.perceptual(given.perceptual, given.lpips, "--perceptual") or PerceptualDistance(own)
-    for network in features:
+    judges = [load_features(file, largest=256) for file in features]
+    distance = options.perceptual(perceptual, lpips, "--perceptual") or PerceptualDistance(own)
+    for network in judges:
         if isinstance(network, torch.nn.Module):
             network.to(device)
-    study = Study(
+    return Study(
         base=model,
-        out=given.out,
-        sets=_sets(given.data, given.styles, side),
-        seeds=tuple(options.seeds(given.seeds)),
-        images=given.images,
-        samples=given.samples,
-        features=(own, *features),
-        perceptual=(perceptual.to(device),),
-        identity=None if given.identity is None else options.persons(model, given.identity, device),
-        photos=None if given.photos is None else drawn_photos(options.pictures(given.photos, side), given.limit),
-        encoders=_encoders(model, given.encoder) if paper == "agilegan" else {},
-        steps=given.steps,
-        scratch=given.scratch,
+        out=out,
+        sets=_sets(data, styles, side),
+        seeds=seeds,
+        images=images,
+        samples=samples,
+        features=(own, *judges),
+        perceptual=(distance.to(device),),
+        identity=None if identity is None else options.persons(model, identity, device),
+        photos=None if photos is None else drawn_photos(options.pictures(photos, side), limit),
+        encoders=_encoders(model, encoders) if paper == "agilegan" else {},
+        steps=steps,
+        scratch=scratch,
         device=device,
-        start=options.with_settings(Training(), [current(pair) for pair in given.set]) if given.set else None,
+        start=options.with_settings(Training(), [current(pair) for pair in settings]) if settings else None,
     )
-    print(reproduce(paper, study))
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if (value := int(text)) < least:
-            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
-        return value
-
-    return read
 
 
 def _sets(data: Path, styles: str | None, side: int) -> dict[str, ImageSet]:

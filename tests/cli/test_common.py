@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -101,7 +103,92 @@ def test_a_bad_file_of_options_is_refused(run: Run, photo: Path, tmp_path: Path,
 def test_shells_complete_commands() -> None:
     program = [sys.executable, "-c", "from portraitist.cli.main import main; main()"]
     words = {"_PORTRAITIST_COMPLETE": "complete_bash", "COMP_WORDS": "portraitist mod", "COMP_CWORD": "1"}
-    import os
 
     done = subprocess.run(program, env=os.environ | words, capture_output=True, text=True)
     assert "models" in done.stdout.split()
+
+
+def test_every_command_has_the_common_options() -> None:
+    import inspect
+
+    import typer
+
+    from portraitist.cli.main import app
+
+    def commands(of: typer.Typer) -> list[tuple[str, set[str]]]:
+        found = [
+            (c.callback, set(inspect.signature(c.callback).parameters)) for c in of.registered_commands if c.callback
+        ]
+        below = [
+            each for group in of.registered_groups if group.typer_instance for each in commands(group.typer_instance)
+        ]
+        return [*((callback.__qualname__, names) for callback, names in found), *below]
+
+    found = commands(app)
+    assert len(found) > 30
+    assert [name for name, has in found if not has >= {"as_json", "verbose", "quiet", "config"}] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("stylize", "nothing.jpg"),
+        ("stylize", "text.jpg"),
+        ("stylize", "me.png", "--style", "toon3d"),
+        ("stylize", "me.png", "--style", "nobody"),
+        ("invert", "text.jpg"),
+        ("train", "nothing", "-o", "run"),
+        ("evaluate", "inversion", "nothing", "-o", "out"),
+        ("encoder", "train", "nothing", "-o", "out"),
+        ("serve", "--style", "nobody"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_pytorch_loads(
+    photo: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    Path("text.jpg").write_text("no photo")
+    Path("me.toon3d.png").touch()
+    code = """
+import sys
+from portraitist.cli.main import main
+try:
+    main()
+finally:
+    print("loaded", [m for m in ("torch", "numpy", "PIL") if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode in (2, 3) and done.stderr.startswith("error: ") and done.stdout == "loaded []\n"
+
+
+def test_a_terminal_shows_stages_and_ends_with_the_picture(photo: Path) -> None:
+    pty, termios = (pytest.importorskip(name, reason="needs a terminal of POSIX") for name in ("pty", "termios"))
+
+    program = [sys.executable, "-c", "from portraitist.cli.main import main; main()"]
+    outer, inner = pty.openpty()
+    termios.tcsetwinsize(inner, (24, 80))
+    done = subprocess.Popen(
+        [*program, *map(str, drawn(photo, "-s", "toon3d"))], stdin=subprocess.DEVNULL, stdout=inner, stderr=inner
+    )
+    os.close(inner)
+    said = b""
+    with contextlib.suppress(OSError):  # how a terminal ends on Linux
+        while part := os.read(outer, 4096):
+            said += part
+    os.close(outer)
+    assert done.wait() == 0
+    text = said.decode()
+    assert "loading the models" in text and "drawing: 100%" in text and "0 steps" not in text
+    *_, last = filter(None, _seen(text))
+    assert last == str(photo.with_name("me.toon3d.png"))
+
+
+def _seen(text: str) -> list[str]:
+    """Return the lines that a terminal shows in the end: a return goes back, and what follows is written over."""
+    lines = []
+    for line in text.split("\r\n"):
+        shown = ""
+        for part in line.split("\r"):
+            shown = part.removeprefix("\x1b[2K") if part.startswith("\x1b[2K") else part + shown[len(part) :]
+        lines.append(shown.rstrip())
+    return lines

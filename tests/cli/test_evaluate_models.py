@@ -169,7 +169,7 @@ def test_a_paper_is_reproduced_and_goes_on_where_it_stopped(run: Run, tmp_path: 
         (("distance", "tiny", "tiny+wild@7", "--samples", "4"), 2, "7"),
         (("distance", "tiny", "nobody", "--samples", "4"), 2, "There is no model 'nobody'"),
         (("distance", "tiny", "wild", "-o", "matrix.txt"), 2, "takes a .md or .json file"),
-        (("quality", "wild", "--exemplars", "nowhere", "-o", "out"), 3, "nowhere"),
+        (("quality", "wild", "--exemplars", "nowhere", "-o", "out"), 2, "nowhere"),
         (("quality", "wild", "--exemplars", "few", "-o", "out", "--samples", "16"), 3, "cannot be scored on"),
         (("quality", "wild", "--exemplars", "style_dots", "-o", "out", "--photos", "few"), 3, "4 photos are too few"),
         (("quality", "wild", "--exemplars", "style_dots", "-o", "out", "--refine", "5"), 2, "Give --photos too"),

@@ -102,7 +102,7 @@ def test_exemplars_that_nobody_knows_are_warned_of(run: Run) -> None:
         (("photos", "--exemplars", "wild=nowhere"), 3, "nowhere does not exist"),
         (("photos", "--style", "nobody"), 2, "There is no model 'nobody'"),
         (("few",), 3, "2 photos could be drawn, 3 are needed"),
-        (("nowhere",), 3, "nowhere does not exist"),
+        (("nowhere",), 2, "There is no file or folder nowhere"),
         (("photos", "--identity", "photos/00.png"), 3, "00.png"),
     ],
 )

@@ -41,6 +41,20 @@ def test_the_help_shows_options_by_group() -> None:
     assert "--seed" in found["Options"] and "--style" in found["Style"]
 
 
+def test_help_speaks_plainly() -> None:
+    """Lists of commands fit their lines, and types are called what people call them."""
+    assert (
+        "..." not in sections("evaluate")["Commands"] + sections("edit")["Commands"] + sections("translate")["Commands"]
+    )
+    top = get_command(app)
+    assert "..." not in top.get_help(typer.Context(top, info_name="portraitist")).partition("Commands:")[2]
+    options = "".join(sections("stylize").values())
+    assert (
+        "--strength <number>" in options and "--reference <path>" in options and "--style, --to-style <text>" in options
+    )
+    assert not re.search(r"<(str|int|float|list|Path)", options)
+
+
 @pytest.mark.parametrize("words", [("edit", "apply"), ("edit", "text"), ("edit", "video")], ids=" ".join)
 def test_commands_that_share_a_group_show_the_same_options(words: tuple[str, ...]) -> None:
     expected = sections("edit", "apply")

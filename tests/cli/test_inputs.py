@@ -81,6 +81,8 @@ def test_names_say_what_was_chosen() -> None:
     assert end_of("oil", "sample1", face=2, suffix=".jpg") == ".face2.oil.sample1.jpg"
     assert end_of("oil", pasted=True) == ".oil.pasted.png"
     assert end_of("oil", pasted=True, alone=True) == ".face1.oil.pasted.png"
+    assert planned_ends(["oil"], [""], which="largest", sheet=True) == [".oil.png", ".sheet.png"]
+    assert planned_ends(["oil"], [""], which=2, sheet=True) == [".face2.oil.png", ".face2.sheet.png"]
     every = [
         tuple(planned_ends(["oil"], [""], which=which, pasted=pasted, sheet=sheet))
         for which, pasted, sheet in (

@@ -72,7 +72,7 @@ def workplace(
         (("wild", "-o", "tiny.safetensors"), 2, "exists already"),
         (("wild", "-o", "new.safetensors", "--detector", "haar"), 2, "no face detector 'haar'"),
         (("wild", "-o", "new.safetensors", "--shape", "4"), 2, "--shape"),
-        (("wild", "-o", "new.safetensors", "--exemplars", "nowhere"), 3, "nowhere does not exist"),
+        (("wild", "-o", "new.safetensors", "--exemplars", "nowhere"), 2, "There is no file or folder nowhere"),
         (("wild", "-o", "new.safetensors"), 3, "A look cannot be measured of 8 pictures with 0 faces. Give at least"),
     ],
 )

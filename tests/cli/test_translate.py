@@ -60,7 +60,7 @@ def test_from_folders_to_pictures(run: Run, data: Path, basic: Path, tmp_path: P
     code, _, told = run(*one)
     assert code == 2 and "women, kids, men, or auto" in told
     code, lines, _ = run(*one, "--group", "kids", "--sheet")
-    assert code == 0 and lines == [str(tmp_path / "me.all.png"), str(tmp_path / "me.face1.sheet.png")]
+    assert code == 0 and lines == [str(tmp_path / "me.all.png"), str(tmp_path / "me.sheet.png")]
     assert read_image(lines[0]).shape == (256, 256, 3)
     code, _, told = run(*one, "--group", "kids")
     assert code == 2 and "exists" in told

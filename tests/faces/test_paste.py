@@ -10,6 +10,7 @@ from skimage import data
 from portraitist.errors import UsageError
 from portraitist.faces import AlignedFace, Landmarks, align, paste
 from portraitist.faces.landmarks import transform
+from portraitist.faces.paste import paste_all
 
 ASTRONAUT = Landmarks.from_points([(204, 102), (247, 104), (226, 122), (203, 139), (245, 141)])
 
@@ -106,3 +107,21 @@ def test_wrong_shapes_and_seams_are_refused(photo: npt.NDArray[np.uint8]) -> Non
         paste(photo, aligned.image, aligned, feather=0.6)
     with pytest.raises(UsageError, match="mask"):
         paste(photo, aligned.image, aligned, mask=np.ones((3, 4)))
+
+
+def test_only_what_the_whole_photo_shows_of_a_person_changes(photo: npt.NDArray[np.uint8]) -> None:
+    aligned = align(photo, ASTRONAUT, 64)
+    red = np.zeros((64, 64, 3), dtype=np.uint8) + np.uint8([255, 0, 0])
+    inside = cover(photo, aligned, 0.1)
+    known = np.array(inside, dtype=np.float32)
+    left = np.flatnonzero(inside.any(axis=0))[0]
+    known[:, : left + 20] = 0
+    pasted = paste(photo, red, aligned, within=known)
+    np.testing.assert_array_equal(pasted[known == 0], photo[known == 0])
+    assert (pasted[cover(photo, aligned, 0.2) & (known == 1)] == (255, 0, 0)).all()
+    # Where the segmentation of the whole photo misses the person, it has no say.
+    missed = np.zeros(photo.shape[:2], dtype=np.float32)
+    np.testing.assert_array_equal(paste(photo, red, aligned, within=missed), paste(photo, red, aligned))
+    np.testing.assert_array_equal(
+        paste_all(photo, [(red, aligned, None)], within=known), paste(photo, red, aligned, within=known)
+    )

@@ -17,7 +17,8 @@ from portraitist.evaluate import layout_similarity
 from portraitist.evaluate.picture_signals import eye_difference
 from portraitist.faces import BlazeFinder
 from portraitist.invert import portrait
-from portraitist.io import registry
+from portraitist.io import catalogue, registry
+from portraitist.io.chooser_files import load_chooser
 from portraitist.io.encoder_files import load_encoder
 from portraitist.stylize import ByOptimisation, Inversion, Stylizer, stylize_files
 from portraitist.stylize.appearance import random_codes
@@ -86,6 +87,18 @@ def test_the_encoder_of_the_base_ships_too() -> None:
     assert stored is not None and stored.digest == load_encoder(entry.path, base=base).digest
 
 
+def test_the_chooser_of_the_base_ships_too_and_says_how_often_it_was_right() -> None:
+    (entry,) = catalogue.choosers()
+    header = entry.header
+    assert entry.where == "bundled" and registry.file_sha256(entry.path) == entry.sha256 and header.name == entry.name
+    assert header.licence and header.credit and header.description and header.lineage
+    assert entry.path.stat().st_size < 300_000
+    for choice in header.choices:
+        assert choice.held_out > 500 and choice.accuracy > 0.9 and choice.chosen_accuracy > 0.98 and choice.chosen > 0.4
+    found = registry.load_chooser_of(registry.load(header.base_name), ("female", "male"))
+    assert found is not None and found[0].digest == load_chooser(entry.path).digest
+
+
 def test_the_encoder_knows_a_face_from_others() -> None:
     """What it makes of two crops of a photo is more alike than what it makes of another face."""
     stylizer = Stylizer.load(["toon3d"])
@@ -145,4 +158,4 @@ def test_people_stay_and_no_side_of_a_face_is_favoured() -> None:
         )
         assert float(same.min()) > 0.85, style  # 0.75 in the mean from a code of 20 steps: docs/results/pictures.md
         bias = (eye_difference(np.stack(plain[style])) + eye_difference(np.stack(mirrored[style]))) / 2
-        assert abs(bias.mean()) < 2.5, style
+        assert abs(bias.mean()) < 1.2, style

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -16,7 +17,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 import numpy as np
+import pillow_heif
 import pytest
+from PIL import Image
 from skimage.data import astronaut
 from starlette.testclient import TestClient
 
@@ -123,6 +126,22 @@ def test_the_faces_of_a_photo(client: TestClient, photo: bytes) -> None:
     assert np.allclose(found["faces"][1]["corners"], quad, atol=0.01)
     assert refusal(client.post("/faces?face=1", content=photo), 422, "usage") == "There is no parameter 'face' here."
     refusal(client.post("/faces", content=b"text"), 422, "not-an-image")
+
+
+def test_photos_of_phones_are_drawn_and_shown(
+    client: TestClient, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(pixels(photo))).save(phone, quality=90)
+    shown = client.post("/preview", content=phone.getvalue())
+    assert shown.headers["content-type"] == "image/jpeg" and shown.content.startswith(b"\xff\xd8\xff")
+    assert np.abs(pixels(shown.content).astype(int) - pixels(photo)).mean() < 4
+    assert client.post("/stylize?style=wild&face=1", files={"photo": phone.getvalue()}).status_code == 200
+    refusal(client.post("/preview", content=b"text"), 422, "not-an-image")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    response = client.post("/preview", content=phone.getvalue())
+    refusal(response, 422, "format")
+    assert "pip install 'portraitist[heic]'" in response.json()["error"]["cure"]
 
 
 def test_a_photo_without_faces(make_app: MakeApp, photo: bytes) -> None:

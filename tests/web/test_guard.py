@@ -84,6 +84,7 @@ def test_the_token_is_asked_of_all_but_the_page(guarded: TestClient, photo: byte
         assert guarded.get(path).status_code == 200
     asked = [("GET", "/styles"), ("GET", "/styles/wild/thumbnail"), ("POST", "/stylize"), ("POST", "/faces")]
     asked += [
+        ("POST", "/preview"),
         ("POST", "/jobs"),
         ("GET", "/jobs/x"),
         ("DELETE", "/jobs/x"),

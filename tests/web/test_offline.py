@@ -7,6 +7,7 @@ import functools
 import http.server
 import re
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,10 @@ def test_opened_as_a_file_it_draws_what_the_command_draws(made: Made, open_page:
     )
     page.focus("#strength")
     page.keyboard.press("Home")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download all as a ZIP").click()
+    with zipfile.ZipFile(waiting.value.path()) as archive:
+        assert archive.testzip() is None and archive.namelist() == ["me at home.oily.png"]
     page.get_by_role("button", name="Remove all pictures").click()
     assert page.locator("#results").is_hidden()
     still = draw(page, "me at home.oily.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+from PIL import Image
 
 from portraitist import Stylizer
 from portraitist.data.images import resize
+from portraitist.io import registry
+from portraitist.io.model_file import Model, save_pack
+from tests.conftest import restyled
 from tests.stylize.test_pipeline import TWO
 from tests.web.conftest import CHROMIUM, Gate, MakeApp, listening, pixels
 
@@ -24,6 +29,13 @@ pytestmark = [
     pytest.mark.xdist_group("machine"),
 ]
 Open = Callable[..., Any]
+USED = """
+window.used = new Set();
+for (const kind of ["click", "input", "change"]) {
+    addEventListener(kind, ({ target }) => used.add(target.id || target.name || String(target.className)), true);
+}
+"""
+"""Keeps which controls were used."""
 
 
 @pytest.fixture
@@ -50,8 +62,9 @@ def open_page(browser: Any) -> Iterator[Open]:
                 route.abort()
 
         context.route("**/*", only_service)
+        context.add_init_script(USED)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         # That an answer is a refusal is told in the console too.
         page.on("console", lambda m: faults.append(m.text) if m.type == "error" and "status of" not in m.text else None)
@@ -72,7 +85,7 @@ def check_rules(page: Any) -> None:
 
 
 def says(page: Any, text: str | re.Pattern[str], place: str = "#status") -> None:
-    playwright.expect(page.locator(place)).to_have_text(text, timeout=60_000)
+    playwright.expect(page.locator(place)).to_have_text(text, timeout=120_000)
 
 
 def until(page: Any, expression: str) -> None:
@@ -113,15 +126,17 @@ def send(page: Any, kind: str, photo: bytes) -> None:
 
 
 def test_every_control_does_what_it_says(
-    make_app: MakeApp, gate: Gate, open_page: Open, tmp_path: Path, photo: bytes
+    make_app: MakeApp, gate: Gate, open_page: Open, tmp_path: Path, photo: bytes, tiny_model: Model
 ) -> None:
     me = tmp_path / "me at home.jpg"
     me.write_bytes(photo)
+    both = {name: restyled(tiny_model, "both", seed=seed) for seed, name in enumerate(("women", "men"), 3)}
+    registry.add(save_pack(tmp_path / "both.safetensors", both, tiny_model))
     with listening(make_app(finder=gate)) as address, httpx2.Client(base_url=address, timeout=60) as ask:
         page = open_page(address)
 
         # Styles, with thumbnails; nothing can be drawn without a photo.
-        until(page, "[...document.querySelectorAll('#styles img')].filter((i) => i.naturalWidth).length === 2")
+        until(page, "[...document.querySelectorAll('#styles img')].filter((i) => i.naturalWidth).length === 3")
         assert (
             page.get_by_role("checkbox", name="calm").is_checked()
             and not page.get_by_role("checkbox", name="wild").is_checked()
@@ -141,6 +156,18 @@ def test_every_control_does_what_it_says(
         drawn(page, 1)
         direct = ask.post("/stylize?style=calm&face=1", content=photo).content
         assert downloaded(page, "me at home.calm.png") == direct
+
+        # A style with a path for each attribute.
+        page.get_by_role("checkbox", name="both").check()
+        page.get_by_role("checkbox", name="calm").uncheck()
+        page.get_by_label("Path of styles that have several").select_option("men")
+        drawn(page, 1)
+        direct = ask.post("/stylize?style=both&attribute=men&face=1", content=photo).content
+        assert downloaded(page, "me at home.both.png") == direct
+        page.get_by_role("button", name="Remove all pictures").click()
+        page.get_by_role("checkbox", name="calm").check()
+        page.get_by_role("checkbox", name="both").uncheck()
+        drawn(page, 1)
 
         # The photo beneath it is the square of the face, where the picture is.
         portrait = Stylizer.load(["calm"], finder=TWO).stylize(photo, which=1).faces[0]
@@ -191,6 +218,7 @@ def test_every_control_does_what_it_says(
         page.get_by_role("checkbox", name="wild").check()
         page.get_by_label("Mix the chosen styles into one").check()
         page.get_by_label("Weight of wild").fill("0.25")
+        page.get_by_label("Weight of calm").fill("0.5")
         drawn(page, 1)
         direct = ask.post("/stylize?style=calm:0.5%2Bwild:0.25&face=1&strength=0.8&detail=0.9", content=photo).content
         assert downloaded(page, "me at home.calm-0.5+wild-0.25.png") == direct
@@ -210,6 +238,18 @@ def test_every_control_does_what_it_says(
         assert page.evaluate("document.querySelector('.compare canvas').width") == 512
         check_rules(page)
         page.screenshot(path=tmp_path / "page.png", full_page=True)
+
+        # All of them at once, as a ZIP of the same files.
+        saved = page.locator("#pictures figcaption").all_inner_texts()[::-1]
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Download all as a ZIP").click()
+        assert waiting.value.suggested_filename == "portraits.zip"
+        with zipfile.ZipFile(waiting.value.path()) as archive:
+            assert archive.testzip() is None
+            names = archive.namelist()
+            assert len(set(names)) == len(saved) and set(names) >= set(saved)
+            assert {"me at home.calm.png", "me at home.calm (2).png"} <= set(names)
+            assert archive.read(saved[-1]) == downloaded(page, saved[-1])
 
         # Cancelling.
         gate.open.clear()
@@ -237,6 +277,16 @@ def test_every_control_does_what_it_says(
         page.get_by_label("The photo is an aligned square face already").check()
         drawn(page, 2)
 
+        # What the browser cannot show, the service shows.
+        page.get_by_label("The photo is an aligned square face already").uncheck()
+        scan = tmp_path / "scan.tif"
+        Image.fromarray(pixels(photo)).save(scan)
+        page.set_input_files("#file", scan)
+        says(page, "Ready.")
+        until(page, "document.getElementById('photo').naturalWidth === 512")
+        drawn(page, 2)
+        assert page.get_by_role("link", name="Download scan.wild.pasted.webp").count() == 1
+
         # What goes wrong is said, and the next try works.
         (tmp_path / "text.jpg").write_text("no photo")
         page.set_input_files("#file", tmp_path / "text.jpg")
@@ -247,6 +297,10 @@ def test_every_control_does_what_it_says(
         assert page.locator("#problem").is_hidden()
         page.get_by_role("button", name="Remove all pictures").click()
         assert page.locator("#pictures figure").count() == 0 and page.locator("#results").is_hidden()
+        controls = """[...document.querySelectorAll("button, input, select, a")]
+            .map((control) => control.id || control.name || control.className)"""
+        there = set(page.evaluate(controls)) | {"download"}
+        assert len(there) > 20 and there - set(page.evaluate("[...used]")) == set()
 
 
 def test_the_keyboard_reaches_everything_in_the_order_of_sight(
@@ -268,6 +322,7 @@ def test_the_keyboard_reaches_everything_in_the_order_of_sight(
                 "file",
                 "camera-open",
                 "all",
+                "aligned",
                 "calm",
                 "wild",
                 "strength",
@@ -275,7 +330,6 @@ def test_the_keyboard_reaches_everything_in_the_order_of_sight(
                 "refine",
                 "paste-back",
                 "sheet",
-                "aligned",
             ),
             *("size", "format", "draw"),
         ]

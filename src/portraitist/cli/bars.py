@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +43,14 @@ def step_bar(shown: bool = True) -> Iterator[Progress]:
             bar.reset(total)
         bar.update(done - bar.n)
 
-    try:
-        yield update
-    finally:
+    def clear() -> None:
+        nonlocal bar
         if bar is not None:
             bar.close()
+        bar = None
+
+    with _cleared_by(clear):
+        yield update
 
 
 @contextmanager
@@ -80,10 +83,24 @@ def stages(shown: bool = True) -> Iterator[OnProgress]:
             bar.n = done
             bar.refresh()
 
-    try:
-        yield update
-    finally:
+    def clear() -> None:
+        nonlocal bar
         if bar is not None:
             bar.close()
+        bar = None
         if live:
             print("\x1b[2K", end="\r", file=sys.stderr, flush=True)
+
+    with _cleared_by(clear):
+        yield update
+
+
+@contextmanager
+def _cleared_by(clear: Callable[[], None]) -> Iterator[None]:
+    """Let what is printed first take progress off its line, and do so at the end."""
+    before, talk().clear = talk().clear, clear
+    try:
+        yield
+    finally:
+        clear()
+        talk().clear = before

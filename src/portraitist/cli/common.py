@@ -39,9 +39,11 @@ class Talk:
     verbosity: int = 0
     """-1 quiet, 0 as usual, 1 verbose."""
     result: dict[str, Any] = field(default_factory=dict)
+    """What the command has noted for --json."""
     context: typer.Context | None = None
     """Knows which options were typed."""
-    """What the command has noted for --json."""
+    clear: Callable[[], None] = lambda: None
+    """Takes progress off the terminal's line, before something is printed there."""
 
 
 _talk = Talk()

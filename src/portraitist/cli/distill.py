@@ -50,11 +50,12 @@ def command(
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
-    """Distil a style into a painter: a small network that draws a photo in one pass, without a code.
+    """Turn a style into a painter, which draws in one pass.
 
-    The style draws the photos first, as `stylize` does; its pictures stay in OUT/teacher. Ctrl-C keeps what was drawn
-    and learned, and the same command continues: on the CPU, with as many threads, bit for bit. Licence and credit are
-    the style's unless you name others. --from saves time: another style's painter knows faces already.
+    A painter is a small network that needs no code of a face. The style draws the photos first, as `stylize` does; its
+    pictures stay in OUT/teacher. Ctrl-C keeps what was drawn and learned, and the same command continues: on the CPU,
+    with as many threads, bit for bit. Licence and credit are the style's unless you name others. --from saves time:
+    another style's painter knows faces already.
     """
     from dataclasses import asdict, replace
 

@@ -14,6 +14,7 @@ import typer
 from ..errors import UsageError
 from . import bars, groups, options
 from .bars import bar_of
+from .common import talk
 from .options import opt
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ log = logging.getLogger("portraitist")
 
 LIMIT = 1e6
 """No strength is as large."""
-HELP = "Change a face by directions, words or other faces, in every style."
+HELP = "Change a face by directions, words or other faces."
 
 app = typer.Typer(help=HELP, rich_markup_mode=None, no_args_is_help=True)
 
@@ -275,7 +276,7 @@ def text(
     inversion: groups.Inversion,
     run: Run,
 ) -> None:
-    """Change a face by words (StyleCLIP), and draw it in every style.
+    """Change a face by words (StyleCLIP).
 
     Writes NAME.text.STYLE.png for each style, the code NAME.text.code.safetensors, and the sheet NAME.text.png: the
     unchanged face, then strength 1, then --strength.
@@ -327,7 +328,10 @@ def video(
     inversion: groups.Inversion,
     run: Run,
 ) -> None:
-    """Go from face to face, or along a direction, in several styles side by side."""
+    """Go from face to face, or along a direction.
+
+    Several styles are drawn side by side.
+    """
     from ..data.video import check_video, write_video
     from ..edit import moved, through
     from ..stylize import edited
@@ -451,5 +455,6 @@ def _write(found: Sequence[Direction], out: Path, preview: Path | None, model: M
 
 
 def _echo(files: Sequence[Path]) -> None:
+    talk().clear()
     for file in files:
         typer.echo(file)

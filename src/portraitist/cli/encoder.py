@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..io.model_file import Model
     from ..networks.encoder_anatomy import EncoderAnatomy
 
-HELP = "Train, list and import encoders, which turn photos into codes in one pass."
+HELP = "Train, list and import encoders."
 
 app = typer.Typer(help=HELP, rich_markup_mode=None, no_args_is_help=True)
 
@@ -149,6 +149,55 @@ def train(
         start=first,
     )
     options.echo_once(train_encoder(pictures, out, model, anatomy, training, how))
+
+
+@groups.add(app)
+def chooser(
+    *,
+    photos: Annotated[Path, typer.Argument(help="Folder, zip or LMDB of aligned photos.")],
+    out: Annotated[Path, opt("File to write.", "--out", "-o")],
+    labels: Annotated[Path | None, opt("CSV file: `file` and a column per attribute.")] = None,
+    by: Annotated[list[str], opt("Column of the labels whose values paths are named by; may be repeated.", "--by")],
+    base: Annotated[str, opt("Model of the styles: name, file or run folder.", "--base")] = "faces",
+    encoder: Annotated[str | None, opt("Encoder whose latents it takes (default: the base's).", "--encoder")] = None,
+    held_out: Annotated[Path | None, opt("Other aligned photos, to measure it on (default: folds).")] = None,
+    held_out_labels: Annotated[Path | None, opt("The labels of these.")] = None,
+    authorship: groups.Authorship,
+    set_: options.Set = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Learn what chooses the path of a multi-path style for a face, from labelled photos.
+
+    It is a logistic regression on the latents of the encoder. The file holds how often it was right and the margin
+    below which it refuses. `portraitist models add OUT` makes it the one that stylize uses.
+    """
+    from ..files import refuse_existing
+    from ..io import registry
+    from ..io.chooser_files import save_chooser
+    from ..io.headers import About
+    from ..runs.chooser import Fit, learn_chooser
+
+    refuse_existing(out, overwrite)
+    if held_out_labels is not None and held_out is None:
+        raise UsageError("--held-out-labels needs photos.", "Give --held-out.")
+    model = registry.load_base(base)
+    stored = registry.load_encoder_of(model, encoder)
+    if stored is None:
+        raise UsageError(f"No encoder of '{base}' is known.", "Train one with `portraitist encoder train`.")
+    side = model.generator.anatomy.resolution
+    known = None if held_out is None else options.pictures(held_out, side, held_out_labels)
+    about = About(name=authorship.name or out.stem, licence=authorship.licence, credit=authorship.credit)
+    fit = options.with_settings(Fit(), set_ or [])
+    learned = learn_chooser(
+        options.pictures(photos, side, labels), by, model, stored, held_out=known, fit=fit, about=about
+    )
+    save_chooser(out, learned, half=True, overwrite=overwrite)
+    for choice in learned.header.choices:
+        typer.echo(
+            f"{choice.attribute} ({', '.join(choice.values)}): right for {choice.accuracy:.1%} of {choice.held_out} "
+            f"photos; chooses for {choice.chosen:.1%} of them, right for {choice.chosen_accuracy:.1%} of these"
+        )
+    typer.echo(out)
 
 
 def _sizes(base: Model, kind: str, size: str, widths: str, units: str, equal_rows: bool) -> EncoderAnatomy:

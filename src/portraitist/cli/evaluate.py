@@ -39,7 +39,7 @@ for command in (
     groups.add(app)(command)
 groups.add(app)(evaluate_pictures.pictures)
 groups.add(app)(evaluate_study.study)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(evaluate_reproduce.reproduce)
+groups.add(app)(evaluate_reproduce.reproduce)
 
 
 @groups.add(app)
@@ -82,11 +82,12 @@ def inversion(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Compare inversion methods: reconstruction quality and distance of the codes to the prior.
+    """Compare inversion methods.
 
-    The largest face of each photo is used. Writes a table (inversion.md), all numbers (inversion.json), a sheet of
-    photos and drawings (inversion.png) and, with --tsne, a plot of the codes (codes.png). Photos that cannot be used
-    are listed with the reason, and the exit code is then 3.
+    They are compared by reconstruction and by the distance of the codes to the prior. The largest face of each photo is
+    used. Writes a table (inversion.md), all numbers (inversion.json), a sheet of photos and drawings (inversion.png)
+    and, with --tsne, a plot of the codes (codes.png). Photos that cannot be used are listed with the reason, and the
+    exit code is then 3.
     """
     from typing import Literal
 

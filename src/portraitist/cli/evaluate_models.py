@@ -56,7 +56,9 @@ def distance(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Compare models: a matrix of perceptual distances over shared latents (UI2I, Eq. 1).
+    """Measure how far models draw apart.
+
+    The result is a matrix of perceptual distances over shared latents (UI2I, Eq. 1).
 
     Each model maps latents with its own mapping network and draws with its stored noise, untruncated. The distance is
     that of the first model's discriminator unless --features names weights; it is LPIPS only with --lpips too.
@@ -129,7 +131,9 @@ def quality(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Score a style on exemplars that it has not seen, beside three baselines: the input, a tint, and copies.
+    """Score a style on exemplars that it has not seen.
+
+    Three baselines stand beside it: the input, a tint, and copies.
 
     Writes a table (quality.md), all numbers (quality.json) and a sheet (quality.png). Of the very set that the style
     was trained on, recognised by its digest, the exemplars that its training held out are scored on; of any other set
@@ -191,7 +195,10 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .html or .md.")],
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Compare styles or runs on one page: the metadata of their files, and their measurements."""
+    """Compare styles or runs on one page.
+
+    It shows the metadata of their files, and their measurements.
+    """
     if out.suffix.lower() not in (".html", ".md"):
         raise UsageError(f"--out takes a .html or .md file, not {out}.")
     refuse_existing(out, overwrite)

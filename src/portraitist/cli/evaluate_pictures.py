@@ -42,7 +42,7 @@ def pictures(
         list[str] | None,
         opt("STYLE=FOLDER of its exemplars, of which those held out are measured on; may be repeated.", "--exemplars"),
     ] = None,
-    attribute: options.Attribute = None,
+    attribute: options.AttributeOrAuto = None,
     aligned: options.Aligned = False,
     detail: options.Detail = 1.0,
     count: Annotated[int | None, opt("Measure so many photos, chosen by --seed (default: all).", min=3)] = None,
@@ -54,7 +54,9 @@ def pictures(
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Redraw photos and measure the pictures: who is recognised, style, sharpness, layout, mirror bias.
+    """Redraw photos and measure the pictures.
+
+    They are measured for who is recognised, style, sharpness, layout and mirror bias.
 
     The largest face of each photo is drawn, and its mirror image. Three baselines stand in the table: nothing (the
     photo), smoothed (without texture), and base's size (reduced to the base's pixels). --out also gets the page

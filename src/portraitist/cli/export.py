@@ -34,11 +34,11 @@ def command(
     half: Annotated[bool, opt("Half precision (.safetensors).", "--half", panel=OTHERS)] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Write a painter, a translator, or a style with its encoder for programs without PyTorch.
+    """Write a network for programs without PyTorch.
 
-    An .onnx file takes aligned photos and gives drawings; it is compared with PyTorch before it is written, and what
-    was found is printed. A translator can also be a .pt, which photo2cartoon loads, and painters and translators a
-    .safetensors that can draw, but not be trained on.
+    It is a painter, a translator, or a style with its encoder. An .onnx file takes aligned photos and gives drawings;
+    it is compared with PyTorch before it is written, and what was found is printed. A translator can also be a .pt,
+    which photo2cartoon loads, and painters and translators a .safetensors that can draw, but not be trained on.
     """
     refuse_existing(out, overwrite)
     ending = out.suffix.lower()

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import BadImage, NonFinite, OutOfMemory, PortraitistError, UsageError
 from .bars import bar_of
-from .common import note
+from .common import note, talk
 from .inputs import STDOUT, Inputs
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class PhotoRun:
 
             lines = work(update)
         note(out=str(given.out), photos=[line.as_json() for line in lines])
+        talk().clear()
         if given.is_single:
             if lines[0].status == "failed":
                 raise _as_error(lines[0])

@@ -9,6 +9,7 @@ The fields of ``Inversion`` and ``Run`` become options of the command, and the c
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -165,6 +166,16 @@ class RunSettings(TypedDict):
     quiet: bool
 
 
+_TYPE = re.compile(r" <([\w \[\]]+)>$")
+
+
+def _plain(found: re.Match[str]) -> str:
+    """Return what help calls a type of values: <text>, <number> or <path>."""
+    kind = found[1].removesuffix(" range").removeprefix("list[").removesuffix("]").lower()
+    plain = {"str": "text", "int": "number", "float": "number"}
+    return f" <{plain.get(kind, kind)}>"
+
+
 class GroupedCommand(TyperCommand):
     """A command whose help shows its options by group."""
 
@@ -174,8 +185,9 @@ class GroupedCommand(TyperCommand):
         for parameter in self.get_params(ctx):
             if (record := parameter.get_help_record(ctx)) is not None:
                 panel = getattr(parameter, "rich_help_panel", None) or "Options"
-                name = "Arguments" if parameter.param_type_name == "argument" else panel
-                sections.setdefault(name, []).append(record)
+                is_argument = parameter.param_type_name == "argument"
+                names = _TYPE.sub("" if is_argument else _plain, record[0])
+                sections.setdefault("Arguments" if is_argument else panel, []).append((names, record[1]))
         for name, records in sections.items():
             if records:
                 with formatter.section(name):
@@ -210,6 +222,7 @@ def with_groups(function: Command) -> Command:
 
     def command(**values: Any) -> None:
         refusals.refuse_paths(values)
+        refusals.refuse_missing(values)
         refusals.refuse_same(values)
         made = {
             name: group(**{field.name: values.pop(field.name) for field in fields(group)})

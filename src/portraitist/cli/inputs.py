@@ -12,12 +12,14 @@ import glob
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..data.containers import HEAD, refuse_foreign
 from ..data.suffixes import REPORT
 from ..errors import UsageError
 from ..stylize.discovery import STDIN, Photo, photos, photos_beside
@@ -51,8 +53,11 @@ class Inputs:
 
         Raises:
             UsageError: There is no photo, no place for the pictures, or a picture's name where a folder belongs.
+            BadImage: The only photo is of no format that is read.
         """
         paths = [path for word in words for path in _expanded(word)]
+        if len(paths) == 1:
+            _refuse_foreign(paths[0])
         folders = [path for path in paths if path != STDIN and os.path.isdir(path)]
         if paths.count(STDIN) > 1:
             raise UsageError("Standard input is one photo.", "Give - once.")
@@ -120,6 +125,13 @@ def refuse_picture(out: Path) -> None:
             f"--out takes a folder, but {out} looks like a picture.",
             f"Give -o {out.parent}, and --suffix {out.suffix} for the format.",
         )
+
+
+def _refuse_foreign(path: Path) -> None:
+    if path == STDIN or not os.path.isfile(path):
+        return
+    with suppress(OSError), open(path, "rb") as file:  # what cannot be read is told where it is read
+        refuse_foreign(file.read(HEAD), f"{path}: the picture")
 
 
 def _expanded(word: str) -> list[Path]:

@@ -48,11 +48,12 @@ def command(
     detector: options.Detector = "",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Measure what a style changes of any photo, and store it in its pack, for the detail stage.
+    """Measure what a style changes in any photo.
 
-    Training stores a look by itself. This command measures it again, for other media, or gives one to an older pack.
-    With --medium auto, every medium and shape is tried on photos: those count that keep people (identity of 0.5, of
-    0.35 in grey) and are as sharp as the exemplars (0.7 to 1.2 times); the nearest to held-out exemplars is taken.
+    The detail stage applies such a look, which is stored in the style's pack. Training stores one by itself. This
+    command measures it again, for other media, or gives one to an older pack. With --medium auto, every medium and
+    shape is tried on photos: those count that keep people (identity of 0.5, of 0.35 in grey) and are as sharp as the
+    exemplars (0.7 to 1.2 times); the nearest to held-out exemplars is taken.
     """
     from ..detail import MEDIA
 
@@ -73,7 +74,7 @@ def command(
     from ..io.described import stored_in_half
     from ..io.headers import read_header
     from ..io.model_file import load_model, save_pack
-    from ..runs.looks import people_of, population
+    from ..runs.looks import levelled, people_of, population
 
     path = registry.find(style)
     header = read_header(path)
@@ -93,10 +94,13 @@ def command(
         )
     measured, compared = population(_pictures(seen), finder), photo_population(people)
     chosen = [(medium, shape)] if medium != AUTO else [(name, factor) for name in MEDIA for factor in SHAPES]
-    looks = {
-        f"{name}-{factor:g}": measure_look(measured, compared, MEDIA[name], shape=factor, colour=colour)
-        for name, factor in chosen
-    }
+    encoder = registry.load_encoder_of(base)
+
+    def found_in(name: str, factor: float) -> Look:
+        look = measure_look(measured, compared, MEDIA[name], shape=factor, colour=colour)
+        return levelled(look, base, list(paths.values()), encoder)
+
+    looks = {f"{name}-{factor:g}": found_in(name, factor) for name, factor in chosen}
     best = next(iter(looks))
     if photos is not None:
         known = ImageSet.open(photos, 256)

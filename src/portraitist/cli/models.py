@@ -48,11 +48,11 @@ def listing(
 
 @groups.add(app)
 def add(
-    file: Annotated[Path, typer.Argument(help="File of a model or an encoder, or a run folder.")],
+    file: Annotated[Path, typer.Argument(help="File of a model, an encoder or a chooser, or a run folder.")],
     name: Annotated[str, opt("Name to use it by (default: its own).")] = "",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Copy a model, or an encoder, into your folder of models, to be used by name."""
+    """Copy a model, an encoder or a chooser into your folder of models, to be used by name."""
     from ..io import registry
 
     entry = registry.add(file, name=name, overwrite=overwrite)
@@ -60,8 +60,8 @@ def add(
 
 
 @groups.add(app)
-def remove(name: Annotated[str, typer.Argument(help="Name of a model or an encoder of your own.")]) -> None:
-    """Remove a model, or an encoder, from your folder of models."""
+def remove(name: Annotated[str, typer.Argument(help="Name of a model, an encoder or a chooser of your own.")]) -> None:
+    """Remove a model, an encoder or a chooser from your folder of models."""
     from ..io import catalogue
 
     typer.echo(f"removed {catalogue.remove(name)}")
@@ -72,7 +72,7 @@ def show(
     model: Annotated[str, typer.Argument(help="Name, file or run folder.")],
     card: Annotated[bool, opt("A model card instead: Markdown in the form that model hubs show.", "--card")] = False,
 ) -> None:
-    """Print the metadata of a model or an encoder."""
+    """Print the metadata of a model, an encoder or a chooser."""
     from dataclasses import asdict
 
     from ..io import catalogue
@@ -81,9 +81,13 @@ def show(
     try:
         path = catalogue.find(model)
     except UsageError as no_model:
-        try:
-            path = catalogue.find_encoder(model)
-        except UsageError:
+        for find in (catalogue.find_encoder, catalogue.find_chooser):
+            try:
+                path = find(model)
+                break
+            except UsageError:
+                continue
+        else:
             raise no_model from None
     header = read_any_header(path)
     if card:

@@ -35,6 +35,10 @@ Overwrite = Annotated[bool, opt("Replace existing files.", "--overwrite")]
 Out = Annotated[Path | None, opt("Folder to write to.", "--out", "-o")]
 RunFolder = Annotated[Path, opt("Run folder; an existing run continues.", "--out", "-o")]
 Attribute = Annotated[str | None, opt("Path of a multi-path style, e.g. female (see `portraitist models`).")]
+AttributeOrAuto = Annotated[
+    str | None,
+    opt("Path of multi-path styles, e.g. female (see `portraitist models`); auto: each face chooses (default: auto)."),
+]
 Aligned = Annotated[bool, opt("The pictures are aligned square faces already.", "--aligned")]
 Detail = Annotated[
     float, opt("Take from the photo what the code does not hold: 1 all, 0 nothing.", min=0, max=1, panel="Style")

@@ -23,7 +23,7 @@ def command(
     encoder: Annotated[str | None, opt("Encoder of the styles (default: the known one of the base).")] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Write a folder with a page that redraws photos in a browser, without a network.
+    """Write an offline page that redraws photos in a browser.
 
     Open OUT/index.html by a double click or from any web server. Photos stay in the browser. A style without a painter
     is drawn from a code of the face, as `stylize --detail 0` does.

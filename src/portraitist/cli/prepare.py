@@ -29,7 +29,7 @@ def command(
     check: Annotated[bool, opt("Report what is wrong with the pictures; write no faces.", "--check")] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Crop aligned faces out of a folder of pictures, or check exemplars.
+    """Crop and align faces, or check exemplars.
 
     Faces are aligned as in FFHQ. Finished pictures are skipped; those that are left out are listed with the reason.
     With --check, exemplars are examined instead: duplicates, pictures of another style, hair that is cut off, and more,

@@ -13,7 +13,10 @@ from .options import opt
 def command(
     resolution: Annotated[int, opt("Side of the base in pixels, for the settings in --json.")] = 64,
 ) -> None:
-    """List the recipes for teaching a base a style: what each is good for, what it costs, which paper it is from."""
+    """List the recipes that teach a base a style.
+
+    Each with what it is good for, what it costs and which paper it is from.
+    """
     from ..recipes import RECIPES
 
     if talk().json:

@@ -14,6 +14,8 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(?=[^/\\])", re.IGNORECASE)
 """Such as https://, of which a path has lost a slash; a single letter is a drive."""
 _FREE = ("cluster", "credit", "licence")
 """Parameters that may be addresses."""
+_WORKED_ON = frozenset("data exemplars file labels photos pictures source sources translator".split())
+"""Parameters that name the files and folders that a command works on."""
 
 
 def refuse_paths(values: Mapping[str, Any]) -> None:
@@ -30,6 +32,21 @@ def refuse_paths(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if name not in _FREE and not (takes_words and name == "out" and str(value) == "-"):
             _refuse(value)
+
+
+def refuse_missing(values: Mapping[str, Any]) -> None:
+    """Refuse, before anything heavy is loaded, to work on what is not there.
+
+    Args:
+        values: What a command was given, by its parameters' names.
+
+    Raises:
+        UsageError: There is no such file or folder.
+    """
+    for name in _WORKED_ON & values.keys():
+        for path in values[name] if isinstance(values[name], list) else [values[name]]:
+            if isinstance(path, Path) and not os.path.lexists(path):
+                raise UsageError(f"There is no file or folder {path}.", "Check the path.")
 
 
 def _refuse(value: Any) -> None:

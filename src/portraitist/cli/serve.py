@@ -32,12 +32,16 @@ def command(
     detector: options.Detector = "",
     device: options.Device = "auto",
 ) -> None:
-    """Open a page and an HTTP service for redrawing photos, on this machine.
+    """Open a page and an HTTP service on this machine.
 
     Prints the address of the page; Ctrl-C ends it. Nothing of a photo is kept, and nothing is asked of other machines.
     Where --host lets other machines in, every request needs the token that the printed address ends in; the environment
     variable PORTRAITIST_TOKEN sets one of your own, which then is asked on this machine too.
     """
+    from ..io import catalogue
+
+    for name in style or []:
+        catalogue.find(name)
     try:
         from ..web import Limits, Studio, serve
     except ImportError as error:

@@ -32,7 +32,7 @@ def command(
     from_style: Annotated[
         str | None, opt("Style of the picture (default: photo).", "--from-style", panel=STYLE)
     ] = None,
-    attribute: options.Attribute = None,
+    attribute: options.AttributeOrAuto = None,
     strength: Annotated[float, opt("0 draws no style, 1 the style as trained.", min=0.0, max=1.5, panel=STYLE)] = 1.0,
     detail: options.Detail = 1.0,
     swap: Annotated[str, opt("Use the base up to this resolution, the style above (0: style).", panel=STYLE)] = "0",
@@ -62,8 +62,6 @@ def command(
     listed, and the exit code is then 3. With -o - the picture of one style goes to standard output. A video writes
     VIDEO.STYLE.mp4 beside itself or --out FILE.mp4, in one style; a run that was stopped goes on when started again.
     """
-    from . import styles
-
     written = output.written(faces)
     random = options.random_appearances(appearance)
     run: videos.VideoRun | folders.PhotoRun
@@ -73,6 +71,8 @@ def command(
         given = inputs.Inputs.of(photo or [], output.out)
         if cluster and given.out == inputs.STDOUT:
             raise UsageError("A cluster writes into a folder, not to standard output.", "Give a folder with -o.")
+        from . import styles
+
         run, is_single = folders.PhotoRun(given, output.report), given.is_single
         if given.out == inputs.STDOUT and not style and not written.sheet:
             style = styles.first_default(attribute)

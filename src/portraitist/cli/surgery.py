@@ -45,7 +45,7 @@ def swap(
     attribute: options.Attribute = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Combine the low resolutions of one model with the high ones of another.
+    """Join low resolutions of one model to high ones of another.
 
     Writes a style pack where one side is the base of the other, or both are styles of one base; else a full model.
     Warns where the models lie so far apart that the pictures may fall apart.

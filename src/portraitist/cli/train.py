@@ -87,7 +87,7 @@ def command(
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
-    """Fine-tune a base model on your drawings, or train one from scratch.
+    """Teach a base a style, or train a base from scratch.
 
     A fine-tuning (--from, or --recipe, which takes the bundled base) holds out a fifth of the exemplars, stops when
     these no longer improve, and leaves a style and a report card. Ctrl-C writes a snapshot, and the same command

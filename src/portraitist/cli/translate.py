@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..runs.translator import TranslatorOptions
     from ..train.translator_settings import TranslatorTraining
 
-HELP = "Translate photos into drawings by one network, with a branch per group of people."
+HELP = "Draw faces by one network, with a branch per group."
 
 app = typer.Typer(help=HELP, rich_markup_mode=None, no_args_is_help=True)
 
@@ -86,7 +86,7 @@ def train(
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
-    """Train a basic model on the common group, the one with many drawings.
+    """Train a basic model on the group with many drawings.
 
     Ctrl-C writes a snapshot, and the same command continues: on the CPU, with as many threads, bit for bit.
     """
@@ -127,7 +127,9 @@ def extend(
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
-    """Add groups with few drawings to a translator, each with a branch of its own.
+    """Add groups with few drawings to a translator.
+
+    Each gets a branch of its own.
 
     The drawings of the common group are needed again: they keep what the groups share unchanged.
     """

@@ -27,6 +27,8 @@ StillFormat = Literal["GIF", "BMP", "TIFF", "HEIF"]
 """Formats that Pillow reads by itself, see ``stills``."""
 ACCEPTED = "Save the picture as PNG, JPEG or WebP."
 
+HEAD = 1 << 16
+"""First bytes of a file that are read to tell whether it is a picture."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 # Chunks that change pixels; eXIf, iCCP and acTL are read here and not passed on.
 _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}

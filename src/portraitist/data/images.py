@@ -43,7 +43,7 @@ from PIL import Image, ImageChops, ImageCms, ImageFile, ImageOps
 
 from ..errors import BadImage, OutOfMemory, UsageError
 from ..files import open_regular, write_bytes
-from .containers import Header, inspect, refuse_foreign, truncated
+from .containers import HEAD, Header, inspect, refuse_foreign, truncated
 from .jpeg_damage import refuse_damaged
 from .stills import MODES, decode_heif
 from .suffixes import WRITABLE
@@ -247,12 +247,9 @@ def read_whole(file: BinaryIO | IO[bytes], name: str) -> bytes:
     Raises:
         BadImage: It is none, or larger than any that is read.
     """
-    head = file.read(_HEAD)
+    head = file.read(HEAD)
     refuse_foreign(head, name)
     return head + read_capped(file, name, len(head))
-
-
-_HEAD = 1 << 16
 
 
 def read_capped(file: BinaryIO | IO[bytes], name: str, before: int = 0) -> bytes:

@@ -154,11 +154,28 @@ class PreparedPhoto:
         """Return the picture that a drawing of the style [1, 3, S, S] gives, of the same layout."""
         painted = self.painted
         if self.expected is not None:
-            # What the code says of the background is noise.
-            own = (_grey(drawing, self.look) - self.expected) * self.person
-            said = filters.blur(own, 12 * drawing.shape[-1] / SIDE)
-            painted = painted + self.look.medium.own * said * self.person
+            painted = (
+                painted + self.look.medium.own * _own(drawing, self.expected, self.look, self.person) * self.person
+            )
         return painted.clamp(0, 255)
+
+
+def own_change(base: Tensor, drawing: Tensor, look: Look, person: Tensor) -> Tensor:
+    """Return what a style's drawing does to a face beyond what its look does to all: [N, 3, S, S] in grey levels.
+
+    Args:
+        base: What the base draws from codes, [N, 3, S, S] in grey levels.
+        drawing: What the style draws from them.
+        look: Of the style.
+        person: How much of each pixel is the person, [1, 1, S, S].
+    """
+    expected = _coloured(_grey(base, look), look, person, base.shape[-1] / SIDE)
+    return _own(drawing, expected, look, person)
+
+
+def _own(drawing: Tensor, expected: Tensor, look: Look, person: Tensor) -> Tensor:
+    # What the code says of the background is noise.
+    return filters.blur((_grey(drawing, look) - expected) * person, 12 * drawing.shape[-1] / SIDE)
 
 
 def prepare_detail(photo: Tensor, base: Tensor, look: Look, frame: FaceFrame) -> PreparedPhoto:

@@ -96,9 +96,8 @@ def _spline(points: Tensor, values: Tensor, where: Tensor, slack: float) -> Tens
 
 def _bending(a: Tensor, b: Tensor) -> Tensor:
     """The radial function r^2 log r of the distances between two sets of points."""
-    squares = torch.cdist(a, b) ** 2
-    found: Tensor = squares * torch.log(squares + 1e-12) / 2
-    return found
+    squares = torch.addmm((a * a).sum(dim=1, keepdim=True) + (b * b).sum(dim=1), a, b.T, alpha=-2).clamp_min_(0)
+    return torch.xlogy(squares, squares).div_(2)
 
 
 def _unfolded(grid: Tensor) -> float:

@@ -29,6 +29,7 @@ from ..io.encoder_files import StoredEncoder
 from ..io.model_file import Model, generator_digest
 from ..io.painter_files import StoredPainter, default_painter, load_painter
 from ..networks.digest import tensors_digest
+from ..report.template import render
 from ..stylize.portraits import SMALLEST_PICTURE
 from .drawable import joined_terms, of_painter, with_encoder
 from .files import CLOSE
@@ -41,7 +42,7 @@ RUNTIME = "onnxruntime-web-1.30.0.zip"
 MARK = "index.html"
 """Written last: a folder without it is no page."""
 PLAIN = ("offline.css", "picture.js", "faces.js", "page.js", "README.txt")
-SERVED = ("page.css", "icon.svg", "photo.js")
+SERVED = ("page.css", "icon.svg", "photo.js", "pictures.js")
 """What the page has in common with the one of `portraitist serve`."""
 FINDERS: dict[Name, list[str]] = {"far": ["boxes", "logits"], "near": ["boxes", "logits"], "mesh": ["points", "logit"]}
 FACES = {
@@ -139,7 +140,8 @@ def write_page(
     inside = files("portraitist")
     contents.ready["NOTICE-faces.md"] = (inside / "faces" / "weights" / "NOTICE.md").read_bytes()
     contents.ready |= {name: (inside / "web" / "page" / name).read_bytes() for name in SERVED}
-    contents.ready |= {name: (inside / "export" / "page" / name).read_bytes() for name in (*PLAIN, MARK)}
+    contents.ready |= {name: (inside / "export" / "page" / name).read_bytes() for name in PLAIN}
+    contents.ready[MARK] = render("drawing.html", offline=True).encode()
     for name, content in contents.ready.items():
         write_bytes(out / name, content, overwrite=overwrite)
     return out / MARK

@@ -18,6 +18,9 @@ from portraitist.errors import UsageError
 from portraitist.faces.align import AlignedFace, Pixels, check_photo, doubled, square_to_quad
 from portraitist.faces.landmarks import Points
 
+KNOWN = 0.7
+"""Least part of a face that the segmentation of a whole photo must find for its word to count."""
+
 
 def paste(
     photo: Pixels,
@@ -26,6 +29,7 @@ def paste(
     *,
     feather: float = 0.1,
     mask: npt.NDArray[np.floating] | None = None,
+    within: npt.NDArray[np.floating] | None = None,
 ) -> Pixels:
     """Lay a square over the place its face was cut from.
 
@@ -35,6 +39,8 @@ def paste(
         aligned: The crop, of this photo.
         feather: Width of the seam as a part of the square's side, in [0, 0.5]; 0 is a hard edge.
         mask: How much of the square to show, M x M in [0, 1], multiplied with the seam; all of it by default.
+        within: How much of each pixel of the photo is a person, H x W in [0, 1], as the whole photo shows it: nothing
+            else changes, unless less than ``KNOWN`` of what would be covered is found in it.
 
     Returns:
         A new photo of the same shape.
@@ -50,6 +56,10 @@ def paste(
     if mask is not None:
         levels = Image.fromarray(np.asarray(mask, dtype=np.float32))
         cover = cover * np.clip(_warped(levels, box, aligned), 0, 1)
+    if within is not None:
+        there = np.clip(2 * within[top:bottom, left:right], 0, 1)
+        if (cover * there).sum() >= KNOWN * cover.sum():
+            cover = cover * there
     square = _warped(Image.fromarray(face_image), box, aligned)
     under = photo[top:bottom, left:right].astype(np.float32)
     mixed = np.rint(under + (square - under) * cover[..., None]).astype(np.uint8)
@@ -58,15 +68,21 @@ def paste(
     return result
 
 
-def paste_all(photo: Pixels, faces: Sequence[tuple[Pixels, AlignedFace, npt.NDArray[np.floating] | None]]) -> Pixels:
+def paste_all(
+    photo: Pixels,
+    faces: Sequence[tuple[Pixels, AlignedFace, npt.NDArray[np.floating] | None]],
+    *,
+    within: npt.NDArray[np.floating] | None = None,
+) -> Pixels:
     """Lay squares over the places that their faces were cut from, the first on top.
 
     Args:
         photo: uint8 H x W x 3; it is not changed.
         faces: Square, crop and mask of each, as :func:`paste` takes them; the largest face first.
+        within: As :func:`paste`.
     """
     for square, aligned, mask in reversed(faces):
-        photo = paste(photo, square, aligned, mask=mask)
+        photo = paste(photo, square, aligned, mask=mask, within=within)
     return photo
 
 

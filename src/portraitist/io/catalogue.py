@@ -1,4 +1,4 @@
-"""Models and encoders that have a name: those bundled with the package and those a user has added.
+"""Models, encoders and choosers that have a name: those bundled with the package and those a user has added.
 
 Both folders hold the files beside a ``digests.json`` with the SHA-256 of each; a file whose bytes differ is refused.
 Nothing here loads PyTorch; ``registry`` loads the files.
@@ -23,7 +23,7 @@ from typing import Generic, TypeVar
 
 from ..errors import BadModel, PortraitistError, StorageError, UntrustedFile, UsageError
 from ..files import open_regular, parse_json, storage_error, write_bytes
-from .headers import NAME, AnyHeader, EncoderHeader, Header, read_any_header
+from .headers import NAME, AnyHeader, ChooserHeader, EncoderHeader, Header, StoredHeader, read_any_header
 
 log = logging.getLogger("portraitist")
 
@@ -51,7 +51,8 @@ class Entry(Generic[ItsHeader]):
 
 ModelEntry = Entry[Header]
 EncoderEntry = Entry[EncoderHeader]
-AnyEntry = Entry[Header | EncoderHeader]
+ChooserEntry = Entry[ChooserHeader]
+AnyEntry = Entry[StoredHeader]
 
 
 def bundled_folder() -> Path:
@@ -91,6 +92,11 @@ def encoders(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> 
     return _entries(on_bad, EncoderHeader)
 
 
+def choosers(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[ChooserEntry]:
+    """Return all known choosers of paths; order and argument as of :func:`entries`."""
+    return _entries(on_bad, ChooserHeader)
+
+
 def find(name: Path | str) -> Path:
     """Return the file of a model given by path, by run folder or by name, tried in this order.
 
@@ -116,6 +122,16 @@ def find_encoder(name: Path | str) -> Path:
             "Those of pSp, e4e and AgileGAN are read by `portraitist encoder import FILE`.",
         )
     return path
+
+
+def find_chooser(name: Path | str) -> Path:
+    """Return the file of a chooser given by path or by name, tried in this order.
+
+    Raises:
+        UsageError: There is none; the message lists the names known.
+        UntrustedFile: The file has changed since it was added.
+    """
+    return file_of(name, ()) or _known_file(name, choosers(), "chooser", "portraitist encoder chooser")
 
 
 def is_native(path: Path) -> bool:
@@ -150,8 +166,9 @@ def remove(name: str) -> Path:
     folder = user_folder()
     path = folder / f"{name}{SUFFIX}"
     if not NAME.fullmatch(name) or not path.is_file():
-        known = [entry.name for entry in (*entries(), *encoders()) if entry.where == "user"]
-        if any(entry.name == name for entry in (*entries(), *encoders())):
+        every = (*entries(), *encoders(), *choosers())
+        known = [entry.name for entry in every if entry.where == "user"]
+        if any(entry.name == name for entry in every):
             raise UsageError(f"'{name}' is bundled with the package.", "Only your own models can be removed.")
         raise UsageError(f"You have no model '{name}'.", f"Your models: {', '.join(known) or 'none'}.")
     digests = read_digests(folder)
@@ -163,6 +180,7 @@ def remove(name: str) -> Path:
         _write_digests(folder, digests)
     left = [entry.name for entry in entries() if entry.header.base_name == name]
     left += [entry.name for entry in encoders() if entry.header.base_name == name]
+    left += [entry.name for entry in choosers() if entry.header.base_name == name]
     if left and all(entry.name != name for entry in entries()):
         log.warning("%s names '%s' as the base, which is no longer known", ", ".join(left), name)
     return path
@@ -192,7 +210,7 @@ def _entries(on_bad: Callable[[Path, PortraitistError], None] | None, kind: type
     return list(found.values())
 
 
-def _scan(on_bad: Callable[[Path, PortraitistError], None] | None) -> Iterator[Entry[Header | EncoderHeader]]:
+def _scan(on_bad: Callable[[Path, PortraitistError], None] | None) -> Iterator[AnyEntry]:
     """Go through both folders; argument as of :func:`entries`."""
     for where, folder in (("bundled", bundled_folder()), ("user", user_folder())):
         try:
@@ -221,7 +239,10 @@ def file_of(name: Path | str, run_files: Iterable[str]) -> Path | None:
 
 
 def _known_file(
-    name: Path | str, known: Sequence[ModelEntry] | Sequence[EncoderEntry], what: str, trainer: str
+    name: Path | str,
+    known: Sequence[ModelEntry] | Sequence[EncoderEntry] | Sequence[ChooserEntry],
+    what: str,
+    trainer: str,
 ) -> Path:
     """Return the file of a name, verified."""
     for entry in known:

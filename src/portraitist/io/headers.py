@@ -1,4 +1,4 @@
-"""What files say about themselves: the headers of models, style packs and encoders, read without PyTorch.
+"""What files say about themselves: the headers of models, style packs, encoders and choosers, read without PyTorch.
 
 header = read_header(Path("toon.safetensors"))
 header.licence, header.generator.resolution
@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -39,6 +40,7 @@ KINDS = {
     "model": "a model",
     "style-pack": "a style pack",
     "encoder": "an encoder",
+    "chooser": "a chooser of paths",
     "directions": "a file of directions",
     "translator": "a translator",
     "painter": "a painter",
@@ -120,25 +122,71 @@ class EncoderHeader(About):
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """One attribute that a chooser knows the values of, and how often it chose rightly."""
+
+    attribute: str
+    values: tuple[str, ...]
+    margin: Annotated[float, Field(ge=0, le=1)]
+    """Least share of the likeliest value at which it chooses; below, it refuses."""
+    learned_from: int
+    """Photos."""
+    held_out: int
+    """Photos that the figures were measured on."""
+    accuracy: Annotated[float, Field(ge=0, le=1)]
+    """Share of the held-out photos whose likeliest value is the labelled one."""
+    chosen: Annotated[float, Field(ge=0, le=1)]
+    """Share of the held-out photos beyond the margin."""
+    chosen_accuracy: Annotated[float, Field(ge=0, le=1)]
+    """The accuracy of these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChooserHeader(About):
+    """What the file of a chooser says about itself."""
+
+    choices: tuple[Choice, ...]
+    rows: int
+    """Of the encoder's latents."""
+    dim: int
+    """Of each row."""
+    kind: Literal["chooser"] = "chooser"
+    encoder_name: str = ""
+    encoder_digest: str = ""
+    """Of the encoder whose latents it takes."""
+    base_name: str = ""
+    base_digest: str = ""
+    """Of the generator that the encoder belongs to."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Settings of the fit."""
+
+
+StoredHeader = Header | EncoderHeader | ChooserHeader
+"""Of a file that can have a name."""
+
+
 def read_header(path: Path | str) -> Header:
     """Read only what a model file says about itself."""
     return read_about(Path(path), parse_header, MODELS)
 
 
-def read_any_header(path: Path) -> Header | EncoderHeader:
-    """Read what a file of a model or of an encoder says about itself."""
-    return read_about(path, _parse_any_header, (*MODELS, "encoder"))
+def read_any_header(path: Path) -> StoredHeader:
+    """Read what a file of a model, of an encoder or of a chooser says about itself."""
+    return read_about(path, _parse_any_header, (*MODELS, "encoder", "chooser"))
 
 
-_HEADERS: TypeAdapter[Header | EncoderHeader] = TypeAdapter(
-    Annotated[Header | EncoderHeader, Field(discriminator="kind")]
-)
+@cache
+def _any_header() -> TypeAdapter[StoredHeader]:
+    return TypeAdapter(Annotated[StoredHeader, Field(discriminator="kind")])
 
 
-def _parse_any_header(found: object) -> Header | EncoderHeader:
-    header = _HEADERS.validate_python(found)
+def _parse_any_header(found: object) -> StoredHeader:
+    header = _any_header().validate_python(found)
     if isinstance(header, EncoderHeader):
         check_encoder_header(header)
+    elif isinstance(header, ChooserHeader):
+        check_chooser_header(header)
     else:
         check_header(header)
     return header
@@ -218,6 +266,27 @@ def check_encoder_sizes(anatomy: EncoderAnatomy) -> None:
         raise BadModel(f"An encoder of {largest} channels, {anatomy.units} units and {anatomy.rows} rows is too large.")
 
 
+def check_chooser_header(header: ChooserHeader) -> None:
+    """Refuse names and sizes that no file may have.
+
+    Raises:
+        BadModel: One is too long or too large, or a name is none.
+    """
+    names = [word for choice in header.choices for word in (choice.attribute, *choice.values)]
+    check_texts(
+        (header.name, header.encoder_name, header.base_name), (header.description, header.licence, header.credit)
+    )
+    attributes = [choice.attribute for choice in header.choices]
+    if not attributes or len(set(attributes)) < len(attributes) or any(not NAME.fullmatch(name) for name in names):
+        raise BadModel(
+            "A chooser names no attribute, or one that no path is named by.", "Use letters, digits, - and _."
+        )
+    if any(len(set(c.values)) < len(c.values) or len(c.values) < 2 for c in header.choices):
+        raise BadModel("A chooser chooses among two values or more, each named once.", "Name each value once.")
+    if not (0 < header.rows <= DEEPEST and 0 < header.dim <= WIDEST) or len(names) > WIDEST:
+        raise BadModel(f"A chooser of {header.rows} rows of {header.dim} and {len(names)} values is too large.")
+
+
 def check_painter_sizes(anatomy: PainterAnatomy, side: int) -> None:
     """Refuse sizes of no painter that exists.
 
@@ -232,10 +301,13 @@ def check_painter_sizes(anatomy: PainterAnatomy, side: int) -> None:
 
 def header_parser(kind: type[AnyHeader], check: Callable[[AnyHeader], None]) -> Callable[[object], AnyHeader]:
     """Return what turns the JSON of a header into a header of this kind, and checks it."""
-    adapter: TypeAdapter[AnyHeader] = TypeAdapter(kind)
+
+    @cache
+    def adapter() -> TypeAdapter[AnyHeader]:  # built when a header is read: it takes longer than most refusals
+        return TypeAdapter(kind)
 
     def parse(found: object) -> AnyHeader:
-        header = adapter.validate_python(found)
+        header = adapter().validate_python(found)
         check(header)
         return header
 
@@ -343,3 +415,4 @@ parse_header = header_parser(Header, check_header)
 
 
 parse_encoder_header = header_parser(EncoderHeader, check_encoder_header)
+parse_chooser_header = header_parser(ChooserHeader, check_chooser_header)

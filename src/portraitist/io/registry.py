@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from .catalogue import (
     EncoderEntry,
     Entry,
     ModelEntry,
+    choosers,
     encoders,
     entries,
     file_of,
@@ -37,12 +38,15 @@ from .catalogue import (
     user_folder,
     verify,
 )
+from .chooser_files import StoredChooser, load_chooser
 from .encoder_files import StoredEncoder, load_encoder, read_foreign_encoder, save_encoder
 from .headers import (
     NAME,
     AnyHeader,
+    ChooserHeader,
     EncoderHeader,
     Header,
+    StoredHeader,
     read_any_header,
     read_header,
 )
@@ -56,6 +60,7 @@ __all__ = [
     "add",
     "add_encoder",
     "base_of",
+    "choosers",
     "encoders",
     "entries",
     "find",
@@ -65,6 +70,7 @@ __all__ = [
     "known_base",
     "load",
     "load_base",
+    "load_chooser_of",
     "load_encoder_of",
     "name_of",
     "record_digest",
@@ -133,6 +139,35 @@ def load_encoder_of(base: Model, name: Path | str | None = None) -> StoredEncode
     return None
 
 
+def load_chooser_of(base: Model, paths: Sequence[str]) -> tuple[StoredChooser, str, StoredEncoder] | None:
+    """Load what chooses among the paths of a style: one of the user's before a bundled one, then the first by name.
+
+    Args:
+        base: The model of the style.
+        paths: The attributes that the style has paths for.
+
+    Returns:
+        The chooser, the attribute that the paths are values of, and the encoder whose latents it takes; None where none
+        is known that knows all paths.
+
+    Raises:
+        BadModel: It is damaged.
+        UntrustedFile: It, or its encoder, has changed since it was added.
+    """
+    digest = generator_digest(base)
+    for entry in sorted(choosers(), key=lambda e: (e.where != "user", e.name)):
+        header = entry.header
+        fitting = [choice.attribute for choice in header.choices if set(paths) <= set(choice.values)]
+        if not fitting or header.base_digest != digest:
+            continue
+        verify(entry)
+        names = [e.name for e in encoders() if e.name == header.encoder_name]
+        encoder = load_encoder_of(base, next(iter(names), None))
+        if encoder is not None and encoder.digest == header.encoder_digest:
+            return load_chooser(entry.path), fitting[0], encoder
+    return None
+
+
 def base_of(header: Header, path: Path) -> Model:
     """Return the base that a style pack belongs to: one of the known models, or a file beside the pack.
 
@@ -178,7 +213,7 @@ def known_base(header: Header | EncoderHeader) -> Model:
 
 
 def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> AnyEntry:
-    """Copy a model or an encoder into the user's folder, where it can be loaded by name.
+    """Copy a model, an encoder or a chooser into the user's folder, where it can be loaded by name.
 
     Args:
         path: A native file, or a run folder.
@@ -195,6 +230,8 @@ def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> AnyEntr
     if isinstance(header, EncoderHeader):
         load_encoder(path)
         _check_base_known(header)
+    elif isinstance(header, ChooserHeader):
+        load_chooser(path)
     else:
         attribute = next(iter(header.paths), None)  # checks all paths
         load_model(path, find_base=known_base, attribute=attribute, supports_feature_swap=True)
@@ -259,14 +296,13 @@ def import_encoder(
     )
 
 
-def _target(name: str, header: Header | EncoderHeader, overwrite: bool) -> Path:
+def _target(name: str, header: StoredHeader, overwrite: bool) -> Path:
     """Return the file in the user's folder for a name that may be taken."""
     if not NAME.fullmatch(name):
         raise UsageError(f"{name[:80]!r} cannot be a model's name.", "Give a --name of letters, digits, - and _.")
     target = user_folder() / f"{name}{SUFFIX}"
     refuse_existing(target, overwrite)
-    taken = entries() if isinstance(header, EncoderHeader) else encoders()
-    if any(e.path == target for e in taken):
+    if any(e.path == target and type(e.header) is not type(header) for e in (*entries(), *encoders(), *choosers())):
         raise UsageError(f"{name} is the name of something of another kind already.", "Give another --name.")
     return target
 
@@ -280,7 +316,7 @@ def _check_base_known(header: EncoderHeader) -> None:
         )
 
 
-def _warn_of_licence(what: str, header: Header | EncoderHeader) -> None:
+def _warn_of_licence(what: str, header: StoredHeader) -> None:
     if not header.licence:
         log.warning("%s names no licence: ask its author before you pass on its pictures", what)
 

@@ -14,16 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_bytes
-from ..io.headers import EncoderHeader, Header
+from ..io.headers import ChooserHeader, EncoderHeader, Header, StoredHeader
 from .template import render
 
 log = logging.getLogger("portraitist")
 
 CARD = "README.md"
 MARK = "<!-- Written by `portraitist train`, which replaces it. Delete this line to keep your changes. -->"
+NO_LICENCE = "No licence is recorded; ask whoever made it before you pass it on."
 FEW = 50
 """Exemplars below which a style is said to rest on few."""
-TASKS = {"style": "image-to-image", "base": "unconditional-image-generation", "encoder": "image-feature-extraction"}
+TASKS = {
+    "style": "image-to-image",
+    "base": "unconditional-image-generation",
+    "encoder": "image-feature-extraction",
+    "chooser": "image-classification",
+}
 MEASURES = {
     "held_out": ("kernel-distance", "kernel distance to held-out exemplars"),
     "likeness": ("layout-similarity", "layout kept of the base's faces"),
@@ -33,8 +39,8 @@ SETTINGS = ("recipe", "preset", "images", "batch", "learning_rate", "augment", "
 """What of a training is shown; the file holds all of it."""
 
 
-def model_card(header: Header | EncoderHeader, name: str, picture: str = "", remark: str = "") -> str:
-    """Return the card of a base, a style or an encoder.
+def model_card(header: StoredHeader, name: str, picture: str = "", remark: str = "") -> str:
+    """Return the card of a base, a style, an encoder or a chooser.
 
     Args:
         header: What its file says.
@@ -57,7 +63,7 @@ def model_card(header: Header | EncoderHeader, name: str, picture: str = "", rem
         picture=picture,
         settings=_settings(header),
         stages=list(_stages(header)),
-        measures=_measures(header.metrics),
+        measures=_chosen(header) if isinstance(header, ChooserHeader) else _measures(header.metrics),
         limits=list(_limits(header, kind)),
     )
 
@@ -77,23 +83,25 @@ def write_model_card(folder: Path, header: Header, picture: str = "") -> None:
     write_bytes(path, model_card(header, str(folder), picture, MARK).encode(), overwrite=True)
 
 
-def _kind(header: Header | EncoderHeader) -> str:
-    if isinstance(header, EncoderHeader):
-        return "encoder"
+def _kind(header: StoredHeader) -> str:
+    if isinstance(header, EncoderHeader | ChooserHeader):
+        return header.kind
     # What a fine-tuning leaves whole is a style too.
     return "style" if header.kind == "style-pack" or header.recipe.get("recipe") else "base"
 
 
-def _resolution(header: Header | EncoderHeader) -> int:
+def _resolution(header: StoredHeader) -> int:
+    if isinstance(header, ChooserHeader):
+        return 0  # it sees the encoder's latents
     return header.encoder.resolution if isinstance(header, EncoderHeader) else header.generator.resolution
 
 
-def _settings(header: Header | EncoderHeader) -> dict[str, Any]:
-    found = header.training if isinstance(header, EncoderHeader) else header.recipe
+def _settings(header: StoredHeader) -> dict[str, Any]:
+    found = header.recipe if isinstance(header, Header) else header.training
     return {k: v for k in SETTINGS if (v := found.get(k)) not in (None, "")}
 
 
-def _stages(header: Header | EncoderHeader) -> Iterator[tuple[str, str, str, str]]:
+def _stages(header: StoredHeader) -> Iterator[tuple[str, str, str, str]]:
     """Yield images seen, images learned from, the digest of their set and the device, of each training."""
     for step in header.lineage:
         data = step.get("data")
@@ -113,7 +121,24 @@ def _measures(metrics: Mapping[str, Any]) -> list[tuple[str, str, float, str]]:
     return found
 
 
-def _limits(header: Header | EncoderHeader, kind: str) -> Iterator[str]:
+def _chosen(header: ChooserHeader) -> list[tuple[str, str, float, str]]:
+    """Return the same of how often a chooser was right."""
+    found = []
+    for choice in header.choices:
+        whole = f"{choice.attribute}: right, of {choice.held_out} held-out photos"
+        part = f"{choice.attribute}: right, of the {choice.chosen:.0%} beyond its margin of {choice.margin:.2f}"
+        for words, value in ((whole, choice.accuracy), (part, choice.chosen_accuracy)):
+            found.append(("accuracy", words, round(value, 4), f"{value:.1%}"))
+    return found
+
+
+def _limits(header: StoredHeader, kind: str) -> Iterator[str]:
+    if isinstance(header, ChooserHeader):
+        yield "It chooses what draws a face and says nothing about the person; below its margin it refuses."
+        yield "It was measured on photos of people who do not exist, which are not all people."
+        if not header.licence:
+            yield NO_LICENCE
+        return
     side = _resolution(header)
     yield f"It {'sees' if kind == 'encoder' else 'draws'} faces of {side} x {side} pixels, aligned as the FFHQ set is."
     last = header.lineage[-1] if header.lineage else {}
@@ -131,7 +156,7 @@ def _limits(header: Header | EncoderHeader, kind: str) -> Iterator[str]:
     if kind != "encoder" and not header.metrics:
         yield "Nobody has measured it: the file holds no figures."
     if not header.licence:
-        yield "No licence is recorded; ask whoever made it before you pass it on."
+        yield NO_LICENCE
 
 
 def _said(value: object) -> str:

@@ -42,7 +42,7 @@ from ..train.spec import LEAST_HELD_OUT, Training, check, upgraded
 from ..train.state import TrainState, path_of
 from ..train.terms import SourceModel
 from . import early_stopping, findings, growth
-from .looks import look_of, people_of
+from .looks import levelled, look_of, people_of
 from .source import Source
 
 log = logging.getLogger("portraitist")
@@ -261,8 +261,9 @@ class Finetuning(Run[TrainState]):
         if state.history and early_stopping.best(state.history) == 0:
             findings.report(self.out, found, state, training, self.settings, header)
             raise _nothing_learned(self.out, state, training)
-        look = self._look()
-        models = [replace(model, look=look) for model in _models(state, generators, header)]
+        models = _models(state, generators, header)
+        look = self._look(base, models)
+        models = [replace(model, look=look) for model in models]
         if not training.paths:
             save_model(self.path, models[0], overwrite=True)
         named = dict(zip(training.paths, models, strict=True)) if training.paths else models[0]
@@ -279,14 +280,15 @@ class Finetuning(Run[TrainState]):
         if self._watched(state) is not None and state.history and state.history[-1]["images"] != state.images:
             self._score(state)
 
-    def _look(self) -> Look | None:
+    def _look(self, base: Model, styles: Sequence[Model]) -> Look | None:
         """Return what the detail stage needs to know of the style; None where the faces of exemplars are not found."""
         if self.options.finder is None:
             return None
         pictures = (picture for part in self.exemplars.train for picture in part.decoded_at(SIDE))
         try:
             people = sum((Counter(people_of(part)) for part in self.exemplars.train), Counter())
-            return look_of(pictures, MEDIA["smooth"], self.options.finder, people=people)
+            look = look_of(pictures, MEDIA["smooth"], self.options.finder, people=people)
+            return levelled(look, base, styles, registry.load_encoder_of(base))
         except PortraitistError as error:
             log.warning("The style gets no look, so photos are drawn from their codes alone: %s", error)
             return None

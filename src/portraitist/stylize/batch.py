@@ -130,7 +130,8 @@ def pictures(
             for number, face in enumerate(redrawn.faces, first):
                 yield end_of(style, name, face=number, suffix=suffix), face.picture(style, name)
     if options.sheet:
-        yield sheet_end(first, suffix, alone=alone), redrawn.sheet()
+        end = sheet_end(first, pasted=options.paste_back, suffix=suffix, alone=alone)
+        yield end, redrawn.sheet()
 
 
 class Elsewhere(Protocol):

@@ -18,12 +18,13 @@ from ..spaces import WPlus
 from ..surgery import By, FeatureSwap, swap
 from .detailed import CloseFace, PreparedFace
 from .packed import PackedPainter
+from .paths import SeveralPaths
 from .portraits import SMALLEST_PICTURE
 
 if TYPE_CHECKING:
     from .pipeline import Stylizer
 
-Synthesizer = Generator | FeatureSwap
+Synthesizer = Generator | FeatureSwap | SeveralPaths
 """What draws codes of the base."""
 Drawn = Mapping[tuple[str, str], Tensor]
 """(Style, rendering) -> image [3, R, R] that a generator has drawn; the base is the style of no name."""
@@ -46,7 +47,7 @@ class Style:
     appearance_codes: list[WPlus] | None = None
     """The codes of the appearances, once they are known."""
 
-    def synthesizer(self, base: Generator) -> Synthesizer:
+    def synthesizer(self, base: Generator) -> Generator | FeatureSwap:
         """Return what draws it, with the base's low resolutions where that is asked for."""
         return swap(base, self.plain, self.upto, self.by, "high") if self.upto else self.plain
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +19,8 @@ from ..io import catalogue
 from ..io.headers import Header, read_header
 
 PART = re.compile(r"(.+?):(\d+(?:\.\d+)?|\.\d+)(?:\+|$)")
+AUTO = "auto"
+"""In an attribute's place: each face chooses its path."""
 LARGEST_WEIGHT = 1.5
 """Beyond it the weights lie so far from any that were trained that the pictures fall apart."""
 
@@ -31,7 +33,7 @@ class Part:
     header: Header
     weight: float
     attribute: str | None = None
-    """Which path of a multi-path style."""
+    """Which path of a multi-path style; None or ``auto`` where each face chooses."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Mixture:
         Args:
             style: What to find.
             or_base: Take a full model too; whether it is the base is checked where it is used.
-            attribute: Path of multi-path styles, e.g. ``women``; ignored by the others.
+            attribute: Path of multi-path styles, e.g. ``women``; each face chooses where it is None or ``auto``. The
+                others ignore it.
             file_of: Returns the file that a name, file or run folder stands for, or raises UsageError.
 
         Raises:
@@ -83,6 +86,24 @@ class Mixture:
         return cls("+".join(f"{catalogue.name_of(p.path)}-{p.weight:g}" for p in parts), parts)
 
     @property
+    def undecided(self) -> tuple[str, ...]:
+        """The paths among which each face chooses; none where there are none, or one is named.
+
+        Raises:
+            UsageError: Two styles of a mixture have different paths.
+        """
+        found = {part.header.paths for part in self.parts if part.header.paths and part.attribute in (None, AUTO)}
+        if len(found) > 1:
+            raise UsageError(f"The styles of '{self.name}' have different paths.", "Name one with --attribute.")
+        return found.pop() if found else ()
+
+    def along(self, path: str) -> Self:
+        """Return it with this path of the styles whose path is undecided."""
+        return replace(
+            self, parts=tuple(replace(p, attribute=path) if p.attribute in (None, AUTO) else p for p in self.parts)
+        )
+
+    @property
     def swap_upto(self) -> int:
         """The resolution through which the base draws, where it is a feature swap; else 0."""
         return self.parts[0].header.swap_upto if len(self.parts) == 1 else 0
@@ -91,10 +112,11 @@ class Mixture:
 def default_styles(attribute: str | None) -> list[str]:
     """Return the names of the styles inside the package that can draw; of the user's where it holds none.
 
-    A style with a path per attribute takes part where it has a path of the one that is asked for.
+    A style with a path per attribute takes part where it has a path of the one that is asked for, or where each face
+    is to choose (``auto``).
     """
     styles = [e for e in catalogue.entries() if e.header.kind == "style-pack"]
-    known = [e for e in styles if not e.header.paths or attribute in e.header.paths]
+    known = [e for e in styles if not e.header.paths or attribute in (*e.header.paths, AUTO)]
     return [e.name for e in known if e.where == "bundled"] or [e.name for e in known]
 
 

@@ -32,13 +32,8 @@ def end_of(
         suffix: Of the format.
         alone: Of a pasted picture: only this face was drawn.
     """
-    marks = [
-        f"face{face}" if face > 1 or (pasted and alone) else "",
-        style,
-        rendering,
-        "pasted" if pasted else "",
-    ]
-    return "".join(f".{mark}" for mark in marks if mark) + suffix
+    marks = [style, rendering, "pasted" if pasted else ""]
+    return f".{_mark(face, pasted=pasted, alone=alone)}{'.'.join(mark for mark in marks if mark)}{suffix}"
 
 
 def planned_ends(
@@ -66,9 +61,13 @@ def planned_ends(
         for style in styles
         for rendering in renderings
     ]
-    return [*ends, sheet_end(face, suffix, alone=alone)] if sheet else ends
+    return [*ends, sheet_end(face, pasted=pasted, suffix=suffix, alone=alone)] if sheet else ends
 
 
-def sheet_end(face: int, suffix: str, *, alone: bool) -> str:
-    """Return the end of the name of a sheet; that of one face alone bears its number."""
-    return f".face{face}.sheet{suffix}" if alone else f".sheet{suffix}"
+def sheet_end(face: int = 1, *, pasted: bool = False, suffix: str = ".png", alone: bool = False) -> str:
+    """Return the end of the name of a sheet, which bears the number of a face where the pictures beside it do."""
+    return f".{_mark(face, pasted=pasted, alone=alone)}sheet{suffix}"
+
+
+def _mark(face: int, *, pasted: bool, alone: bool) -> str:
+    return f"face{face}." if face > 1 or (pasted and alone) else ""

@@ -18,7 +18,7 @@ from ..data.images import Opacity, Pixels, resize, to_array, to_tensor
 from ..data.sheet import beside
 from ..errors import UsageError
 from ..faces import AlignedFace, FaceFinder, finder_named
-from ..faces.background import portrait_mask
+from ..faces.background import person_mask, portrait_mask
 from ..faces.paste import paste_all
 from ..io.painter_files import StoredPainter, load_painter
 from ..networks.painter import MULTIPLE
@@ -62,9 +62,8 @@ class PaintedFaces(Shown):
 
     def pasted(self, style: str = "", rendering: str = "") -> Pixels:
         """Return the photo with every person painted in their place, before the photo's own background."""
-        return paste_all(
-            self.photo, [(face.drawing, face.aligned, portrait_mask(face.aligned.image)) for face in self.faces]
-        )
+        drawn = [(face.drawing, face.aligned, portrait_mask(face.aligned.image)) for face in self.faces]
+        return paste_all(self.photo, drawn, within=person_mask(self.photo))
 
     def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:
         """Return a row per face: photo and drawing."""

@@ -44,6 +44,7 @@ from .drawings import Drawings, Drawn, Further, Style, Synthesizer
 from .inversion import Inversion, PhotoInverter, is_plain
 from .mixture import Mixture
 from .packed import Method, PackedPainter, painter_for
+from .paths import SeveralPaths, drawn_with, for_face, path_rule
 from .portraits import SMALLEST_PICTURE, Portrait, Portraits, Sample
 from .reader import StyleReader, of_one_base
 from .settings import OnProgress, Settings
@@ -160,7 +161,8 @@ class Stylizer:
 
         Args:
             styles: What to load, as :meth:`add` takes it.
-            attribute: Path of multi-path styles, e.g. ``women``.
+            attribute: Path of multi-path styles, e.g. ``women``; each face chooses its own where it is None or ``auto``
+                and a chooser of the base knows the paths.
             source: The style that the pictures come in, as :meth:`add` takes it; the base, that is photos, when None.
             device: As the constructor.
             settings: As the constructor.
@@ -204,7 +206,7 @@ class Stylizer:
             style: Name, file or run folder, or a mixture such as ``toon3d:0.6+charcoal:0.4``; or a model in memory,
                 which must then not be changed in place.
             name: What to call it; its own name when empty.
-            attribute: Of a style with a path per attribute: which path.
+            attribute: Of a style with a path per attribute: which path; as :meth:`load`.
 
         Returns:
             The name under which ``generators`` holds it.
@@ -216,19 +218,28 @@ class Stylizer:
         if not isinstance(style, Model | Mixture):
             style = Mixture.find(style, or_base=True, attribute=attribute)
         name = name or (style.header.name if isinstance(style, Model) else style.name)
+        rule = None if isinstance(style, Model) else path_rule(self.base, style, photos=self._source is None)
         upto = style.header.swap_upto if isinstance(style, Model) else style.swap_upto
         if name in self.generators:
             raise UsageError(f"Two styles are called '{name}'.", "Name each once, or rename a run folder.")
         if upto and self._swap:
             raise UsageError(f"The style '{name}' is swapped at {upto} pixels already.", "Leave out --swap.")
-        plain, look, painter = self._reader.mixed(style, name, self.strength)
-        painter = painter_for(painter, self._method, self._for_codes, name)
-        by: tuple[int, By] = (upto, "features") if upto else (self._swap, self._swap_by)
-        held = Style(plain, *by, look=look, painter=painter)
-        self.generators[name] = held.synthesizer(self.base.generator)
-        self._styles[name] = held
-        if self._swap:
-            self._reader.warn(name, plain)
+        swapped: tuple[int, By] = (upto, "features") if upto else (self._swap, self._swap_by)
+
+        def held(along: Mixture | Model) -> Style:
+            plain, look, painter = self._reader.mixed(along, name, self.strength)
+            painter = painter_for(painter, self._method, self._for_codes, name)
+            if self._swap:
+                self._reader.warn(name, plain)
+            return Style(plain, *swapped, look=look, painter=painter)
+
+        if rule is None or isinstance(style, Model):
+            self._styles[name] = held(style)
+            self.generators[name] = self._styles[name].synthesizer(self.base.generator)
+        else:
+            each = {path: held(style.along(path)) for path in rule.paths}
+            self.generators[name] = SeveralPaths(name, each, self.base.generator, rule)
+            self._styles[name] = each[rule.paths[0]]  # for the look, which all share, until a face has chosen
         return name
 
     def remove(self, name: str) -> None:
@@ -258,7 +269,7 @@ class Stylizer:
         }
         return {key: value for key, value in rare.items() if value} | {
             "base": self.base.digest,
-            "styles": {name: tensors_digest(style.plain.state_dict()) for name, style in self._styles.items()},
+            "styles": {name: tensors_digest(drawn_with(self, name).state_dict()) for name in self._styles},
             "finder": repr(self.finder),
             **self._codes.settings,
             "device": self.device,
@@ -292,7 +303,7 @@ class Stylizer:
 
         Raises:
             NoFaceFound: There is no face, or none of that number.
-            BadImage: The photo cannot be read.
+            BadImage: The photo cannot be read, or which path of a style draws a face is not sure enough.
             UsageError: The pixels have another layout, or ``which`` does not select faces.
         """
         with memory_told():
@@ -373,8 +384,9 @@ class Stylizer:
         machine's cores: sums in another order round otherwise, and the steps of an inversion amplify that.
         """
         with one_thread(), memory_told():
+            by = for_face(self, crop)
             first, *others = self._inverted(crop) if code is None else [code]
-            return self._portrait(crop, size, first, self._further(first, others), {}, by_painter=code is None)
+            return by._portrait(crop, size, first, by._further(first, others), {}, by_painter=code is None)
 
     def _further(self, first: WPlus, others: Sequence[WPlus]) -> Further:
         """Return rendering -> style -> code of all that is drawn beside a face's own code."""

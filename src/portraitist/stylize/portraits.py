@@ -12,7 +12,7 @@ from ..data.images import Opacity, Pixels
 from ..data.sheet import beside
 from ..errors import UsageError
 from ..faces import AlignedFace
-from ..faces.background import Mask
+from ..faces.background import Mask, person_mask
 from ..faces.paste import paste_all
 from ..spaces import WPlus
 from .shown import Shown, with_faces
@@ -104,7 +104,14 @@ class Portraits(Shown):
             UsageError: There is no such style or rendering.
         """
         drawn = [(face.picture(style, rendering), face.aligned, face.covered.get(style)) for face in self.faces]
-        return paste_all(self.photo, drawn)
+        return paste_all(
+            self.photo, drawn, within=self._persons if any(mask is not None for *_, mask in drawn) else None
+        )
+
+    @cached_property
+    def _persons(self) -> Mask:
+        """How much of each pixel of the photo is a person: a square around a face shows less of who is who."""
+        return person_mask(self.photo)
 
     def sheet(self, height: int = SMALLEST_PICTURE) -> Pixels:
         """Return a sheet: per face the crop, the reconstruction, the picture in every style, and those of samples."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from ..data.images import Pixels
 from ..errors import PortraitistError, UsageError
@@ -18,13 +19,17 @@ from ..ops import at_once
 from ..ops.memory import memory_told
 from ..spaces import WPlus
 from .choices import Which
-from .crops import Photo
+from .crops import Photo, one_thread
+from .paths import for_face
 from .portraits import Portrait, Portraits
 
 if TYPE_CHECKING:
+    from .drawings import Synthesizer
     from .pipeline import Stylizer
 
-Found = tuple[Pixels, list[AlignedFace]]
+Face = tuple[AlignedFace, "Stylizer"]
+"""A face, and what draws it."""
+Found = tuple[Pixels, list[Face]]
 
 
 def redrawn_together(
@@ -56,34 +61,36 @@ def _over(
     waiting: list[Found] = []
     for photo in photos:
         try:
-            with memory_told():
-                waiting.append(stylizer._faces(photo, which, aligned, size))
+            with memory_told(), one_thread():
+                pixels, crops = stylizer._faces(photo, which, aligned, size)
+                waiting.append((pixels, [(crop, for_face(stylizer, crop)) for crop in crops]))
         except PortraitistError as error:
             if on_error is None:
                 raise
             on_error(photo, error)
-        if sum(len(crops) for _, crops in waiting) >= together:
+        if sum(len(faces) for _, faces in waiting) >= together:
             yield from _drawn(stylizer, waiting, together, size)
             waiting = []
     yield from _drawn(stylizer, waiting, together, size)
 
 
 def _drawn(stylizer: Stylizer, found: list[Found], together: int, size: int | None) -> Iterator[Portraits]:
-    crops = [crop for _, faces in found for crop in faces]
+    every = [face for _, faces in found for face in faces]
     portraits: list[Portrait] = []
     with memory_told():
-        for start in range(0, len(crops), together):
-            portraits += _redrawn(stylizer, crops[start : start + together], size)
+        for start in range(0, len(every), together):
+            portraits += _redrawn(stylizer, every[start : start + together], size)
     rest = iter(portraits)
     for pixels, faces in found:
         yield Portraits(pixels, tuple(next(rest) for _ in faces))
 
 
-def _redrawn(stylizer: Stylizer, crops: list[AlignedFace], size: int | None) -> list[Portrait]:
+def _redrawn(stylizer: Stylizer, faces: list[Face], size: int | None) -> list[Portrait]:
     """Invert and draw faces together."""
+    crops, by = [crop for crop, _ in faces], [each for _, each in faces]
     codes = stylizer._codes.codes_together(torch.cat([stylizer._target(crop) for crop in crops]), stylizer._step)
     firsts = [first for first, *_ in codes]
-    further = [stylizer._further(first, others) for first, *others in codes]
+    further = [each._further(first, others) for each, (first, *others) in zip(by, codes, strict=True)]
     wanted: dict[tuple[str, str], list[WPlus]] = {(name, ""): firsts for name in stylizer.generators}
     wanted |= {
         (name, rendering): [each[rendering][name] for each in further]
@@ -92,13 +99,21 @@ def _redrawn(stylizer: Stylizer, crops: list[AlignedFace], size: int | None) -> 
     }
     if any(crop.closeup is not None for crop in crops):  # the detail stage looks at the base's drawing too
         wanted["", ""] = firsts
-    generators = {**stylizer.generators, "": stylizer.base.generator}
-    with torch.no_grad():
-        drawn = {
-            key: generators[key[0]].synthesize(WPlus(torch.cat([code.data.to(stylizer.device) for code in ones])))
-            for key, ones in wanted.items()
-        }
+    drawn = {
+        key: _of_codes(stylizer, [each.generators.get(key[0]) for each in by], codes) for key, codes in wanted.items()
+    }
     return [
-        stylizer._portrait(crop, size, firsts[k], further[k], {key: images[k] for key, images in drawn.items()})
+        by[k]._portrait(crop, size, firsts[k], further[k], {key: images[k] for key, images in drawn.items()})
         for k, crop in enumerate(crops)
     ]
+
+
+@torch.no_grad()
+def _of_codes(stylizer: Stylizer, by: list[Synthesizer | None], codes: list[WPlus]) -> dict[int, Tensor]:
+    """Draw each code by a generator, the base's where there is none: number -> image [3, R, R]."""
+    found: dict[int, Tensor] = {}
+    for generator in dict.fromkeys(by):  # paths of a style are drawn apart
+        ones = [k for k, each in enumerate(by) if each is generator]
+        data = torch.cat([codes[k].data.to(stylizer.device) for k in ones])
+        found |= dict(zip(ones, (generator or stylizer.base.generator).synthesize(WPlus(data)), strict=True))
+    return found

@@ -20,6 +20,7 @@ from ..faces.background import Mask, portrait_mask
 from ..spaces import WPlus
 from ..stylize import PhotoPainter, Stylizer
 from ..stylize.crops import faces_of, one_thread
+from ..stylize.paths import SeveralPaths
 from .tracks import Arrays
 
 GOOD_FRAMES = 8
@@ -108,6 +109,8 @@ class StyleArtist:
                 f"A video is drawn in one style, not in {', '.join(stylizer.styles) or 'none'}.",
                 "Name one with --style.",
             )
+        if isinstance(stylizer.generators[stylizer.styles[0]], SeveralPaths):
+            raise UsageError("A video keeps to one path of its style.", "Name it with --attribute.")
         if stylizer.further:
             raise UsageError("A video has no samples, appearances or references.", "Leave these options out.")
         self.stylizer, (self.name,) = stylizer, stylizer.styles

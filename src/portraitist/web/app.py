@@ -7,6 +7,7 @@ GET      /                                   the page
 GET      /health, /openapi.json              whether it runs; what it offers
 GET      /styles, /styles/NAME/thumbnail     the table of styles; how one looks
 POST     /faces                              where the faces of a photo are
+POST     /preview                            the photo as JPEG, for browsers that cannot show its format
 POST     /stylize                            draw, and answer with the picture, or with a ZIP of several
 POST     /jobs                               queue, and answer with an id
 GET      /jobs/ID, /jobs/ID/events           how it stands, once or as it goes (server-sent events)
@@ -24,6 +25,7 @@ import re
 import zipfile
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
@@ -37,6 +39,7 @@ from starlette.routing import Route
 
 from .._version import __version__
 from ..errors import PortraitistError, UsageError
+from ..report.template import render
 from .document import document
 from .guard import Guard
 from .jobs import Job, JobQueue, Work
@@ -85,11 +88,10 @@ class _Service:
         self.studio, self.limits = studio, limits
         self.queue: JobQueue
         folder = files(__package__) / "page"
-        self._page = {
+        self._page = {"/": (render("drawing.html", offline=False).encode(), "text/html")} | {
             path: (b"\n".join((folder / name).read_bytes() for name in names), kind)
             for path, names, kind in (
-                ("/", ["index.html"], "text/html"),
-                ("/page.js", ["photo.js", "page.js"], "text/javascript"),
+                ("/page.js", ["photo.js", "pictures.js", "page.js"], "text/javascript"),
                 ("/page.css", ["page.css"], "text/css"),
                 ("/icon.svg", ["icon.svg"], "image/svg+xml"),
             )
@@ -108,6 +110,7 @@ class _Service:
             Route("/styles", self.styles),
             Route("/styles/{name}/thumbnail", self.thumbnail),
             Route("/faces", self.faces, methods=["POST"]),
+            Route("/preview", self.preview, methods=["POST"]),
             Route("/stylize", self.stylize, methods=["POST"]),
             Route("/jobs", self.begin, methods=["POST"]),
             Route("/jobs/{id}", self.job),
@@ -149,9 +152,12 @@ class _Service:
         return Response(await self.queue.on_thread(self.studio.thumbnail, name), media_type="image/png")
 
     async def faces(self, request: Request) -> Response:
-        job = await self._queued(request, self._finding)
-        made = await self._wait(request, job)
-        return Response(made["faces"], media_type="application/json")
+        job = await self._queued(request, partial(self._reading, self._found))
+        return Response(await self._only(request, job), media_type="application/json")
+
+    async def preview(self, request: Request) -> Response:
+        job = await self._queued(request, partial(self._reading, self.studio.preview))
+        return Response(await self._only(request, job), media_type="image/jpeg")
 
     async def stylize(self, request: Request) -> Response:
         job = await self._queued(request, self._drawing)
@@ -195,10 +201,18 @@ class _Service:
         wanted = Wanted.read(parameters)
         return lambda report: self.studio.draw(photo, wanted, report)
 
-    def _finding(self, photo: bytes, parameters: Parameters) -> Work:
+    def _reading(self, work: Callable[[bytes], bytes], photo: bytes, parameters: Parameters) -> Work:
+        """Return what does a work that takes the photo alone."""
         if parameters:
             raise UsageError(f"There is no parameter '{parameters[0][0][:40]}' here.", "Send the photo alone.")
-        return lambda report: {"faces": json.dumps(self.studio.faces(photo)).encode()}
+        return lambda report: {"": work(photo)}
+
+    def _found(self, photo: bytes) -> bytes:
+        return json.dumps(self.studio.faces(photo)).encode()
+
+    async def _only(self, request: Request, job: Job) -> bytes:
+        (content,) = (await self._wait(request, job)).values()
+        return content
 
     async def _wait(self, request: Request, job: Job) -> dict[str, bytes]:
         """Wait for a job whose request waits too, and forget it; one that nobody waits for any more is cancelled."""

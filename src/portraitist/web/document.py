@@ -9,6 +9,7 @@ from .limits import Limits
 from .wanted import Wanted
 
 Json = dict[str, Any]
+FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF, or HEIC where pillow-heif is installed"
 
 _ERROR: Json = {
     "type": "object",
@@ -105,6 +106,14 @@ def document(limits: Limits) -> Json:
                     "Where the faces of a photo are.", _json(_FACES), (401, *_UPLOAD), requestBody=_body({}, limits)
                 )
             },
+            "/preview": {
+                "post": _does(
+                    "The photo as JPEG, upright.",
+                    {"image/jpeg": _PICTURE["image/jpeg"]},
+                    (401, *_UPLOAD),
+                    requestBody=_body({}, limits),
+                )
+            },
             "/stylize": {
                 "post": _does(
                     "Draw: answers with the picture, or with a ZIP where there are several.",
@@ -140,7 +149,7 @@ def _body(fields: Json, limits: Limits) -> Json:
     photo = {
         "type": "string",
         "format": "binary",
-        "description": f"PNG, JPEG or WebP, {limits.upload_bytes} bytes at most.",
+        "description": f"{FORMATS}; {limits.upload_bytes} bytes at most.",
     }
     form = {"type": "object", "required": ["photo"], "properties": {"photo": photo, **fields}}
     return {"required": True, "content": {"multipart/form-data": {"schema": form}, "image/*": {"schema": photo}}}

@@ -142,6 +142,14 @@ class Studio:
         numbered = [{"number": k, "corners": quad} for k, quad in enumerate(quads, 1)]
         return {"width": width, "height": height, "faces": numbered}
 
+    def preview(self, photo: bytes) -> bytes:
+        """Return a photo as JPEG, upright and as large as it is.
+
+        Raises:
+            BadImage: The photo cannot be read.
+        """
+        return encode_image(read_image(photo), ".jpg")
+
     def thumbnail(self, name: str) -> bytes:
         """Return a PNG that shows a style: somebody whom the base made up, the same for all styles of a base.
 

@@ -34,7 +34,10 @@ class StylizerSettings(BaseModel):
             "styles of the service when left out.",
         ),
     ] = ()
-    attribute: Annotated[str | None, Field(max_length=100, description="Path of a style that has several.")] = None
+    attribute: Annotated[
+        str | None,
+        Field(max_length=100, description="Path of styles that have several; each face chooses when left out or auto."),
+    ] = None
     strength: Annotated[float, Field(ge=0, le=1.5, description="0 draws no style, 1 the style as trained.")] = 1.0
     detail: Annotated[
         float, Field(ge=0, le=1, description="How far pictures take from the photo what its code does not hold.")

@@ -1,6 +1,6 @@
 "use strict";
 // The page of `portraitist page`. It asks nothing of anybody: networks are scripts of this folder, photos stay here.
-// photo.js of the page of the service comes first.
+// photo.js and pictures.js of the page of the service come first.
 
 const CAMERA_SHOWN = "Browsers show the camera to files, https pages and this machine only.";
 const LARGEST = 4096; // pixels along a photo's longer side; larger ones are shrunk
@@ -103,7 +103,7 @@ async function take(file) {
     faces = found;
     find("photo").src = URL.createObjectURL(file);
     find("preview").hidden = false;
-    showFaces();
+    showFaces(pixels, faces.map(({ four }) => ffhqQuad(four)), false);
     update();
     say("Ready.");
   } catch (error) {
@@ -112,35 +112,6 @@ async function take(file) {
     say("Choose another photo.");
     complain(error);
   }
-}
-
-function showFaces() {
-  const { width, height } = photo.pixels;
-  find("faces-found").textContent =
-    faces.length === 0 ? "No face was found. An aligned face can be drawn all the same: say so below."
-    : faces.length === 1 ? "1 face was found." : `${faces.length} faces were found.`;
-  find("face-choices").replaceChildren(...faces.map((_, k) => {
-    const radio = make("input", { type: "radio", name: "face", value: String(k), checked: k === 0 });
-    radio.addEventListener("change", markFace);
-    return make("label", {}, radio, ` Face ${k + 1}`);
-  }));
-  find("faces").hidden = faces.length < 2;
-  const space = "http://www.w3.org/2000/svg", svg = document.createElementNS(space, "svg");
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  svg.setAttribute("aria-hidden", "true"); // the choices say the same
-  faces.forEach(({ four }) => {
-    const shape = document.createElementNS(space, "polygon");
-    shape.setAttribute("points", ffhqQuad(four).map((corner) => corner.join(",")).join(" "));
-    svg.append(shape);
-  });
-  find("stage").append(svg);
-  markFace();
-}
-
-const chosenFace = () => Number(document.querySelector("input[name=face]:checked")?.value ?? 0);
-
-function markFace() {
-  document.querySelectorAll("#stage polygon").forEach((shape, k) => shape.classList.toggle("chosen", k === chosenFace()));
 }
 
 // --- Styles ----------------------------------------------------------------------------------------------------------
@@ -194,7 +165,7 @@ find("form").addEventListener("submit", async (event) => {
   if (find("draw").disabled) return;
   complain(null);
   const style = chosenStyle(), strength = Number(find("strength").value), source = photo;
-  const face = find("aligned").checked ? null : faces[chosenFace()];
+  const face = find("aligned").checked ? null : faces[Number(chosenFace()) - 1];
   busy = true;
   update();
   say("Drawing.");
@@ -204,8 +175,8 @@ find("form").addEventListener("submit", async (event) => {
     let result = await drawn(crop, style, strength);
     const size = Math.max(style.side, CONTENTS.smallest);
     if (result.width !== size) result = resized(result, size, size, LANCZOS);
-    const number = face && chosenFace() ? `.face${chosenFace() + 1}` : "";
-    await show(`${source.name}${number}.${style.name}.png`, crop, result);
+    const number = face && chosenFace() !== "1" ? `.face${chosenFace()}` : "";
+    await show(`${source.name}${number}.${style.name}.png`, style, crop, result);
     say("Done.");
   } catch (error) {
     say("Nothing was drawn.");
@@ -216,27 +187,13 @@ find("form").addEventListener("submit", async (event) => {
   }
 });
 
-async function show(name, crop, result) {
+async function show(name, style, crop, result) {
   const canvas = toCanvas(result);
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
-  const address = URL.createObjectURL(blob);
-  const after = make("img", { src: address, alt: `Drawing ${name}`, width: result.width, height: result.height });
-  const before = toCanvas(crop);
-  before.setAttribute("aria-hidden", "true");
-  const compare = make("div", { className: "compare" }, before, after);
-  const slider = make("input", { type: "range", min: "0", max: "100", value: "0" });
-  slider.setAttribute("aria-label", `Compare ${name}: how much of the photo is shown`);
-  slider.addEventListener("input", () => compare.style.setProperty("--cut", `${slider.value}%`));
-  const link = make("a", { className: "download", href: address, download: name, textContent: `Download ${name}` });
-  find("pictures").prepend(make("figure", {}, compare, slider, link));
-  find("results").hidden = false;
+  const after = make("img", { src: URL.createObjectURL(blob), width: result.width, height: result.height });
+  after.alt = `Redrawn in the style ${style.name}`;
+  showPicture(name, blob, after, toCanvas(crop));
 }
-
-find("clear").addEventListener("click", () => {
-  for (const link of document.querySelectorAll("#pictures a")) URL.revokeObjectURL(link.href);
-  find("pictures").replaceChildren();
-  find("results").hidden = true;
-});
 
 showStyles();
 update();

@@ -1,10 +1,11 @@
 // The page of `portraitist serve`. It talks to the service that it came from and to nobody else.
-// photo.js comes first.
+// photo.js and pictures.js come first.
 
 const CAMERA_SHOWN = "Browsers show the camera to https pages and to this machine only.";
 
 const token = takeToken();
 let photo = null; // the file to draw: a Blob with a name
+let view = null; // the same as this browser can show it; null until its faces are known
 let faces = { width: 1, height: 1, faces: [] };
 let styles = [];
 let largest = Infinity;
@@ -62,25 +63,29 @@ async function take(file) {
     return;
   }
   const turn = ++reading;
-  photo = file;
+  [photo, view] = [file, null];
   faces = { width: 1, height: 1, faces: [] };
   URL.revokeObjectURL(find("photo").src);
-  find("photo").src = URL.createObjectURL(file);
-  find("preview").hidden = false;
+  find("preview").hidden = true;
   find("faces").hidden = true;
   find("stage").querySelector("svg")?.remove();
   find("faces-found").textContent = "";
   update();
   say("Looking for faces.");
   try {
-    const found = await (await ask("/faces", { method: "POST", body: form({}) })).json();
+    const [answer] = await Promise.all([
+      ask("/faces", { method: "POST", body: form({}) }),
+      viewOf(file).then((found) => turn === reading && showPhoto(found)),
+    ]);
+    const found = await answer.json();
     if (turn !== reading) return;
     faces = found;
-    showFaces();
+    showFaces(faces, faces.faces.map((face) => face.corners), true);
     say("Ready.");
   } catch (error) {
     if (turn !== reading) return;
-    photo = null;
+    reading++;
+    [photo, view] = [null, null];
     find("preview").hidden = true;
     update();
     say("Choose another photo.");
@@ -88,42 +93,20 @@ async function take(file) {
   }
 }
 
-function showFaces() {
-  const count = faces.faces.length;
-  find("faces-found").textContent =
-    count === 0 ? "No face was found. An aligned face can be drawn all the same: say so below."
-    : count === 1 ? "1 face was found." : `${count} faces were found.`;
-  const choices = [["all", "All faces"], ...faces.faces.map((face) => [String(face.number), `Face ${face.number}`])];
-  find("face-choices").replaceChildren(...choices.map(([value, text], k) => {
-    const radio = make("input", { type: "radio", name: "face", value, checked: k === 0 });
-    radio.addEventListener("change", markFace);
-    return make("label", {}, radio, ` ${text}`);
-  }));
-  find("faces").hidden = count < 2;
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  svg.setAttribute("viewBox", `0 0 ${faces.width} ${faces.height}`);
-  svg.setAttribute("aria-hidden", "true"); // the choices above say the same
-  for (const face of faces.faces) {
-    const shape = document.createElementNS(space, "polygon");
-    shape.setAttribute("points", face.corners.map((corner) => corner.join(",")).join(" "));
-    shape.dataset.face = face.number;
-    shape.addEventListener("click", () => {
-      const radio = document.querySelector(`input[name=face][value="${face.number}"]`);
-      radio.checked = true;
-      markFace();
-    });
-    svg.append(shape);
-  }
-  find("stage").append(svg);
-  markFace();
+function showPhoto(found) {
+  view = found;
+  find("photo").src = URL.createObjectURL(view);
+  find("preview").hidden = false;
+  update();
 }
 
-const chosenFace = () => document.querySelector("input[name=face]:checked")?.value ?? "all";
-
-function markFace() {
-  for (const shape of document.querySelectorAll("#stage polygon")) {
-    shape.classList.toggle("chosen", chosenFace() === "all" || shape.dataset.face === chosenFace());
+/** Return the photo as this browser can show it; what it cannot, such as HEIC and TIFF, the service turns into JPEG. */
+async function viewOf(file) {
+  try {
+    (await createImageBitmap(file)).close();
+    return file;
+  } catch {
+    return (await ask("/preview", { method: "POST", body: form({}) })).blob();
   }
 }
 
@@ -157,7 +140,7 @@ const chosenStyles = () => [...document.querySelectorAll("input[name=style]:chec
 
 function update() {
   const chosen = chosenStyles();
-  find("draw").disabled = !photo || !chosen.length || job !== null;
+  find("draw").disabled = !view || !chosen.length || job !== null;
   find("mix").disabled = chosen.length < 2;
   const mixes = find("mix").checked && chosen.length > 1;
   find("weights").hidden = !mixes;
@@ -235,13 +218,13 @@ find("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   if (find("draw").disabled) return;
   complain(null);
-  const source = { photo, faces, settings: wanted(), image: null };
+  const source = { photo, view, faces, settings: wanted(), image: null };
   job = "";
   update();
   find("cancel").hidden = find("progress").hidden = false;
   say("Sending the photo.");
   try {
-    source.image = await createImageBitmap(photo);
+    source.image = await createImageBitmap(source.view);
     ({ id: job } = await (await ask("/jobs", { method: "POST", body: form(source.settings) })).json());
     let state = { state: "failed", error: { message: "The service ended the connection.", cure: "Try again." } };
     for await (state of events(job)) showProgress(state);
@@ -252,7 +235,7 @@ find("form").addEventListener("submit", async (event) => {
     } else {
       for (const name of state.pictures) {
         const response = await ask(`/jobs/${job}/pictures/${encodeURIComponent(name)}`);
-        await showPicture(name, await response.blob(), source);
+        await show(name, await response.blob(), source);
       }
       say(`Done: ${state.pictures.length} ${state.pictures.length === 1 ? "picture" : "pictures"}.`);
     }
@@ -272,38 +255,20 @@ find("cancel").addEventListener("click", () => {
 
 // --- Pictures --------------------------------------------------------------------------------------------------------
 
-async function showPicture(name, blob, source) {
+async function show(name, blob, source) {
   const picture = make("img", { src: URL.createObjectURL(blob) });
   await picture.decode();
   const [, number = "", title] = name.match(/^portrait\.(?:face(\d+)\.)?(.+)\.\w+$/);
   const isSheet = title === "sheet";
   picture.alt = isSheet ? "Sheet of all stages" : `Redrawn in the style ${title.replace(/\.pasted$/, "")}`;
   const stem = (source.photo.name ?? "portrait").replace(/\.[^.]*$/, "");
-  const saved = name.replace(/^portrait/, stem);
-  const shown = [];
-  if (isSheet) {
-    shown.push(make("div", { className: "whole" }, picture));
-  } else {
-    const before = draw(source, Number(number || 1), picture);
-    const box = make("div", { className: "compare" }, before, picture);
-    const slider = make("input", { type: "range", min: "0", max: "100", value: "0" });
-    slider.setAttribute("aria-label", `Compare ${saved}: how much of the photo is shown`);
-    slider.addEventListener("input", () => picture.style.setProperty("--cut", `${slider.value}%`));
-    shown.push(box, slider);
-  }
-  const link = make("a", { href: picture.src, download: saved, className: "download", textContent: "Download" });
-  link.setAttribute("aria-label", `Download ${saved}`);
-  const figure = make("figure", {}, ...shown, make("figcaption", { textContent: saved }), link);
-  find("pictures").prepend(figure);
-  find("results").hidden = false;
+  showPicture(name.replace(/^portrait/, stem), blob, picture, isSheet ? null : draw(source, Number(number || 1), picture));
 }
 
 // What the picture was drawn from: the photo itself, or the square of its face.
 function draw(source, number, picture) {
   const { image, settings } = source;
   const canvas = make("canvas", { width: picture.naturalWidth, height: picture.naturalHeight });
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", "The photo");
   const context = canvas.getContext("2d");
   if (settings.paste_back === "true") {
     context.drawImage(image, 0, 0, canvas.width, canvas.height);
@@ -325,12 +290,5 @@ function draw(source, number, picture) {
   context.drawImage(image, 0, 0);
   return canvas;
 }
-
-find("clear").addEventListener("click", () => {
-  for (const picture of document.querySelectorAll("#pictures img")) URL.revokeObjectURL(picture.src);
-  find("pictures").replaceChildren();
-  find("results").hidden = true;
-  find("draw").focus();
-});
 
 loadStyles().catch(complain);
