@@ -153,8 +153,8 @@ def pasted(by: Stylizer, folder: Path) -> list[str]:
             outside.append(float(change[away].mean()))
     return prose(
         f"{by.styles[0]}, {len(outside)} whole photos with {faces} faces ({none} photos without a face that is found). "
-        f"Outside the person, as the segmentation sees it in the whole photo, pixels change by {np.mean(outside):.2f} "
-        f"grey levels in the mean, by {max(outside):.2f} in the photo where they change most."
+        f"Outside the person, as the segmentation sees it in the whole photo, pixels change by {np.mean(outside):.3f} "
+        f"grey levels in the mean, by {max(outside):.3f} in the photo where they change most."
     )
 
 

@@ -96,7 +96,6 @@ NOT_RUN = {
     "portraitist.io.formats": WEIGHTS,
     "portraitist.io.identity_files": WEIGHTS,
     "portraitist.evaluate.study": FRAGMENT,
-    "portraitist.io.motion_files": WEIGHTS,
     "portraitist.io.photo2cartoon": WEIGHTS,
     "portraitist.io.words": FRAGMENT,
     "portraitist.losses.painting": FRAGMENT,
@@ -149,7 +148,6 @@ NOT_RUN = {
     "portraitist.train.painter": FRAGMENT,
     "portraitist.train.session": FRAGMENT,
     "portraitist.train.translator": FRAGMENT,
-    "portraitist.video.animation": "needs a video",
     "portraitist.video.artists": FRAGMENT,
     "portraitist.video.redraw": SLOW,
     "portraitist.video.segments": FRAGMENT,
@@ -204,6 +202,10 @@ SETUP = {
     "portraitist.report.template": "sections = []",
     "portraitist.stylize.discovery": "import shutil; shutil.copytree('drawings', 'holiday', dirs_exist_ok=True)",
     "portraitist.evaluate.flicker": "frames = []",
+    "portraitist.io.motion_files": (
+        "from tests.networks.test_motion import SMALL, released_layout; "
+        "torch.save(released_layout(SMALL), 'vox-cpk.pth.tar')"
+    ),
     "portraitist.networks.motion": f"anatomy = {SMALL_MOTION}; source = driving = torch.rand(1, 3, 64, 64)",
     "portraitist.video.driving": "finder, frame, seconds = finder_named(), photo, 0.1",
     "portraitist.video.first_order": f"still, model = photo, FirstOrderMotion({SMALL_MOTION})",

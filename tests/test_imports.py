@@ -29,5 +29,5 @@ def test_a_stylizer_loads_only_what_draws() -> None:
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     loaded = [name for name in done.stdout.split() if name.startswith("portraitist.")]
     assert {name.split(".")[1] for name in loaded} <= DRAWING
-    assert len(loaded) < 100
+    assert len(loaded) < 104  # three of them choose paths
     assert not {"matplotlib", "sklearn", "tensorboard"} & set(done.stdout.split())

@@ -17,7 +17,8 @@ from torch import Tensor
 from ..errors import BadModel
 from ..networks.motion import FirstOrderMotion, HourglassAnatomy, MotionAnatomy, blur_of
 from .foreign import Name, build, size_of, tensors_of
-from .pickles import open_torch, typed
+from .opening import typed
+from .pickles import open_torch
 
 OTHER = "Give vox-cpk.pth.tar or vox-adv-cpk.pth.tar of the first-order motion model."
 NETWORKS = ("generator", "kp_detector")

@@ -1,7 +1,4 @@
-"""A portrait that does what the face of a driving video does, as a video.
-
-    puppet = portrait_puppet(stylizer, Path("me.jpg"), directions)
-    report = animate_video(puppet, Path("drive.mp4"), Path("out.mp4"), finder=stylizer.finder)
+"""A portrait that does what the face of a driving video does, as a video; docs/animate.md shows how.
 
 After AgileGAN (Song et al. 2021, Sec. 4.4), which moves its portraits by the first-order motion model.
 """
