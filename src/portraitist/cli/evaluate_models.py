@@ -136,7 +136,8 @@ def quality(
     Three baselines stand beside it: the input, a tint, and copies.
 
     Writes a table (quality.md), all numbers (quality.json) and a sheet (quality.png). Of the very set that the style
-    was trained on, recognised by its digest, the exemplars that its training held out are scored on.
+    was trained on, recognised by its digest, the exemplars that its training held out are scored on; of any other set
+    those that it was not trained on, which the digests of single pictures tell.
     """
     files = [out / name for name in ("quality.md", "quality.json", "quality.png")]
     for file in files:
