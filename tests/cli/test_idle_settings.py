@@ -52,6 +52,9 @@ def test_idle_settings_are_refused_before_anything_is_done(
     told: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in ("photos", "exemplars"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "f.pth").touch()
     if "tiny" in words:
         registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
     if "t.safetensors" in words:
