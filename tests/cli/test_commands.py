@@ -198,7 +198,7 @@ def test_the_version_and_the_help_without_a_command(program: Program) -> None:
         (["train", ".", "-o", "x", "--set", "colour=1"], "no setting 'colour'"),
         (["train", ".", "-o", "x", "--seed", "-1"], "--seed"),
         (["models", "show", "nobody"], "There is no model 'nobody'"),
-        (["models", "add", "nobody"], "There is no model 'nobody'"),
+        (["models", "add", "nobody"], "There is no file or folder nobody"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(

@@ -1,6 +1,6 @@
 """A painter into the pack of its style: which of both draws better, and the file that holds them.
 
-found = compared(photos, exemplars, Path("runs/painter"), teacher, training, stored.painter, scoring)
+found = compared(photos, exemplars, Path("runs/painter"), teacher, training, painter, identity, features)
 save_with_painter(Path("toon3d.safetensors"), stored, found, Path("with-painter.safetensors"))
 """
 

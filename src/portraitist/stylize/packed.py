@@ -4,7 +4,7 @@ Photos are drawn by the painter of a style where it measured better than the sty
 something is asked for that only codes have: an inversion beyond one pass of an encoder, an appearance, a swap,
 another source, less detail.
 
-    painter = PackedPainter(model.painter, model.header.painter)
+    painter = PackedPainter(network, PackPainter(network.anatomy, side=64))
     drawing = painter.paint(photo)
 """
 

@@ -3,6 +3,7 @@
 Each line of statistics is looked at. What shows in :data:`LINES` of them in a row (10,000 images, as ``tick`` is set)
 is a warning, and from then on 1 in the log under ``symptom_NAME``.
 
+    line = {"images": 1000.0, "sign_real": 0.4, "sign_fake": -0.4}
     symptoms = Symptoms()
     line |= symptoms.look(line)
 """
