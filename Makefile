@@ -39,7 +39,7 @@ bench: setup ## Measure speed, of training by phase too; writes bench.md, recipe
 	$(BIN)/python -m benchmarks.translators
 	$(BIN)/python -m benchmarks.phases
 
-faults: setup ## Kill, fill the disk, feed it broken files, for 7 minutes; writes docs/results/faults.md
+faults: setup ## Kill, fill the disk, feed it broken files, for 8 minutes; writes docs/results/faults.md
 	$(BIN)/python scripts/faults.py
 
 wheel: setup ## Build the wheel, try it in a clean environment of each Python that is here, and weigh it

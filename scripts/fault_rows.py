@@ -166,7 +166,7 @@ _ROWS = [
      "by samples only, as mutants of the whole source take days: `python scripts/mutants.py` breaks one rule of a "
      "critical module at a time. Of 12 mutants of the run folder (train/folder.py) 10 were caught by its own tests; "
      "the two left are a rule that other tests hold and a count of tries. Of 12 of the checks of LMDB pages 7 were "
-     "caught; of the five left one changed a message, and the rules of the other four have " + _tests(
+     "caught; of the five left one changed a message, and the rules of the other three have " + _tests(
         "tests/data/test_lmdb.py::test_values_may_fill_a_page_and_not_more",
         "tests/data/test_lmdb.py::test_values_with_pages_of_their_own_end_with_the_file",
         "tests/data/test_lmdb.py::test_a_branch_has_two_ways_at_least") + " since"),
