@@ -34,10 +34,10 @@ def bundled_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTRAITIST_MODELS", str(tmp_path / "none"))
 
 
-def test_a_base_and_five_styles_ship_within_the_limits() -> None:
+def test_two_bases_and_five_styles_ship_within_the_limits() -> None:
     found = registry.entries()
     kinds = [e.header.kind for e in found]
-    assert kinds.count("model") == 1 and kinds.count("style-pack") == 5
+    assert kinds.count("model") == 2 and kinds.count("style-pack") == 5
     assert sum(bool(e.header.paths) for e in found) == 1
     files = [e.path for e in (*found, *registry.encoders())]
     assert sum(path.stat().st_size for path in files) <= LIMIT
