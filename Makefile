@@ -23,7 +23,7 @@ demo: setup ## Redraw a photo in every bundled style into out/demo
 docs: setup ## Build the site of the documents into out/site, without a network
 	$(BIN)/python -m manual -o out/site
 
-test: setup ## Run the unit and recipe tests, one worker a core
+test: setup ## Run the unit and recipe tests, one worker a core, four at most
 	$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
 
 lint: setup ## Check style, spelling, types and the direction of imports

@@ -26,9 +26,12 @@ torch.set_num_threads(1)
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker for each core that this process may use; on a single core the tests run in this process."""
+    """One worker for each core that this process may use, of four at most; on one core the tests run in this process.
+
+    A worker and what it starts take about 2 GiB, and the tests that run one after the other bound the time from there.
+    """
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return cores if cores > 1 else 0
+    return min(cores, 4) if cores > 1 else 0
 
 
 @pytest.hookimpl(tryfirst=True)
