@@ -21,6 +21,7 @@ from ..errors import UsageError
 from ..faces import FaceFinder, Landmarks
 from ..faces.landmarks import Points
 from ..networks import Generator
+from ..ops.warp import sample_bilinear
 from ..spaces import WPlus, Z, truncate
 from ..spaces.direction import Direction, moved
 from .directions import rows_of
@@ -226,10 +227,5 @@ def _luma(picture: Pixels, places: Points) -> Points:
     """Return the brightness of a picture at places [..., 2], between its pixels."""
     grey = np.asarray(Image.fromarray(picture).convert("L"), dtype=np.float64)
     height, width = grey.shape
-    x, y = (np.clip(places[..., k] - 0.5, 0, n - 1.001) for k, n in ((0, width), (1, height)))
-    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
-    right, under = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    a, b = x - left, y - top
-    above = grey[top, left] * (1 - a) + grey[top, right] * a
-    below = grey[under, left] * (1 - a) + grey[under, right] * a
-    return np.asarray(above * (1 - b) + below * b)
+    points = np.stack([np.clip(places[..., k] - 0.5, 0, n - 1) for k, n in ((0, width), (1, height))])
+    return np.asarray(sample_bilinear(torch.from_numpy(grey)[None, None], torch.from_numpy(points)[None])[0, 0])

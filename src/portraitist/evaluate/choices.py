@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BadData
-from .recognition import Z
+from .recognition import Z, share
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -87,11 +87,11 @@ def wilson(hits: int, count: int, effect: float = 1.0) -> Bounded:
     """Return a share and Wilson's 95 % interval (1927) for count / effect independent trials; 0 to 1 for no trial."""
     if not count:
         return Bounded(float("nan"), 0.0, 1.0)
-    share, worth = hits / count, count / effect
-    centre = (share + Z**2 / (2 * worth)) / (1 + Z**2 / worth)
-    half = Z / (1 + Z**2 / worth) * np.sqrt(share * (1 - share) / worth + Z**2 / (4 * worth**2))
+    found, worth = share(hits, count, effect), count / effect
+    part, half = found.value, Z * found.spread
+    centre = (part + Z**2 / (2 * worth)) / (1 + Z**2 / worth)
     # At shares of 0 and 1 rounding must not leave the share outside.
-    return Bounded(share, min(max(0.0, float(centre - half)), share), max(min(1.0, float(centre + half)), share))
+    return Bounded(part, min(max(0.0, centre - half), part), max(min(1.0, centre + half), part))
 
 
 def luce(shown: npt.NDArray[np.bool_], picked: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
@@ -138,8 +138,8 @@ def design_effect(shown: npt.NDArray[np.bool_], picked: npt.NDArray[np.bool_], r
 
     With one rater the effect of raters is unknown, and not in it.
     """
-    share = picked.sum(0) / np.maximum(shown.sum(0), 1)
-    rest = np.where(shown, picked - share, 0.0) / np.maximum(shown.sum(0), 1)
+    part = picked.sum(0) / np.maximum(shown.sum(0), 1)
+    rest = np.where(shown, picked - part, 0.0) / np.maximum(shown.sum(0), 1)
     cells = np.unique(np.stack([raters, questions]), axis=1, return_inverse=True)[1].ravel()
     both = _clustered(rest, raters) + _clustered(rest, questions) - _clustered(rest, cells)
     alone = float((rest**2).sum())

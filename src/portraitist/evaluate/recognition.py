@@ -54,8 +54,8 @@ def recognition(drawn: Tensor, photos: Tensor) -> Recognition:
     return Recognition(interval(own), _strangers(cosines), share(int((own > others.amax(1)).sum()), count))
 
 
-def share(hits: int, count: int) -> Interval:
-    """Return the share of hits in so many independent trials, with the error of Wilson's interval.
+def share(hits: int, count: int, effect: float = 1.0) -> Interval:
+    """Return the share of hits in trials of which ``effect`` say as much as one independent one, with Wilson's error.
 
     Wilson 1927, J. Am. Stat. Assoc. 22, p. 209; the half-width of the 95 % interval is 1.96 spreads, and it is not 0
     where all or none hit. Wilson's interval is not centred on the share: beyond 0 and 1 there is nothing.
@@ -65,9 +65,9 @@ def share(hits: int, count: int) -> Interval:
     """
     if not 0 <= hits <= count or count < 1:
         raise BadData(f"{hits} of {count} is no share.", "Count hits among at least one trial.")
-    part = hits / count
-    variance = part * (1 - part) / count + Z**2 / (4 * count**2)
-    return Interval(part, variance**0.5 / (1 + Z**2 / count))
+    part, worth = hits / count, count / effect
+    variance = part * (1 - part) / worth + Z**2 / (4 * worth**2)
+    return Interval(part, variance**0.5 / (1 + Z**2 / worth))
 
 
 def _strangers(cosines: Tensor) -> Interval:

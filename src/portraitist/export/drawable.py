@@ -70,35 +70,38 @@ def find_drawable(
         BadModel: The file is damaged.
     """
     kind, path = _kind_of(what)
+    style = registry.load(path, attribute=attribute) if kind == "style" else None
+    painter = default_painter(style) if style is not None and encoder is None else None
     foreign = {
         "--group": (bool(group), "translator"),
         "--attribute": (attribute is not None, "style"),
         "--encoder": (encoder is not None, "style"),
-        "--size": (side is not None, "painter"),
+        "--size": (side is not None and painter is None, "painter"),
     }
-    painter = None
-    if kind == "style" and encoder is None and (painter := default_painter(registry.load(path, attribute=attribute))):
-        foreign.pop("--size")
     for option, (given, owner) in foreign.items():
         if given and owner != kind:
             raise UsageError(f"{option} belongs to a {owner}, and {what} is a {kind}.", f"Leave out {option}.")
-    if kind == "painter":
-        return of_painter(load_painter(path), side)
     if kind == "translator":
         return of_translator(load_translator(path), group)
-    return of_style(*with_encoder(path, attribute, encoder)) if painter is None else of_painter(painter, side)
+    if style is None or painter is not None:
+        return of_painter(painter or load_painter(path), side)
+    return of_style(*with_encoder(style, path, encoder))
 
 
 def with_encoder(
-    what: Path | str, attribute: str | None = None, encoder: Path | str | None = None
+    style: Model, what: Path | str, encoder: Path | str | None = None
 ) -> tuple[Model, Model, StoredEncoder]:
-    """Load a style, its base, and what turns photos into codes of the base; arguments as :func:`find_drawable`.
+    """Return a style with its base, and what turns photos into codes of the base.
+
+    Args:
+        style: The style.
+        what: By what it was loaded.
+        encoder: As :func:`find_drawable`.
 
     Raises:
-        UsageError: There is no such style, or no encoder is known.
+        UsageError: No encoder is known.
         BadModel: A file is damaged.
     """
-    style = registry.load(what, attribute=attribute)
     base = style if style.header.kind == "model" else registry.base_of(style.header, registry.find(what))
     stored = registry.load_encoder_of(base, encoder)
     if stored is None:

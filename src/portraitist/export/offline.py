@@ -157,12 +157,14 @@ def _chosen(
         yield _of_painter(stored), None
     distilled = {stored.header.style_digest for stored in painters}
     for name in styles:
-        if encoder is None and (painter := default_painter(registry.load(name))) is not None:
+        style = registry.load(name)
+        if tensors_digest(style.generator.state_dict()) in distilled:
+            continue
+        if encoder is None and (painter := default_painter(style)) is not None:
             yield _of_painter(painter), None
             continue
-        style, base, coder = with_encoder(name, encoder=encoder)
-        if tensors_digest(style.generator.state_dict()) not in distilled:
-            yield _of_style(style, base, coder), Coder(coder.encoder, base.generator)
+        style, base, coder = with_encoder(style, name, encoder)
+        yield _of_style(style, base, coder), Coder(coder.encoder, base.generator)
 
 
 def _of_painter(stored: StoredPainter) -> PageStyle:

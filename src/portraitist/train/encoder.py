@@ -31,7 +31,7 @@ from ..networks.identity import Identity
 from ..networks.irse import BatchNorm
 from .distributed import ProcessGroup
 from .loop import WHOLE, Batches, Losses, Phase, Share
-from .spec import refuse_not_finite
+from .spec import refuse_below_one, refuse_not_finite
 from .state import Optimised, State, decay, follow, random_of
 
 
@@ -77,9 +77,7 @@ class EncoderTraining:
 
     def __post_init__(self) -> None:
         refuse_not_finite(self)
-        for name in ("images", "batch", "accumulate", "tick", "snapshot"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"The setting {name} must be at least 1, not {getattr(self, name)}.")
+        refuse_below_one(self, "images", "batch", "accumulate", "tick", "snapshot")
         for name in ("learning_rate", "ema_images"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"The setting {name} must be positive, not {getattr(self, name)}.")

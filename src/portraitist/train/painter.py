@@ -39,7 +39,7 @@ from .painter_terms import (
     PixelTerm,
     SmoothnessTerm,
 )
-from .spec import refuse_not_finite
+from .spec import refuse_below_one, refuse_not_finite
 from .state import Optimised, State, decay, follow
 
 SMALLEST_SIDE = 32
@@ -92,9 +92,7 @@ class PainterTraining:
 
     def __post_init__(self) -> None:
         refuse_not_finite(self)
-        for name in ("images", "batch", "photos", "accumulate", "tick", "snapshot"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"The setting {name} must be at least 1, not {getattr(self, name)}.")
+        refuse_below_one(self, "images", "batch", "photos", "accumulate", "tick", "snapshot")
         for name in ("learning_rate", "panel_rate", "ema_images"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"The setting {name} must be positive, not {getattr(self, name)}.")

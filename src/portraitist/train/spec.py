@@ -58,6 +58,17 @@ def refuse_not_finite(settings: Any, prefix: str = "") -> None:
             raise UsageError(f"The setting {prefix}{field_.name} must be a number, not {value}.")
 
 
+def refuse_below_one(settings: Any, *names: str) -> None:
+    """Refuse settings, a dataclass, in which one of these is below 1.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise UsageError(f"The setting {name} must be at least 1, not {getattr(settings, name)}.")
+
+
 class Term(ABC):
     """A loss of one role, with its settings; a frozen dataclass that a training may carry."""
 
@@ -254,17 +265,7 @@ class Training:
 
     def __post_init__(self) -> None:
         refuse_not_finite(self)
-        for name in (
-            "images",
-            "batch",
-            "tick",
-            "snapshot",
-            "path_shrink",
-            "ada_every",
-            "accumulate",
-        ):
-            if getattr(self, name) < 1:
-                raise UsageError(f"The setting {name} must be at least 1, not {getattr(self, name)}.")
+        refuse_below_one(self, "images", "batch", "tick", "snapshot", "path_shrink", "ada_every", "accumulate")
         for name in ("learning_rate", "ema_images", "ada_images"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"The setting {name} must be positive, not {getattr(self, name)}.")

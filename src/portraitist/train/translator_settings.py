@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from ..errors import UsageError
 from ..networks.translator import Init, TranslatorAnatomy
-from .spec import refuse_not_finite
+from .spec import refuse_below_one, refuse_not_finite
 
 _SOME = {"identity_weight", "attention_weight", "reconstruction_weight"}
 _SOME |= {"kl_weight", "content_weight", "appearance_weight"}
@@ -70,9 +70,7 @@ class TranslatorTraining:
 
     def __post_init__(self) -> None:
         refuse_not_finite(self)
-        for name in ("images", "batch", "accumulate", "tick", "snapshot"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"The setting {name} must be at least 1, not {getattr(self, name)}.")
+        refuse_below_one(self, "images", "batch", "accumulate", "tick", "snapshot")
         for name in (f.name for f in fields(self) if f.name.endswith("_weight")):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"The setting {name} cannot be negative.")
