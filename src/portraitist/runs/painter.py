@@ -62,6 +62,8 @@ class PainterOptions(RunOptions):
     """Name, licence, credit and style that the file will carry, and the lineage of the style."""
     start: StoredPainter | None = None
     """A trained painter to go on from, of whatever style; a new one when None."""
+    unseen: ImageSet | None = None
+    """Exemplars to measure with, none of those to train on: what the style held out; a share of these when None."""
 
 
 def distill(
@@ -116,8 +118,12 @@ def parts_of_photos(photos: ImageSet, training: PainterTraining) -> tuple[ImageS
     return photos.split(training.held_out, training.seed, at_least=LEAST_PHOTOS)
 
 
-def parts_of_exemplars(exemplars: ImageSet, training: PainterTraining) -> tuple[ImageSet, ImageSet]:
-    """Return the exemplars to train on, and those held out."""
+def parts_of_exemplars(
+    exemplars: ImageSet, unseen: ImageSet | None, training: PainterTraining
+) -> tuple[ImageSet, ImageSet]:
+    """Return the exemplars to train on, and those held out: ``unseen`` where they are apart already."""
+    if unseen is not None:
+        return exemplars, unseen
     return exemplars.split(training.held_out, training.seed, at_least=LEAST_EXEMPLARS)
 
 
@@ -154,11 +160,13 @@ class PainterRun(Run[PainterState]):
         self.header = dataclasses.replace(about, painter=anatomy, side=training.side, teacher_digest=teacher.digest)
         check_painter_header(self.header)
         self.drawn = TeacherPictures(out / TEACHER, training.side, teacher)
+        unseen = options.unseen
+        self.apart = {} if unseen is None else {"unseen": {"digest": unseen.digest, "count": len(unseen)}}
         self.rest, self.held = photos, photos
         self.shown, self.unseen = exemplars, None
         if training.held_out:
             self.rest, self.held = parts_of_photos(photos, training)
-            self.shown, self.unseen = parts_of_exemplars(exemplars, training)
+            self.shown, self.unseen = parts_of_exemplars(exemplars, unseen, training)
 
     def config(self) -> dict[str, Any]:
         """Return the settings, and what the training begins with and sees."""
@@ -172,6 +180,7 @@ class PainterRun(Run[PainterState]):
             "start": dict(zip(("name", "digest"), first, strict=True)),
             "data": {"digest": self.photos.digest, "count": len(self.photos)},
             "exemplars": {"digest": self.exemplars.digest, "count": len(self.exemplars)},
+            **self.apart,
             "looks": {"name": perceptual.name, "digest": perceptual.features.digest},
             "persons": None if identity is None else {"name": identity.name, "digest": identity.digest},
             "device": self.options.device,

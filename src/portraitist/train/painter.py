@@ -79,7 +79,8 @@ class PainterTraining:
     mirror: bool = True
     """Show each photo with its drawing, and each exemplar, mirrored half of the time."""
     held_out: float = 0.05
-    """Share of the photos (8 at least) and of the exemplars (5 at least) that is only measured; 0 for none."""
+    """Share of the photos (8 at least) and of the exemplars (5 at least) that is only measured; 0 for none. Where it is
+    known which exemplars the style has not seen, these are measured with."""
     patience: int = 0
     """Ticks without a lower distance of the drawings to the held-out exemplars after which training stops and keeps the
     best; 0: never."""
