@@ -59,10 +59,8 @@ def listing(
     """List the models that have a name: bundled ones and your own."""
     if context.invoked_subcommand is not None:
         if licence or as_json:
-            raise UsageError(
-                f"{'--licence' if licence else '--json'} before {context.invoked_subcommand} is for the list of models.",
-                "Leave it out, or write it at the end if the command takes it.",
-            )
+            option, command = "--licence" if licence else "--json", context.invoked_subcommand
+            raise UsageError(f"{option} before {command} is for the list of models.", "Leave it out, or write it last.")
         return
     from ..io import catalogue
 

@@ -14,7 +14,8 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ..errors import BadModel, NoLicence, StorageError, UntrustedFile, UsageError
 from ..files import parse_json, storage_error
 from . import catalogue, registry
-from .headers import ChooserHeader, StoredHeader, check_texts, read_any_header
+from .catalogue import AnyEntry
+from .headers import NAME, ChooserHeader, StoredHeader, check_texts, read_any_header
 from .licences import check_licence, warn_of_licence
 from .model_file import generator_digest, load_model
 from .places import Place
@@ -103,11 +105,11 @@ def push(names: Sequence[str], place: Place, *, card: MakeCard, overwrite: bool 
             place.remove(file_name)
     for entry in listed:
         if entry.base_digest and all(other.digest != entry.base_digest for other in after):
-            log.warning("%s needs the base '%s', which %s does not list: push it too", entry.name, entry.base_name, place)
+            log.warning("%s needs the base '%s', which %s does not list", entry.name, entry.base_name, place)
     return listed
 
 
-def pull(place: Place, names: Sequence[str] = (), *, overwrite: bool = False) -> list[registry.AnyEntry]:
+def pull(place: Place, names: Sequence[str] = (), *, overwrite: bool = False) -> list[AnyEntry]:
     """Copy models, encoders and choosers of a place into the user's folder, each checked as ``registry.add`` does.
 
     All are fetched and compared with the index before the first is put into place. The base of a style or of an
@@ -159,8 +161,10 @@ def _found(name: str) -> tuple[Path, StoredHeader, Listed]:
     is_bundled = path.parent == catalogue.bundled_folder()
     has_name = is_bundled or path.parent == catalogue.user_folder()
     entry = _described(path, header, path.stem if has_name else header.name or catalogue.name_of(path))
-    if not catalogue.NAME.fullmatch(entry.name):
-        raise UsageError(f"{entry.name[:80]!r} cannot be a model's name.", "Add it with `portraitist models add --name`.")
+    if not NAME.fullmatch(entry.name):
+        raise UsageError(
+            f"{entry.name[:80]!r} cannot be a model's name.", "Give it one: `portraitist models add --name`."
+        )
     warn_of_licence(entry.name, entry.licence)
     if is_bundled:
         log.warning("%s comes with Portraitist, under %s: that goes with it, and its credit", entry.name, entry.licence)
@@ -242,13 +246,14 @@ def _listed() -> TypeAdapter[list[Listed]]:
     return TypeAdapter(list[Listed])
 
 
-def _at_most(blocks: Iterator[bytes], most: int) -> Iterator[bytes]:
+def _at_most(blocks: Generator[bytes], most: int) -> Iterator[bytes]:
     """Yield blocks until they are more bytes than ``most``, which ends them."""
     size = 0
-    for block in blocks:
-        yield block
-        if (size := size + len(block)) > most:
-            return
+    with closing(blocks):
+        for block in blocks:
+            yield block
+            if (size := size + len(block)) > most:
+                return
 
 
 def _is_here(entry: Listed, overwrite: bool) -> bool:

@@ -77,7 +77,7 @@ def check_licence(name: str, licence: str) -> None:
 
 
 def warn_of_licence(name: str, licence: str) -> None:
-    """Warn of a file whose licence is empty, or refuse it where that is asked for; errors as of :func:`check_licence`."""
+    """Warn of a file whose licence is empty, or refuse it where that is asked for; see :func:`check_licence`."""
     check_licence(name, licence)
     if not licence:
         log.warning("%s names no licence: ask its author before you pass on it or its pictures", name)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
@@ -47,7 +47,7 @@ class Folder:
     def __str__(self) -> str:
         return str(self.path)
 
-    def blocks(self, name: str) -> Iterator[bytes] | None:
+    def blocks(self, name: str) -> Generator[bytes] | None:
         """Return the bytes of a file, in blocks of 1 MiB at most; None where there is none.
 
         Raises:
@@ -98,7 +98,7 @@ class Address:
     def __str__(self) -> str:
         return self._url
 
-    def blocks(self, name: str) -> Iterator[bytes] | None:
+    def blocks(self, name: str) -> Generator[bytes] | None:
         """Return the bytes of a file; as of :meth:`Folder.blocks`.
 
         Raises:
@@ -121,7 +121,7 @@ class Address:
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         if mark := self._read.get(name):
             headers["If-Match"] = mark
-        request = Request(f"{self._url}/{name}", data=content, headers=headers, method="PUT")  # type: ignore[arg-type]
+        request = Request(f"{self._url}/{name}", data=content, headers=headers, method="PUT")
         if (answer := self._answer(name, request)) is not None:
             answer.close()
 
@@ -204,7 +204,7 @@ def place_at(text: str, headers: Sequence[str] = ()) -> Place:
     return Address(text, found)
 
 
-def _blocks(source: BinaryIO | HTTPResponse, name: str) -> Iterator[bytes]:
+def _blocks(source: BinaryIO | HTTPResponse, name: str) -> Generator[bytes]:
     try:
         with source:
             while block := source.read(BLOCK):
