@@ -1,7 +1,7 @@
 """Locks of folders that one process at a time may change; that of a process that is gone is taken over.
 
-with locked(folder / "lock.json", f"Another process trains in {folder}."):
-    ...
+with locked(Path("lock.json"), "Another process writes here."):
+    print("alone")
 """
 
 from __future__ import annotations

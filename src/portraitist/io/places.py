@@ -13,8 +13,8 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -25,7 +25,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from .._version import __version__
 from ..errors import StorageError, UsageError
-from ..files import atomic_write, open_regular
+from ..files import atomic_write, open_regular, storage_error, sweep_partial
 from ..locks import locked
 
 log = logging.getLogger("portraitist")
@@ -71,17 +71,27 @@ class Folder:
             shutil.copyfileobj(content, file)
 
     def remove(self, name: str) -> None:
-        """Remove a file that nothing lists any more."""
-        (self.path / name).unlink(missing_ok=True)
-
-    def changing(self) -> AbstractContextManager[None]:
-        """Return what keeps other processes from changing what the folder holds.
+        """Remove a file that nothing lists any more.
 
         Raises:
-            UsageError: Another does, when it is entered.
-            StorageError: The folder cannot be written, when it is entered.
+            StorageError: It cannot be removed.
         """
-        return locked(self.path / LOCK, f"Another process changes {self.path}.")
+        try:
+            (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(self.path / name, error) from error
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep other processes from changing what the folder holds, and sweep up after those that were killed.
+
+        Raises:
+            UsageError: Another process changes it.
+            StorageError: The folder cannot be written.
+        """
+        with locked(self.path / LOCK, f"Another process changes {self.path}."):
+            sweep_partial(self.path)
+            yield
 
 
 class Address:
