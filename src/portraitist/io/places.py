@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http import HTTPStatus
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, responses
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.error import HTTPError
@@ -156,7 +156,8 @@ class Address:
             code, method = error.code, request.get_method()
             if method == "GET" and code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                 return None
-            raise StorageError(f"{url} answers {method} with {_phrase(code)}.", _cure(code)) from error
+            said = f"{code} ({responses.get(code, 'unknown')})"
+            raise StorageError(f"{url} answers {method} with {said}.", _cure(code)) from error
         except (OSError, HTTPException, ValueError) as error:
             raise StorageError(
                 f"{url} cannot be reached, or broke off ({_reason(error)}).",
@@ -243,11 +244,6 @@ def _reason(error: BaseException) -> str:
     inner = getattr(error, "reason", error)
     inner = inner if isinstance(inner, BaseException) else error
     return getattr(inner, "strerror", None) or type(inner).__name__
-
-
-def _phrase(code: int) -> str:
-    known = {status.value: status.phrase for status in HTTPStatus}
-    return f"{code} ({known[code]})" if code in known else str(code)
 
 
 def _cure(code: int) -> str:
