@@ -21,7 +21,7 @@ from tests.conftest import smooth_pictures
 
 pytestmark = pytest.mark.recipe
 SMALL = ("--size", 32, "--widths", "4,4,8", "--blocks", 1, "--images", 2, "--device", "cpu")
-SETTINGS = ("batch=2", "panel.channels=4", "perceptual.crop=16", "adversarial.crop=16")
+SETTINGS = ("batch=2", "panel.channels=4", "perceptual.crop=16", "adversarial.crop=16", "feature_discriminator.crop=16")
 
 
 @pytest.fixture

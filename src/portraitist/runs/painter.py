@@ -27,6 +27,7 @@ from ..io.model_file import lineage
 from ..io.painter_files import FILE, PainterHeader, StoredPainter, check_painter_header, save_painter
 from ..losses.identity import identity_distance
 from ..losses.perceptual import PerceptualDistance, absolute_error
+from ..networks.feature_discriminator import FeatureDiscriminator
 from ..networks.identity import Identity
 from ..networks.painter import Painter, PainterAnatomy, new_painter
 from ..networks.patch_discriminator import PatchPanel
@@ -45,6 +46,8 @@ LEAST_PHOTOS, LEAST_EXEMPLARS = 8, 5
 """Held-out pictures below which a measure says nothing."""
 MOST_HELD_OUT = 32
 """Held-out photos that are measured at every tick."""
+FITTED = 16
+"""Exemplars whose features set the scale of their discriminator."""
 SHOWN = 8
 PAINTED_AT_ONCE = 128
 """Pictures of 64 pixels, by area, that are painted at a time."""
@@ -198,7 +201,19 @@ class PainterRun(Run[PainterState]):
         self.perceptual.to(device)
         if isinstance(self.identity, torch.nn.Module):
             self.identity.to(device)
-        return PainterState(painter.to(device), panel.to(device), self.training)
+        return PainterState(painter.to(device), panel.to(device), self.training, self._heads(device))
+
+    def _heads(self, device: str) -> FeatureDiscriminator | None:
+        """Make the discriminator of features, where it takes part, for what it sees of some exemplars."""
+        term = self.training.feature_discriminator
+        if not term.weight:
+            return None
+        some = self.shown.subset(range(min(len(self.shown), FITTED))).all()[..., : term.crop, : term.crop]
+        return FeatureDiscriminator.fitted(self.perceptual.features, some.to(device), self.training.seed)
+
+    def upgraded(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Return the config of a run as of today: earlier ones had no discriminator of features."""
+        return {"feature_discriminator": {"weight": 0.0}, **config}
 
     def prepare(self, state: PainterState, group: ProcessGroup, asked: Asked) -> None:
         """Let the teacher draw the photos that it has not drawn; each process draws its share of them."""
