@@ -18,7 +18,7 @@ from .options import opt
 if TYPE_CHECKING:
     from ..io.places import Place
 
-app = typer.Typer(help="List the models that have a name, add your own, and pass them on.", rich_markup_mode=None)
+app = typer.Typer(help="List the models that have a name, add and share your own.", rich_markup_mode=None)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def add(
     name: Annotated[str, opt("Name to use it by (default: its own).")] = "",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Copy a model, an encoder or a chooser into your folder of models, to be used by name."""
+    """Copy a file into your folder of models, to be used by name."""
     from ..io import registry
 
     entry = registry.add(file, name=name, overwrite=overwrite)
@@ -104,7 +104,7 @@ def add(
 
 @groups.add(app)
 def remove(name: Annotated[str, typer.Argument(help="Name of a model, an encoder or a chooser of your own.")]) -> None:
-    """Remove a model, an encoder or a chooser from your folder of models."""
+    """Remove a file from your folder of models."""
     from ..io import catalogue
 
     typer.echo(f"removed {catalogue.remove(name)}")
@@ -138,7 +138,10 @@ def push(
     access: Access,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Copy models, encoders and choosers to a folder or a server of yours, each with a card, and list them there."""
+    """Copy models to a folder or a server that you name.
+
+    Each gets a model card beside it; the index is written last.
+    """
     target = access.to(place)
     from ..io import hub
     from ..report.model_card import model_card
@@ -159,7 +162,10 @@ def pull(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Names there (default: all).")] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Copy models of a folder or a server into your folder of models, checked, and the bases that they need."""
+    """Copy models from a folder or a server that you name.
+
+    They are checked, and the bases that they need come along if the place has them.
+    """
     source = access.to(place)
     from ..io import hub
 

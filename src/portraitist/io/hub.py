@@ -40,6 +40,8 @@ FORMAT = 1
 LARGEST_INDEX = 8 << 20
 LARGEST = 4 << 30
 """Bytes of a model's file."""
+_ANOTHER_PLACE = "Give the folder or the address that `portraitist models push` wrote to."
+_PUSH_AGAIN = "Ask whoever keeps it to push it again."
 MakeCard = Callable[[StoredHeader, str], str]
 """Header and name -> Markdown."""
 
@@ -134,7 +136,7 @@ def pull(place: Place, names: Sequence[str] = (), *, overwrite: bool = False) ->
     if index is None:
         raise UsageError(
             f"There is no index of models at {place} ({INDEX}).",
-            "Give the folder or the address that `portraitist models push` wrote to.",
+            _ANOTHER_PLACE,
         )
     known = {entry.name: entry for entry in index}
     if unknown := [name for name in names if name not in known]:
@@ -232,7 +234,7 @@ def _read_index(place: Place) -> list[Listed] | None:
         why = f"{error.error_count()} faults" if isinstance(error, ValidationError) else str(error)[:200]
         raise BadModel(
             f"{INDEX} at {place} is not an index of models ({why}).",
-            "Give the folder or the address that `portraitist models push` wrote to.",
+            _ANOTHER_PLACE,
         ) from error
     if version != FORMAT:
         raise BadModel(
@@ -290,13 +292,13 @@ def _fetch(place: Place, entry: Listed, folder: Path) -> tuple[Path, StoredHeade
     if size > entry.size or digest.hexdigest() != entry.sha256:
         raise UntrustedFile(
             f"{entry.file} at {place} is not the file that its index lists: its size or its SHA-256 is another.",
-            "Ask whoever keeps it to push it again.",
+            _PUSH_AGAIN,
         )
     header = read_any_header(path)
     if replace(_described(path, header, entry.name), file=entry.file) != entry:
         raise UntrustedFile(
             f"The index at {place} says other things of {entry.name} than its file does.",
-            "Ask whoever keeps it to push it again.",
+            _PUSH_AGAIN,
         )
     return path, header
 
