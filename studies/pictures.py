@@ -35,7 +35,7 @@ from portraitist.stylize import ByEncoder, Stylizer
 
 from .material import shown_people
 
-CODE, REFINED, DETAIL = "code", "code, 20 steps", "detail (default)"
+CODE, REFINED, DETAIL = "code", "code, 20 steps", "code, with detail"
 WAYS = (CODE, REFINED, DETAIL)
 SHOWN = 8
 COUNTED = Path(__file__).with_name("counted.csv")
@@ -102,7 +102,7 @@ def people(path: str, count: int, shift: float) -> Iterator[Pixels]:
 def stylizer(styles: Sequence[str], way: str) -> Stylizer:
     """Return what draws in a way."""
     inversion = ByEncoder(refine=20) if way == REFINED else None
-    return Stylizer.load(styles, inversion=inversion, detail=1.0 if way == DETAIL else 0.0)
+    return Stylizer.load(styles, inversion=inversion, detail=1.0 if way == DETAIL else 0.0, method="code")
 
 
 def draw(by: Stylizer, photos: Batch) -> Drawn:
@@ -162,15 +162,15 @@ def pasted(by: Stylizer, folder: Path) -> list[str]:
 
 
 def counted(path: Path) -> list[str]:
-    """Return what was counted by eye on sheets of photos beside their default pictures."""
+    """Return what was counted by eye on sheets of photos beside their pictures with detail."""
     with path.open(encoding="utf-8", newline="") as file:
         head, *rows = csv.reader(file)
     return [
         *prose(
             "Of aligned photos of photos_eval_256.zip, chosen by what they show before any was drawn: 20 men, 10 "
-            "people with glasses, 10 broad smiles. Each photo stood on a sheet beside its default pictures, 192 pixels "
-            "each. Counted is who is still drawn as a man, whose glasses are there and whole, and whose smile is still "
-            "broad; what left a doubt does not count."
+            "people with glasses, 10 broad smiles. Each photo stood on a sheet beside its pictures with detail, 192 "
+            "pixels each. Counted is who is still drawn as a man, whose glasses are there and whole, and whose smile "
+            "is still broad; what left a doubt does not count."
         ),
         *table(tuple(head), [tuple(row) for row in rows]),
     ]
@@ -186,8 +186,9 @@ def intro(given: argparse.Namespace, photos: Batch) -> list[str]:
         ),
         *prose(
             f"{len(photos)} people ({sets}), whom no model and no setting has seen. *Code* draws the code of the "
-            "encoder, *code, 20 steps* the code refined; *detail* is what `portraitist stylize` does: the detail stage "
-            "on the code of the encoder. *Nothing* is the photo, *smoothed* the photo without its texture. Identity is "
+            "encoder, *code, 20 steps* the code refined, *code, with detail* what `portraitist stylize --method code` "
+            "does: the detail stage on the code of the encoder. [painter.md](painter.md) sets painters beside it. "
+            "*Nothing* is the photo, *smoothed* the photo without its texture. Identity is "
             f"the cosine of {given.identity.stem}, rank-1 the share of pictures whose nearest photo is the right "
             f"person's, style the kernel distance on {given.features.stem} to held-out exemplars, sharpness the rms "
             "above 32 cycles a picture, mirror bias the difference of both eyes that does not turn with the photo. "
