@@ -81,6 +81,8 @@ def open_page(browser: Any) -> Iterator[Open]:
         return page
 
     yield opened
+    for context in browser.contexts:
+        context.close()
     assert outside == [] and faults == []
 
 
