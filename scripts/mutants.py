@@ -24,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {
     "files": ("portraitist.files", ["tests/test_files.py"]),
+    "locks": ("portraitist.locks", ["tests/train/test_run_folder.py"]),
     "folder": ("portraitist.train.folder", ["tests/train/test_run_folder.py"]),
     "snapshot": ("portraitist.train.snapshot", ["tests/train/test_loop.py", "-k", "snapshot or resumes"]),
     "described": ("portraitist.io.described", ["tests/io/test_model_file.py"]),

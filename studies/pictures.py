@@ -18,7 +18,7 @@ import torch
 
 from portraitist.data import ImageSet
 from portraitist.data.images import Pixels, read_image, write_image
-from portraitist.errors import NoFaceFound
+from portraitist.errors import NoFaceFound, UsageError
 from portraitist.evaluate import PictureMeasures, PictureScorer, baselines
 from portraitist.evaluate.held_out import parts_of
 from portraitist.evaluate.picture_baselines import NOTHING, SMOOTHED
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
     styles = list(folders)
     drawn = {way: draw(stylizer(styles, way), photos) for way in WAYS}
     scorer = PictureScorer(photos, load_identity(given.identity), load_features(given.features))
-    references = {style: scorer.exemplars(held_out(style, Path(folders[style]))) for style in styles}
+    references = {style: scorer.exemplars(exemplars_of(style, Path(folders[style]))[0]) for style in styles}
     plain = baselines(photos, 64)
     lines = ["# Pictures: who stays, and what the style changes", "", *intro(given, photos)]
     for style in styles:
@@ -118,11 +118,14 @@ def _drawn(by: Stylizer, photos: Batch) -> dict[str, Batch]:
     return {style: np.stack([pictures[style] for pictures in each]) for style in by.styles}
 
 
-def held_out(style: str, folder: Path) -> Batch:
-    """Return the exemplars that a style has not seen."""
+def exemplars_of(style: str, folder: Path) -> tuple[Batch, Batch]:
+    """Return the exemplars that a style has not seen, and those that it was trained on."""
     header = read_header(registry.find(style))
     parts = parts_of(header, ImageSet.open(folder, header.generator.resolution))
-    return np.stack(list(parts.held_out.decoded_at(SIDE)))
+    if parts.trained is None:
+        raise UsageError(f"All of {folder} is new to the style '{style}'.", "Give what it was trained on.")
+    unseen, seen = (np.stack(list(part.decoded_at(SIDE))) for part in (parts.held_out, parts.trained))
+    return unseen, seen
 
 
 def cells(found: PictureMeasures) -> tuple[str, ...]:

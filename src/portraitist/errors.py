@@ -104,7 +104,7 @@ class OutOfMemory(PortraitistError):
 
 
 class StorageError(PortraitistError):
-    """A disk that is full, read-only or gone."""
+    """A disk or a server that is full, refuses or is gone."""
 
     exit_code = 5
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from portraitist.data import write_image
+from portraitist.data import ImageSet, write_image
+from portraitist.evaluate.held_out import EXEMPLARS
 from portraitist.io import registry
 from portraitist.io.headers import read_header
 from portraitist.io.model_file import Model, save_model, save_pack
@@ -20,7 +22,7 @@ from tests.stylize.tiny_encoders import make_encoder
 
 pytestmark = pytest.mark.recipe
 SMALL = ("--size", 32, "--widths", "4,4,8", "--blocks", 1, "--images", 2, "--device", "cpu")
-SETTINGS = ("batch=2", "panel.channels=4", "perceptual.crop=16", "adversarial.crop=16")
+SETTINGS = ("batch=2", "panel.channels=4", "perceptual.crop=16", "adversarial.crop=16", "feature_discriminator.crop=16")
 
 
 @pytest.fixture
@@ -99,6 +101,21 @@ def test_a_dry_run_writes_nothing(run: Run, data: Path) -> None:
     shown = json.loads("\n".join(lines[:-1]))
     assert shown["painter"]["widths"] == [4, 4, 8] and shown["consistency"]["views"]["shift"] == 5
     assert not (data / "run").exists()
+
+
+def test_exemplars_that_the_style_held_out_are_not_trained_on(run: Run, data: Path, tiny_style: Model) -> None:
+    images = ImageSet.open(data / "exemplars", tiny_style.header.generator.resolution)
+    header = replace(tiny_style.header, recipe={EXEMPLARS: [images.picture_digests[k] for k in (0, 2, 3, 5, 8)]})
+    save_pack(data / "known.safetensors", replace(tiny_style, header=header), registry.load("faces"))
+    known = ("distill", data / "known.safetensors", *words(data)[2:])
+    code, lines, _ = run(*known, "--dry-run")
+    assert code == 0 and lines[-1] == "10 photos, 5 exemplars, 5 more that the style has not seen"
+    assert run(*known)[0] == 0
+    whole = ImageSet.open(data / "exemplars", 32)
+    seen, unseen = whole.subset((0, 2, 3, 5, 8)), whole.subset((1, 4, 6, 7, 9))
+    settings = json.loads((data / "run" / "settings.json").read_text())
+    assert settings["exemplars"] == {"digest": seen.digest, "count": 5}
+    assert settings["unseen"] == {"digest": unseen.digest, "count": 5}
 
 
 def test_what_is_wrong_is_said_with_its_cure(run: Run, data: Path) -> None:

@@ -12,7 +12,7 @@ from skimage.data import astronaut
 from portraitist.data import write_image
 from portraitist.errors import NoLicence
 from portraitist.io import registry
-from portraitist.io.licences import VARIABLE, required, requiring
+from portraitist.io.licences import VARIABLE, is_permissive, required, requiring
 from portraitist.io.model_file import Model, generator_digest, load_model, save_model, save_pack
 from portraitist.web.studio import Studio
 from tests.cli.conftest import Run
@@ -90,3 +90,26 @@ def test_the_environment_asks_for_all_commands_and_for_python(
     assert required()
     monkeypatch.setenv(VARIABLE, "0")
     assert not required()
+
+
+@pytest.mark.parametrize(
+    ("licence", "permissive"),
+    [
+        *(
+            (free, True)
+            for free in ("CC0-1.0", "cc0", "CC-BY-4.0", "CC BY 4.0", "CC-BY-3.0-DE", "CC-BY", "MIT", "MIT-0")
+        ),
+        *((free, True) for free in ("Apache-2.0", "BSD-3-Clause", "BSD", "ISC", "Unlicense", "public domain")),
+        *((bound, False) for bound in ("CC-BY-NC-SA-4.0", "CC-BY-SA-4.0", "CC-BY-ND-4.0", "CC-BY-NC", "GPL-3.0-only")),
+        *(
+            (unknown, False)
+            for unknown in ("", " ", "ask me", "MITRE", "NOT-MIT", "(MIT)", "MIT, but", "AND", "MIT OR")
+        ),
+        ("MIT AND CC-BY-4.0", True),
+        ("MIT AND CC-BY-NC-4.0", False),
+        ("GPL-3.0-only OR MIT AND Apache-2.0", True),
+        ("GPL-3.0-only OR MIT AND CC-BY-SA-4.0", False),
+    ],
+)
+def test_what_may_be_used_in_products(licence: str, permissive: bool) -> None:
+    assert is_permissive(licence) == permissive

@@ -23,7 +23,7 @@ from portraitist.networks.painter import PainterAnatomy
 from portraitist.networks.patch_discriminator import PanelAnatomy
 from portraitist.runs.painter import SHEET, TEACHER, PainterOptions, PainterRun, distill
 from portraitist.train.painter import PainterTraining
-from portraitist.train.painter_terms import AdversarialTerm, PerceptualTerm
+from portraitist.train.painter_terms import AdversarialTerm, FeatureTerm, PerceptualTerm
 from portraitist.train.signals import Asked, Interrupted
 from tests.conftest import smooth_pictures
 from tests.train.test_painter_training import Colours
@@ -37,6 +37,7 @@ TINY = PainterTraining(
     panel=PanelAnatomy((3,), 4),
     perceptual=PerceptualTerm(crop=16),
     adversarial=AdversarialTerm(crop=16),
+    feature_discriminator=FeatureTerm(crop=16),
     held_out=0.1,
     tick=8,
     snapshot=8,

@@ -113,6 +113,25 @@ def test_photos_are_drawn_by_the_better(
     assert np.array_equal(together.faces[0].pictures["wild"], wanted)
 
 
+def test_a_face_that_painters_draw_is_inverted_when_its_code_is_asked_for(
+    tiny_model: Model, tiny_style: Model, painter: Painter, photo: Pixels
+) -> None:
+    stored, seen = make_encoder(tiny_model), []
+    stored.encoder.register_forward_hook(lambda *_: seen.append(1))
+    plain = ByEncoder(stored)
+    by = Stylizer(tiny_model, {"wild": carrying(tiny_style, painter)}, inversion=plain)
+    (face,), (other,) = by.stylize(photo, aligned=True).faces, next(by.batch([photo], aligned=True)).faces
+    assert not seen
+    known = Stylizer(tiny_model, {"wild": tiny_style}, inversion=plain).stylize(photo, aligned=True).faces[0]
+    assert len(seen) == 1
+    assert torch.equal(face.code.data, known.code.data) and torch.equal(other.code.data, face.code.data)
+    assert np.array_equal(face.reconstruction, known.reconstruction) and len(seen) == 3
+    # One style without a painter: the face is inverted at once.
+    by.add(tiny_style, name="plain")
+    mixed = by.stylize(photo, aligned=True).faces[0]
+    assert len(seen) == 4 and np.array_equal(mixed.pictures["wild"], face.pictures["wild"])
+
+
 def test_a_painter_that_is_asked_for_must_be_there_and_be_all(
     tiny_model: Model, tiny_style: Model, painter: Painter
 ) -> None:

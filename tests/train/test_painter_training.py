@@ -11,6 +11,7 @@ from torch import Tensor
 
 from portraitist.errors import NonFinite, UsageError
 from portraitist.losses.perceptual import PerceptualDistance
+from portraitist.networks.feature_discriminator import FeatureDiscriminator
 from portraitist.networks.painter import PainterAnatomy, new_painter
 from portraitist.networks.patch_discriminator import PanelAnatomy, PatchPanel
 from portraitist.train.loop import WHOLE, Share, fit
@@ -18,6 +19,7 @@ from portraitist.train.painter import Distillation, PainterState, PainterTrainin
 from portraitist.train.painter_terms import (
     AdversarialTerm,
     ConsistencyTerm,
+    FeatureTerm,
     IdentityTerm,
     PainterSample,
     PainterStep,
@@ -36,6 +38,7 @@ TINY = PainterTraining(
     panel=PanelAnatomy((3,), 4),
     perceptual=PerceptualTerm(crop=16),
     adversarial=AdversarialTerm(crop=16),
+    feature_discriminator=FeatureTerm(crop=16),
     consistency=ConsistencyTerm(part=0.5),
 )
 
@@ -73,12 +76,14 @@ class Shapes:
 def start(training: PainterTraining = TINY) -> PainterState:
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        return PainterState(new_painter(ANATOMY), PatchPanel(training.panel), training)
+        painter, panel = new_painter(ANATOMY), PatchPanel(training.panel)
+    fitted = FeatureDiscriminator.fitted(Colours(), Shapes().at(0).exemplars, 7)
+    return PainterState(painter, panel, training, fitted if training.feature_discriminator.weight else None)
 
 
 def step_of(sample: PainterSample, state: PainterState | None = None, share: Share = WHOLE) -> PainterStep:
     state = state or start()
-    return PainterStep(sample, state.painter, state.panel, LOOKS, Colours(), share=share)
+    return PainterStep(sample, state.painter, state.panel, LOOKS, Colours(), state.heads, Colours(), share=share)
 
 
 def still(painter: torch.nn.Module) -> None:
@@ -152,23 +157,51 @@ def test_the_panel_sees_the_crops_that_the_painter_was_judged_by() -> None:
     state.panel.register_forward_pre_hook(lambda panel, inputs: seen.append(inputs[0].detach()))
     for phase in objective.phases:
         phase.loss(state, sample, 0, WHOLE)
-    by_painter, real, fake = seen
+    assert_crops(sample, *seen)
+
+
+def test_the_heads_see_the_crops_that_the_painter_was_judged_by() -> None:
+    state, seen, term = start(), [], FeatureTerm(crop=16, policy="")
+    objective = Distillation(replace(TINY, feature_discriminator=term), Shapes(), LOOKS)
+    (sample,) = objective.begin(state)
+    state.heads.heads[0].register_forward_pre_hook(lambda head, inputs: seen.append(inputs[0].detach()))
+    for phase in objective.phases:
+        phase.loss(state, sample, 0, WHOLE)
+    # The first map is the picture itself, over the size that it was fitted to.
+    assert_crops(sample, *(x * state.heads.scale[0] for x in seen))
+
+
+def test_heads_that_are_sure_of_nothing_give_the_logistic_loss_at_0() -> None:
+    state, term = start(), FeatureTerm(crop=16, detail=0.5)
+    for head in (*state.heads.heads, state.heads.detail):
+        head[-1].weight.data.zero_()
+        head[-1].bias.data.zero_()
+    step, fakes = step_of(Shapes().at(0), state), torch.zeros(4, 3, 16, 16)
+    torch.testing.assert_close(term(step), torch.tensor(1.5 * 0.693147))  # softplus(0), and half of it for detail
+    torch.testing.assert_close(term.of_heads(step, fakes), torch.tensor(2 * 0.693147))
+
+
+def assert_crops(sample: PainterSample, by_painter: Tensor, real: Tensor, fake: Tensor) -> None:
+    """Check that both saw the same of the drawing, and crops of the exemplars."""
     assert torch.equal(by_painter, fake) and fake.shape == (4, 3, 16, 16)
     for exemplar, crop in zip(sample.exemplars, real, strict=True):  # each crop is somewhere in its exemplar
         places = exemplar.unfold(1, 16, 1).unfold(2, 16, 1)  # [3, 17, 17, 16, 16]
-        assert (places == crop[:, None, None]).all((-1, -2)).all(0).any()
+        assert torch.isclose(places, crop[:, None, None]).all((-1, -2)).all(0).any()
 
 
 def test_phases_move_their_own_networks_and_the_average_follows() -> None:
     before = {k: v.clone() for k, v in start().tensors().items()}
     state = run(stop_at=8)
     after = state.tensors()
-    for name in ("P.stem.weight", "P.field.weight", "P.paint.weight", "D.members.0.last.weight", "average.stem.weight"):
+    moved = "P.stem.weight", "P.field.weight", "D.members.0.last.weight", "F.detail.0.weight", "average.stem.weight"
+    for name in moved:
         assert not torch.equal(before[name], after[name]), name
-    assert state.reports[0].keys() >= {"loss", "loss_d", *(t.name for t in TINY.terms(Colours()))}
+    assert state.reports[0].keys() >= {"loss", "loss_d", "loss_f", *(t.name for t in TINY.terms(Colours()))}
     without = run(replace(TINY, adversarial=AdversarialTerm(weight=0.0)), stop_at=8)
     assert torch.equal(without.tensors()["D.members.0.last.weight"], before["D.members.0.last.weight"])
     assert "loss_d" not in without.reports[0]
+    plain = run(replace(TINY, feature_discriminator=FeatureTerm(weight=0.0)), stop_at=4)
+    assert "loss_f" not in plain.reports[0] and not any(name.startswith("F.") for name in plain.tensors())
 
 
 @pytest.mark.recipe
@@ -200,7 +233,7 @@ def test_learning_rates_fall_in_a_straight_line() -> None:
     state = start()
     state.slow(0.5)
     rates = {role: o.optimiser.param_groups[0]["lr"] for role, o in state.optimisers.items()}
-    assert rates == {"P": 5e-4, "D": 2e-4}
+    assert rates == {"P": 5e-4, "D": 2e-4, "F": 5e-4}
 
 
 def test_a_loss_that_is_not_finite_ends_the_training() -> None:
@@ -226,6 +259,8 @@ BAD: dict[str, Callable[[], object]] = {
     "consistency.part": lambda: ConsistencyTerm(part=0.0),
     "adversarial.crop": lambda: AdversarialTerm(crop=8),
     "perceptual.crop": lambda: PerceptualTerm(crop=8),
+    "feature_discriminator.crop": lambda: FeatureTerm(crop=8),
+    "feature_discriminator.rate": lambda: FeatureTerm(rate=0.0),
     "gan_loss": lambda: AdversarialTerm(gan_loss="least squares"),  # type: ignore[arg-type]
 }
 

@@ -14,9 +14,11 @@ from .look import told
 from .options import opt
 
 if TYPE_CHECKING:
+    from ..data.folder import ImageSet
     from ..io.painter_files import PainterHeader
     from ..networks.painter import PainterAnatomy
     from ..stylize import Stylizer
+    from ..train.painter import PainterTraining
 
 NETWORK = "Network"
 
@@ -64,7 +66,7 @@ def command(
     from ..io.identity_files import load_identity
     from ..io.painter_files import load_painter
     from ..losses.perceptual import default_perceptual
-    from ..runs.painter import PainterOptions, distill
+    from ..runs.painter import PainterOptions, distill, parts_of_exemplars
     from ..runs.painter_pack import check_carries, compared, save_with_painter
     from ..stylize import Stylizer
     from ..stylize.teacher import StyleTeacher
@@ -95,23 +97,32 @@ def command(
     embedder = None if identity is None else load_identity(identity)
     stylizer = Stylizer.load([style], attribute=attribute, method="code", seed=seed, device=where)
     about = _about(style, attribute, stylizer, anatomy, authorship)
-    pictures = [options.pictures(folder, training.side) for folder in (photos, exemplars)]
+    faces, (shown, unseen) = options.pictures(photos, training.side), _exemplars(style, attribute, exemplars, training)
     if dry_run:
         typer.echo(json.dumps({"painter": asdict(anatomy), **asdict(training)}, indent=1))
-        typer.echo(f"{len(pictures[0])} photos, {len(pictures[1])} exemplars")
+        apart = "" if unseen is None else f", {len(unseen)} more that the style has not seen"
+        typer.echo(f"{len(faces)} photos, {len(shown)} exemplars{apart}")
         return
     if perceptual is None:
         perceptual = default_perceptual(stylizer.base.require_discriminator("to compare drawings with"))
     how = PainterOptions(
-        device=where, **processes.settings(), perceptual=perceptual, identity=embedder, about=about, start=first
+        device=where,
+        **processes.settings(),
+        perceptual=perceptual,
+        identity=embedder,
+        about=about,
+        start=first,
+        unseen=unseen,
     )
     teacher = StyleTeacher(stylizer, training.side)
-    path = distill(pictures[0], pictures[1], out, teacher, anatomy, training, how)
+    path = distill(faces, shown, out, teacher, anatomy, training, how)
     options.echo_once(path)
     if pack is not None and whole is not None:
         stored, judge = load_painter(path), embedder or options.persons(stylizer.base, None, where)
+        if unseen is None and training.held_out:
+            _, unseen = parts_of_exemplars(shown, None, training)
         found = compared(
-            pictures[0], pictures[1], out, teacher, training, stored.painter.to(where), judge, perceptual.features
+            faces, unseen or shown, out, teacher, training, stored.painter.to(where), judge, perceptual.features
         )
         for name, line in (("painter", found.painter), ("code", found.code)):
             typer.echo(f"{name:<8}{told(line)}{'  <- default' if found.is_better == (name == 'painter') else ''}")
@@ -129,6 +140,20 @@ def _sizes(widths: str, blocks: int | None) -> PainterAnatomy:
             raise UsageError(f"--widths takes three numbers, not '{widths}'.", "Write 24,48,96.")
         anatomy = replace(anatomy, widths=(found[0], found[1], found[2]))
     return anatomy if blocks is None else replace(anatomy, blocks=blocks)
+
+
+def _exemplars(
+    style: str, attribute: str | None, folder: Path, training: PainterTraining
+) -> tuple[ImageSet, ImageSet | None]:
+    """Return the exemplars to train on, and those that the style held out; None where its file does not tell."""
+    from ..evaluate.held_out import known_parts
+    from ..stylize.mixture import Mixture
+
+    whole, parts = options.pictures(folder, training.side), Mixture.find(style, or_base=True, attribute=attribute).parts
+    if len(parts) > 1 or not training.held_out:
+        return whole, None
+    header = parts[0].header
+    return known_parts(header, options.pictures(folder, header.generator.resolution), whole) or (whole, None)
 
 
 def _about(

@@ -3,34 +3,74 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from ..errors import UsageError
 from . import groups, options
-from .common import print_result
+from .common import note, print_result
 from .options import opt
 
-app = typer.Typer(help="List the models that have a name, and add your own.", rich_markup_mode=None)
+if TYPE_CHECKING:
+    from ..io.places import Place
+
+app = typer.Typer(help="List the models that have a name, add and share your own.", rich_markup_mode=None)
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a server asks for."""
+
+    panel: ClassVar[str] = "Server"
+
+    header: Annotated[
+        list[str] | None, opt("'Name: value' for the server, such as credentials; may be repeated.", "--header")
+    ] = None
+    header_from: Annotated[
+        list[str] | None, opt("Variable of the environment that holds one; may be repeated.", "--header-from")
+    ] = None
+
+    def to(self, text: str) -> Place:
+        """Return the place that a user names.
+
+        Raises:
+            UsageError: It is none, or a header or a variable is none.
+        """
+        from ..io.places import place_at
+
+        variables = self.header_from or []
+        if unset := [name for name in variables if not os.environ.get(name)]:
+            raise UsageError(f"The variable {unset[0]} is not set.", "Set it to 'Name: value', and export it.")
+        return place_at(text, [*(self.header or []), *(os.environ[name] for name in variables)])
 
 
 @app.callback(invoke_without_command=True)
 def listing(
-    context: typer.Context, as_json: Annotated[bool, opt("Everything, as one JSON object.", "--json")] = False
+    context: typer.Context,
+    licence: Annotated[
+        str, opt("Only models under this licence (SPDX); permissive: any that allows use in products.")
+    ] = "",
+    as_json: Annotated[bool, opt("Everything, as one JSON object.", "--json")] = False,
 ) -> None:
     """List the models that have a name: bundled ones and your own."""
     if context.invoked_subcommand is not None:
+        if licence or as_json:
+            option, command = "--licence" if licence else "--json", context.invoked_subcommand
+            raise UsageError(f"{option} before {command} is for the list of models.", "Leave it out, or write it last.")
         return
-    from dataclasses import asdict
-
     from ..io import catalogue
 
-    found = catalogue.entries(lambda path, error: typer.echo(f"{path}: {error}", err=True))
+    known = catalogue.entries(lambda path, error: typer.echo(f"{path}: {error}", err=True))
+    found = catalogue.with_licence(known, licence) if licence else known
+    others = [entry for entry in known if entry not in found]
     if as_json:
+        models = [asdict(entry) for entry in found]
         print_result(
-            {"command": "models", "exit_code": 0, "files": [], "lines": [], "models": [asdict(e) for e in found]}
+            {"command": "models", "exit_code": 0, "files": [], "lines": [], "models": models, "left_out": len(others)}
         )
         return
     for entry in found:
@@ -43,6 +83,9 @@ def listing(
             f"{entry.name:<16} {kind:<18} {header.generator.resolution:>4} px  {entry.where:<8} "
             f"{header.licence or 'licence unknown':<18} {entry.sha256[:12] or 'no digest':<12}  {description}"
         )
+    if others:
+        licences = ", ".join(sorted({entry.header.licence or "licence unknown" for entry in others}))
+        typer.echo(f"left out: {len(others)} other{'s' if len(others) > 1 else ''} ({licences})")
     typer.echo(f"bundled models lie in {catalogue.bundled_folder()}\nyour models lie in    {catalogue.user_folder()}")
 
 
@@ -52,7 +95,7 @@ def add(
     name: Annotated[str, opt("Name to use it by (default: its own).")] = "",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Copy a model, an encoder or a chooser into your folder of models, to be used by name."""
+    """Copy a file into your folder of models, to be used by name."""
     from ..io import registry
 
     entry = registry.add(file, name=name, overwrite=overwrite)
@@ -61,7 +104,7 @@ def add(
 
 @groups.add(app)
 def remove(name: Annotated[str, typer.Argument(help="Name of a model, an encoder or a chooser of your own.")]) -> None:
-    """Remove a model, an encoder or a chooser from your folder of models."""
+    """Remove a file from your folder of models."""
     from ..io import catalogue
 
     typer.echo(f"removed {catalogue.remove(name)}")
@@ -73,26 +116,60 @@ def show(
     card: Annotated[bool, opt("A model card instead: Markdown in the form that model hubs show.", "--card")] = False,
 ) -> None:
     """Print the metadata of a model, an encoder or a chooser."""
-    from dataclasses import asdict
-
     from ..io import catalogue
     from ..io.headers import read_any_header
 
-    try:
-        path = catalogue.find(model)
-    except UsageError as no_model:
-        for find in (catalogue.find_encoder, catalogue.find_chooser):
-            try:
-                path = find(model)
-                break
-            except UsageError:
-                continue
-        else:
-            raise no_model from None
-    header = read_any_header(path)
+    header = read_any_header(catalogue.find_any(model))
     if card:
         from ..report.model_card import model_card
 
         typer.echo(model_card(header, model), nl=False)
     else:
         typer.echo(json.dumps(asdict(header), indent=1))
+
+
+@groups.add(app)
+def push(
+    *,
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names, files or run folders.")],
+    place: Annotated[
+        str, typer.Argument(metavar="TARGET", help="Folder, or http(s) address of one that takes files (PUT).")
+    ],
+    access: Access,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Copy models to a folder or a server that you name.
+
+    Each gets a model card beside it; the index is written last.
+    """
+    target = access.to(place)
+    from ..io import hub
+    from ..report.model_card import model_card
+
+    pushed = hub.push(names, target, card=model_card, overwrite=overwrite)
+    note(models=[asdict(entry) for entry in pushed])
+    for entry in pushed:
+        typer.echo(f"{entry.name}: {entry.licence or 'licence unknown'}, {target}/{entry.file}")
+
+
+@groups.add(app)
+def pull(
+    *,
+    place: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Folder, or http(s) address, that models were pushed to.")
+    ],
+    access: Access,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Names there (default: all).")] = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Copy models from a folder or a server that you name.
+
+    They are checked, and the bases that they need come along if the place has them.
+    """
+    source = access.to(place)
+    from ..io import hub
+
+    pulled = hub.pull(source, names or (), overwrite=overwrite)
+    note(models=[asdict(entry) for entry in pulled])
+    for entry in pulled:
+        typer.echo(f"{entry.name}: {entry.path}")

@@ -58,6 +58,24 @@ def parts_of(header: Header, images: ImageSet) -> Parts:
     return Parts(held, rest, warning)
 
 
+def known_parts(header: Header, images: ImageSet, wanted: ImageSet) -> tuple[ImageSet, ImageSet] | None:
+    """Return what a style has seen and what it has not of exemplars; None where its file does not tell them apart.
+
+    Args:
+        header: Of the style.
+        images: The exemplars, at the resolution that the style was trained at.
+        wanted: The same exemplars, at the size in which they are to be returned.
+    """
+    parts = parts_of(header, images)
+    if parts.trained is None or len(parts.held_out) < LEAST_HELD_OUT:
+        return None
+    seen, held = set(parts.trained.names), set(parts.held_out.names)
+    if seen & held:
+        return None
+    each = [[k for k, name in enumerate(wanted.names) if name in names] for names in (seen, held)]
+    return wanted.subset(each[0]), wanted.subset(each[1])
+
+
 def _recognised(trained: set[str], images: ImageSet) -> Parts:
     """Part exemplars of another set than the training's by the digests of single pictures."""
     if not trained:

@@ -10,6 +10,7 @@ Nothing here loads PyTorch; ``registry`` loads the files.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -24,6 +25,7 @@ from typing import Generic, TypeVar
 from ..errors import BadModel, PortraitistError, StorageError, UntrustedFile, UsageError
 from ..files import open_regular, parse_json, storage_error, write_bytes
 from .headers import NAME, AnyHeader, ChooserHeader, EncoderHeader, Header, StoredHeader, read_any_header
+from .licences import is_permissive
 
 log = logging.getLogger("portraitist")
 
@@ -132,6 +134,36 @@ def find_chooser(name: Path | str) -> Path:
         UntrustedFile: The file has changed since it was added.
     """
     return file_of(name, ()) or _known_file(name, choosers(), "chooser", "portraitist encoder chooser")
+
+
+def find_any(name: Path | str) -> Path:
+    """Return the file of a model, an encoder or a chooser given by path, by run folder or by name, tried in this order.
+
+    Raises:
+        UsageError: There is none; the message lists the names of models.
+        UntrustedFile: The file has changed since it was added.
+    """
+    try:
+        return find(name)
+    except UsageError as no_model:
+        for find_other in (find_encoder, find_chooser):
+            with contextlib.suppress(UsageError):
+                return find_other(name)
+        raise no_model
+
+
+def with_licence(found: Sequence[ModelEntry], licence: str) -> list[ModelEntry]:
+    """Return the models whose licence is this one.
+
+    Args:
+        found: All that are known.
+        licence: SPDX identifier; or ``permissive``, any that allows use in products, of a style and of its base too.
+    """
+    if licence.lower() != "permissive":
+        return [entry for entry in found if entry.header.licence.lower() == licence.lower()]
+    free = [entry for entry in found if is_permissive(entry.header.licence)]
+    bases = {name for entry in free if entry.header.kind == "model" for name in (entry.name, entry.header.name)}
+    return [entry for entry in free if entry.header.kind == "model" or entry.header.base_name in bases]
 
 
 def is_native(path: Path) -> bool:

@@ -1,6 +1,7 @@
-"""Whether models, encoders and the like that name no licence are refused: for those who may only pass on what they may.
+"""What licences allow, and whether models, encoders and the like that name none are refused.
 
-The environment says so, so that processes that are started obey too; ``--require-licence`` sets it for one command.
+The environment says the latter, so that processes that are started obey too; ``--require-licence`` sets it for one
+command.
 
     with requiring(True):
         load("runs/mine")       # NoLicence, where its header names none
@@ -8,13 +9,39 @@ The environment says so, so that processes that are started obey too; ``--requir
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import NoLicence
 
+log = logging.getLogger("portraitist")
+
 VARIABLE = "PORTRAITIST_REQUIRE_LICENCE"
+_PERMISSIVE = re.compile(
+    r"CC0(-1\.0)?|CC-BY(-\d\.\d(-[A-Z]{2,3})?)?|CC-PDDC|CC-PDM-1\.0|PDDL-1\.0|ODC-By-1\.0|CDLA-Permissive-[12]\.0|"
+    r"public-domain|Unlicense|0BSD|BSD(-[1-4]-Clause)?|MIT(-0)?|ISC|Zlib|BSL-1\.0|Apache-2\.0",
+    re.IGNORECASE,
+)
+"""SPDX identifiers, some without their version, of licences that ask for no more than to be named with the author."""
+
+
+def is_permissive(licence: str) -> bool:
+    """Tell whether a licence lets anybody use what it covers in products, for no more than naming it and the author.
+
+    Args:
+        licence: SPDX identifier, or such ones with AND and OR; what is not known, such as parentheses, is no yes.
+    """
+    either = re.split(r"\s+OR\s+", licence, flags=re.IGNORECASE)
+    return any(
+        all(
+            _PERMISSIVE.fullmatch(re.sub(r"\s+", "-", part.strip()))
+            for part in re.split(r"\s+AND\s+", one, flags=re.IGNORECASE)
+        )
+        for one in either
+    )
 
 
 def required() -> bool:
@@ -47,3 +74,10 @@ def check_licence(name: str, licence: str) -> None:
             f"{name} names no licence, and one is required.",
             "Ask its author; `portraitist convert FILE NEW.safetensors --licence SPDX` writes one into a model.",
         )
+
+
+def warn_of_licence(name: str, licence: str) -> None:
+    """Warn of a file whose licence is empty, or refuse it where that is asked for; see :func:`check_licence`."""
+    check_licence(name, licence)
+    if not licence:
+        log.warning("%s names no licence: ask its author before you pass on it or its pictures", name)

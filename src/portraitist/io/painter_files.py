@@ -83,8 +83,14 @@ def load_painter(path: Path | str) -> StoredPainter:
 
 def default_painter(style: Model) -> StoredPainter | None:
     """Return the painter that a style pack carries and draws photos by; None where it draws them by codes."""
+    about = style.header.painter
+    return packed_painter(style) if about is not None and about.is_default else None
+
+
+def packed_painter(style: Model) -> StoredPainter | None:
+    """Return the painter that a style pack carries; None where there is none."""
     header, about = style.header, style.header.painter
-    if style.painter is None or about is None or not about.is_default:
+    if style.painter is None or about is None:
         return None
     own = {key: getattr(header, key) for key in ("name", "description", "licence", "credit", "lineage")}
     packed = {key: getattr(about, key) for key in ("painter", "side", "teacher_digest", "training", "metrics")}

@@ -50,7 +50,7 @@ from .headers import (
     read_any_header,
     read_header,
 )
-from .licences import check_licence
+from .licences import warn_of_licence
 from .model_file import Model, generator_digest, load_model
 
 log = logging.getLogger("portraitist")
@@ -228,6 +228,23 @@ def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> AnyEntr
     path = file_of(path, (*RUN_FILES, ENCODER_FILE)) or find(path)
     header = read_any_header(path)
     target = _target(name or header.name or name_of(path), header, overwrite)
+    check_loads(path, header)
+    warn_of_licence(path.name, header.licence)
+    with path.open("rb") as source, atomic_write(target, overwrite=overwrite) as file:
+        shutil.copyfileobj(source, file)
+    return _recorded(target, header)
+
+
+def check_loads(path: Path, header: StoredHeader) -> None:
+    """Refuse a file that cannot be used.
+
+    Args:
+        path: A native file.
+        header: What it says of itself.
+
+    Raises:
+        BadModel: It is damaged, or a style pack or an encoder whose base has no name yet.
+    """
     if isinstance(header, EncoderHeader):
         load_encoder(path)
         _check_base_known(header)
@@ -236,10 +253,6 @@ def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> AnyEntr
     else:
         attribute = next(iter(header.paths), None)  # checks all paths
         load_model(path, find_base=known_base, attribute=attribute, supports_feature_swap=True)
-    _warn_of_licence(path.name, header)
-    with path.open("rb") as source, atomic_write(target, overwrite=overwrite) as file:
-        shutil.copyfileobj(source, file)
-    return _recorded(target, header)
 
 
 def add_encoder(stored: StoredEncoder, *, name: str = "", overwrite: bool = False) -> EncoderEntry:
@@ -257,7 +270,7 @@ def add_encoder(stored: StoredEncoder, *, name: str = "", overwrite: bool = Fals
     header = replace(stored.header, name=name or stored.header.name)
     target = _target(header.name, header, overwrite)
     _check_base_known(header)
-    _warn_of_licence(header.name, header)
+    warn_of_licence(header.name, header.licence)
     save_encoder(target, StoredEncoder(stored.encoder, header), overwrite=overwrite)
     return _recorded(target, header)
 
@@ -315,12 +328,6 @@ def _check_base_known(header: EncoderHeader) -> None:
         log.warning(
             "The encoder '%s' names no base: it is used only where it is asked for by name (--encoder)", header.name
         )
-
-
-def _warn_of_licence(what: str, header: StoredHeader) -> None:
-    check_licence(what, header.licence)
-    if not header.licence:
-        log.warning("%s names no licence: ask its author before you pass on its pictures", what)
 
 
 def _recorded(target: Path, header: AnyHeader) -> Entry[AnyHeader]:

@@ -27,6 +27,7 @@ from ..io.model_file import lineage
 from ..io.painter_files import FILE, PainterHeader, StoredPainter, check_painter_header, save_painter
 from ..losses.identity import identity_distance
 from ..losses.perceptual import PerceptualDistance, absolute_error
+from ..networks.feature_discriminator import FeatureDiscriminator
 from ..networks.identity import Identity
 from ..networks.painter import Painter, PainterAnatomy, new_painter
 from ..networks.patch_discriminator import PatchPanel
@@ -45,6 +46,8 @@ LEAST_PHOTOS, LEAST_EXEMPLARS = 8, 5
 """Held-out pictures below which a measure says nothing."""
 MOST_HELD_OUT = 32
 """Held-out photos that are measured at every tick."""
+FITTED = 16
+"""Exemplars whose features set the scale of their discriminator."""
 SHOWN = 8
 PAINTED_AT_ONCE = 128
 """Pictures of 64 pixels, by area, that are painted at a time."""
@@ -62,6 +65,8 @@ class PainterOptions(RunOptions):
     """Name, licence, credit and style that the file will carry, and the lineage of the style."""
     start: StoredPainter | None = None
     """A trained painter to go on from, of whatever style; a new one when None."""
+    unseen: ImageSet | None = None
+    """Exemplars to measure with, none of those to train on: what the style held out; a share of these when None."""
 
 
 def distill(
@@ -116,8 +121,12 @@ def parts_of_photos(photos: ImageSet, training: PainterTraining) -> tuple[ImageS
     return photos.split(training.held_out, training.seed, at_least=LEAST_PHOTOS)
 
 
-def parts_of_exemplars(exemplars: ImageSet, training: PainterTraining) -> tuple[ImageSet, ImageSet]:
-    """Return the exemplars to train on, and those held out."""
+def parts_of_exemplars(
+    exemplars: ImageSet, unseen: ImageSet | None, training: PainterTraining
+) -> tuple[ImageSet, ImageSet]:
+    """Return the exemplars to train on, and those held out: ``unseen`` where they are apart already."""
+    if unseen is not None:
+        return exemplars, unseen
     return exemplars.split(training.held_out, training.seed, at_least=LEAST_EXEMPLARS)
 
 
@@ -154,11 +163,13 @@ class PainterRun(Run[PainterState]):
         self.header = dataclasses.replace(about, painter=anatomy, side=training.side, teacher_digest=teacher.digest)
         check_painter_header(self.header)
         self.drawn = TeacherPictures(out / TEACHER, training.side, teacher)
+        unseen = options.unseen
+        self.apart = {} if unseen is None else {"unseen": {"digest": unseen.digest, "count": len(unseen)}}
         self.rest, self.held = photos, photos
         self.shown, self.unseen = exemplars, None
         if training.held_out:
             self.rest, self.held = parts_of_photos(photos, training)
-            self.shown, self.unseen = parts_of_exemplars(exemplars, training)
+            self.shown, self.unseen = parts_of_exemplars(exemplars, unseen, training)
 
     def config(self) -> dict[str, Any]:
         """Return the settings, and what the training begins with and sees."""
@@ -172,6 +183,7 @@ class PainterRun(Run[PainterState]):
             "start": dict(zip(("name", "digest"), first, strict=True)),
             "data": {"digest": self.photos.digest, "count": len(self.photos)},
             "exemplars": {"digest": self.exemplars.digest, "count": len(self.exemplars)},
+            **self.apart,
             "looks": {"name": perceptual.name, "digest": perceptual.features.digest},
             "persons": None if identity is None else {"name": identity.name, "digest": identity.digest},
             "device": self.options.device,
@@ -189,7 +201,19 @@ class PainterRun(Run[PainterState]):
         self.perceptual.to(device)
         if isinstance(self.identity, torch.nn.Module):
             self.identity.to(device)
-        return PainterState(painter.to(device), panel.to(device), self.training)
+        return PainterState(painter.to(device), panel.to(device), self.training, self._heads(device))
+
+    def _heads(self, device: str) -> FeatureDiscriminator | None:
+        """Make the discriminator of features, where it takes part, for what it sees of some exemplars."""
+        term = self.training.feature_discriminator
+        if not term.weight:
+            return None
+        some = self.shown.subset(range(min(len(self.shown), FITTED))).all()[..., : term.crop, : term.crop]
+        return FeatureDiscriminator.fitted(self.perceptual.features, some.to(device), self.training.seed)
+
+    def upgraded(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Return the config of a run as of today: earlier ones had no discriminator of features."""
+        return {"feature_discriminator": {"weight": 0.0}, **config}
 
     def prepare(self, state: PainterState, group: ProcessGroup, asked: Asked) -> None:
         """Let the teacher draw the photos that it has not drawn; each process draws its share of them."""

@@ -27,7 +27,7 @@ from ..networks.features import Features
 from ..networks.identity import Identity
 from ..networks.painter import Painter
 from ..train.painter import PainterTraining
-from .painter import TEACHER, all_of, painted_by, parts_of_exemplars, parts_of_photos, photos_of
+from .painter import TEACHER, all_of, painted_by, parts_of_photos, photos_of
 
 GREY = 4.0
 """Mean difference of channels, in levels, below which pictures count as grey."""
@@ -69,7 +69,7 @@ def compared(
 
     Args:
         photos: As the training was given them.
-        exemplars: Likewise.
+        exemplars: Those that neither was trained on.
         out: The run folder, which holds the teacher's pictures.
         teacher: What drew them.
         training: Its settings.
@@ -83,11 +83,10 @@ def compared(
     if not training.held_out:
         raise UsageError("Nothing was held out to measure the painter on.", "Leave held_out above 0.")
     _, held = parts_of_photos(photos_of(photos, training), training)
-    _, unseen = parts_of_exemplars(exemplars, training)
     given, drawn = all_of(TeacherPictures(out / TEACHER, training.side, teacher).pairs(held))
     painted = painted_by(painter, given)
     scorer = PictureScorer(_levels(given), identity, features)
-    shown = _levels(unseen.all())
+    shown = _levels(exemplars.all())
     reference = scorer.exemplars(shown)
     mine, code = (scorer.measure(_levels(pictures), reference) for pictures in (painted, drawn))
     spread = shown.astype(np.float32)

@@ -58,7 +58,7 @@ class Drawings:
     Args:
         stylizer: Whose styles.
         crop: The face.
-        code: Its code.
+        code: Its code; None where painters draw all that is drawn.
         size: Side of the pictures in pixels; the model's when None.
         drawn: What was drawn before, together with other faces.
         by_painter: Whether the styles that have a painter are drawn by it; else by the code.
@@ -68,7 +68,7 @@ class Drawings:
         self,
         stylizer: Stylizer,
         crop: AlignedFace,
-        code: WPlus,
+        code: WPlus | None,
         size: int | None,
         drawn: Drawn,
         *,
@@ -79,6 +79,17 @@ class Drawings:
         self.covered: dict[str, Mask] = {}
         """Style -> how much of each pixel is the person, where the picture takes something from the photo."""
         self._prepared: dict[str, PreparedFace] = {}
+
+    def painted(self) -> dict[str, Pixels] | None:
+        """Draw the face in each style by its painter; None where a style has none that draws this face."""
+        styles = self.stylizer._styles
+        if self.face is None or not styles or any(style.painter is None for style in styles.values()):
+            return None
+        pictures = {}
+        for count, name in enumerate(styles, 1):
+            pictures[name] = self._painted(name, self.face)
+            self.stylizer.tell("drawing", count, len(styles))
+        return pictures
 
     def of(self, codes: Mapping[str, WPlus], rendering: str = "") -> dict[str, Pixels]:
         """Draw a code in each style."""
@@ -91,9 +102,7 @@ class Drawings:
     def _picture(self, name: str, rendering: str, code: WPlus) -> Pixels:
         held, generator = self.stylizer._styles[name], self.stylizer.generators[name]
         if self.face is not None and held.painter is not None and self.by_painter:
-            self.covered[name] = self.face.person
-            painted = held.painter.paint(self.face.image)
-            return resize(painted, self.size or max(generator.anatomy.resolution, len(self.face.image)))
+            return self._painted(name, self.face)
         if self.face is None or held.look is None:
             return self._drawing(generator, (name, rendering), code, self.size)
         side = len(self.face.image)
@@ -102,6 +111,12 @@ class Drawings:
             self.covered[name] = self._prepared[name].covered
         picture = self._prepared[name].picture(self._drawing(generator, (name, rendering), code, side))
         return resize(picture, self.size or max(generator.anatomy.resolution, side))
+
+    def _painted(self, name: str, face: CloseFace) -> Pixels:
+        painter, resolution = self.stylizer._styles[name].painter, self.stylizer.generators[name].anatomy.resolution
+        assert painter is not None
+        self.covered[name] = face.person
+        return resize(painter.paint(face.image), self.size or max(resolution, len(face.image)))
 
     def _drawing(self, generator: Synthesizer, key: tuple[str, str], code: WPlus, size: int | None) -> Pixels:
         """Return what a generator draws, from what was drawn before where it is among that."""
@@ -118,5 +133,6 @@ class Drawings:
     @cached_property
     def base(self) -> Pixels:
         """What the base draws from the face's code, of the close-up's size as the drawings of the styles are."""
+        assert self.code is not None
         side = None if self.face is None else len(self.face.image)
         return self._drawing(self.stylizer.base.generator, ("", ""), self.code, side)

@@ -377,7 +377,8 @@ class Stylizer:
     ) -> Portrait:
         """Invert one aligned face, unless its code is known already, and draw its code in every style.
 
-        Samples of a posterior are drawn only where the face is inverted. The detail stage needs the crop's close-up. A
+        Where painters draw all styles, the code is found when it is first asked for. Samples of a posterior are drawn
+        only where the face is inverted. The detail stage needs the crop's close-up. A
         code that is given is drawn itself, and not what a painter makes of the face.
 
         Each face is worked on alone and by one thread, so that its pictures depend neither on its company nor on the
@@ -385,8 +386,19 @@ class Stylizer:
         """
         with one_thread(), memory_told():
             by = for_face(self, crop)
+            if code is None and (painted := by._painted(crop, size)):
+                return painted
             first, *others = self._inverted(crop) if code is None else [code]
             return by._portrait(crop, size, first, by._further(first, others), {}, by_painter=code is None)
+
+    def _painted(self, crop: AlignedFace, size: int | None) -> Portrait | None:
+        """Return the portrait of a face that painters draw in every style, None where codes take part."""
+        drawings = Drawings(self, crop, None, size, {})
+        if self.further or (pictures := drawings.painted()) is None:
+            return None
+        return Portrait(
+            crop, lambda: self._inverted(crop)[0], pictures, (), partial(self._reconstruct, size=size), drawings.covered
+        )
 
     def _further(self, first: WPlus, others: Sequence[WPlus]) -> Further:
         """Return rendering -> style -> code of all that is drawn beside a face's own code."""
@@ -407,7 +419,7 @@ class Stylizer:
         drawings = Drawings(self, crop, first, size, drawn, by_painter=by_painter)
         pictures = drawings.of(dict.fromkeys(self.generators, first))
         samples = tuple(Sample(name, codes, drawings.of(codes, name)) for name, codes in further.items())
-        return Portrait(crop, first, pictures, samples, partial(self._reconstruct, first, size), drawings.covered)
+        return Portrait(crop, lambda: first, pictures, samples, partial(self._reconstruct, size=size), drawings.covered)
 
     def draw(self, generator: Synthesizer, code: WPlus, size: int | None = None) -> Pixels:
         """Draw one code [1, rows, w_dim] with the stored noise."""
@@ -436,7 +448,8 @@ class Stylizer:
 
     def _inverted(self, crop: AlignedFace) -> list[WPlus]:
         """Invert one face: its code, and the samples that are drawn too."""
-        return self._codes.codes(self._target(crop), self._step)
+        with one_thread(), memory_told():
+            return self._codes.codes(self._target(crop), self._step)
 
     def _step(self, done: int, total: int) -> None:
         if self.progress is not None:

@@ -39,16 +39,24 @@ class Portrait(Shown):
 
     aligned: AlignedFace
     """The crop that was inverted, and where it lies in the photo."""
-    code: WPlus
-    """Its code, [1, rows, w_dim]."""
+    find_code: Callable[[], WPlus] = field(repr=False, compare=False)
+    """Returns its code, and finds it first where painters drew all pictures."""
     pictures: Mapping[str, Pixels]
     """Style -> picture, ``uint8 [S, S, 3]``."""
     samples: tuple[Sample, ...]
     """Further renderings, where they were asked for."""
-    reconstruct: Callable[[], Pixels] = field(repr=False, compare=False)
-    """Draws the reconstruction."""
+    reconstruct: Callable[[WPlus], Pixels] = field(repr=False, compare=False)
+    """Draws the reconstruction of a code."""
     covered: Mapping[str, Mask] = field(default_factory=dict, repr=False)
     """Style -> how much of each pixel of its pictures is the person, [S, S], where the detail stage took part."""
+
+    @cached_property
+    def code(self) -> WPlus:
+        """Its code, [1, rows, w_dim].
+
+        What a painter draws needs none: it is then found when it is first asked for.
+        """
+        return self.find_code()
 
     @cached_property
     def reconstruction(self) -> Pixels:
@@ -56,7 +64,7 @@ class Portrait(Shown):
 
         Drawn when it is first asked for.
         """
-        return self.reconstruct()
+        return self.reconstruct(self.code)
 
     def named(self) -> dict[str, Pixels]:
         """Return all pictures by ``style`` or ``style.rendering``."""

@@ -86,7 +86,17 @@ def _drawn(stylizer: Stylizer, found: list[Found], together: int, size: int | No
 
 
 def _redrawn(stylizer: Stylizer, faces: list[Face], size: int | None) -> list[Portrait]:
-    """Invert and draw faces together."""
+    """Draw faces: one by one where painters draw all styles, else together, after all were inverted."""
+    painted: list[Portrait | None] = []
+    for crop, by in faces:
+        with one_thread():
+            painted.append(by._painted(crop, size))
+    coded = [face for face, portrait in zip(faces, painted, strict=True) if portrait is None]
+    rest = iter(_of_codes_together(stylizer, coded, size) if coded else ())
+    return [portrait or next(rest) for portrait in painted]
+
+
+def _of_codes_together(stylizer: Stylizer, faces: list[Face], size: int | None) -> list[Portrait]:
     crops, by = [crop for crop, _ in faces], [each for _, each in faces]
     codes = stylizer._codes.codes_together(torch.cat([stylizer._target(crop) for crop in crops]), stylizer._step)
     firsts = [first for first, *_ in codes]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
-import socket
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .. import locks
 from .._version import __version__
-from ..errors import BadData, StorageError, UsageError
+from ..errors import BadData, UsageError
 from ..files import parse_json, read_regular, write_bytes
 
 LOCK = "lock.json"
@@ -27,25 +25,14 @@ ALLOWED = "allowed"
 log = logging.getLogger("portraitist")
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> AbstractContextManager[None]:
     """Hold a run folder; a second trainer is refused while the first lives.
 
     Raises:
         UsageError: Another process trains here.
         StorageError: The folder cannot be written.
     """
-    path = folder / LOCK
-    mine = {"pid": os.getpid(), "host": socket.gethostname(), "start": _start_of(os.getpid())}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _take(path, mine)
-    except OSError as error:
-        raise StorageError(f"The folder {folder} cannot be used: {error.strerror}.", "Choose another.") from error
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
+    return locks.locked(folder / LOCK, f"Another process trains in {folder}.")
 
 
 def libraries() -> dict[str, str]:
@@ -170,53 +157,3 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in sorted(settings.items()):
         found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return found
-
-
-def _take(path: Path, mine: Mapping[str, Any]) -> None:
-    for _ in range(2):
-        try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        except FileExistsError:
-            if _alive(path):
-                raise UsageError(
-                    f"Another process trains in {path.parent}.",
-                    f"Wait for it, or remove {path}, which names it, if that process is gone.",
-                ) from None
-            path.unlink(missing_ok=True)
-            continue
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(mine, file)
-        return
-    raise UsageError(f"{path} is being taken by another process.", "Try again.")
-
-
-def _alive(path: Path) -> bool:
-    """Tell whether the process that holds the lock still runs; one on another host counts as running."""
-    try:
-        holder = parse_json(_written(path))
-        if holder["host"] != socket.gethostname() or os.name == "nt":  # where os.kill would end it
-            return True
-        os.kill(int(holder["pid"]), 0)
-        # The number may have gone to another process since, as it does when a container starts anew.
-        return bool(holder.get("start", "") == _start_of(int(holder["pid"])))
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, ProcessLookupError, FileNotFoundError):
-        return False
-    except PermissionError:
-        return True
-
-
-def _written(path: Path) -> str:
-    """Return the text of a lock; one just made may be empty for a moment."""
-    for _ in range(20):
-        if text := read_regular(path).decode():
-            return text
-        time.sleep(0.05)
-    return ""
-
-
-def _start_of(pid: int) -> str:
-    """Return when a process was started, in the system's own count; empty where the system does not report it."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""

@@ -16,13 +16,14 @@ from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from ..data.sampler import BatchOrder, Images
 from ..data.teacher import Pairs
 from ..errors import UsageError
 from ..losses.perceptual import PerceptualDistance
+from ..networks.feature_discriminator import FeatureDiscriminator, with_mean_pooling
 from ..networks.identity import Identity
 from ..networks.painter import MULTIPLE, Painter
 from ..networks.patch_discriminator import PanelAnatomy, PatchPanel
@@ -31,6 +32,7 @@ from .loop import Losses, Phase, Share
 from .painter_terms import (
     AdversarialTerm,
     ConsistencyTerm,
+    FeatureTerm,
     IdentityTerm,
     PainterSample,
     PainterStep,
@@ -68,6 +70,7 @@ class PainterTraining:
     pixels: PixelTerm = field(default_factory=PixelTerm)
     perceptual: PerceptualTerm = field(default_factory=PerceptualTerm)
     adversarial: AdversarialTerm = field(default_factory=AdversarialTerm)
+    feature_discriminator: FeatureTerm = field(default_factory=FeatureTerm)
     identity: IdentityTerm = field(default_factory=IdentityTerm)
     """Without effect where there is no face embedder."""
     smoothness: SmoothnessTerm = field(default_factory=SmoothnessTerm)
@@ -79,7 +82,8 @@ class PainterTraining:
     mirror: bool = True
     """Show each photo with its drawing, and each exemplar, mirrored half of the time."""
     held_out: float = 0.05
-    """Share of the photos (8 at least) and of the exemplars (5 at least) that is only measured; 0 for none."""
+    """Share of the photos (8 at least) and of the exemplars (5 at least) that is only measured; 0 for none. Where it is
+    known which exemplars the style has not seen, these are measured with."""
     patience: int = 0
     """Ticks without a lower distance of the drawings to the held-out exemplars after which training stops and keeps the
     best; 0: never."""
@@ -129,13 +133,15 @@ class PainterTraining:
         Raises:
             UsageError: A face embedder or a feature network is given, and its loss has no weight.
         """
-        for given, what, term in (
-            (identity, "A face embedder", self.identity),
-            (features, "A feature network", self.perceptual),
+        features_seen = (self.perceptual, self.feature_discriminator)
+        for given, what, terms in (
+            (identity, "A face embedder", (self.identity,)),
+            (features, "A feature network", features_seen),
         ):
-            if given and not term.weight:
-                name = f"{term.name}.weight"
-                raise UsageError(f"{what} is given, and {name} is 0.", f"Leave it out, or give {name} a value.")
+            if given and not any(term.weight for term in terms):
+                names = [f"{term.name}.weight" for term in terms]
+                told = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} 0"
+                raise UsageError(f"{what} is given, and {told}.", f"Leave it out, or give {names[0]} a value.")
 
     def terms(self, identity: Identity | None) -> tuple[PainterTerm, ...]:
         """Return the losses of the painter that have a weight, in the order of their fields."""
@@ -184,19 +190,32 @@ class PairBatches:
 
 
 class PainterState(State):
-    """A painter, its moving average, the discriminators and both optimisers."""
+    """A painter, its moving average, the discriminators and their optimisers."""
 
-    def __init__(self, painter: Painter, panel: PatchPanel, training: PainterTraining) -> None:
-        """Begin a training with networks that it then owns."""
+    def __init__(
+        self,
+        painter: Painter,
+        panel: PatchPanel,
+        training: PainterTraining,
+        heads: FeatureDiscriminator | None = None,
+    ) -> None:
+        """Begin a training with networks that it then owns; ``heads`` where features are discriminated."""
         self.average = copy.deepcopy(painter).eval().requires_grad_(False)
         """Moving average of the weights: the one that is kept."""
         self.painter, self.panel = painter.train(), panel.train()
         self.rates = {"P": training.learning_rate, "D": training.panel_rate}
         adam_p = Adam(painter.parameters(), training.learning_rate, betas=(0.9, 0.99))
         adam_d = Adam(panel.parameters(), training.panel_rate, betas=(0.0, 0.99))
+        networks: dict[str, nn.Module] = {"P": painter, "average": self.average, "D": panel}
+        optimised = {"P": Optimised("adam.P", painter, adam_p), "D": Optimised("adam.D", panel, adam_d)}
+        self.heads = heads
+        if heads is not None:
+            rate = self.rates["F"] = training.feature_discriminator.rate
+            networks["F"] = heads.train()
+            optimised["F"] = Optimised("adam.F", heads, Adam(heads.parameters(), rate, betas=(0.0, 0.99)))
         super().__init__(
-            {"P": painter, "average": self.average, "D": panel},
-            {"P": Optimised("adam.P", painter, adam_p), "D": Optimised("adam.D", panel, adam_d)},
+            networks,
+            optimised,
         )
 
     def slow(self, factor: float) -> None:
@@ -231,8 +250,11 @@ class Distillation:
         self.terms = training.terms(identity)
         painter = Phase("the painter", "P", 1, ("loss",), self._painter)
         panel = Phase("the discriminators", "D", 1, ("loss_d",), self._panel)
-        self.phases = (painter, panel) if training.adversarial.weight else (painter,)
-        self._crops: dict[int, Tensor] = {}
+        heads = Phase("the discriminator of features", "F", 1, ("loss_f",), self._heads)
+        judges = [panel] * bool(training.adversarial.weight) + [heads] * bool(training.feature_discriminator.weight)
+        self.phases = (painter, *judges)
+        self.features = with_mean_pooling(perceptual.features)
+        self._crops: dict[tuple[str, int], Tensor] = {}
 
     def prepare(self, state: PainterState, parts: int, group: ProcessGroup) -> None:
         """Do nothing: pictures do not see each other."""
@@ -258,6 +280,8 @@ class Distillation:
             state.panel,
             self.perceptual,
             self.identity,
+            state.heads,
+            self.features,
             self.training.seed,
             state.images,
             share,
@@ -269,7 +293,9 @@ class Distillation:
         # sum_t lambda_t L_t, each the mean over the share
         loss = torch.stack([term.weight * values[term.name] for term in self.terms]).sum()
         # The discriminators see the crops that the painter was judged by.
-        self._crops[share.index] = step.crops(step.painted.image.detach(), self.training.adversarial.crop, "crops")
+        t, drawn = self.training, step.painted.image.detach()
+        for role, side, crops in (("D", t.adversarial.crop, "crops"), ("F", t.feature_discriminator.crop, "features")):
+            self._crops[role, share.index] = step.crops(drawn, side, crops)
         report = {name: value.detach() for name, value in values.items()}
         shown = {
             "mask": step.painted.mask.detach().mean(),
@@ -279,5 +305,10 @@ class Distillation:
 
     def _panel(self, state: PainterState, sample: PainterSample, unit: int, share: Share) -> Losses:
         step = self.step(state, sample, share)
-        loss = self.training.adversarial.of_panel(step, self._crops[share.index])
+        loss = self.training.adversarial.of_panel(step, self._crops["D", share.index])
         return loss, {"loss_d": loss.detach(), **step.report}
+
+    def _heads(self, state: PainterState, sample: PainterSample, unit: int, share: Share) -> Losses:
+        step = self.step(state, sample, share)
+        loss = self.training.feature_discriminator.of_heads(step, self._crops["F", share.index])
+        return loss, {"loss_f": loss.detach()}

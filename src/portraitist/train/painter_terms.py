@@ -19,6 +19,8 @@ from ..losses.adversarial import GanLoss, discriminator_loss, generator_loss
 from ..losses.identity import identity_distance
 from ..losses.painting import ViewSettings, inconsistency, roughness, small_views
 from ..losses.perceptual import PerceptualDistance, absolute_error
+from ..networks.feature_discriminator import FeatureDiscriminator, patch_loss
+from ..networks.features import Features
 from ..networks.identity import Identity
 from ..networks.painter import Painted, Painter
 from ..networks.patch_discriminator import PatchPanel
@@ -60,6 +62,9 @@ class PainterStep:
     panel: PatchPanel
     perceptual: PerceptualDistance
     identity: Identity | None
+    heads: FeatureDiscriminator | None = None
+    features: Features | None = None
+    """What the heads look through."""
     seed: int = 0
     images: int = 0
     """Images seen before the step."""
@@ -176,6 +181,50 @@ class AdversarialTerm(PainterTerm):
             share = (step.share.index, step.share.of)
             shown = diff_augment(crops.float(), step.random(f"augment {name}"), self.policy, share)
         return [score.float() for score in step.panel(shown).scores]
+
+
+@dataclass(frozen=True)
+class FeatureTerm(PainterTerm):
+    """What heads on frozen features, which know the exemplars, say of crops of the drawing.
+
+    Projected GANs (Sauer et al. 2021, arXiv:2111.01007): they see after some hundred images what a discriminator that
+    begins with pixels takes many thousands to learn.
+    """
+
+    weight: float = 0.2
+    detail: float = 0.25
+    """Of what a blur takes away, beside the features."""
+    crop: int = 128
+    """Side of the crops, in pixels."""
+    rate: float = 1e-3
+    """Of Adam, for the heads."""
+    policy: str = "color,translation"
+    """Of DiffAugment; empty for none."""
+    name: ClassVar[str] = "feature_discriminator"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_crop(self.name, self.crop)
+        if self.detail < 0 or not self.rate > 0:
+            raise UsageError(f"{self.name}.detail must be at least 0, and {self.name}.rate above 0.")
+
+    def __call__(self, step: PainterStep) -> Tensor:
+        """Return the painter's side of the game: E softplus(-D_k(x)) over heads k and patches."""
+        *deep, detail = self._scores(step, step.crops(step.painted.image, self.crop, "features"), "painter")
+        return patch_loss(deep, -1) + self.detail * patch_loss([detail], -1)
+
+    def of_heads(self, step: PainterStep, fakes: Tensor) -> Tensor:
+        """Return the heads' side, for crops of the drawing without gradient [N, 3, crop, crop]."""
+        reals = step.crops(step.sample.exemplars, self.crop, "feature exemplars")
+        return patch_loss(self._scores(step, reals, "real"), -1) + patch_loss(self._scores(step, fakes, "fake"), 1)
+
+    def _scores(self, step: PainterStep, crops: Tensor, name: str) -> list[Tensor]:
+        assert step.heads is not None and step.features is not None
+        with torch.autocast(crops.device.type, enabled=False):
+            share = (step.share.index, step.share.of)
+            shown = diff_augment(crops.float(), step.random(f"augment {name} features"), self.policy, share)
+            found: list[Tensor] = step.heads(step.heads.seen(step.features, shown, shown))
+        return found
 
 
 @dataclass(frozen=True)
