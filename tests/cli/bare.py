@@ -38,7 +38,7 @@ for line in sys.stdin:
 
 
 class Answer(NamedTuple):
-    """What became of one run: exit code, what it printed, which heavy packages it loaded, CPU seconds from the start."""
+    """What became of one run: its exit code, prints, the heavy packages that it loaded, CPU seconds from the start."""
 
     code: int
     out: str
