@@ -18,6 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRAS = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name not in ("dev", "docs")}
 IMPORTED_AS = {
     "pillow": "PIL",
+    "lightning-fabric": "lightning_fabric",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
     "python-multipart": "python_multipart",

@@ -1,5 +1,5 @@
-"""``python -m portraitist``: the command line, for launchers that start a module."""
+"""``python -m portraitist``: the command line, for launchers that start a module or run a file."""
 
-from .cli.main import main
+from portraitist.cli.main import main
 
 main()

@@ -18,6 +18,7 @@ from portraitist.cli.config import _of_run
 from portraitist.data import write_image
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
+from tests.cli.bare import PYTORCH, answers
 from tests.cli.conftest import Run
 
 
@@ -160,9 +161,11 @@ def test_every_command_has_the_common_options() -> None:
     assert [name for name, has in found if not has >= {"as_json", "verbose", "quiet", "config"}] == []
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
+def test_what_cannot_work_is_refused_before_pytorch_loads(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photo.parent)
+    Path("text.jpg").write_text("no photo")
+    Path("me.toon3d.png").touch()
+    wrong = [
         ("stylize", "nothing.jpg"),
         ("stylize", "text.jpg"),
         ("stylize", "me.png", "--style", "toon3d"),
@@ -172,24 +175,10 @@ def test_every_command_has_the_common_options() -> None:
         ("evaluate", "inversion", "nothing", "-o", "out"),
         ("encoder", "train", "nothing", "-o", "out"),
         ("serve", "--style", "nobody"),
-    ],
-)
-def test_what_cannot_work_is_refused_before_pytorch_loads(
-    photo: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
-) -> None:
-    monkeypatch.chdir(photo.parent)
-    Path("text.jpg").write_text("no photo")
-    Path("me.toon3d.png").touch()
-    code = """
-import sys
-from portraitist.cli.main import main
-try:
-    main()
-finally:
-    print("loaded", [m for m in ("torch", "numpy", "PIL") if m in sys.modules])
-"""
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
-    assert done.returncode in (2, 3) and done.stderr.startswith("error: ") and done.stdout == "loaded []\n"
+    ]
+    for words, done in zip(wrong, answers(wrong), strict=True):
+        assert done.code in (2, 3) and done.err.startswith("error: ") and done.out == "", (words, done)
+        assert not PYTORCH & set(done.loaded), words
 
 
 def test_a_terminal_shows_stages_and_ends_with_the_picture(photo: Path) -> None:

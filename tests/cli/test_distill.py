@@ -18,6 +18,7 @@ from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.io.painter_files import load_painter
 from tests.cli.conftest import Run
 from tests.conftest import smooth_pictures
+from tests.stylize.tiny_encoders import make_encoder
 
 pytestmark = pytest.mark.recipe
 SMALL = ("--size", 32, "--widths", "4,4,8", "--blocks", 1, "--images", 2, "--device", "cpu")
@@ -28,6 +29,7 @@ SETTINGS = ("batch=2", "panel.channels=4", "perceptual.crop=16", "adversarial.cr
 def data(tmp_path: Path, models_folder: Path, tiny_model: Model, tiny_style: Model) -> Path:
     save_model(models_folder / "faces.safetensors", tiny_model)
     save_pack(models_folder / "wild.safetensors", tiny_style, tiny_model)
+    registry.add_encoder(make_encoder(tiny_model))
     for name in ("photos", "exemplars"):
         smooth_pictures(tmp_path / name)
     return tmp_path

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import resource
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.stylize.discovery import photos
 from portraitist.stylize.names import end_of, planned_ends
+from tests.cli.bare import PYTORCH, answers
 from tests.cli.conftest import Run
 
 FACE = np.asarray(astronaut())[40:200, 150:310]
@@ -145,37 +144,19 @@ def test_a_photo_through_the_shell(run: Run, known: None, pictures: Path, monkey
     assert "-o OUT, or -o -" in run(*words)[2]
 
 
-CHILD = """
-import sys
-from portraitist.cli.main import main
-sys.argv = ["portraitist", *sys.argv[1:]]
-try:
-    main()
-finally:
-    print("heavy", [m for m in ("torch", "numpy", "PIL") if m in sys.modules], file=sys.stderr)
-"""
+LISTS = (["models"], ["models", "--json"], ["recipes"], ["encoder", "list"])
 
 
-def child(*words: str) -> tuple[subprocess.CompletedProcess[str], float]:
-    """Run the command line in a process of its own: what became of it, and its CPU time."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-c", CHILD, *words], capture_output=True, text=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-@pytest.mark.parametrize("words", [["models"], ["models", "--json"], ["recipes"], ["encoder", "list"]])
-def test_lists_need_no_pytorch(words: list[str]) -> None:
-    done, _ = child(*words)
-    assert done.returncode == 0 and done.stdout and "heavy []" in done.stderr
+def test_lists_need_no_pytorch() -> None:
+    for words, done in zip(LISTS, answers(LISTS), strict=True):
+        assert done.code == 0 and done.out and not PYTORCH & set(done.loaded), (words, done)
 
 
 def test_what_exists_is_refused_before_anything_is_loaded(pictures: Path) -> None:
     """Half a second is promised; a machine that is busy with other things may count a little more."""
     Path("a/me.toon3d.png").touch()
-    done, seconds = child("stylize", "a/me.png", "--style", "toon3d")
-    assert done.returncode == 2 and "a/me.toon3d.png exists already" in done.stderr and "heavy []" in done.stderr
-    assert seconds < 1.0
     Path("a/me.inverted.png").touch()
-    done, _ = child("invert", "a/me.png")
-    assert done.returncode == 2 and "heavy []" in done.stderr
+    drawn, inverted = answers([["stylize", "a/me.png", "--style", "toon3d"], ["invert", "a/me.png"]])
+    assert drawn.code == 2 and "a/me.toon3d.png exists already" in drawn.err and not PYTORCH & set(drawn.loaded)
+    assert drawn.seconds < 1.0
+    assert inverted.code == 2 and not PYTORCH & set(inverted.loaded)

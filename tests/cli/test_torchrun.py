@@ -16,10 +16,12 @@ from portraitist.io.model_file import load_model, save_model
 from tests.cli.conftest import Run
 from tests.conftest import make_model
 from tests.runs.test_finetune import draw_exemplars
+from tests.train.torchrun import ended, torchrun
 
 pytestmark = pytest.mark.xdist_group("machine")
 
 REPOSITORY = Path(__file__).parents[2]
+PROGRAM = REPOSITORY / "src" / "portraitist" / "__main__.py"
 SETTINGS = (
     "held_out=0",
     "patience=0",
@@ -41,7 +43,7 @@ def command(folder: Path, out: Path, *words: str) -> list[str]:
 
 
 def in_two(words: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run the command line in two processes."""
+    """Run the command line in two processes, as people do."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     program = [sys.executable, *launcher, "-m", "portraitist", *words, "--rank-timeout", "60"]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "OMP_NUM_THREADS": "1"}
@@ -69,7 +71,9 @@ def test_two_processes_write_what_one_does_and_one_goes_on(
     assert first.stdout.splitlines() == [str(both / "style.safetensors"), str(both / "report.html"), next_]  # said once
     code, _, told = run(*command(folder, folder / "both", "--images", "48"))
     assert code == 0 and "continuing from snapshot-000000032" in caplog.text, told
-    assert "began with other settings" in in_two(command(folder, folder / "both", "--set", "batch=4")).stderr
+    log = folder / "log.txt"
+    assert ended(torchrun(PROGRAM, *command(folder, folder / "both", "--set", "batch=4"), log=log), 300) == 1
+    assert "began with other settings" in log.read_text()
     ours, theirs = (load_model(folder / name / "model.safetensors").tensors() for name in ("both", "alone"))
     for name, value in ours.items():
         torch.testing.assert_close(value, theirs[name], rtol=1e-3, atol=1e-4)

@@ -185,16 +185,21 @@ def test_logs_and_samples_never_end_a_training(
         assert words in caplog.text
 
 
+@pytest.fixture(scope="module")
+def of_forty(images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a run of forty images leaves that nothing has cut."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    train(images, run, SCRATCH, replace(TRAINING, images=40), TrainOptions(quiet=True))
+    return left(run)
+
+
 @pytest.mark.parametrize("stop", [4, 12, 16, 20])
 def test_the_log_and_the_sheets_of_a_continued_run_are_those_of_a_whole_one(
-    images: ImageSet, tmp_path: Path, stop: int
+    images: ImageSet, tmp_path: Path, of_forty: dict[str, Any], stop: int
 ) -> None:
-    def logged(name: str, *counts: int) -> dict[str, Any]:
-        for count in counts:
-            train(images, tmp_path / name, SCRATCH, replace(TRAINING, images=count), TrainOptions(quiet=True))
-        return left(tmp_path / name)
-
-    whole, continued = logged("whole", 40), logged("continued", stop, 40)
+    for count in (stop, 40):
+        train(images, tmp_path / "run", SCRATCH, replace(TRAINING, images=count), TrainOptions(quiet=True))
+    whole, continued = of_forty, left(tmp_path / "run")
     assert [line["images"] for line in whole["log"]] == [8, 16, 24, 32, 40] and len(whole["sheets"]) == 4
     assert (continued["log"], continued["sheets"]) == (whole["log"], whole["sheets"])
 

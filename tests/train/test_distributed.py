@@ -9,12 +9,12 @@ import copy
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -33,6 +33,7 @@ from portraitist.train.signals import Interrupted, graceful_shutdown
 from portraitist.train.spec import Term, Training
 from portraitist.train.state import TrainState
 from portraitist.train.terms import standard_terms
+from tests.train.torchrun import ended, torchrun
 
 pytestmark = pytest.mark.xdist_group("machine")
 
@@ -48,7 +49,6 @@ CASES = {
     "paths": replace(TRAINING, batch=16, images=64, paths=("a", "b"), split_from=8, split_upto=8),
 }
 TORCHRUN = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
-REPOSITORY = Path(__file__).resolve().parents[2]
 # The timeout of a process is longer than two may differ in starting on a busy machine.
 FEW_SECONDS, SLACK, LONG = 12.0, 15.0, 240.0
 
@@ -156,20 +156,16 @@ def distance(a: Tensor, b: Tensor) -> float:
     return float((a.double() - b.double()).norm() / b.double().norm().clamp(min=1e-12))
 
 
-def launch(scenario: str, folder: Path) -> subprocess.Popen[bytes]:
+def launch(scenario: str, folder: Path) -> BaseProcess:
     """Start two processes of this file by torchrun."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
-    path = os.pathsep.join([str(REPOSITORY / "src"), os.environ.get("PYTHONPATH", "")])
-    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    with (folder / "log.txt").open("wb") as file:
-        return subprocess.Popen([*command, scenario, str(folder)], env=env, stdout=file, stderr=file)
+    return torchrun(Path(__file__), scenario, folder, log=folder / "log.txt")
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes wrote that did all that ends well."""
     folder = tmp_path_factory.mktemp("together")
-    assert launch("together", folder).wait(LONG) == 0, (folder / "log.txt").read_text()
+    assert ended(launch("together", folder), LONG) == 0, (folder / "log.txt").read_text()
     return folder
 
 
@@ -228,7 +224,7 @@ def test_a_lost_process_ends_the_others(tmp_path: Path, fault: str, victim: int)
         time.sleep(0.1)
     if fault == "stopped":  # torchrun would wait half a minute for it
         os.kill(int((tmp_path / "victim").read_text()), signal.SIGKILL)
-    assert launcher.wait(LONG) == 1, (tmp_path / "log.txt").read_text()
+    assert ended(launcher, LONG) == 1, (tmp_path / "log.txt").read_text()
     found = verdict(tmp_path, 1 - victim, "lost")
     assert (found["error"], found["code"]) == ("RankLost", 8)
     assert len(found["message"]) < 300 and "\n" not in found["message"]
@@ -283,8 +279,8 @@ def test_lazy_regularisers_are_the_same_in_mixed_precision() -> None:
     assert reports[0] == reports[1]
 
 
-def test_one_process_needs_no_lightning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lightning.fabric", None)
+def test_one_process_needs_no_lightning_fabric(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     with process_group("cpu") as group:
         assert group == SingleProcess("cpu")
     with pytest.raises(UsageError, match=r"portraitist\[distributed\]"), process_group("cpu", "bf16"):

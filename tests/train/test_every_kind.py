@@ -5,8 +5,6 @@ Run by torchrun, this file is the process that the tests launch: ``test_every_ki
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -30,6 +28,7 @@ from tests.train import test_encoder_training as encoders
 from tests.train import test_painter_training as painters
 from tests.train import test_translator_training as translators
 from tests.train.test_distributed import Recorder, distance, flat
+from tests.train.torchrun import ended, torchrun
 
 pytestmark = pytest.mark.xdist_group("machine")
 
@@ -37,7 +36,6 @@ ENCODER = replace(encoders.TINY, identity_part=0.5, learning_rate=1e-4)
 TRANSLATOR = replace(translators.TINY, pool=3, images=6, batch=2, learning_rate=1e-5)
 PAINTER = replace(painters.TINY, images=8, learning_rate=1e-5, panel_rate=1e-5)
 GROUPS = ("women", "men", "kids")
-REPOSITORY = Path(__file__).resolve().parents[2]
 LONG = 240.0
 
 
@@ -101,11 +99,8 @@ def check_same(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes wrote that trained every kind."""
     folder = tmp_path_factory.mktemp("together")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
-    path = os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY)])
-    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, str(folder)], env=env, capture_output=True, text=True, timeout=LONG, check=False)
-    assert done.returncode == 0, done.stderr
+    log = folder / "log.txt"
+    assert ended(torchrun(Path(__file__), folder, log=log), LONG) == 0, log.read_text()
     return folder
 
 

@@ -42,9 +42,9 @@ ADDRESS = "http://127.0.0.1:8765"
 MakeApp = Callable[..., Guard]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium without a network beyond this machine."""
+    """Chromium without a network beyond this machine; a test opens contexts of its own, which share nothing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

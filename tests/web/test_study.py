@@ -53,6 +53,7 @@ def page(browser: Any, study: Path) -> Any:
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto((study / "study.html").as_uri())
     yield page
+    page.close()
     assert not wrong and all(url.startswith(("file:", "data:", "blob:")) for url in asked)
 
 

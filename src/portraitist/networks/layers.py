@@ -14,6 +14,15 @@ from torch import Tensor, nn
 from ..ops import bias_act, conv, modulated_conv, taps, upfirdn
 
 
+def unit_normal(*shape: int, over: float = 1.0) -> Tensor:
+    """Return numbers from N(0, 1) divided by ``over``; a tensor of the meta device, which has sizes alone, stays so.
+
+    To draw numbers there loads PyTorch's compiler, which takes longer than to draw a portrait.
+    """
+    empty = torch.empty(*shape)
+    return empty if empty.is_meta else empty.normal_().div_(over)
+
+
 class Linear(nn.Module):
     """A fully connected layer [N, inputs] -> [N, outputs], followed by a leaky rectifier where asked."""
 
@@ -21,7 +30,7 @@ class Linear(nn.Module):
         self, inputs: int, outputs: int, *, rectify: bool = False, bias: float = 0.0, learning_rate: float = 1.0
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / learning_rate)
+        self.weight = nn.Parameter(unit_normal(outputs, inputs, over=learning_rate))
         self.bias = nn.Parameter(torch.full((outputs,), bias))
         self.rectify = rectify
         self.scale = learning_rate / math.sqrt(inputs)
@@ -52,7 +61,7 @@ class Conv(nn.Module):
         clamp: float | None = None,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
+        self.weight = nn.Parameter(unit_normal(outputs, inputs, size, size))
         self.bias = nn.Parameter(torch.zeros(outputs)) if rectify else None
         self.scale = 1 / math.sqrt(inputs * size * size)
         self.down, self.gain = down, gain
@@ -91,10 +100,10 @@ class StyledConv(nn.Module):
     ) -> None:
         super().__init__()
         self.affine = Linear(w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.weight = nn.Parameter(unit_normal(outputs, inputs, 3, 3))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.register_buffer("noise", torch.randn(resolution, resolution))
+        self.register_buffer("noise", unit_normal(resolution, resolution))
         self.register_buffer("kernel", taps(), persistent=False)
         self.scale = 1 / math.sqrt(inputs * 9)
         self.up, self.clamp = up, clamp
@@ -127,7 +136,7 @@ class ToRGB(nn.Module):
     def __init__(self, inputs: int, image_channels: int, w_dim: int, *, clamp: float | None = None) -> None:
         super().__init__()
         self.affine = Linear(w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(image_channels, inputs, 1, 1))
+        self.weight = nn.Parameter(unit_normal(image_channels, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(image_channels))
         self.scale = 1 / math.sqrt(inputs)
         self.clamp = clamp

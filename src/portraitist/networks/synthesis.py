@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..ops import taps, upsample
 from .anatomy import Block, GeneratorAnatomy
-from .layers import StyledConv, ToRGB
+from .layers import StyledConv, ToRGB, unit_normal
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Synthesis(nn.Module):
     def __init__(self, anatomy: GeneratorAnatomy) -> None:
         super().__init__()
         self.anatomy = anatomy
-        self.const = nn.Parameter(torch.randn(anatomy.channels[0], 4, 4))
+        self.const = nn.Parameter(unit_normal(anatomy.channels[0], 4, 4))
         self.blocks = nn.ModuleDict({str(b.resolution): SynthesisBlock(anatomy, b) for b in anatomy.blocks})
         self.register_buffer("kernel", taps(), persistent=False)
 

@@ -22,7 +22,7 @@ BINOMIAL = (1.0, 3.0, 3.0, 1.0)
 def taps(values: Sequence[float] = BINOMIAL, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return one axis of a separable filter, scaled to sum 1: [k]."""
     kernel = torch.tensor(values, dtype=dtype)
-    return kernel / kernel.sum()
+    return kernel if kernel.is_meta else kernel / kernel.sum()  # the meta device holds sizes alone
 
 
 def upfirdn(

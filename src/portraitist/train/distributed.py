@@ -1,7 +1,7 @@
 """The processes that train together.
 
 Each works on its share of every batch; gradients and scalars are then averaged, so that all take the same step. One
-process in full precision is a group of its own; more of them, and mixed precision, are driven by lightning Fabric.
+process in full precision is a group of its own; more of them, and mixed precision, are driven by Lightning Fabric.
 
     with process_group("cpu") as group:     # under torchrun: waits for the others
         fit(state, objective, on_step, group)
@@ -24,7 +24,7 @@ from torch import Tensor
 from ..errors import RankLost, UsageError
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 T = TypeVar("T")
 Precision = Literal["fp32", "bf16"]
@@ -195,7 +195,7 @@ def process_group(
             as writing files, must be done within it.
 
     Raises:
-        UsageError: lightning is missing, or the environment describes no process group.
+        UsageError: lightning-fabric is missing, or the environment describes no process group.
         RankLost: Another process is gone or does not answer.
     """
     size = _number("WORLD_SIZE", 1)
@@ -229,17 +229,16 @@ def _launched(device: str, precision: Precision, rank_timeout: float, size: int)
     local = _number("LOCAL_WORLD_SIZE", 1)
     _check(device, size, local)
     try:
-        from lightning.fabric import Fabric
-        from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-        from lightning.fabric.strategies.ddp import DDPStrategy
+        from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+        from lightning_fabric.strategies.ddp import DDPStrategy
     # Beside a missing package: one that is there but broken, as torchvision for another torch, whose errors vary.
     except Exception as error:
         raise UsageError(
-            f"Several processes and mixed precision need lightning, which cannot be imported ({error}).",
+            f"Several processes and mixed precision need lightning-fabric, which cannot be imported ({error}).",
             "Run pip install 'portraitist[distributed]'.",
         ) from error
-    for name in ("lightning.fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # Makes NCCL raise an error after the timeout instead of ending the process.
     os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
     several = size > 1
