@@ -21,7 +21,8 @@ import torch
 
 from portraitist.data import ImageSet
 from portraitist.detail import MEDIA, SIDE
-from portraitist.evaluate.held_out import parts_of
+from portraitist.errors import UsageError
+from portraitist.evaluate.held_out import known_parts, parts_of
 from portraitist.faces import finder_named
 from portraitist.io import catalogue, registry
 from portraitist.io.chooser_files import save_chooser
@@ -30,17 +31,26 @@ from portraitist.io.feature_files import load_features
 from portraitist.io.headers import About, EncoderHeader, Header, read_header
 from portraitist.io.identity_files import load_identity
 from portraitist.io.model_file import Model, load_model, save_model, save_pack
+from portraitist.io.painter_files import PainterHeader, load_painter
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
+from portraitist.networks.digest import tensors_digest
 from portraitist.networks.encoder import small
+from portraitist.networks.painter_anatomy import PainterAnatomy
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose, from_scratch
 from portraitist.runs.chooser import learn_chooser
 from portraitist.runs.encoder import EncoderOptions, train_encoder
 from portraitist.runs.finetune import TrainOptions, train
 from portraitist.runs.looks import levelled, look_of, people_of
+from portraitist.runs.painter import PainterOptions, distill
+from portraitist.runs.painter_pack import compared, save_with_painter
 from portraitist.runs.source import Source
+from portraitist.stylize import Stylizer
+from portraitist.stylize.teacher import StyleTeacher
 from portraitist.train.encoder import agilegan
+from portraitist.train.painter import PainterTraining
+from portraitist.train.painter_terms import AdversarialTerm, FeatureTerm, IdentityTerm
 from portraitist.train.spec import Training
 
 log = logging.getLogger("portraitist")
@@ -66,14 +76,16 @@ class Style:
     """What photos are redrawn with (``portraitist.detail.MEDIA``)."""
     shape: float = 1.6
     """How far the parts of a face move towards the exemplars'."""
+    strokes: float = 0.5
+    """How much its painter listens to what knows the exemplars, beside its teacher."""
     paths: tuple[str, ...] = ()
     """A generator for each of these values of ``gender`` in the set's labels; one for all when empty."""
 
 
 STYLES = (
     Style("toon3d", "style_toon3d", "3-D cartoon heads"),
-    Style("anime", "style_anime", "digital painting with a touch of anime", shape=1.4),
-    Style("oil", "style_oil", "oil paint and broad brushes", "brush"),
+    Style("anime", "style_anime", "digital painting with a touch of anime", shape=1.4, strokes=0.12),
+    Style("oil", "style_oil", "oil paint and broad brushes", "brush", strokes=0.2),
     Style("charcoal", "style_charcoal", "charcoal, ink and graphite drawings", "dry", 1.3),
     Style("toon3d-paths", "style_toon3d", "3-D cartoon heads, women and men apart", paths=("female", "male")),
 )
@@ -94,6 +106,24 @@ def candidates(resolution: int) -> dict[str, Training]:
 ENCODER = replace(agilegan(), images=200_000, samples=0.5, identity_part=0.25, kl_weight=5e-5)
 
 
+# A painter learns what faces are only once: the others start from that of the first style.
+PAINTER = PainterTraining(
+    images=12_000,
+    batch=4,
+    photos=1_000,
+    learning_rate=1e-3,
+    decay_from=0.4,
+    ema_images=600,
+    identity=IdentityTerm(0.05),
+    adversarial=AdversarialTerm(0.0),
+)
+FURTHER_PAINTERS = 6_000
+"""Images of each painter after the first."""
+
+
+STAGES = ["base", "styles", "encoder", "chooser", "painters"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with photos_256.zip and style_*/")
@@ -111,7 +141,10 @@ def main() -> None:
     parser.add_argument("--encoder-from", type=Path, help="an encoder of an earlier base to go on from")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--only", nargs="+", default=["base", "styles", "encoder", "chooser"], help="what to make; the rest is loaded"
+        "--only",
+        nargs="+",
+        default=["base", "styles", "encoder", "chooser", "painters"],
+        help="what to make; the rest is loaded",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress bars")
     parser.add_argument("--threads", type=int, default=0, help="threads of PyTorch; its own choice when 0")
@@ -128,6 +161,8 @@ def main() -> None:
         make_encoder(base, options)
     if "chooser" in options.only:
         make_chooser(base, options)
+    if "painters" in options.only:
+        make_painters(options)
 
 
 def make_base(options: argparse.Namespace) -> Model:
@@ -269,6 +304,49 @@ def make_chooser(base: Model, options: argparse.Namespace) -> None:
     learned = learn_chooser(photos, ["gender", "group"], base, encoder, held_out=others, about=about)
     shipped = save_chooser(options.out / "faces-chooser.safetensors", learned, half=True, overwrite=True)
     registry.record_digest(shipped)
+
+
+def make_painters(options: argparse.Namespace) -> None:
+    """Distil a painter of each style without paths, and put it into the style's pack."""
+    weights, start = options.data / "weights", None
+    perceptual = PerceptualDistance(load_features(weights / "squeezenet1_1_imagenet_mxnet.npz"))
+    identity = load_identity(weights / "mobilefacenet.pt")
+    photos = ImageSet.open(options.data / "photos_256.zip", PAINTER.side)
+    for style in (style for style in STYLES if not style.paths):
+        pack = options.out / f"{style.name}.safetensors"
+        by = Stylizer.load([pack], method="code", device=options.device)
+        teacher = StyleTeacher(by, PAINTER.side)
+        header, folder = read_header(pack), options.data / style.folder
+        exemplars = ImageSet.open(folder, PAINTER.side)
+        known = known_parts(header, ImageSet.open(folder, header.generator.resolution), exemplars)
+        if known is None:
+            raise UsageError(f"{pack} was not trained on {folder}.", "Make the style first (--only).")
+        seen, unseen = known
+        about = PainterHeader(
+            PainterAnatomy(),
+            name=f"{style.name}-painter",
+            licence=header.licence,
+            credit=header.credit,
+            lineage=header.lineage,
+            style_name=style.name,
+            style_digest=tensors_digest(by.generators[teacher.style].state_dict()),
+        )
+        told = PainterOptions(
+            about=about,
+            perceptual=perceptual,
+            identity=identity,
+            start=start,
+            unseen=unseen,
+            device=options.device,
+            quiet=options.quiet,
+        )
+        images = PAINTER.images if start is None else FURTHER_PAINTERS
+        training = replace(PAINTER, images=images, feature_discriminator=FeatureTerm(style.strokes))
+        run = options.runs / f"{style.name}-painter"
+        stored = load_painter(distill(photos, seen, run, teacher, about.painter, training, told))
+        found = compared(photos, unseen, run, teacher, training, stored.painter, identity, perceptual.features)
+        registry.record_digest(save_with_painter(pack, stored, found, pack, overwrite=True))
+        start = start or stored
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ PAGES = (
     "groups",
     "growth",
     "pictures",
+    "painter",
     "mirror",
     "video",
     "words",

@@ -1,6 +1,6 @@
 """How steady redrawn videos are, and what a frame costs, on a clip whose motion is made.
 
-python -m studies video --painter runs/painter
+python -m studies video
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ from portraitist.data.video import write_video
 from portraitist.evaluate import Flicker
 from portraitist.faces import Face, FaceFinder, Landmarks, finder_named
 from portraitist.files import write_bytes
+from portraitist.io import registry
+from portraitist.io.headers import read_header
 from portraitist.report.markdown import BLANK, prose, table
-from portraitist.stylize import PhotoPainter, Stylizer
+from portraitist.stylize import Stylizer
 from portraitist.stylize.mixture import default_styles
-from portraitist.video import Artist, FrameRedrawer, PainterArtist, StyleArtist, Tracker, VideoSource
+from portraitist.stylize.packed import Method
+from portraitist.video import Artist, FrameRedrawer, StyleArtist, Tracker, VideoSource
 from portraitist.video.segments import Coder
 from portraitist.video.tracks import Arrays, Follows
 
 FRAMES, WIDTH, HEIGHT, RATE = 30, 640, 360, 30
+METHODS: tuple[Method, ...] = ("painter", "code")
 NOISE = 3.0
 SHOWN = (0, 10, 20)
 T = TypeVar("T")
@@ -124,14 +128,16 @@ class Result:
 def main(arguments: Sequence[str]) -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m studies video", description=__doc__)
-    parser.add_argument("--painter", type=Path, help="a painter to measure too: file or run folder")
     parser.add_argument("-o", type=Path, default=Path("docs/results"), dest="out", help="folder of the page")
     wanted = parser.parse_args(arguments)
     finder = finder_named()
     assert isinstance(finder, Follows)
-    artists: dict[str, Artist] = {name: StyleArtist(Stylizer.load([name])) for name in default_styles(None)}
-    if wanted.painter is not None:
-        artists = {"painter": PainterArtist(PhotoPainter.load(wanted.painter))} | artists
+    artists: dict[str, Artist] = {
+        f"{name}, {method}": StyleArtist(Stylizer.load([name], method=method))
+        for method in METHODS
+        for name in default_styles(None)
+        if method == "code" or read_header(registry.find(name)).painter is not None
+    }
     with tempfile.TemporaryDirectory() as folder:
         clip = write_video(Path(folder) / "clip.mp4", map(frame, range(FRAMES)), fps=RATE)
         first = next(iter(artists.values()))
