@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +94,18 @@ def test_pictures_of_another_teacher_are_refused(photos: ImageSet, tmp_path: Pat
     for other in (TeacherPictures(tmp_path / "t", 32, Negative("b")), TeacherPictures(tmp_path / "t", 64, Negative())):
         with pytest.raises(UsageError, match="another teacher or at another size"):
             other.pairs(photos)
+
+
+def test_processes_that_begin_at_once_read_a_whole_index(photos: ImageSet, tmp_path: Path) -> None:
+    meeting = threading.Barrier(4)
+
+    def missing(rank: int) -> list[int]:
+        found = []
+        for time in range(50):
+            drawn = TeacherPictures(tmp_path / str(time), 32, Negative())
+            meeting.wait(60)
+            found.append(len(drawn.missing(photos.subset([0]))))
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(missing, range(4))) == [[1] * 50] * 4

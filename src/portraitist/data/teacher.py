@@ -17,6 +17,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 
 from ..errors import BadData, BadImage, StorageError, UsageError
-from ..files import parse_json, read_regular
+from ..files import parse_json, read_regular, write_bytes
 from .folder import ImageSet
 from .images import Pixels, read_image, write_image
 
@@ -150,7 +151,8 @@ class TeacherPictures:
         """Return what is known of each photo, by the digest of its pixels."""
         path = self.folder / INDEX
         if not path.exists():
-            self._note({"teacher": self.teacher.digest, "side": self.side})
+            with suppress(UsageError):  # another process was sooner; each writes it whole, so that none reads a part
+                write_bytes(path, json.dumps({"teacher": self.teacher.digest, "side": self.side}).encode())
         try:
             about, *lines = [_parsed(line) for line in read_regular(path).splitlines() if line] or [{}]
         except OSError as error:
