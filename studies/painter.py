@@ -36,7 +36,7 @@ from portraitist.stylize import Stylizer
 from portraitist.stylize.packed import Method
 
 from .material import shown_people
-from .pictures import HEAD, cells, draw, exemplars_of, people
+from .pictures import HEAD, cells, draw, exemplars_of, named, people_of
 
 TEACHER, PAINTER = "code, with detail", "painter"
 WAYS: Mapping[str, Method] = {TEACHER: "code", PAINTER: "painter"}
@@ -65,8 +65,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--choices", type=Path, default=CHOICES, help="CSV file of what was chosen blindly")
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheet")
     given = parser.parse_args(arguments)
-    sets = [text.rsplit("=", 1) for text in given.people]
-    photos = np.stack([p for k, (path, count) in enumerate(sets) for p in people(path, int(count), k / len(sets))])
+    photos = people_of(given.people)
     folders = {style: Path(path) for style, path in (text.split("=", 1) for text in given.exemplars)}
     drawn = {way: draw(Stylizer.load(list(folders), method=method), photos) for way, method in WAYS.items()}
     scorer = PictureScorer(photos, load_identity(given.identity), load_features(given.features))
@@ -92,7 +91,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def intro(given: argparse.Namespace, photos: Batch) -> list[str]:
     """Say what was measured, and how."""
-    sets = ", ".join(f"{count} of {Path(path).name}" for path, count in (t.rsplit("=", 1) for t in given.people))
+    sets = named(given.people)
     return [
         *prose(
             "Written by `python -m studies painter`, with `--people SET=COUNT ... --exemplars STYLE=FOLDER ... "

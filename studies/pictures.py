@@ -64,8 +64,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--counted", type=Path, default=COUNTED, help="CSV file of what was counted by eye")
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheet")
     given = parser.parse_args(arguments)
-    sets = [text.rsplit("=", 1) for text in given.people]
-    photos = np.stack([p for k, (path, count) in enumerate(sets) for p in people(path, int(count), k / len(sets))])
+    photos = people_of(given.people)
     folders = dict(text.split("=", 1) for text in given.exemplars)
     styles = list(folders)
     drawn = {way: draw(stylizer(styles, way), photos) for way in WAYS}
@@ -90,6 +89,17 @@ def main(arguments: Sequence[str]) -> None:
 
 
 HEAD = ("", "identity ↑", "strangers", "rank-1 ↑", "style ↓", "sharpness / exemplars'", "layout", "mirror bias")
+
+
+def people_of(sets: Sequence[str]) -> Batch:
+    """Return the people of sets, each named as SET=COUNT: ``uint8 [N, 256, 256, 3]``."""
+    parts = [text.rsplit("=", 1) for text in sets]
+    return np.stack([p for k, (path, count) in enumerate(parts) for p in people(path, int(count), k / len(parts))])
+
+
+def named(sets: Sequence[str]) -> str:
+    """Say how many people of which sets are measured."""
+    return ", ".join(f"{count} of {Path(path).name}" for path, count in (text.rsplit("=", 1) for text in sets))
 
 
 def people(path: str, count: int, shift: float) -> Iterator[Pixels]:
@@ -178,7 +188,7 @@ def counted(path: Path) -> list[str]:
 
 def intro(given: argparse.Namespace, photos: Batch) -> list[str]:
     """Say what was measured, and how."""
-    sets = ", ".join(f"{count} of {Path(path).name}" for path, count in (t.rsplit("=", 1) for t in given.people))
+    sets = named(given.people)
     return [
         *prose(
             "Written by `python -m studies pictures`, with `--people SET=COUNT ... --exemplars STYLE=FOLDER ... "
