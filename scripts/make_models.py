@@ -119,8 +119,6 @@ PAINTER = PainterTraining(
 )
 FURTHER_PAINTERS = 6_000
 """Images of each painter after the first."""
-
-
 STAGES = ["base", "styles", "encoder", "chooser", "painters"]
 
 
@@ -140,12 +138,7 @@ def main() -> None:
     parser.add_argument("--encoder-images", type=int, default=ENCODER.images, help="images of the encoder")
     parser.add_argument("--encoder-from", type=Path, help="an encoder of an earlier base to go on from")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        default=["base", "styles", "encoder", "chooser", "painters"],
-        help="what to make; the rest is loaded",
-    )
+    parser.add_argument("--only", nargs="+", default=STAGES, help="what to make; the rest is loaded")
     parser.add_argument("--quiet", action="store_true", help="show no progress bars")
     parser.add_argument("--threads", type=int, default=0, help="threads of PyTorch; its own choice when 0")
     options = parser.parse_args()

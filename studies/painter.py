@@ -36,7 +36,7 @@ from portraitist.stylize import Stylizer
 from portraitist.stylize.packed import Method
 
 from .material import shown_people
-from .pictures import HEAD, cells, draw, exemplars_of, named, people_of
+from .pictures import HEAD, cells, draw, exemplars_of, named, people_of, people_parser
 
 TEACHER, PAINTER = "code, with detail", "painter"
 WAYS: Mapping[str, Method] = {TEACHER: "code", PAINTER: "painter"}
@@ -56,14 +56,8 @@ class Cost:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m studies painter", description=__doc__)
-    parser.add_argument("--people", action="append", required=True, help="SET=COUNT of aligned photos to measure on")
-    parser.add_argument("--exemplars", action="append", required=True, help="STYLE=FOLDER")
-    parser.add_argument("--identity", type=Path, required=True, help="face embedder")
-    parser.add_argument("--features", type=Path, required=True, help="feature network of the style distance")
-    parser.add_argument("--shown", type=Path, required=True, help="folder with sd3_*.jpg, whole photos for the sheet")
+    parser = people_parser("painter", __doc__)
     parser.add_argument("--choices", type=Path, default=CHOICES, help="CSV file of what was chosen blindly")
-    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheet")
     given = parser.parse_args(arguments)
     photos = people_of(given.people)
     folders = {style: Path(path) for style, path in (text.split("=", 1) for text in given.exemplars)}

@@ -54,15 +54,9 @@ class Drawn:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m studies pictures", description=__doc__)
-    parser.add_argument("--people", action="append", required=True, help="SET=COUNT of aligned photos to measure on")
-    parser.add_argument("--exemplars", action="append", required=True, help="STYLE=FOLDER")
-    parser.add_argument("--identity", type=Path, required=True, help="face embedder")
-    parser.add_argument("--features", type=Path, required=True, help="feature network of the style distance")
-    parser.add_argument("--shown", type=Path, required=True, help="folder with sd3_*.jpg, whole photos for the sheet")
+    parser = people_parser("pictures", __doc__)
     parser.add_argument("--unaligned", type=Path, required=True, help="folder of whole photos to paste faces back into")
     parser.add_argument("--counted", type=Path, default=COUNTED, help="CSV file of what was counted by eye")
-    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheet")
     given = parser.parse_args(arguments)
     photos = people_of(given.people)
     folders = dict(text.split("=", 1) for text in given.exemplars)
@@ -89,6 +83,18 @@ def main(arguments: Sequence[str]) -> None:
 
 
 HEAD = ("", "identity ↑", "strangers", "rank-1 ↑", "style ↓", "sharpness / exemplars'", "layout", "mirror bias")
+
+
+def people_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """Return the arguments that the studies of people share."""
+    parser = argparse.ArgumentParser(prog=f"python -m studies {name}", description=description)
+    parser.add_argument("--people", action="append", required=True, help="SET=COUNT of aligned photos to measure on")
+    parser.add_argument("--exemplars", action="append", required=True, help="STYLE=FOLDER")
+    parser.add_argument("--identity", type=Path, required=True, help="face embedder")
+    parser.add_argument("--features", type=Path, required=True, help="feature network of the style distance")
+    parser.add_argument("--shown", type=Path, required=True, help="folder with sd3_*.jpg, whole photos for the sheet")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheet")
+    return parser
 
 
 def people_of(sets: Sequence[str]) -> Batch:

@@ -42,6 +42,7 @@ LARGEST = 4 << 30
 """Bytes of a model's file."""
 _ANOTHER_PLACE = "Give the folder or the address that `portraitist models push` wrote to."
 _PUSH_AGAIN = "Ask whoever keeps it to push it again."
+Known = catalogue.ModelEntry | catalogue.EncoderEntry | catalogue.ChooserEntry
 MakeCard = Callable[[StoredHeader, str], str]
 """Header and name -> Markdown."""
 
@@ -141,7 +142,8 @@ def pull(place: Place, names: Sequence[str] = (), *, overwrite: bool = False) ->
     known = {entry.name: entry for entry in index}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"{place} lists no '{unknown[0][:80]}'.", f"It lists: {', '.join(known) or 'nothing'}.")
-    wanted = [entry for name in dict.fromkeys(names or known) if not _is_here(entry := known[name], overwrite)]
+    here: list[Known] = [*catalogue.entries(), *catalogue.encoders(), *catalogue.choosers()]
+    wanted = [entry for name in dict.fromkeys(names or known) if not _is_here(entry := known[name], here, overwrite)]
     with TemporaryDirectory(prefix="portraitist-") as folder:
         fetched: dict[str, Path] = {}
         for entry in wanted:  # to which bases are added
@@ -149,7 +151,7 @@ def pull(place: Place, names: Sequence[str] = (), *, overwrite: bool = False) ->
             fetched[entry.name], header = _fetch(place, entry, Path(folder))
             base = _missing_base(header, index, place)
             if base is not None and base not in wanted:
-                _is_here(base, overwrite=False)
+                _is_here(base, here, overwrite=False)
                 wanted.append(base)
         wanted.sort(key=lambda entry: entry.kind != "model")
         return [registry.add(fetched[entry.name], name=entry.name, overwrite=overwrite) for entry in wanted]
@@ -258,11 +260,10 @@ def _at_most(blocks: Generator[bytes], most: int) -> Iterator[bytes]:
                 return
 
 
-def _is_here(entry: Listed, overwrite: bool) -> bool:
-    """Tell whether the very file is known here; another of its name is refused unless it may be replaced."""
+def _is_here(entry: Listed, here: Sequence[Known], overwrite: bool) -> bool:
+    """Tell whether the very file is among those here; another of its name is refused unless it may be replaced."""
     check_licence(entry.name, entry.licence)
-    everything = (*catalogue.entries(), *catalogue.encoders(), *catalogue.choosers())
-    of_name = [known for known in everything if known.name == entry.name]
+    of_name = [known for known in here if known.name == entry.name]
     if any(known.sha256 == entry.sha256 for known in of_name):
         log.info("%s is here already", entry.name)
         return True

@@ -251,8 +251,10 @@ class Distillation:
         painter = Phase("the painter", "P", 1, ("loss",), self._painter)
         panel = Phase("the discriminators", "D", 1, ("loss_d",), self._panel)
         heads = Phase("the discriminator of features", "F", 1, ("loss_f",), self._heads)
-        judges = [panel] * bool(training.adversarial.weight) + [heads] * bool(training.feature_discriminator.weight)
-        self.phases = (painter, *judges)
+        judges = ((panel, training.adversarial, "crops"), (heads, training.feature_discriminator, "features"))
+        self.phases = (painter, *(phase for phase, term, _ in judges if term.weight))
+        self.judged = {phase.role: (term.crop, name) for phase, term, name in judges if term.weight}
+        """Role of each discriminator -> side and name of the crops that it judges."""
         self.features = with_mean_pooling(perceptual.features)
         self._crops: dict[tuple[str, int], Tensor] = {}
 
@@ -293,9 +295,8 @@ class Distillation:
         # sum_t lambda_t L_t, each the mean over the share
         loss = torch.stack([term.weight * values[term.name] for term in self.terms]).sum()
         # The discriminators see the crops that the painter was judged by.
-        t, drawn = self.training, step.painted.image.detach()
-        for role, side, crops in (("D", t.adversarial.crop, "crops"), ("F", t.feature_discriminator.crop, "features")):
-            self._crops[role, share.index] = step.crops(drawn, side, crops)
+        for role, (side, name) in self.judged.items():
+            self._crops[role, share.index] = step.crops(step.painted.image.detach(), side, name)
         report = {name: value.detach() for name, value in values.items()}
         shown = {
             "mask": step.painted.mask.detach().mean(),

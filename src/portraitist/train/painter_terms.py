@@ -93,6 +93,11 @@ class PainterStep:
         corners = self.share.take(torch.randint(room + 1, (self.batch, 2), generator=self.random(name))).tolist()
         return torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(pictures, corners, strict=True)])
 
+    def augmented(self, crops: Tensor, policy: str, name: str) -> Tensor:
+        """Return crops [N, 3, h, w] as discriminators see them: through DiffAugment, in full precision."""
+        with torch.autocast(crops.device.type, enabled=False):
+            return diff_augment(crops.float(), self.random(name), policy, (self.share.index, self.share.of))
+
 
 @dataclass(frozen=True)
 class PainterTerm(ABC):
@@ -177,9 +182,7 @@ class AdversarialTerm(PainterTerm):
         return torch.stack([discriminator_loss(r, f, self.gan_loss) for r, f in pairs]).mean()
 
     def _scores(self, step: PainterStep, crops: Tensor, name: str) -> list[Tensor]:
-        with torch.autocast(crops.device.type, enabled=False):
-            share = (step.share.index, step.share.of)
-            shown = diff_augment(crops.float(), step.random(f"augment {name}"), self.policy, share)
+        shown = step.augmented(crops, self.policy, f"augment {name}")
         return [score.float() for score in step.panel(shown).scores]
 
 
@@ -220,9 +223,8 @@ class FeatureTerm(PainterTerm):
 
     def _scores(self, step: PainterStep, crops: Tensor, name: str) -> list[Tensor]:
         assert step.heads is not None and step.features is not None
+        shown = step.augmented(crops, self.policy, f"augment {name} features")
         with torch.autocast(crops.device.type, enabled=False):
-            share = (step.share.index, step.share.of)
-            shown = diff_augment(crops.float(), step.random(f"augment {name} features"), self.policy, share)
             found: list[Tensor] = step.heads(step.heads.seen(step.features, shown, shown))
         return found
 
