@@ -56,7 +56,7 @@ PAGE = REPOSITORY / "docs" / "results" / "faults.md"
 CHANNELS = (8, 8)
 TRAINING = Training(images=24, batch=4, tick=8, snapshot=8, r1_every=2, path_every=3, seed=3)
 SOURCE = Source(generator=GeneratorAnatomy(8, CHANNELS, 8, 8, 2), discriminator=DiscriminatorAnatomy(8, CHANNELS))
-TIMES = ("images_per_second", "seconds", "created", "date")
+TIMES = ("images_per_second", "cpu_seconds", "seconds", "created", "date")
 COUNTS = {"training": 200, "command": 60, "mutations": 20_000, "faces": 1_600, "photos": 10_000}
 
 

@@ -415,7 +415,7 @@ def left(run: Path) -> dict[str, Any]:
     log = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     return {
         "model": (run / "model.safetensors").read_bytes(),
-        "log": [{k: v for k, v in line.items() if k != "images_per_second"} for line in log],
+        "log": [{k: v for k, v in line.items() if k not in ("images_per_second", "cpu_seconds")} for line in log],
         "sheets": {sheet.name: sheet.read_bytes() for sheet in (run / "samples").iterdir()},
     }
 

@@ -53,14 +53,14 @@ class RunLog:
         """
         self.folder, self.tally, self.symptoms = folder, tally, symptoms or Symptoms()
         self.bar = tqdm(total=images, initial=start, unit=" images", disable=quiet, smoothing=0.05, dynamic_ncols=True)
-        self.since = (time.monotonic(), start)
+        self.since = (time.monotonic(), time.process_time(), start)
         self.board: Any = None
 
     def __enter__(self) -> Self:
         # TensorBoard takes a second to import; only training needs it.
         from torch.utils.tensorboard import SummaryWriter
 
-        start = self.since[1]
+        start = self.since[-1]
         try:
             # Lines after the snapshot that the run continues from will be written again.
             _trim(self.folder / STATS, start)
@@ -84,12 +84,12 @@ class RunLog:
 
     def tick(self, images: int, extra: Mapping[str, float]) -> dict[str, float]:
         """Write the averages since the last tick and return them."""
-        now = time.monotonic()
-        seconds, seen = now - self.since[0], images - self.since[1]
+        now = (time.monotonic(), time.process_time(), images)
+        seconds, cpu_seconds, seen = (new - old for new, old in zip(now, self.since, strict=True))
         line = {"images": float(images), **self.tally.take(), **extra}
         line |= self.symptoms.look(line)
-        line["images_per_second"] = seen / max(seconds, 1e-9)
-        self.since = (now, images)
+        line |= {"images_per_second": seen / max(seconds, 1e-9), "cpu_seconds": cpu_seconds}
+        self.since = now
         self.bar.set_postfix(
             {k: f"{line[k]:.2f}" for k in ("loss_d", "loss_g", "ada_p", "loss") if k in line}, refresh=False
         )
