@@ -115,6 +115,7 @@ def inversion(model: Model, method: str = "portrait", steps: int = 3) -> float:
     projector = Projector(model.generator, looks, replace(METHODS[method](), steps=steps))
     side = model.generator.anatomy.resolution
     photo = torch.randn(1, 3, side, side).clamp(-1, 1)
+    projector.invert(photo)  # the first optimiser of a process imports PyTorch's compiler
     return spent(lambda: projector.invert(photo)) / steps
 
 
@@ -139,10 +140,10 @@ def encoder_training(model: Model, size: Callable[..., object]) -> float:
     return spent(lambda: fit(state, objective, lambda *_: True)) / BATCH
 
 
-def fine_tuning(model: Model, recipe: str = "freeze_fc") -> float:
+def fine_tuning(model: Model, recipe: str = "freeze_fc", preset: str = "default", paths: Sequence[str] = ()) -> float:
     """Return the seconds of one exemplar of a recipe: plain steps and one with every lazy term, in their share."""
     side = model.generator.anatomy.resolution
-    training = replace(compose(recipe, side), batch=BATCH, images=10**9)
+    training = replace(compose(recipe, side, preset=preset, paths=paths), batch=BATCH, images=10**9)
     source = Source(base=model)
     state = TrainState.start(*source.networks(0), training)
     objective = objective_of(source, training, Noise(side, BATCH))
@@ -229,6 +230,15 @@ GROWN: Mapping[str, Callable[[], float]] = {
     **{
         f"fine-tune a style ({r}), per exemplar": partial(lambda r: fine_tuning(grown_base(), r), r)
         for r in ("freeze_fc", "freeze_sg", "freeze_g", "structure", "agilegan")
+    },
+    "fine-tune a style (agilegan+multipath, two paths), per exemplar": lambda: fine_tuning(
+        grown_base(), "agilegan+multipath", paths=("women", "men")
+    ),
+    **{
+        f"fine-tune a style ({r}, as released), per exemplar": partial(
+            lambda r: fine_tuning(grown_base(), r, "released"), r
+        )
+        for r in ("freeze_fc", "agilegan")
     },
     **{f"`{words}`": partial(command, *words.split()) for words in COMMANDS},
 }

@@ -1,6 +1,7 @@
 """How far a base has come that grows: its snapshots beside the old base enlarged, and beside the photos it learns from.
 
 python -m studies growth runs/faces-256 --from faces --photos P --held-out Q --features squeezenet.npz
+(and, to compare ways of training: --trial plain=runs/plain --trial features=runs/features)
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -27,6 +29,7 @@ from portraitist.networks import Generator, GeneratorAnatomy
 from portraitist.networks.features import Features
 from portraitist.report.markdown import table
 from portraitist.train.folder import SNAPSHOTS
+from portraitist.train.log import STATS
 from portraitist.train.snapshot import counters_of, snapshots
 
 from .material import drawn_photos
@@ -44,6 +47,14 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--held-out", type=Path, required=True, help="photos that it has not seen")
     parser.add_argument("--features", type=Path, action="append", required=True, help="feature networks that measure")
     parser.add_argument("--images", type=int, action="append", help="snapshots to measure (default: all)")
+    parser.add_argument(
+        "--trial",
+        type=Trial.of,
+        action="append",
+        default=[],
+        metavar="NAME=RUN",
+        help="ways of training from the same base, which are compared; first the plain way",
+    )
     parser.add_argument("--samples", type=int, default=500, help="pictures of each set")
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheet")
     given = parser.parse_args(arguments)
@@ -54,11 +65,10 @@ def main(arguments: Sequence[str]) -> None:
     side = generators[-1][1].anatomy.resolution
     photos, held_out = (ImageSet.open(path, side) for path in (given.photos, given.held_out))
     wanted = [pooled_features(f, drawn_photos(held_out, len(held_out))) for f in features]
-    old = drawn(base, latents)
-    sets = [("photos it learns from", drawn_photos(photos, given.samples))]
-    sets += [(f"{given.base}, enlarged", enlarged(old, side))]
+    old = enlarged(drawn(base, latents), side)
+    sets = [("photos it learns from", drawn_photos(photos, given.samples)), (f"{given.base}, enlarged", old)]
     rows = [(name, *measured(pictures, features, wanted)) for name, pictures in sets]
-    shown = [[to_array(p) for p in sets[-1][1][:SHOWN]]]
+    shown = [[to_array(p) for p in old[:SHOWN]]]
     for images, generator in generators:
         pictures = drawn(generator, latents)
         rows.append((f"{images:,} images", *measured(pictures, features, wanted)))
@@ -66,7 +76,50 @@ def main(arguments: Sequence[str]) -> None:
     names = [sets[-1][0], *(f"{images:,}" for images, _ in generators)]
     write_image(given.out / "growth.png", labelled(shown, ["" for _ in range(SHOWN)], names, side // 2))
     lines = page(rows, features, given.samples, len(held_out), side)
+    if given.trial:
+        budget = given.trial[0].cpu_minutes()
+        rows, shown, names = [], [], []
+        for trial in given.trial:
+            for images, generator in trial.compared(budget):
+                pictures = enlarged(drawn(generator, latents), side)
+                minutes = f"{trial.cpu_minutes(images):.0f}"
+                rows.append((trial.name, f"{images:,}", minutes, *measured(pictures, features, wanted)))
+                shown.append([to_array(p) for p in pictures[:SHOWN]])
+                names.append(f"{trial.name}, {images:,}")
+        write_image(given.out / "growth_trials.png", labelled(shown, ["" for _ in range(SHOWN)], names, side // 2))
+        lines += trial_section(rows, features, budget)
     write_bytes(given.out / "growth.md", "\n".join(lines).encode(), overwrite=True)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A way of training, and the folder in which it was tried."""
+
+    name: str
+    run: Path
+
+    @classmethod
+    def of(cls, given: str) -> Trial:
+        """Read NAME=RUN.
+
+        Raises:
+            ValueError: There is no name, or no folder of a run.
+        """
+        name, _, run = given.partition("=")
+        if not name or not (Path(run) / STATS).is_file():
+            raise ValueError(f"{given} is not NAME=RUN with the folder of a run")
+        return cls(name, Path(run))
+
+    def cpu_minutes(self, images: int | None = None) -> float:
+        """Return the CPU time that training took, of all images or of the first ones."""
+        lines = [json.loads(line) for line in (self.run / STATS).read_text(encoding="utf-8").splitlines()]
+        return sum(line["cpu_seconds"] for line in lines if images is None or line["images"] <= images) / 60
+
+    def compared(self, minutes: float) -> list[tuple[int, Generator]]:
+        """Return the last snapshot, and the last one within a CPU time where that is another."""
+        every = list(trained(self.run, []))
+        within = [one for one in every if self.cpu_minutes(one[0]) <= minutes]
+        return [*(within[-1:] if within and within[-1] is not every[-1] else []), every[-1]]
 
 
 def trained(run: Path, wanted: Sequence[int]) -> Iterator[tuple[int, Generator]]:
@@ -108,7 +161,6 @@ def page(
     rows: Sequence[Sequence[str]], features: Sequence[Features], samples: int, held_out: int, side: int
 ) -> list[str]:
     """Return the lines of the page."""
-    heads = ["", *(cell for f in features for cell in (f"kernel distance, {f.name}", f"recall, {f.name}"))]
     return [
         "# A base that grows",
         "",
@@ -116,9 +168,28 @@ def page(
         f"{samples} samples (seed 11) against {held_out} held-out photos, at {side} pixels, by pooled features. Lower",
         "distances and higher recall are better; ± is one standard error.",
         "",
-        *table(heads, rows),
+        *table(["", *measure_heads(features)], rows),
         "![The same codes, image by image of the training](growth.png)",
         "",
         f"Each row draws the same {SHOWN} codes.",
         "",
     ]
+
+
+def trial_section(rows: Sequence[Sequence[str]], features: Sequence[Features], minutes: float) -> list[str]:
+    """Return the lines that compare ways of training."""
+    return [
+        "## Ways of growing, tried",
+        "",
+        "From the same base, at equal images and at about equal CPU time: of each way the last snapshot, and the last",
+        f"one within the {minutes:.0f} CPU minutes of `{rows[0][0]}`. Pictures are enlarged to the side above.",
+        "",
+        *table(["", "images", "CPU minutes", *measure_heads(features)], rows),
+        "![The same codes by each way](growth_trials.png)",
+        "",
+    ]
+
+
+def measure_heads(features: Sequence[Features]) -> list[str]:
+    """Return the heads of the columns that ``measured`` fills."""
+    return [cell for f in features for cell in (f"kernel distance, {f.name}", f"recall, {f.name}")]
