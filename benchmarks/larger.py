@@ -216,7 +216,7 @@ COMMANDS: Sequence[str] = (
     "edit apply photos/00.png -d one.safetensors --strengths -3:3:7 --aligned --style style.safetensors "
     "--encoder encoder.safetensors -o drawn",
     "encoder train photos --base base.safetensors --images 32 -o encoder",
-    "train photos --from base.safetensors --recipe freeze_sg --images 8 -o style",
+    "train photos --from base.safetensors --recipe freeze_sg --images 8 --set held_out=0 --set patience=0 -o style",
 )
 GROWN: Mapping[str, Callable[[], float]] = {
     "draw one code": lambda: drawing(grown_base()),

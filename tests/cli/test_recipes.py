@@ -95,12 +95,17 @@ def test_attributes_come_from_sub_folders_or_a_label_file(dry: Callable[..., dic
     assert dry(*by, "age")["paths"] == ["old", "young"]  # what nobody has labelled gets no path
     assert dry(*by, "side")["paths"] == ["a", "b"] and dry(*by, "folder")["paths"] == list(KINDS)
     assert dry(*by, "side", "--set", "batch=7")["batch"] == 8
+    balanced = dry("--recipe", "freeze_fc", "--labels", labels, "--balance", "Side")
+    assert balanced["balance"] == ["a", "b"] and balanced["paths"] == []
+    assert dry("--balance", "folder")["balance"] == list(KINDS) and dry()["balance"] == []
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--recipe", "multipath", "--by", "age"], "paths are for is not clear: folder"),
+        (["--recipe", "multipath", "--by", "age"], "The attribute is not clear: folder"),
+        (["--balance", "age"], "The attribute is not clear: folder"),
+        (["--recipe", "multipath", "--balance", "folder"], "equally often already"),
         (["--recipe", "agilegan", "--paths", "men"], "Add multipath to --recipe"),
         (["--by", "folder"], "Add multipath to --recipe"),
         (

@@ -75,6 +75,7 @@ def command(
     labels: Annotated[Path | None, opt("CSV file: `file` and a column per attribute.", panel=PATHS)] = None,
     by: Annotated[str, opt("Attribute that multipath makes paths for, if there are several.", panel=PATHS)] = "",
     paths: Annotated[str, opt("Values of the attribute, joined by commas (default: all).", panel=PATHS)] = "",
+    balance: Annotated[str, opt("Attribute whose values are shown equally often, on one path.", panel=PATHS)] = "",
     authorship: groups.Authorship,
     resolution: Annotated[
         int | None,
@@ -132,6 +133,8 @@ def command(
     _with_settings(every, asked, anatomy.resolution)  # refuse a misspelt one before the exemplars are read
     if (by or paths) and "multipath" not in recipe.split("+"):
         raise UsageError("--by and --paths name the paths of the recipe multipath.", "Add multipath to --recipe.")
+    if balance and "multipath" in recipe.split("+"):
+        raise UsageError("The recipe multipath shows its paths equally often already.", "Leave --balance out.")
     about = Header(anatomy, **dataclasses.asdict(authorship))
     check_header(about)
     pictures = options.pictures(exemplars, anatomy.resolution, labels)
@@ -142,9 +145,11 @@ def command(
         recipe, training = "grow", grow(anatomy.resolution, start, features=features is not None)
     else:
         recipe = recipe or "baseline"
-        chosen = _paths(pictures, by, paths) if "multipath" in recipe.split("+") else ()
+        chosen = _values(pictures, by, paths) if "multipath" in recipe.split("+") else ()
         training = compose(recipe, anatomy.resolution, preset=preset or "default", paths=chosen, start=start)
     rest = [s for s in asked if not (s.startswith("batch=") and training.paths)]
+    if balance:
+        training = dataclasses.replace(training, balance=_values(pictures, balance, ""))
     training = dataclasses.replace(training, images=images or training.images)
     derived, training = training, _with_settings(training, rest, anatomy.resolution)
     refuse_idle(derived, training, training.idle)
@@ -158,7 +163,7 @@ def command(
         device=options.device(device, exact=True),
         **processes.settings(),
         recipe=f"{recipe} ({preset or 'default'})",
-        attribute=by,
+        attribute=by or balance,
         about=about,
         features=None if looks is None else looks.features,
         lpips=None if looks is None else looks.weights,
@@ -202,8 +207,8 @@ def _with_settings(training: Training, pairs: list[str], resolution: int) -> Tra
     return training
 
 
-def _paths(pictures: ImageSet, by: str, wanted: str) -> tuple[str, ...]:
-    """Return the attributes that get a path: those named, or all values of a column, ``unknown`` left out."""
+def _values(pictures: ImageSet, by: str, wanted: str) -> tuple[str, ...]:
+    """Return the values of an attribute: those named, or all of a column, ``unknown`` left out."""
     from ..data.labels import UNKNOWN, column_named
 
     if wanted:
@@ -211,7 +216,7 @@ def _paths(pictures: ImageSet, by: str, wanted: str) -> tuple[str, ...]:
     columns = [column_named(pictures.attributes, by)] if by else list(pictures.attributes)
     if len(columns) != 1 or columns[0] is None:
         raise UsageError(
-            f"The attribute that paths are for is not clear: {', '.join(pictures.attributes) or 'there is none'}.",
-            "Put the exemplars into a folder per attribute, or use --labels, and name a column with --by.",
+            f"The attribute is not clear: {', '.join(pictures.attributes) or 'there is none'}.",
+            "Put the exemplars into a folder per value, or use --labels, and name a column with --by or --balance.",
         )
     return tuple(sorted(set(pictures.attributes[columns[0]]) - {UNKNOWN}))

@@ -87,7 +87,7 @@ class TrainOptions(RunOptions):
     recipe: str = ""
     """Names of the recipes that made the training, as typed; for the record."""
     attribute: str = ""
-    """Column of the images' attributes that the paths are chosen by."""
+    """Column of the images' attributes that the paths, or the values to balance, are chosen by."""
     about: Header | None = None
     """Name, licence and credit that the model's header will carry."""
     lpips: Sequence[Tensor] | None = None
@@ -170,7 +170,10 @@ class Finetuning(Run[TrainState]):
             "looks": _digest(options),
             "data": {"digest": self.images.digest, "count": len(self.images)},
             # Labels are not in the images' digest.
-            "attributes": {p: self.images.select(p, by=options.attribute).digest for p in self.training.paths},
+            "attributes": {
+                value: self.images.select(value, by=options.attribute).digest
+                for value in (*self.training.paths, *self.training.balance)
+            },
             "base": "" if source.base is None else generator_digest(source.base),
             "networks": {
                 "generator": dataclasses.asdict(generator),
@@ -198,7 +201,11 @@ class Finetuning(Run[TrainState]):
     def batches(self) -> ImageBatches:
         """The exemplars that are trained on."""
         t = self.training
-        return ImageBatches(self.exemplars.train, t.batch, t.seed, t.mirror)
+        sets = self.exemplars.train
+        if t.balance:
+            (every,) = sets
+            sets = tuple(every.select(value, by=self.options.attribute) for value in t.balance)
+        return ImageBatches(sets, t.batch, t.seed, t.mirror)
 
     def prepare(self, state: TrainState, group: ProcessGroup, asked: Asked) -> None:
         """Fit the new layers of a grown discriminator."""

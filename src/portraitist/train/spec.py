@@ -208,6 +208,8 @@ class Training:
     split_from: int = 8
     split_upto: int = 64
     """First and last resolution of the blocks that each path has for itself."""
+    balance: tuple[str, ...] = ()
+    """Values of an attribute that a single path is shown equally often; exemplars with other values are left out."""
     held_out: float = 0.0
     """Share of the exemplars (5 at least) that is not trained on but scores the training; 0 for none."""
     patience: int = 0
@@ -278,11 +280,16 @@ class Training:
         for name, kind in (("augment", Augmentation), ("gan_loss", GanLoss), ("latents", Latents)):
             if getattr(self, name) not in get_args(kind):
                 raise UsageError(f"The setting {name} is one of {get_args(kind)}, not '{getattr(self, name)}'.")
-        paths = max(len(self.paths), 1)
-        if self.batch % (paths * self.accumulate):
+        if self.paths and self.balance:
+            raise UsageError("Paths are shown equally often already.", "Leave balance out, or the recipe multipath.")
+        if len(set(self.balance)) != len(self.balance) or len(self.balance) == 1:
+            raise UsageError(f"The setting balance needs two values or more, not {', '.join(self.balance)}.")
+        values = max(len(self.paths), len(self.balance), 1)
+        if self.batch % (values * self.accumulate):
             raise UsageError(
-                f"A batch of {self.batch} cannot be shared by {paths} paths in {self.accumulate} parts.",
-                f"Make the batch a multiple of {paths * self.accumulate}.",
+                f"A batch of {self.batch} cannot be shared by {values} {'values' if self.balance else 'paths'} in "
+                f"{self.accumulate} parts.",
+                f"Make the batch a multiple of {values * self.accumulate}.",
             )
 
 
