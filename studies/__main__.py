@@ -26,6 +26,7 @@ PAGES = (
     "growth",
     "pictures",
     "painter",
+    "trainings",
     "mirror",
     "video",
     "words",
