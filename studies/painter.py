@@ -36,7 +36,7 @@ from portraitist.stylize import Stylizer
 from portraitist.stylize.packed import Method
 
 from .material import shown_people
-from .pictures import HEAD, cells, draw, exemplars_of, named, people_of, people_parser
+from .pictures import HEAD, cells, counted, draw, exemplars_of, named, people_of, people_parser
 
 TEACHER, PAINTER = "code, with detail", "painter"
 WAYS: Mapping[str, Method] = {TEACHER: "code", PAINTER: "painter"}
@@ -44,6 +44,7 @@ SIDES = (256, 512)
 REPEATS = 20
 SHOWN = 8
 CHOICES = Path(__file__).with_name("choices.csv")
+COUNTED = Path(__file__).with_name("counted_painters.csv")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Cost:
 def main(arguments: Sequence[str]) -> None:
     parser = people_parser("painter", __doc__)
     parser.add_argument("--choices", type=Path, default=CHOICES, help="CSV file of what was chosen blindly")
+    parser.add_argument("--counted", type=Path, default=COUNTED, help="CSV file of what was counted by eye")
     given = parser.parse_args(arguments)
     photos = people_of(given.people)
     folders = {style: Path(path) for style, path in (text.split("=", 1) for text in given.exemplars)}
@@ -76,6 +78,7 @@ def main(arguments: Sequence[str]) -> None:
         lines += prose(verdict(measured, floor, is_default=about is not None and about.is_default))
     lines += ["## Cost", "", *costs(list(folders), {way: d.seconds for way, d in drawn.items()})]
     lines += ["## Chosen blindly", "", *chosen(given.choices)]
+    lines += ["## Counted by eye", "", *counted(given.counted, "drawings by the painters", SIDES[0])]
     lines += ["![Photos, what the code draws with detail, and what the painter draws](painter.png)", ""]
     lines += prose("Photos: Eileen Collins (NASA, public domain), and people of nobody (Stable Diffusion 3, CC0).")
     write_image(given.out / "painter.png", sheet(list(folders), shown_people(given.shown, SHOWN)))

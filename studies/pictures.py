@@ -177,14 +177,14 @@ def pasted(by: Stylizer, folder: Path) -> list[str]:
     )
 
 
-def counted(path: Path) -> list[str]:
-    """Return what was counted by eye on sheets of photos beside their pictures with detail."""
+def counted(path: Path, drawings: str = "pictures with detail", side: int = 192) -> list[str]:
+    """Return what was counted by eye on sheets of photos beside their drawings, of a side in pixels."""
     with path.open(encoding="utf-8", newline="") as file:
         head, *rows = csv.reader(file)
     return [
         *prose(
             "Of aligned photos of photos_eval_256.zip, chosen by what they show before any was drawn: 20 men, 10 "
-            "people with glasses, 10 broad smiles. Each photo stood on a sheet beside its pictures with detail, 192 "
+            f"people with glasses, 10 broad smiles. Each photo stood on a sheet beside its {drawings}, {side} "
             "pixels each. Counted is who is still drawn as a man, whose glasses are there and whole, and whose smile "
             "is still broad; what left a doubt does not count."
         ),

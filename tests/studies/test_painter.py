@@ -13,7 +13,8 @@ from portraitist.io.catalogue import entries
 from portraitist.io.headers import PackPainter, read_header
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.networks.painter import PainterAnatomy, new_painter
-from studies.painter import CHOICES, PAINTER, TEACHER, chosen, cost_of, verdict
+from studies.painter import CHOICES, COUNTED, PAINTER, TEACHER, chosen, cost_of, verdict
+from studies.pictures import counted
 
 NOTHING = Interval(0.5, 0.1)
 
@@ -34,8 +35,9 @@ def test_distances_are_shares_of_the_photos_above_the_floor() -> None:
     ).endswith("Photos are drawn by the code.")
 
 
-def test_choices_are_recorded_of_each_style_with_a_painter() -> None:
-    styles = [line.split(" | ")[0].removeprefix("| ") for line in chosen(CHOICES) if line.startswith("|")][2:]
+@pytest.mark.parametrize("lines", [chosen(CHOICES), counted(COUNTED)])
+def test_choices_and_counts_are_recorded_of_each_style_with_a_painter(lines: list[str]) -> None:
+    styles = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("|")][2:]
     assert sorted(styles) == sorted(e.name for e in entries() if read_header(e.path).painter is not None)
 
 
