@@ -118,6 +118,23 @@ def test_exemplars_that_the_style_held_out_are_not_trained_on(run: Run, data: Pa
     assert settings["unseen"] == {"digest": unseen.digest, "count": 5}
 
 
+def test_exemplars_are_balanced_by_an_attribute(run: Run, data: Path) -> None:
+    labels = data / "labels.csv"
+    names = ImageSet.open(data / "exemplars", 32).names
+    labels.write_text("file,side\n" + "\n".join(f"{n},{'a' if k < 8 else 'b'}" for k, n in enumerate(names)))
+    balanced = words(data, "--labels", labels, "--balance", "side", "--set", "held_out=0")
+    code, lines, _ = run(*balanced, "--dry-run")
+    assert code == 0 and json.loads("\n".join(lines[:-1]))["balance"] == ["a", "b"]
+    assert run(*balanced)[0] == 0
+    settings = json.loads((data / "run" / "settings.json").read_text())
+    parts = ImageSet.open(data / "exemplars", 32, labels=labels)
+    assert settings["attributes"] == {value: parts.select(value).digest for value in "ab"}
+    code, _, told = run(*words(data, "--labels", labels, "--dry-run"))
+    assert code == 2 and "--labels are for --balance" in told
+    code, _, told = run(*words(data, "--balance", "age", "--dry-run"))
+    assert code == 2 and "The attribute is not clear" in told
+
+
 def test_what_is_wrong_is_said_with_its_cure(run: Run, data: Path) -> None:
     for more, parts in {
         ("--widths", "4,4"): ("three numbers", "24,48,96"),

@@ -108,6 +108,7 @@ def test_attributes_come_from_sub_folders_or_a_label_file(dry: Callable[..., dic
         (["--recipe", "multipath", "--balance", "folder"], "equally often already"),
         (["--recipe", "agilegan", "--paths", "men"], "Add multipath to --recipe"),
         (["--by", "folder"], "Add multipath to --recipe"),
+        (["--labels", __file__], "--labels are for --balance"),
         (
             ["--recipe", "freeze_g+freeze_sg"],
             "freeze_g and freeze_sg contradict each other: freeze_g freezes the mapping",

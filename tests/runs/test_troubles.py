@@ -64,11 +64,17 @@ def test_nan_names_the_pictures_of_its_step(images: ImageSet, tmp_path: Path, mo
 
 def test_the_pictures_of_a_painters_step_are_named(images: ImageSet) -> None:
     pairs = Pairs(images, torch.zeros(len(images), 3, 16, 16, dtype=torch.uint8))
-    batches = PairBatches(pairs, images, PainterTraining(batch=4, mirror=False, seed=2))
+    batches = PairBatches(pairs, [images], PainterTraining(batch=4, mirror=False, seed=2))
     for step in range(3):
         sample, names = batches.at(step), batches.names(step)
         for name, picture in zip(names, [*sample.photos, *sample.exemplars], strict=True):
             assert torch.equal(picture, images[images.names.index(name)].float().div(127.5).sub(1)), name
+    # Of several sets a batch holds as many exemplars of each.
+    few, many = images.subset(range(2)), images.subset(range(2, len(images)))
+    balanced = PairBatches(pairs, [few, many], PainterTraining(batch=4, mirror=False, seed=2))
+    for step in range(5):
+        shown = balanced.names(step)[4:]
+        assert set(shown[:2]) <= set(few.names) and set(shown[2:]) <= set(many.names) and len(shown) == 4
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ def command(
     ] = None,
     widths: Annotated[str, opt("Channels at a half, a quarter, an eighth, such as 24,48,96.", panel=NETWORK)] = "",
     blocks: Annotated[int | None, opt("Residual blocks.", min=0, max=64, panel=NETWORK)] = None,
+    labels: options.Labels = None,
+    balance: options.Balance = "",
     features: groups.Features,
     identity: Annotated[
         Path | None, opt("Face embedder, IR-SE50 or MobileFaceNet: keeps the person (default: none).")
@@ -97,7 +99,9 @@ def command(
     embedder = None if identity is None else load_identity(identity)
     stylizer = Stylizer.load([style], attribute=attribute, method="code", seed=seed, device=where)
     about = _about(style, attribute, stylizer, anatomy, authorship)
-    faces, (shown, unseen) = options.pictures(photos, training.side), _exemplars(style, attribute, exemplars, training)
+    faces = options.pictures(photos, training.side)
+    shown, unseen = _exemplars(style, attribute, exemplars, labels, training)
+    training = _balanced(training, shown, labels, balance)
     if dry_run:
         typer.echo(json.dumps({"painter": asdict(anatomy), **asdict(training)}, indent=1))
         apart = "" if unseen is None else f", {len(unseen)} more that the style has not seen"
@@ -112,6 +116,7 @@ def command(
         identity=embedder,
         about=about,
         start=first,
+        attribute=balance,
         unseen=unseen,
     )
     teacher = StyleTeacher(stylizer, training.side)
@@ -143,17 +148,28 @@ def _sizes(widths: str, blocks: int | None) -> PainterAnatomy:
 
 
 def _exemplars(
-    style: str, attribute: str | None, folder: Path, training: PainterTraining
+    style: str, attribute: str | None, folder: Path, labels: Path | None, training: PainterTraining
 ) -> tuple[ImageSet, ImageSet | None]:
     """Return the exemplars to train on, and those that the style held out; None where its file does not tell."""
     from ..evaluate.held_out import known_parts
     from ..stylize.mixture import Mixture
 
-    whole, parts = options.pictures(folder, training.side), Mixture.find(style, or_base=True, attribute=attribute).parts
+    whole, parts = (
+        options.pictures(folder, training.side, labels),
+        Mixture.find(style, or_base=True, attribute=attribute).parts,
+    )
     if len(parts) > 1 or not training.held_out:
         return whole, None
     header = parts[0].header
     return known_parts(header, options.pictures(folder, header.generator.resolution), whole) or (whole, None)
+
+
+def _balanced(training: PainterTraining, exemplars: ImageSet, labels: Path | None, balance: str) -> PainterTraining:
+    from dataclasses import replace
+
+    if labels is not None and not balance:
+        raise UsageError("--labels are for --balance.", "Name the attribute to balance, or leave --labels out.")
+    return replace(training, balance=options.values_of(exemplars, balance, "")) if balance else training
 
 
 def _about(

@@ -34,6 +34,9 @@ Device = Annotated[str, opt("auto, cpu, cuda, cuda:N or mps.")]
 Overwrite = Annotated[bool, opt("Replace existing files.", "--overwrite")]
 Out = Annotated[Path | None, opt("Folder to write to.", "--out", "-o")]
 RunFolder = Annotated[Path, opt("Run folder; an existing run continues.", "--out", "-o")]
+ATTRIBUTES = "Attributes"
+Labels = Annotated[Path | None, opt("CSV file: `file` and a column per attribute.", panel=ATTRIBUTES)]
+Balance = Annotated[str, opt("Attribute whose values are shown equally often, on one path.", panel=ATTRIBUTES)]
 Attribute = Annotated[str | None, opt("Path of a multi-path style, e.g. female (see `portraitist models`).")]
 AttributeOrAuto = Annotated[
     str | None,
@@ -172,6 +175,21 @@ def pictures(folder: Path, resolution: int, labels: Path | None = None) -> Image
     for name, _, reason in found.left_out:
         typer.echo(f"left out {name}: {reason}", err=True)
     return found
+
+
+def values_of(pictures: ImageSet, by: str, wanted: str) -> tuple[str, ...]:
+    """Return the values of an attribute: those named, or all of a column, ``unknown`` left out."""
+    from ..data.labels import UNKNOWN, column_named
+
+    if wanted:
+        return tuple(wanted.split(","))
+    columns = [column_named(pictures.attributes, by)] if by else list(pictures.attributes)
+    if len(columns) != 1 or columns[0] is None:
+        raise UsageError(
+            f"The attribute is not clear: {', '.join(pictures.attributes) or 'there is none'}.",
+            "Put the exemplars into a folder per value, or use --labels, and name a column with --by or --balance.",
+        )
+    return tuple(sorted(set(pictures.attributes[columns[0]]) - {UNKNOWN}))
 
 
 def perceptual(features: Path | None, lpips: Path | None, flag: str = "--features") -> PerceptualDistance | None:

@@ -15,12 +15,11 @@ from . import groups, options
 from .options import opt
 
 if TYPE_CHECKING:
-    from ..data import ImageSet
     from ..runs.source import Source
     from ..train.spec import Training
 
 
-SIZE, PATHS = "Size", "Attributes"
+SIZE = "Size"
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,14 @@ def command(
     lpips: options.Lpips = None,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
-    labels: Annotated[Path | None, opt("CSV file: `file` and a column per attribute.", panel=PATHS)] = None,
-    by: Annotated[str, opt("Attribute that multipath makes paths for, if there are several.", panel=PATHS)] = "",
-    paths: Annotated[str, opt("Values of the attribute, joined by commas (default: all).", panel=PATHS)] = "",
-    balance: Annotated[str, opt("Attribute whose values are shown equally often, on one path.", panel=PATHS)] = "",
+    labels: options.Labels = None,
+    by: Annotated[
+        str, opt("Attribute that multipath makes paths for, if there are several.", panel=options.ATTRIBUTES)
+    ] = "",
+    paths: Annotated[
+        str, opt("Values of the attribute, joined by commas (default: all).", panel=options.ATTRIBUTES)
+    ] = "",
+    balance: options.Balance = "",
     authorship: groups.Authorship,
     resolution: Annotated[
         int | None,
@@ -131,10 +134,7 @@ def command(
     asked = [current(pair) for pair in asked]
     every = Training(terms=tuple(known_terms(anatomy.resolution).values()))
     _with_settings(every, asked, anatomy.resolution)  # refuse a misspelt one before the exemplars are read
-    if (by or paths) and "multipath" not in recipe.split("+"):
-        raise UsageError("--by and --paths name the paths of the recipe multipath.", "Add multipath to --recipe.")
-    if balance and "multipath" in recipe.split("+"):
-        raise UsageError("The recipe multipath shows its paths equally often already.", "Leave --balance out.")
+    _check_attributes(recipe, labels, balance, named=bool(by or paths))
     about = Header(anatomy, **dataclasses.asdict(authorship))
     check_header(about)
     pictures = options.pictures(exemplars, anatomy.resolution, labels)
@@ -145,11 +145,11 @@ def command(
         recipe, training = "grow", grow(anatomy.resolution, start, features=features is not None)
     else:
         recipe = recipe or "baseline"
-        chosen = _values(pictures, by, paths) if "multipath" in recipe.split("+") else ()
+        chosen = options.values_of(pictures, by, paths) if "multipath" in recipe.split("+") else ()
         training = compose(recipe, anatomy.resolution, preset=preset or "default", paths=chosen, start=start)
     rest = [s for s in asked if not (s.startswith("batch=") and training.paths)]
     if balance:
-        training = dataclasses.replace(training, balance=_values(pictures, balance, ""))
+        training = dataclasses.replace(training, balance=options.values_of(pictures, balance, ""))
     training = dataclasses.replace(training, images=images or training.images)
     derived, training = training, _with_settings(training, rest, anatomy.resolution)
     refuse_idle(derived, training, training.idle)
@@ -171,6 +171,17 @@ def command(
     )
     path = train(pictures, out, source, training, how)
     _say_what_is_next(path, out, paths=training.paths, styled=source.fine_tuned is not None)
+
+
+def _check_attributes(recipe: str, labels: Path | None, balance: str, *, named: bool) -> None:
+    """Refuse attributes that the training has no use for."""
+    has_paths = "multipath" in recipe.split("+")
+    if named and not has_paths:
+        raise UsageError("--by and --paths name the paths of the recipe multipath.", "Add multipath to --recipe.")
+    if balance and has_paths:
+        raise UsageError("The recipe multipath shows its paths equally often already.", "Leave --balance out.")
+    if labels is not None and not (balance or has_paths):
+        raise UsageError("--labels are for --balance, or the recipe multipath.", "Add one of these, or leave them out.")
 
 
 def _say_what_is_next(path: Path, out: Path, *, paths: tuple[str, ...], styled: bool) -> None:
@@ -205,18 +216,3 @@ def _with_settings(training: Training, pairs: list[str], resolution: int) -> Tra
         else:
             training = options.with_settings(training, [pair])
     return training
-
-
-def _values(pictures: ImageSet, by: str, wanted: str) -> tuple[str, ...]:
-    """Return the values of an attribute: those named, or all of a column, ``unknown`` left out."""
-    from ..data.labels import UNKNOWN, column_named
-
-    if wanted:
-        return tuple(wanted.split(","))
-    columns = [column_named(pictures.attributes, by)] if by else list(pictures.attributes)
-    if len(columns) != 1 or columns[0] is None:
-        raise UsageError(
-            f"The attribute is not clear: {', '.join(pictures.attributes) or 'there is none'}.",
-            "Put the exemplars into a folder per value, or use --labels, and name a column with --by or --balance.",
-        )
-    return tuple(sorted(set(pictures.attributes[columns[0]]) - {UNKNOWN}))

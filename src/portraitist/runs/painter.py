@@ -65,6 +65,8 @@ class PainterOptions(RunOptions):
     """Name, licence, credit and style that the file will carry, and the lineage of the style."""
     start: StoredPainter | None = None
     """A trained painter to go on from, of whatever style; a new one when None."""
+    attribute: str = ""
+    """Column of the exemplars' attributes whose values are balanced."""
     unseen: ImageSet | None = None
     """Exemplars to measure with, none of those to train on: what the style held out; a share of these when None."""
 
@@ -170,6 +172,8 @@ class PainterRun(Run[PainterState]):
         if training.held_out:
             self.rest, self.held = parts_of_photos(photos, training)
             self.shown, self.unseen = parts_of_exemplars(exemplars, unseen, training)
+        by = options.attribute
+        self.parts = {value: self.shown.select(value, by=by) for value in training.balance}
 
     def config(self) -> dict[str, Any]:
         """Return the settings, and what the training begins with and sees."""
@@ -184,6 +188,8 @@ class PainterRun(Run[PainterState]):
             "data": {"digest": self.photos.digest, "count": len(self.photos)},
             "exemplars": {"digest": self.exemplars.digest, "count": len(self.exemplars)},
             **self.apart,
+            # Labels are not in the exemplars' digest.
+            "attributes": {value: part.digest for value, part in self.parts.items()},
             "looks": {"name": perceptual.name, "digest": perceptual.features.digest},
             "persons": None if identity is None else {"name": identity.name, "digest": identity.digest},
             "device": self.options.device,
@@ -213,7 +219,7 @@ class PainterRun(Run[PainterState]):
 
     def upgraded(self, config: dict[str, Any]) -> dict[str, Any]:
         """Return the config of a run as of today: earlier ones had no discriminator of features."""
-        return {"feature_discriminator": {"weight": 0.0}, **config}
+        return {"feature_discriminator": {"weight": 0.0}, "attributes": {}, **config}
 
     def prepare(self, state: PainterState, group: ProcessGroup, asked: Asked) -> None:
         """Let the teacher draw the photos that it has not drawn; each process draws its share of them."""
@@ -236,7 +242,8 @@ class PainterRun(Run[PainterState]):
     @cached_property
     def batches(self) -> PairBatches:
         """The pictures that are trained on."""
-        return PairBatches(self.drawn.pairs(self.rest), self.shown, self.training)
+        sets = tuple(self.parts.values()) or (self.shown,)
+        return PairBatches(self.drawn.pairs(self.rest), sets, self.training)
 
     def pictures(self, state: PainterState) -> list[str]:
         """Return what the photos and the exemplars of the step that begins are called."""

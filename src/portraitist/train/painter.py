@@ -5,7 +5,7 @@ teacher draws the mean of what it is unsure of, which is blur, as pix2pix found 
 Sec. 4.1). Each step moves the painter, then the discriminators, which see the same drawings.
 
     state = PainterState(new_painter(PainterAnatomy()), PatchPanel(training.panel), training)
-    fit(state, Distillation(training, PairBatches(pairs, exemplars, training), perceptual, identity), on_step)
+    fit(state, Distillation(training, PairBatches(pairs, [exemplars], training), perceptual, identity), on_step)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from ..data.sampler import BatchOrder, Images
+from ..data.sampler import BatchOrder, ImageBatches, Images
 from ..data.teacher import Pairs
 from ..errors import UsageError
 from ..losses.perceptual import PerceptualDistance
@@ -41,7 +41,7 @@ from .painter_terms import (
     PixelTerm,
     SmoothnessTerm,
 )
-from .spec import refuse_below_one, refuse_not_finite
+from .spec import refuse_balance, refuse_below_one, refuse_not_finite
 from .state import Optimised, State, decay, follow
 
 SMALLEST_SIDE = 32
@@ -81,6 +81,8 @@ class PainterTraining:
     """The half-life is at most this share of the images seen, so that early averages are young."""
     mirror: bool = True
     """Show each photo with its drawing, and each exemplar, mirrored half of the time."""
+    balance: tuple[str, ...] = ()
+    """Values of an attribute whose exemplars are shown equally often; those with other values are left out."""
     held_out: float = 0.05
     """Share of the photos (8 at least) and of the exemplars (5 at least) that is only measured; 0 for none. Where it is
     known which exemplars the style has not seen, these are measured with."""
@@ -111,6 +113,12 @@ class PainterTraining:
             )
         if self.patience and not self.held_out:
             raise UsageError("Early stopping (patience) needs held-out pictures.", "Set held_out, or patience=0.")
+        refuse_balance(self.balance)
+        if self.batch % max(len(self.balance), 1):
+            raise UsageError(
+                f"A batch of {self.batch} cannot be shared by {len(self.balance)} values.",
+                f"Make the batch a multiple of {len(self.balance)}.",
+            )
         if not (self.pixels.weight or self.perceptual.weight):
             raise UsageError(
                 "A painter needs a teacher to compare with.", "Give pixels.weight or perceptual.weight a value above 0."
@@ -166,27 +174,30 @@ class PairBatches:
     """Photos with the teacher's drawings, and exemplars, in the endless orders of a seed."""
 
     pairs: Pairs
-    exemplars: Images
+    exemplars: Sequence[Images]
+    """Sets of which a batch holds as many of each."""
     training: PainterTraining
 
     def at(self, step: int) -> PainterSample:
         """Return the pictures of a step."""
-        first, second = self._orders(step)
-        photos, drawings = self.pairs.batch(*first)
-        return PainterSample(photos, drawings, self.exemplars.batch(*second))
+        photos, drawings = self.pairs.batch(*self._photos(step))
+        return PainterSample(photos, drawings, self._shown.at(step * self.training.batch))
 
     def names(self, step: int) -> list[str]:
         """Return what the photos and the exemplars of a step are called."""
-        (first, _), (second, _) = self._orders(step)
-        photos = [self.pairs.photos.names[index] for index in first.tolist()]
-        return photos + [self.exemplars.names[index] for index in second.tolist()]
+        photos = [self.pairs.photos.names[index] for index in self._photos(step)[0].tolist()]
+        return photos + self._shown.names(step * self.training.batch)
 
-    def _orders(self, step: int) -> list[tuple[Tensor, Tensor]]:
-        # Orders of their own: in a common one each photo would always meet the same exemplar in sets of equal size.
+    # Orders of their own: in a common one each photo would always meet the same exemplar in sets of equal size.
+
+    def _photos(self, step: int) -> tuple[Tensor, Tensor]:
         t = self.training
-        sizes = len(self.pairs), len(self.exemplars)
-        orders = [BatchOrder(size, t.batch, 2 * t.seed + side, t.mirror) for side, size in enumerate(sizes)]
-        return [order.at(step * t.batch) for order in orders]
+        return BatchOrder(len(self.pairs), t.batch, 2 * t.seed, t.mirror).at(step * t.batch)
+
+    @property
+    def _shown(self) -> ImageBatches:
+        t = self.training
+        return ImageBatches(self.exemplars, t.batch, 2 * t.seed + 1, t.mirror)
 
 
 class PainterState(State):

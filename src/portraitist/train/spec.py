@@ -9,7 +9,7 @@ import dataclasses
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
@@ -56,6 +56,16 @@ def refuse_not_finite(settings: Any, prefix: str = "") -> None:
         value = getattr(settings, field_.name)
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"The setting {prefix}{field_.name} must be a number, not {value}.")
+
+
+def refuse_balance(values: Sequence[str]) -> None:
+    """Refuse values to balance of which there are not several, each once.
+
+    Raises:
+        UsageError: There are not.
+    """
+    if values and len(set(values)) != max(len(values), 2):
+        raise UsageError(f"The setting balance needs two values or more, not {', '.join(values)}.")
 
 
 def refuse_below_one(settings: Any, *names: str) -> None:
@@ -282,8 +292,7 @@ class Training:
                 raise UsageError(f"The setting {name} is one of {get_args(kind)}, not '{getattr(self, name)}'.")
         if self.paths and self.balance:
             raise UsageError("Paths are shown equally often already.", "Leave balance out, or the recipe multipath.")
-        if len(set(self.balance)) != len(self.balance) or len(self.balance) == 1:
-            raise UsageError(f"The setting balance needs two values or more, not {', '.join(self.balance)}.")
+        refuse_balance(self.balance)
         values = max(len(self.paths), len(self.balance), 1)
         if self.batch % (values * self.accumulate):
             raise UsageError(
