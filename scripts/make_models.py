@@ -31,10 +31,9 @@ from portraitist.io.feature_files import load_features
 from portraitist.io.headers import About, EncoderHeader, Header, read_header
 from portraitist.io.identity_files import load_identity
 from portraitist.io.model_file import Model, load_model, save_model, save_pack
-from portraitist.io.painter_files import PainterHeader, load_painter
+from portraitist.io.painter_files import load_painter
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
-from portraitist.networks.digest import tensors_digest
 from portraitist.networks.encoder import small
 from portraitist.networks.painter_anatomy import PainterAnatomy
 from portraitist.ops.memory import keep_heap
@@ -47,7 +46,8 @@ from portraitist.runs.painter import PainterOptions, distill
 from portraitist.runs.painter_pack import compared, save_with_painter
 from portraitist.runs.source import Source
 from portraitist.stylize import Stylizer
-from portraitist.stylize.teacher import StyleTeacher
+from portraitist.stylize.mixture import Mixture
+from portraitist.stylize.teacher import StyleTeacher, painter_header
 from portraitist.train.encoder import agilegan
 from portraitist.train.painter import PainterTraining
 from portraitist.train.painter_terms import AdversarialTerm, FeatureTerm, IdentityTerm
@@ -120,6 +120,7 @@ PAINTER = PainterTraining(
 FURTHER_PAINTERS = 6_000
 """Images of each painter after the first."""
 STAGES = ["base", "styles", "encoder", "chooser", "painters"]
+WHAT = [*STAGES, *(style.name for style in STYLES)]
 
 
 def main() -> None:
@@ -138,7 +139,7 @@ def main() -> None:
     parser.add_argument("--encoder-images", type=int, default=ENCODER.images, help="images of the encoder")
     parser.add_argument("--encoder-from", type=Path, help="an encoder of an earlier base to go on from")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--only", nargs="+", default=STAGES, help="what to make; the rest is loaded")
+    parser.add_argument("--only", nargs="+", default=STAGES, choices=WHAT, help="what to make; the rest is loaded")
     parser.add_argument("--quiet", action="store_true", help="show no progress bars")
     parser.add_argument("--threads", type=int, default=0, help="threads of PyTorch; its own choice when 0")
     options = parser.parse_args()
@@ -315,15 +316,7 @@ def make_painters(options: argparse.Namespace) -> None:
         if known is None:
             raise UsageError(f"{pack} was not trained on {folder}.", "Make the style first (--only).")
         seen, unseen = known
-        about = PainterHeader(
-            PainterAnatomy(),
-            name=f"{style.name}-painter",
-            licence=header.licence,
-            credit=header.credit,
-            lineage=header.lineage,
-            style_name=style.name,
-            style_digest=tensors_digest(by.generators[teacher.style].state_dict()),
-        )
+        about = painter_header(Mixture.find(pack), by, PainterAnatomy(), name=f"{style.name}-painter")
         told = PainterOptions(
             about=about,
             perceptual=perceptual,

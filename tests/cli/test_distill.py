@@ -137,6 +137,10 @@ def test_exemplars_are_balanced_by_an_attribute(run: Run, data: Path) -> None:
 
 def test_what_is_wrong_is_said_with_its_cure(run: Run, data: Path) -> None:
     for more, parts in {
+        ("--pack", data / "packed.safetensors", "--set", "held_out=0"): (
+            "Nothing is held out",
+            "Leave held_out above 0",
+        ),
         ("--widths", "4,4"): ("three numbers", "24,48,96"),
         ("--size", 60): ("60 pixels", "multiple of 8"),
         ("--set", "pixels=1"): ("pixels",),

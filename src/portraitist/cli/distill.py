@@ -15,9 +15,8 @@ from .options import opt
 
 if TYPE_CHECKING:
     from ..data.folder import ImageSet
-    from ..io.painter_files import PainterHeader
     from ..networks.painter import PainterAnatomy
-    from ..stylize import Stylizer
+    from ..stylize.mixture import Mixture
     from ..train.painter import PainterTraining
 
 NETWORK = "Network"
@@ -66,12 +65,13 @@ def command(
     from ..files import refuse_existing
     from ..io import registry
     from ..io.identity_files import load_identity
-    from ..io.painter_files import load_painter
+    from ..io.painter_files import check_painter_header, load_painter
     from ..losses.perceptual import default_perceptual
     from ..runs.painter import PainterOptions, distill, parts_of_exemplars
-    from ..runs.painter_pack import check_carries, compared, save_with_painter
+    from ..runs.painter_pack import check_carries, compared, refuse_nothing_held_out, save_with_painter
     from ..stylize import Stylizer
-    from ..stylize.teacher import StyleTeacher
+    from ..stylize.mixture import Mixture
+    from ..stylize.teacher import StyleTeacher, painter_header
     from ..train.painter import PainterTraining
     from ..train.spec import refuse_idle
 
@@ -90,6 +90,8 @@ def command(
     plain = PainterTraining(seed=seed, side=size)
     training = options.with_settings(replace(plain, images=images or plain.images), set_ or [])
     refuse_idle(plain, training, training.idle)
+    if pack is not None:
+        refuse_nothing_held_out(training)
     training.refuse_idle(identity=identity is not None, features=features.features is not None)
     if identity is None and any(pair.startswith("identity.") for pair in set_ or []) and training.identity.weight:
         raise UsageError(
@@ -98,9 +100,11 @@ def command(
     perceptual = features.distance()
     embedder = None if identity is None else load_identity(identity)
     stylizer = Stylizer.load([style], attribute=attribute, method="code", seed=seed, device=where)
-    about = _about(style, attribute, stylizer, anatomy, authorship)
+    mixture = Mixture.find(style, or_base=True, attribute=attribute)
+    about = painter_header(mixture, stylizer, anatomy, **asdict(authorship))
+    check_painter_header(about)
     faces = options.pictures(photos, training.side)
-    shown, unseen = _exemplars(style, attribute, exemplars, labels, training)
+    shown, unseen = _exemplars(mixture, exemplars, labels, training)
     training = _balanced(training, shown, labels, balance)
     if dry_run:
         typer.echo(json.dumps({"painter": asdict(anatomy), **asdict(training)}, indent=1))
@@ -124,11 +128,8 @@ def command(
     options.echo_once(path)
     if pack is not None and whole is not None:
         stored, judge = load_painter(path), embedder or options.persons(stylizer.base, None, where)
-        if unseen is None and training.held_out:
-            _, unseen = parts_of_exemplars(shown, None, training)
-        found = compared(
-            faces, unseen or shown, out, teacher, training, stored.painter.to(where), judge, perceptual.features
-        )
+        _, held_out = parts_of_exemplars(shown, unseen, training)
+        found = compared(faces, held_out, out, teacher, training, stored.painter.to(where), judge, perceptual.features)
         for name, line in (("painter", found.painter), ("code", found.code)):
             typer.echo(f"{name:<8}{told(line)}{'  <- default' if found.is_better == (name == 'painter') else ''}")
         typer.echo(save_with_painter(whole, stored, found, pack, overwrite=overwrite))
@@ -148,16 +149,12 @@ def _sizes(widths: str, blocks: int | None) -> PainterAnatomy:
 
 
 def _exemplars(
-    style: str, attribute: str | None, folder: Path, labels: Path | None, training: PainterTraining
+    style: Mixture, folder: Path, labels: Path | None, training: PainterTraining
 ) -> tuple[ImageSet, ImageSet | None]:
     """Return the exemplars to train on, and those that the style held out; None where its file does not tell."""
     from ..evaluate.held_out import known_parts
-    from ..stylize.mixture import Mixture
 
-    whole, parts = (
-        options.pictures(folder, training.side, labels),
-        Mixture.find(style, or_base=True, attribute=attribute).parts,
-    )
+    whole, parts = options.pictures(folder, training.side, labels), style.parts
     if len(parts) > 1 or not training.held_out:
         return whole, None
     header = parts[0].header
@@ -170,26 +167,3 @@ def _balanced(training: PainterTraining, exemplars: ImageSet, labels: Path | Non
     if labels is not None and not balance:
         raise UsageError("--labels are for --balance.", "Name the attribute to balance, or leave --labels out.")
     return replace(training, balance=options.values_of(exemplars, balance, "")) if balance else training
-
-
-def _about(
-    style: str, attribute: str | None, stylizer: Stylizer, anatomy: PainterAnatomy, authorship: groups.Authorship
-) -> PainterHeader:
-    from ..io.painter_files import PainterHeader, check_painter_header
-    from ..networks.digest import tensors_digest
-    from ..stylize.mixture import Mixture
-    from ..stylize.teacher import terms_of
-
-    mixture = Mixture.find(style, or_base=True, attribute=attribute)
-    licence, credit = terms_of(mixture)
-    about = PainterHeader(
-        anatomy,
-        name=authorship.name,
-        licence=authorship.licence or licence,
-        credit=authorship.credit or credit,
-        lineage=mixture.parts[0].header.lineage if len(mixture.parts) == 1 else [],
-        style_name=mixture.name,
-        style_digest=tensors_digest(stylizer.generators[stylizer.styles[0]].state_dict()),
-    )
-    check_painter_header(about)
-    return about

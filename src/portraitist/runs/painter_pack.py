@@ -80,8 +80,7 @@ def compared(
     Raises:
         UsageError: Nothing was held out.
     """
-    if not training.held_out:
-        raise UsageError("Nothing was held out to measure the painter on.", "Leave held_out above 0.")
+    refuse_nothing_held_out(training)
     _, held = parts_of_photos(photos_of(photos, training), training)
     given, drawn = all_of(TeacherPictures(out / TEACHER, training.side, teacher).pairs(held))
     painted = painted_by(painter, given)
@@ -91,6 +90,16 @@ def compared(
     mine, code = (scorer.measure(_levels(pictures), reference) for pictures in (painted, drawn))
     spread = shown.astype(np.float32)
     return Compared(mine, code, float((spread.max(-1) - spread.min(-1)).mean()) < GREY)
+
+
+def refuse_nothing_held_out(training: PainterTraining) -> None:
+    """Refuse a training after which nothing is left to measure its painter on.
+
+    Raises:
+        UsageError: It holds nothing out.
+    """
+    if not training.held_out:
+        raise UsageError("Nothing is held out to measure the painter on.", "Leave held_out above 0.")
 
 
 def check_carries(style: Path) -> Header:

@@ -11,7 +11,11 @@ import json
 from functools import cached_property
 
 from ..data.images import Pixels
+from ..io.painter_files import PainterHeader
+from ..networks.digest import tensors_digest
+from ..networks.painter_anatomy import PainterAnatomy
 from .mixture import Mixture
+from .pipeline import Stylizer
 from .redraw import Redrawer
 
 
@@ -40,6 +44,31 @@ class StyleTeacher:
             BadImage: It cannot be drawn.
         """
         return self.redrawer.stylize(photo, aligned=True, size=self.side).faces[0].picture(self.style)
+
+
+def painter_header(
+    style: Mixture, redrawer: Stylizer, anatomy: PainterAnatomy, *, name: str = "", licence: str = "", credit: str = ""
+) -> PainterHeader:
+    """Say of a painter which style it is taught.
+
+    Args:
+        style: The style or mixture.
+        redrawer: Draws in it alone.
+        anatomy: Sizes of the painter.
+        name: Of the painter.
+        licence: The style's where empty.
+        credit: The style's where empty.
+    """
+    terms = terms_of(style)
+    return PainterHeader(
+        anatomy,
+        name=name,
+        licence=licence or terms[0],
+        credit=credit or terms[1],
+        lineage=style.parts[0].header.lineage if len(style.parts) == 1 else [],
+        style_name=style.name,
+        style_digest=tensors_digest(redrawer.generators[redrawer.styles[0]].state_dict()),
+    )
 
 
 def terms_of(mixture: Mixture) -> tuple[str, str]:
