@@ -37,6 +37,20 @@ def test_other_sides_are_refused(sides: tuple[int, int]) -> None:
         small()(pictures(*sides))
 
 
+def test_no_grid_lies_over_what_is_painted() -> None:
+    painter = small()
+    with torch.no_grad():
+        painter.paint.weight.zero_()
+        painter.paint.bias.copy_(torch.tensor((1.0, -1.0, -1.0, 1.0)).repeat(4))  # a chessboard
+        found = painter(pictures(32, 32))
+        assert (
+            found.residual[..., 1:-1, 1:-1].abs().max() < 1e-6
+            and (found.mask - 0.5)[..., 1:-1, 1:-1].abs().max() < 1e-6
+        )
+        painter.paint.bias.fill_(0.3)  # what is smooth stays
+        assert torch.allclose(painter(pictures(32, 32)).residual, torch.tensor(0.3))
+
+
 def test_a_new_painter_draws_nearly_the_photo() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
