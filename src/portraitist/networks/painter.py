@@ -114,7 +114,6 @@ class Painter(nn.Module):
         """Make layers with PyTorch's own weights; :func:`new_painter` makes a painter that can be trained."""
         super().__init__()
         self.anatomy = anatomy
-        self.binomial: Tensor
         a, b, c = anatomy.widths
         self.stem = nn.Conv2d(3, a, 4, 2, 1)
         self.down1 = nn.Conv2d(a, b, 3, 2, 1)
@@ -125,8 +124,6 @@ class Painter(nn.Module):
         self.look = nn.Conv2d(12, a, 3, padding=1)
         self.detail = nn.Conv2d(a, a, 3, padding=1)
         self.paint = nn.Conv2d(a, 16, 3, padding=1)
-        line = torch.tensor((1.0, 2.0, 1.0)) / 4
-        self.register_buffer("binomial", torch.outer(line, line).expand(4, 1, 3, 3).clone(), persistent=False)
 
     def forward(self, photos: Tensor) -> Painted:
         """Draw photos [N, 3, H, W] in [-1, 1], whose sides are multiples of 8.
@@ -149,13 +146,9 @@ class Painter(nn.Module):
         warped = displaced(photos, field)
         x = self.up2(x, half) + self.look(channels_last(F.pixel_unshuffle(warped, 2)))  # [N, a, H/2, W/2]
         x = self.paint(_rectified(self.detail(_rectified(x))))  # [N, 16, H/2, W/2]
-        residual, mask = self._without_grid(F.pixel_shuffle(x.float(), 2)).split((3, 1), 1)
+        residual, mask = _without_grid(F.pixel_shuffle(x.float(), 2)).split((3, 1), 1)
         mask = mask.sigmoid()
         return Painted(warped + mask * residual, field, warped, residual, mask)
-
-    def _without_grid(self, x: Tensor) -> Tensor:
-        """Filter [N, 4, H, W] so that nothing alternates from pixel to pixel."""
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.binomial, groups=4)
 
     def _field(self, x: Tensor) -> Tensor:
         """Return the displacements [N, 2, H, W] that features [N, b, H/4, W/4] ask for."""
@@ -193,6 +186,13 @@ def displaced(images: Tensor, field: Tensor) -> Tensor:
     ys = torch.arange(height, dtype=field.dtype, device=field.device)[:, None] + field[:, 1]
     points = torch.stack((xs.clamp(0, width - 1), ys.clamp(0, height - 1)), 1)  # [N, 2, H, W]
     return sample_bilinear(images.float(), points)
+
+
+def _without_grid(x: Tensor) -> Tensor:
+    """Filter [N, C, H, W] by (1, 2, 1) / 4 along both axes: nothing alternates from pixel to pixel any more."""
+    x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    x = (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]) / 4
+    return (x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]) / 4
 
 
 def _rectified(x: Tensor) -> Tensor:

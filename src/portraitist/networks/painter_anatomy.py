@@ -32,4 +32,4 @@ class PainterAnatomy:
         down = 16 * 3 * a * half + 9 * a * b * quarter + 9 * b * c * eighth
         middle = self.blocks * 18 * c * c * eighth
         up = c * b * eighth + 9 * b * b * quarter + 18 * b * quarter + b * a * quarter + 9 * a * a * half
-        return down + middle + up + 9 * (12 * a + a * a + 16 * a) * half + 9 * 4 * side**2
+        return down + middle + up + 9 * (12 * a + a * a + 16 * a) * half
