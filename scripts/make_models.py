@@ -64,6 +64,8 @@ ARTFLOW = (
     "Images by artflow.ai (https://artflow.ai), CC BY 4.0, via github.com/initiative-sh/artflow-portraits; modified"
 )
 
+GENDERS = ("female", "male")
+
 
 @dataclass(frozen=True)
 class Style:
@@ -78,16 +80,18 @@ class Style:
     """How far the parts of a face move towards the exemplars'."""
     strokes: float = 0.5
     """How much its painter listens to what knows the exemplars, beside its teacher."""
+    balanced: tuple[str, ...] = ()
+    """Values of ``gender`` that its painter's exemplars are shown equally often by."""
     paths: tuple[str, ...] = ()
     """A generator for each of these values of ``gender`` in the set's labels; one for all when empty."""
 
 
 STYLES = (
-    Style("toon3d", "style_toon3d", "3-D cartoon heads"),
+    Style("toon3d", "style_toon3d", "3-D cartoon heads", balanced=GENDERS),
     Style("anime", "style_anime", "digital painting with a touch of anime", shape=1.4, strokes=0.12),
     Style("oil", "style_oil", "oil paint and broad brushes", "brush", strokes=0.2),
-    Style("charcoal", "style_charcoal", "charcoal, ink and graphite drawings", "dry", 1.3),
-    Style("toon3d-paths", "style_toon3d", "3-D cartoon heads, women and men apart", paths=("female", "male")),
+    Style("charcoal", "style_charcoal", "charcoal, ink and graphite drawings", "dry", 1.3, 0.2, GENDERS),
+    Style("toon3d-paths", "style_toon3d", "3-D cartoon heads, women and men apart", paths=GENDERS),
 )
 
 
@@ -311,7 +315,7 @@ def make_painters(options: argparse.Namespace) -> None:
         by = Stylizer.load([pack], method="code", device=options.device)
         teacher = StyleTeacher(by, PAINTER.side)
         header, folder = read_header(pack), options.data / style.folder
-        exemplars = ImageSet.open(folder, PAINTER.side)
+        exemplars = ImageSet.open(folder, PAINTER.side, labels=options.data / f"labels_{style.folder}.csv")
         known = known_parts(header, ImageSet.open(folder, header.generator.resolution), exemplars)
         if known is None:
             raise UsageError(f"{pack} was not trained on {folder}.", "Make the style first (--only).")
@@ -323,11 +327,13 @@ def make_painters(options: argparse.Namespace) -> None:
             identity=identity,
             start=start,
             unseen=unseen,
+            attribute="gender",
             device=options.device,
             quiet=options.quiet,
         )
         images = PAINTER.images if start is None else FURTHER_PAINTERS
-        training = replace(PAINTER, images=images, feature_discriminator=FeatureTerm(style.strokes))
+        strokes = FeatureTerm(style.strokes)
+        training = replace(PAINTER, images=images, feature_discriminator=strokes, balance=style.balanced)
         run = options.runs / f"{style.name}-painter"
         stored = load_painter(distill(photos, seen, run, teacher, about.painter, training, told))
         found = compared(photos, unseen, run, teacher, training, stored.painter, identity, perceptual.features)
