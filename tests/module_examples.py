@@ -174,6 +174,7 @@ SETUP = {
         "import numpy as np\n"
         "shown, chosen, raters, questions = np.ones((9, 2), bool), np.arange(9) % 2, np.arange(9), np.arange(9)"
     ),
+    "portraitist.evaluate.people": "photos = drawings = squares",
     "portraitist.evaluate.pictures": (
         "photos = drawings = held_out = drawings_of_mirrored_photos = drawn_toon = drawn_oil = toons = oils = squares"
     ),

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from portraitist.data import ImageSet, read_image, write_image
 from portraitist.io import registry
-from portraitist.io.model_file import Model, save_model, save_pack
+from portraitist.io.headers import read_header
+from portraitist.io.model_file import Model, load_model, save_model, save_pack
 from tests.cli.conftest import Run
 from tests.stylize.tiny_encoders import make_encoder
 
@@ -65,6 +67,31 @@ def test_photos_become_a_table_a_page_and_a_sheet(run: Run, tmp_path: Path) -> N
     before = (tmp_path / "out" / "pictures.json").read_bytes()
     assert run(*words)[0] == 2
     assert run(*words, "--overwrite")[0] == 0 and (tmp_path / "out" / "pictures.json").read_bytes() == before
+
+
+def test_groups_are_measured_and_recorded_for_the_card(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(
+        "file,kind\n" + "".join(f"{k:02}.png,{'a' if k < 3 else 'b'}\n" for k in range(5))
+    )
+    words = ("evaluate", "pictures", "photos", "--aligned", "--labels", "labels.csv", "--style")
+    code, lines, err = run(*words, "wild.safetensors", "--record", "--json")
+    assert code == 0, err
+    groups = json.loads(lines[-1])["measured"]["groups"]["wild"]
+    kinds = [(g["attribute"], g["value"], g["people"]) for g in groups if g["attribute"] == "kind"]
+    assert kinds == [("kind", "a", 3)]  # two people are too few
+    header = read_header(tmp_path / "wild.safetensors")
+    assert header.metrics["people"] == groups and header.metrics["people_by"]["photos"] == 5
+    kept = load_model(tmp_path / "wild.safetensors", find_base=lambda h: registry.load("tiny"))
+    known = registry.load("wild")
+    assert all(torch.equal(v, known.generator.state_dict()[k]) for k, v in kept.generator.state_dict().items())
+    assert header.recipe == known.header.recipe
+    code, lines, _ = run("models", "show", "wild.safetensors", "--card")
+    assert code == 0 and any(line.startswith("| kind: a | 3 | ") for line in lines)
+    code, lines, _ = run(*words, "wild")
+    assert code == 0 and "## wild, by group" in lines
+    for wrong, message in (((*words, "wild", "--record"), "not a file"), ((*words[:4], "--record"), "Add --labels")):
+        code, _, err = run(*wrong)
+        assert code == 2 and message in err
 
 
 def test_a_bad_photo_is_left_out_and_some_are_chosen_by_the_seed(run: Run, tmp_path: Path) -> None:

@@ -90,6 +90,9 @@ def test_what_nobody_recorded_is_said_to_be_missing() -> None:
     # A header may hold anything that is JSON.
     odd = replace(bare, lineage=[{"data": 3, "images_seen": "many"}], metrics={"held_out": "low", "copies": 1})
     assert "| many |" in model_card(odd, "odd")
+    for people in (3, [3], [{}], [{"attribute": "a", "value": "b", "people": 3, "identity": 1}]):
+        card = model_card(replace(bare, metrics={"people": people, "people_by": people}), "odd")
+        assert "people drawn" not in card
 
 
 @pytest.mark.parametrize("entry", [*registry.entries(), *registry.encoders()], ids=lambda entry: str(entry.name))

@@ -31,7 +31,7 @@ from .kernel import Interval, kernel_interval
 from .models import layout_similarity
 from .pairs import interval
 from .picture_signals import SIDE, Batch, check_batch, eye_difference, sharpness
-from .recognition import recognition
+from .recognition import matches, recognition
 
 LEAST = 3
 """People, and exemplars, that can be measured at least."""
@@ -161,6 +161,15 @@ class PictureScorer:
             eye_difference=_mean(eyes),
             mirror_bias=bias,
         )
+
+    def persons(self, drawings: Batch) -> tuple[Tensor, Tensor]:
+        """Return the cosine of each drawing and its own photo, and whether no other photo is as near: [N] each.
+
+        Raises:
+            BadData: As :meth:`measure`.
+        """
+        self._check(drawings, "drawings")
+        return matches(self._embedded(drawings), self._persons)
 
     def _check(self, pictures: Batch, what: str) -> None:
         check_batch(pictures, what)

@@ -43,15 +43,28 @@ def recognition(drawn: Tensor, photos: Tensor) -> Recognition:
     Raises:
         BadData: There are fewer than 3 pairs, or drawings without photos.
     """
+    own, right = matches(drawn, photos)
+    return Recognition(interval(own), _strangers(_cosines(drawn, photos)), share(int(right.sum()), len(right)))
+
+
+def matches(drawn: Tensor, photos: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cosine of each drawing and its own photo, and whether no other photo is as near: [N] each.
+
+    Arguments and errors are those of :func:`recognition`.
+    """
     if drawn.shape != photos.shape:
         raise BadData(f"{len(drawn)} drawings and {len(photos)} photos make no pairs.", "Bring a photo for each.")
     count = len(drawn)
     if count < 3:
         raise BadData(f"Nobody can be recognised among {count} persons.", "Bring at least 3.")
-    cosines = drawn.cpu().double() @ photos.cpu().double().T
+    cosines = _cosines(drawn, photos)
     own = cosines.diag()
     others = cosines.masked_fill(torch.eye(count, dtype=torch.bool), -torch.inf)
-    return Recognition(interval(own), _strangers(cosines), share(int((own > others.amax(1)).sum()), count))
+    return own, own > others.amax(1)
+
+
+def _cosines(drawn: Tensor, photos: Tensor) -> Tensor:
+    return drawn.cpu().double() @ photos.cpu().double().T
 
 
 def share(hits: int, count: int, effect: float = 1.0) -> Interval:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..evaluate.kernel import Interval
 from ..files import write_bytes
 from ..io.headers import ChooserHeader, EncoderHeader, Header, StoredHeader
+from .markdown import shown
 from .template import render
 
 log = logging.getLogger("portraitist")
@@ -30,11 +33,14 @@ TASKS = {
     "encoder": "image-feature-extraction",
     "chooser": "image-classification",
 }
+PEOPLE = "people"
+"""Key in the header of what was measured of groups of people; with ``_by`` behind it, of how."""
 MEASURES = {
     "held_out": ("kernel-distance", "kernel distance to held-out exemplars"),
     "likeness": ("layout-similarity", "layout kept of the base's faces"),
 }
 """Key in the header -> type for a hub, and words."""
+GROUP_MEASURES = ("identity", "rank1", "lightness")
 SETTINGS = ("recipe", "preset", "images", "batch", "learning_rate", "augment", "patience", "seed")
 """What of a training is shown; the file holds all of it."""
 
@@ -64,6 +70,8 @@ def model_card(header: StoredHeader, name: str, picture: str = "", remark: str =
         settings=_settings(header),
         stages=list(_stages(header)),
         measures=_chosen(header) if isinstance(header, ChooserHeader) else _measures(header.metrics),
+        people=list(_people(header.metrics)) if isinstance(header, Header) else [],
+        people_by=_people_by(header.metrics) if isinstance(header, Header) else "",
         limits=list(_limits(header, kind)),
     )
 
@@ -119,6 +127,22 @@ def _measures(metrics: Mapping[str, Any]) -> list[tuple[str, str, float, str]]:
             around = f" ± {spread:.3f}" if isinstance(spread, int | float) else ""
             found.append((measure, words, round(float(value), 4), f"{value:.3f}{around}"))
     return found
+
+
+def _people(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield group, number of people, identity, rank-1 and change of lightness; what has another form is left out."""
+    found = metrics.get(PEOPLE)
+    for group in found if isinstance(found, list) else ():
+        with suppress(KeyError, TypeError, ValueError):
+            measures = (Interval(float(group[k]["value"]), float(group[k]["spread"])) for k in GROUP_MEASURES)
+            identity, rank1, lightness = map(shown, measures)
+            yield f"{group['attribute']}: {group['value']}", str(int(group["people"])), identity, rank1, lightness
+
+
+def _people_by(metrics: Mapping[str, Any]) -> str:
+    about = metrics.get(f"{PEOPLE}_by")
+    about = about if isinstance(about, dict) else {}
+    return f"{_said(about.get('photos'))} people; identity by {_said(about.get('identity'))}"
 
 
 def _chosen(header: ChooserHeader) -> list[tuple[str, str, float, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..data.images import Pixels
 from ..evaluate.kernel import Interval
+from ..evaluate.people import GroupMeasures
 from ..evaluate.picture_baselines import BASE_SIZE, NOTHING, SMOOTHED
 from ..evaluate.picture_signals import CUTOFF
 from ..evaluate.pictures import PictureMeasures
@@ -21,6 +22,13 @@ MOST_SHOWN = 24
 """People on a sheet."""
 FIRST = ("identity ↑", "of strangers", "rank-1 ↑")
 LAST = ("sharpness", "layout ↑", "left − right eye", "mirror bias")
+
+
+GROUP_HEAD = ("", "people", "identity ↑", "rank-1 ↑", "lightness")
+GROUP_NOTES = (
+    "- Rank-1: among all people. Lightness: mean change of the cheeks from photo to drawing, CIELAB L* of 0 to 100.",
+    "- Skin: the typology angle of the cheeks in the photo (Chardon et al. 1991), light above 41 and dark below 10.",
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,8 @@ class PictureTable:
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Photo -> why it could not be used."""
     warnings: Sequence[str] = ()
+    groups: Mapping[str, Sequence[GroupMeasures]] = field(default_factory=dict)
+    """Style -> its drawings of some people beside those of others."""
 
     def markdown(self, sheet: str = "") -> str:
         """Return the table with what its numbers mean below; ``sheet`` is the address of a picture to show."""
@@ -59,6 +69,8 @@ class PictureTable:
         rows += [[f"exemplars of {name}", *blank, shown(sharp), "", "", ""] for name, sharp in self.exemplars.items()]
         lines = ["# Pictures", "", *(f"**{warning}**\n" for warning in self.warnings), *table(head, rows)]
         lines += [f"- {note}" for note in self._notes()]
+        for name, groups in self.groups.items():
+            lines += ["", f"## {name}, by group", "", *table(GROUP_HEAD, group_rows(groups)), *GROUP_NOTES]
         if self.left_out:
             lines += ["", f"Left out of everything ({len(self.left_out)}):", ""]
             lines += [f"- {name}: {reason}" for name, reason in self.left_out.items()]
@@ -81,6 +93,7 @@ class PictureTable:
                 }
                 for row in self.rows
             ],
+            "groups": {name: [group.as_json() for group in groups] for name, groups in self.groups.items()},
         }
 
     def _notes(self) -> Iterator[str]:
@@ -104,6 +117,13 @@ class PictureTable:
             "Left − right eye: mean luminance, grey levels; mirror bias: what of it is drawn whichever way a photo "
             "faces, half of that of the drawing less that of the mirrored photo's drawing mirrored back; 0 is wanted."
         )
+
+
+def group_rows(groups: Sequence[GroupMeasures]) -> list[tuple[str, ...]]:
+    """Return the rows of a table of groups, under ``GROUP_HEAD``."""
+    return [
+        (f"{g.attribute}: {g.value}", str(g.people), *map(shown, (g.identity, g.rank1, g.lightness))) for g in groups
+    ]
 
 
 def sheet(columns: Mapping[str, Sequence[Pixels]], side: int = 160) -> Pixels:
