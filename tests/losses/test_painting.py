@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -44,7 +45,7 @@ def test_what_lies_outside_the_picture_does_not_count() -> None:
 
 
 def test_views_stay_within_their_settings_and_turn_about_the_centre() -> None:
-    settings = ViewSettings(shift=2.0, rotation=5.0, zoom=0.1, light=0.2)
+    settings = ViewSettings(shift=2.0, rotation=5.0, zoom=0.1, light=0.2, mirror=0.0)
     found = small_views(500, 64, torch.Generator().manual_seed(0), settings)
     centre = found.matrices @ torch.tensor([31.5, 31.5, 1.0])
     shift = centre - 31.5
@@ -52,6 +53,14 @@ def test_views_stay_within_their_settings_and_turn_about_the_centre() -> None:
     turn = torch.atan2(found.matrices[:, 1, 0], found.matrices[:, 0, 0])
     for value, most in ((shift, 2.0), (scale - 1, 0.1), (turn, math.radians(5)), (found.light, 0.2)):
         assert 0.95 * most < float(value.abs().max()) <= most * 1.0001 and float(value.min()) < 0 < float(value.max())
-    same = small_views(3, 64, torch.Generator().manual_seed(0), ViewSettings(0.0, 0.0, 0.0, 0.0))
+    same = small_views(3, 64, torch.Generator().manual_seed(0), ViewSettings(0.0, 0.0, 0.0, 0.0, 0.0))
     image = torch.rand(3, 3, 64, 64)
     torch.testing.assert_close(same.seen(image), image)
+    mirrored = small_views(3, 64, torch.Generator().manual_seed(0), ViewSettings(0.0, 0.0, 0.0, 0.0, 1.0))
+    torch.testing.assert_close(mirrored.seen(image), image.flip(3))
+    assert mirrored.inside(64, 64).all()
+    # Some are mirrored, and the others are what they would be without.
+    some = small_views(500, 64, torch.Generator().manual_seed(0), replace(settings, mirror=0.3))
+    turned = some.matrices[:, :, :2].det() < 0
+    assert 0.2 < float(turned.float().mean()) < 0.4
+    assert torch.equal(some.matrices[~turned], found.matrices[~turned]) and torch.equal(some.light, found.light)

@@ -24,7 +24,7 @@ from ..ops.warp import affine_warp, warp_points
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """The largest change along each axis; what is drawn is uniform between it and its opposite."""
+    """The largest change along each axis, between which and its opposite a change is uniform."""
 
     shift: float = 3.0
     """Pixels along x and y."""
@@ -34,6 +34,8 @@ class ViewSettings:
     """Share of the size."""
     light: float = 0.08
     """Change of all values in [-1, 1]."""
+    mirror: float = 0.5
+    """Share of the views that are mirrored: no side of a face may be drawn otherwise than the other."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,10 @@ def small_views(count: int, side: int, random: torch.Generator, settings: ViewSe
     x = centre + uniform[:, 2] * settings.shift - cos * centre + sin * centre
     y = centre + uniform[:, 3] * settings.shift - sin * centre - cos * centre
     matrices = torch.stack([torch.stack([cos, -sin, x], 1), torch.stack([sin, cos, y], 1)], 1)  # [N, 2, 3]
+    # Mirrored first: the pixel u of the result shows what side - 1 - u would.
+    mirror = torch.tensor(((-1.0, 0.0, side - 1.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+    mirrored = torch.rand(count, generator=random) < settings.mirror
+    matrices = torch.where(mirrored[:, None, None], matrices @ mirror, matrices)
     return Views(matrices, uniform[:, 4] * settings.light)
 
 

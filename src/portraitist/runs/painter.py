@@ -218,8 +218,10 @@ class PainterRun(Run[PainterState]):
         return FeatureDiscriminator.fitted(self.perceptual.features, some.to(device), self.training.seed)
 
     def upgraded(self, config: dict[str, Any]) -> dict[str, Any]:
-        """Return the config of a run as of today: earlier ones had no discriminator of features."""
-        return {"feature_discriminator": {"weight": 0.0}, "attributes": {}, **config}
+        """Return the config of a run as of today: what earlier ones did not have was off."""
+        old = {"feature_discriminator": {"weight": 0.0}, "attributes": {}, **config}
+        consistency = old["consistency"]
+        return {**old, "consistency": {**consistency, "views": {"mirror": 0.0, **consistency["views"]}}}
 
     def prepare(self, state: PainterState, group: ProcessGroup, asked: Asked) -> None:
         """Let the teacher draw the photos that it has not drawn; each process draws its share of them."""

@@ -257,7 +257,7 @@ class SmoothnessTerm(PainterTerm):
 
 @dataclass(frozen=True)
 class ConsistencyTerm(PainterTerm):
-    """How far the drawing of a photo moved a little is from the drawing moved as much."""
+    """How far the drawing of a photo moved a little, or mirrored, is from the drawing changed as much."""
 
     part: float = 0.25
     """Share of each batch that is drawn a second time."""
@@ -268,6 +268,8 @@ class ConsistencyTerm(PainterTerm):
         super().__post_init__()
         if not 0 < self.part <= 1:
             raise UsageError(f"The setting consistency.part is a share above 0, at most 1, not {self.part}.")
+        if not 0 <= self.views.mirror <= 1:
+            raise UsageError(f"The setting consistency.views.mirror is a share from 0 to 1, not {self.views.mirror}.")
 
     def __call__(self, step: PainterStep) -> Tensor:
         """Draw the first ``part`` of the batch in small views; the drawing of the photo itself is the target."""
