@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -15,11 +16,113 @@ from .options import opt
 
 if TYPE_CHECKING:
     from ..data.folder import ImageSet
+    from ..io.painter_files import StoredPainter
     from ..networks.painter import PainterAnatomy
+    from ..runs.painter_pack import Compared
     from ..stylize.mixture import Mixture
     from ..train.painter import PainterTraining
 
-NETWORK = "Network"
+
+@dataclass(frozen=True)
+class Network:
+    """The painter to train."""
+
+    panel: ClassVar[str] = "Network"
+
+    start: Annotated[Path | None, opt("Painter to start from, of whatever style (default: a new one).", "--from")] = (
+        None
+    )
+    widths: Annotated[str, opt("Channels at a half, a quarter, an eighth, such as 24,48,96.")] = ""
+    blocks: Annotated[int | None, opt("Residual blocks.", min=0, max=64)] = None
+
+    def first(self) -> StoredPainter | None:
+        """Return the painter to start from; None for a new one.
+
+        Raises:
+            UsageError: It is to have other sizes than its own.
+        """
+        from ..io.painter_files import load_painter
+
+        if self.start is None:
+            return None
+        if self.widths or self.blocks is not None:
+            raise UsageError("A painter to start from has its own sizes.", "Leave out --widths and --blocks.")
+        return load_painter(self.start)
+
+    def anatomy(self) -> PainterAnatomy:
+        """Return the sizes of a new painter."""
+        from dataclasses import replace
+
+        from ..networks.painter import PainterAnatomy
+
+        anatomy, found = PainterAnatomy(), options.widths(self.widths, "--widths")
+        if found:
+            if len(found) != 3:
+                raise UsageError(f"--widths takes three numbers, not '{self.widths}'.", "Write 24,48,96.")
+            anatomy = replace(anatomy, widths=(found[0], found[1], found[2]))
+        return anatomy if self.blocks is None else replace(anatomy, blocks=self.blocks)
+
+
+@dataclass(frozen=True)
+class Balance:
+    """By what the exemplars are balanced."""
+
+    panel: ClassVar[str] = options.ATTRIBUTES
+
+    labels: options.Labels = None
+    balance: options.Balance = ""
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and not self.balance:
+            raise UsageError("--labels are for --balance.", "Name the attribute to balance, or leave --labels out.")
+
+    def of(self, training: PainterTraining, exemplars: ImageSet) -> PainterTraining:
+        """Return the training that shows the exemplars in this way."""
+        from dataclasses import replace
+
+        if not self.balance:
+            return training
+        return replace(training, balance=options.values_of(exemplars, self.balance, ""))
+
+
+@dataclass(frozen=True)
+class Packing:
+    """The style's pack that the painter goes into."""
+
+    panel: ClassVar[str] = "Output"
+
+    pack: Annotated[
+        Path | None, opt("Also write the style's pack with the painter in it, its default where it measures better.")
+    ] = None
+    overwrite: options.Overwrite = False
+
+    def check(self, style: str, training: PainterTraining) -> None:
+        """Refuse a pack that cannot be written once the painter is trained.
+
+        Raises:
+            UsageError: The file is there, the style cannot carry a painter, or nothing is held out to measure it on.
+        """
+        from ..files import refuse_existing
+        from ..io import registry
+        from ..runs.painter_pack import check_carries, refuse_nothing_held_out
+
+        if self.pack is None:
+            if self.overwrite:
+                raise UsageError("--overwrite is for --pack.", "Leave it out: the same command continues a run.")
+            return
+        refuse_existing(self.pack, self.overwrite)
+        check_carries(registry.find(style))
+        refuse_nothing_held_out(training)
+
+    def write(self, style: str, stored: StoredPainter, found: Compared) -> None:
+        """Print what was measured, and write the pack where one is wanted."""
+        from ..io import registry
+        from ..runs.painter_pack import save_with_painter
+
+        assert self.pack is not None
+        for name, line in (("painter", found.painter), ("code", found.code)):
+            typer.echo(f"{name:<8}{told(line)}{'  <- default' if found.is_better == (name == 'painter') else ''}")
+        typer.echo(save_with_painter(registry.find(style), stored, found, self.pack, overwrite=self.overwrite))
 
 
 def command(
@@ -31,22 +134,14 @@ def command(
     attribute: options.Attribute = None,
     images: Annotated[int | None, opt("Photos to show in all.", min=1)] = None,
     size: Annotated[int, opt("Side of the pictures in pixels, a multiple of 8.", min=32, max=1024)] = 256,
-    start: Annotated[
-        Path | None, opt("Painter to start from, of whatever style (default: a new one).", "--from", panel=NETWORK)
-    ] = None,
-    widths: Annotated[str, opt("Channels at a half, a quarter, an eighth, such as 24,48,96.", panel=NETWORK)] = "",
-    blocks: Annotated[int | None, opt("Residual blocks.", min=0, max=64, panel=NETWORK)] = None,
-    labels: options.Labels = None,
-    balance: options.Balance = "",
+    network: Network,
+    balance: Balance,
     features: groups.Features,
     identity: Annotated[
         Path | None, opt("Face embedder, IR-SE50 or MobileFaceNet: keeps the person (default: none).")
     ] = None,
     authorship: groups.Authorship,
-    pack: Annotated[
-        Path | None, opt("Also write the style's pack with the painter in it, its default where it measures better.")
-    ] = None,
-    overwrite: options.Overwrite = False,
+    packing: Packing,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
     processes: groups.Processes,
@@ -62,13 +157,11 @@ def command(
     """
     from dataclasses import asdict, replace
 
-    from ..files import refuse_existing
-    from ..io import registry
     from ..io.identity_files import load_identity
     from ..io.painter_files import check_painter_header, load_painter
     from ..losses.perceptual import default_perceptual
     from ..runs.painter import PainterOptions, distill, parts_of_exemplars
-    from ..runs.painter_pack import check_carries, compared, refuse_nothing_held_out, save_with_painter
+    from ..runs.painter_pack import compared
     from ..stylize import Stylizer
     from ..stylize.mixture import Mixture
     from ..stylize.teacher import StyleTeacher, painter_header
@@ -76,22 +169,12 @@ def command(
     from ..train.spec import refuse_idle
 
     where = options.device(device, exact=True)
-    if pack is None and overwrite:
-        raise UsageError("--overwrite is for --pack.", "Leave it out: the same command continues a run.")
-    whole = None
-    if pack is not None:
-        refuse_existing(pack, overwrite)
-        whole = registry.find(style)
-        check_carries(whole)
-    first = None if start is None else load_painter(start)
-    if first is not None and (widths or blocks is not None):
-        raise UsageError("A painter to start from has its own sizes.", "Leave out --widths and --blocks.")
-    anatomy = _sizes(widths, blocks) if first is None else first.painter.anatomy
+    first = network.first()
+    anatomy = network.anatomy() if first is None else first.painter.anatomy
     plain = PainterTraining(seed=seed, side=size)
     training = options.with_settings(replace(plain, images=images or plain.images), set_ or [])
     refuse_idle(plain, training, training.idle)
-    if pack is not None:
-        refuse_nothing_held_out(training)
+    packing.check(style, training)
     training.refuse_idle(identity=identity is not None, features=features.features is not None)
     if identity is None and any(pair.startswith("identity.") for pair in set_ or []) and training.identity.weight:
         raise UsageError(
@@ -104,8 +187,8 @@ def command(
     about = painter_header(mixture, stylizer, anatomy, **asdict(authorship))
     check_painter_header(about)
     faces = options.pictures(photos, training.side)
-    shown, unseen = _exemplars(mixture, exemplars, labels, training)
-    training = _balanced(training, shown, labels, balance)
+    shown, unseen = _exemplars(mixture, exemplars, balance.labels, training)
+    training = balance.of(training, shown)
     if dry_run:
         typer.echo(json.dumps({"painter": asdict(anatomy), **asdict(training)}, indent=1))
         apart = "" if unseen is None else f", {len(unseen)} more that the style has not seen"
@@ -120,32 +203,17 @@ def command(
         identity=embedder,
         about=about,
         start=first,
-        attribute=balance,
+        attribute=balance.balance,
         unseen=unseen,
     )
     teacher = StyleTeacher(stylizer, training.side)
     path = distill(faces, shown, out, teacher, anatomy, training, how)
     options.echo_once(path)
-    if pack is not None and whole is not None:
+    if packing.pack is not None:
         stored, judge = load_painter(path), embedder or options.persons(stylizer.base, None, where)
         _, held_out = parts_of_exemplars(shown, unseen, training)
         found = compared(faces, held_out, out, teacher, training, stored.painter.to(where), judge, perceptual.features)
-        for name, line in (("painter", found.painter), ("code", found.code)):
-            typer.echo(f"{name:<8}{told(line)}{'  <- default' if found.is_better == (name == 'painter') else ''}")
-        typer.echo(save_with_painter(whole, stored, found, pack, overwrite=overwrite))
-
-
-def _sizes(widths: str, blocks: int | None) -> PainterAnatomy:
-    from dataclasses import replace
-
-    from ..networks.painter import PainterAnatomy
-
-    anatomy, found = PainterAnatomy(), options.widths(widths, "--widths")
-    if found:
-        if len(found) != 3:
-            raise UsageError(f"--widths takes three numbers, not '{widths}'.", "Write 24,48,96.")
-        anatomy = replace(anatomy, widths=(found[0], found[1], found[2]))
-    return anatomy if blocks is None else replace(anatomy, blocks=blocks)
+        packing.write(style, stored, found)
 
 
 def _exemplars(
@@ -159,11 +227,3 @@ def _exemplars(
         return whole, None
     header = parts[0].header
     return known_parts(header, options.pictures(folder, header.generator.resolution), whole) or (whole, None)
-
-
-def _balanced(training: PainterTraining, exemplars: ImageSet, labels: Path | None, balance: str) -> PainterTraining:
-    from dataclasses import replace
-
-    if labels is not None and not balance:
-        raise UsageError("--labels are for --balance.", "Name the attribute to balance, or leave --labels out.")
-    return replace(training, balance=options.values_of(exemplars, balance, "")) if balance else training

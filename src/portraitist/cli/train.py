@@ -15,11 +15,60 @@ from . import groups, options
 from .options import opt
 
 if TYPE_CHECKING:
+    from ..data import ImageSet
     from ..runs.source import Source
     from ..train.spec import Training
 
 
-SIZE = "Size"
+@dataclass(frozen=True)
+class Size:
+    """The sizes of networks that are new, or that grow."""
+
+    panel: ClassVar[str] = "Size"
+
+    resolution: Annotated[
+        int | None, opt("Side in pixels; larger than the base's: grow it first (default: the base's, or 64).")
+    ] = None
+    channels: Annotated[str, opt("Channels at 4, 8, ... pixels, joined by commas.")] = ""
+    discriminator_channels: Annotated[str, opt("Those of the discriminator (default: --channels).")] = ""
+
+    @property
+    def widths(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The channels of the generator and of the discriminator; empty where they are not given."""
+        mine = options.widths(self.channels, "--channels")
+        return mine, options.widths(self.discriminator_channels, "--discriminator-channels")
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What is known of the exemplars, and what it is for."""
+
+    panel: ClassVar[str] = options.ATTRIBUTES
+
+    labels: options.Labels = None
+    by: Annotated[str, opt("Attribute that multipath makes paths for, if there are several.")] = ""
+    paths: Annotated[str, opt("Values of the attribute, joined by commas (default: all).")] = ""
+    balance: options.Balance = ""
+
+    def check(self, recipe: str) -> None:
+        """Refuse attributes that the training has no use for.
+
+        Raises:
+            UsageError: It has none.
+        """
+        multipath = "multipath" in recipe.split("+")
+        if (self.by or self.paths) and not multipath:
+            raise UsageError("--by and --paths name the paths of the recipe multipath.", "Add multipath to --recipe.")
+        if self.balance and multipath:
+            raise UsageError("The recipe multipath shows its paths equally often already.", "Leave --balance out.")
+        if self.labels is not None and not (self.balance or multipath):
+            raise UsageError(
+                "--labels are for --balance, or the recipe multipath.", "Add one of these, or leave them out."
+            )
+
+    def chosen(self, pictures: ImageSet) -> tuple[str, ...]:
+        """Return the values that get a path each, or are balanced."""
+        return options.values_of(pictures, self.balance or self.by, self.paths)
 
 
 @dataclass(frozen=True)
@@ -71,21 +120,9 @@ def command(
     lpips: options.Lpips = None,
     set_: options.Set = None,
     dry_run: options.DryRun = False,
-    labels: options.Labels = None,
-    by: Annotated[
-        str, opt("Attribute that multipath makes paths for, if there are several.", panel=options.ATTRIBUTES)
-    ] = "",
-    paths: Annotated[
-        str, opt("Values of the attribute, joined by commas (default: all).", panel=options.ATTRIBUTES)
-    ] = "",
-    balance: options.Balance = "",
+    attributes: Attributes,
     authorship: groups.Authorship,
-    resolution: Annotated[
-        int | None,
-        opt("Side in pixels; larger than the base's: grow it first (default: the base's, or 64).", panel=SIZE),
-    ] = None,
-    channels: Annotated[str, opt("Channels at 4, 8, ... pixels, joined by commas.", panel=SIZE)] = "",
-    discriminator_channels: Annotated[str, opt("Those of the discriminator (default: --channels).", panel=SIZE)] = "",
+    size: Size,
     scratch: Scratch,
     processes: groups.Processes,
     seed: options.Seed = 0,
@@ -104,28 +141,16 @@ def command(
     import json
 
     from ..faces import finder_named
-    from ..io import registry
     from ..io.headers import Header, check_header
     from ..recipes import compose, from_scratch, grow, known_terms
     from ..runs.finetune import TrainOptions, train
-    from ..runs.source import grown
     from ..train.spec import Training, check, current, refuse_idle
 
     if authorship.licence and not authorship.name:
         raise UsageError("A licence needs a name for the model that carries it.", "Give --name.")
     if recipe and base is None:
         base = "faces"
-    widths = options.widths(channels, "--channels")
-    narrower = options.widths(discriminator_channels, "--discriminator-channels")
-    scratch.check(base, widths)
-    if base is None:
-        source = scratch.source(resolution or 64, widths, narrower)
-    else:
-        source = grown(registry.load(base, attribute=attribute), resolution, widths, narrower)
-        if source.grows and recipe:
-            raise UsageError(
-                "A base grows by itself, without a recipe.", "Grow it first, then teach it a style with --from its run."
-            )
+    source = _source(base, attribute, recipe, size, scratch)
     if preset is not None and (base is None or source.grows):
         raise UsageError("--preset is for the recipes of a fine-tuning.", "Leave it out, or name a --recipe.")
     anatomy = source.anatomies[0]
@@ -134,10 +159,10 @@ def command(
     asked = [current(pair) for pair in asked]
     every = Training(terms=tuple(known_terms(anatomy.resolution).values()))
     _with_settings(every, asked, anatomy.resolution)  # refuse a misspelt one before the exemplars are read
-    _check_attributes(recipe, labels, balance, named=bool(by or paths))
+    attributes.check(recipe)
     about = Header(anatomy, **dataclasses.asdict(authorship))
     check_header(about)
-    pictures = options.pictures(exemplars, anatomy.resolution, labels)
+    pictures = options.pictures(exemplars, anatomy.resolution, attributes.labels)
     start = options.with_settings(Training(seed=seed), [s for s in asked if s.startswith("batch=")])
     if base is None:
         recipe, training = "from_scratch", from_scratch(anatomy.resolution, start)
@@ -145,11 +170,11 @@ def command(
         recipe, training = "grow", grow(anatomy.resolution, start, features=features is not None)
     else:
         recipe = recipe or "baseline"
-        chosen = options.values_of(pictures, by, paths) if "multipath" in recipe.split("+") else ()
+        chosen = attributes.chosen(pictures) if "multipath" in recipe.split("+") else ()
         training = compose(recipe, anatomy.resolution, preset=preset or "default", paths=chosen, start=start)
     rest = [s for s in asked if not (s.startswith("batch=") and training.paths)]
-    if balance:
-        training = dataclasses.replace(training, balance=options.values_of(pictures, balance, ""))
+    if attributes.balance:
+        training = dataclasses.replace(training, balance=attributes.chosen(pictures))
     training = dataclasses.replace(training, images=images or training.images)
     derived, training = training, _with_settings(training, rest, anatomy.resolution)
     refuse_idle(derived, training, training.idle)
@@ -163,7 +188,7 @@ def command(
         device=options.device(device, exact=True),
         **processes.settings(),
         recipe=f"{recipe} ({preset or 'default'})",
-        attribute=by or balance,
+        attribute=attributes.by or attributes.balance,
         about=about,
         features=None if looks is None else looks.features,
         lpips=None if looks is None else looks.weights,
@@ -173,15 +198,21 @@ def command(
     _say_what_is_next(path, out, paths=training.paths, styled=source.fine_tuned is not None)
 
 
-def _check_attributes(recipe: str, labels: Path | None, balance: str, *, named: bool) -> None:
-    """Refuse attributes that the training has no use for."""
-    has_paths = "multipath" in recipe.split("+")
-    if named and not has_paths:
-        raise UsageError("--by and --paths name the paths of the recipe multipath.", "Add multipath to --recipe.")
-    if balance and has_paths:
-        raise UsageError("The recipe multipath shows its paths equally often already.", "Leave --balance out.")
-    if labels is not None and not (balance or has_paths):
-        raise UsageError("--labels are for --balance, or the recipe multipath.", "Add one of these, or leave them out.")
+def _source(base: str | None, attribute: str | None, recipe: str, size: Size, scratch: Scratch) -> Source:
+    """Return what the training begins with: new networks, a base, or one that grows."""
+    from ..io import registry
+    from ..runs.source import grown
+
+    widths, narrower = size.widths
+    scratch.check(base, widths)
+    if base is None:
+        return scratch.source(size.resolution or 64, widths, narrower)
+    source = grown(registry.load(base, attribute=attribute), size.resolution, widths, narrower)
+    if source.grows and recipe:
+        raise UsageError(
+            "A base grows by itself, without a recipe.", "Grow it first, then teach it a style with --from its run."
+        )
+    return source
 
 
 def _say_what_is_next(path: Path, out: Path, *, paths: tuple[str, ...], styled: bool) -> None:
