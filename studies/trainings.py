@@ -194,9 +194,9 @@ def sheet(styles: Mapping[Way, Path], photos: Sequence[Pixels]) -> Pixels:
         by = Stylizer.load([str(style)], attribute="auto" if way.paths else None, method="code", detail=0.0)
         (name,) = by.styles
         faces = [by.stylize(photo, which="largest", size=SIDE).faces[0] for photo in photos]
-        columns.setdefault("photo", [f.aligned.closeup.image for f in faces if f.aligned.closeup is not None])
+        columns.setdefault("photo", [by.crops(photo, "largest", SIDE)[0].image for photo in photos])
         columns[way.name] = [f.pictures[name] for f in faces]
-    return labelled(columns, 160)
+    return labelled(columns, 128)
 
 
 def intro(given: argparse.Namespace, rest: ImageSet, unseen: ImageSet, gender: Gender) -> list[str]:
