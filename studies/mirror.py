@@ -93,7 +93,7 @@ def taken_back(base: Model, models: Mapping[str, Model], photos: Path) -> list[t
         assert look is not None
         plain = replace(look, shift=(look.shift + look.shift.flip(-1)) / 2)
         styles |= {f"{name}-plain": replace(models[name], look=plain), name: models[name]}
-    by, images = Stylizer(base, styles), ImageSet.open(photos, SIDE)
+    by, images = Stylizer(base, styles, method="code"), ImageSet.open(photos, SIDE)
     found: dict[str, list[float]] = {}
     for k in list(range(5, len(images), 60))[:DRAWN]:
         picture = images[k].permute(1, 2, 0).numpy()
