@@ -113,7 +113,8 @@ class Trial:
     def cpu_minutes(self, images: int | None = None) -> float:
         """Return the CPU time that training took, of all images or of the first ones."""
         lines = [json.loads(line) for line in (self.run / STATS).read_text(encoding="utf-8").splitlines()]
-        return sum(line["cpu_seconds"] for line in lines if images is None or line["images"] <= images) / 60
+        seconds = (float(line["cpu_seconds"]) for line in lines if images is None or line["images"] <= images)
+        return sum(seconds) / 60
 
     def compared(self, minutes: float) -> list[tuple[int, Generator]]:
         """Return the last snapshot, and the last one within a CPU time where that is another."""
