@@ -118,8 +118,10 @@ def test_nothing_on_the_page_says_who_drew_what(page: Any, study: Path) -> None:
     text = (study / "study.html").read_text(encoding="utf-8")
     assert not re.search("secretly|person[0-9]", text)
     page.click("#start")
+    until(page, '[...document.querySelectorAll("#options img")].every((image) => image.complete && image.naturalWidth)')
     names = page.evaluate('[...document.querySelectorAll("#options img")].map((i) => [i.naturalWidth, i.alt])')
-    assert {width for width, _ in names} <= {round(48 * 16 / (16 + k)) for k in range(PHOTOS)} and {alt for _, alt in names} == {""}
+    widths = {round(48 * 16 / (16 + k)) for k in range(PHOTOS)}
+    assert {width for width, _ in names} <= widths and {alt for _, alt in names} == {""}
     buttons = page.locator("#options button")
     assert [buttons.nth(k).inner_text() for k in range(3)] == ["Drawing 1", "Drawing 2", "Drawing 3"]
 
