@@ -10,6 +10,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -110,17 +111,20 @@ class Trial:
             raise ValueError(f"{given} is not NAME=RUN with the folder of a run")
         return cls(name, Path(run))
 
+    @cached_property
+    def stats(self) -> list[dict[str, float]]:
+        """The log of the training, a line a tick."""
+        return [json.loads(line) for line in (self.run / STATS).read_text(encoding="utf-8").splitlines()]
+
     def cpu_minutes(self, images: int | None = None) -> float:
         """Return the CPU time that training took, of all images or of the first ones."""
-        lines = [json.loads(line) for line in (self.run / STATS).read_text(encoding="utf-8").splitlines()]
-        seconds = (float(line["cpu_seconds"]) for line in lines if images is None or line["images"] <= images)
-        return sum(seconds) / 60
+        return sum(line["cpu_seconds"] for line in self.stats if images is None or line["images"] <= images) / 60
 
-    def compared(self, minutes: float) -> list[tuple[int, Generator]]:
-        """Return the last snapshot, and the last one within a CPU time where that is another."""
-        every = list(trained(self.run, []))
-        within = [one for one in every if self.cpu_minutes(one[0]) <= minutes]
-        return [*(within[-1:] if within and within[-1] is not every[-1] else []), every[-1]]
+    def compared(self, minutes: float) -> Iterator[tuple[int, Generator]]:
+        """Yield the last snapshot within a CPU time, and the last one where that is another."""
+        every = [counters_of(path)["images"] for path in snapshots(self.run / SNAPSHOTS)]
+        within = [images for images in every if self.cpu_minutes(images) <= minutes]
+        return trained(self.run, [*within[-1:], every[-1]])
 
 
 def trained(run: Path, wanted: Sequence[int]) -> Iterator[tuple[int, Generator]]:

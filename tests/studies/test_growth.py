@@ -56,7 +56,9 @@ def test_trials_are_compared_at_equal_images_and_at_equal_time(tmp_path: Path, m
     trial = growth.Trial.of(f"slow={tmp_path}")
     assert (trial.cpu_minutes(), trial.cpu_minutes(8)) == (3, 1)
     generator = make_model().generator
-    monkeypatch.setattr(growth, "trained", lambda run, wanted: [(8, generator), (16, generator)])
+    monkeypatch.setattr(growth, "snapshots", lambda folder: [8, 16])
+    monkeypatch.setattr(growth, "counters_of", lambda images: {"images": images})
+    monkeypatch.setattr(growth, "trained", lambda run, wanted: [(n, generator) for n in (8, 16) if n in wanted])
     assert [images for images, _ in trial.compared(2.5)] == [8, 16]
     assert [images for images, _ in trial.compared(3)] == [16]
     assert [images for images, _ in trial.compared(0.5)] == [16]

@@ -59,6 +59,19 @@ class GroupMeasures:
             name: {"value": v.value, "spread": v.spread} if isinstance(v, Interval) else v for name, v in found.items()
         }
 
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> GroupMeasures:
+        """Return what :meth:`as_json` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is something else.
+        """
+        measures = {
+            name: Interval(float(found[name]["value"]), float(found[name]["spread"]))
+            for name in ("identity", "rank1", "lightness")
+        }
+        return cls(str(found["attribute"]), str(found["value"]), int(found["people"]), **measures)
+
 
 def by_group(scorer: PictureScorer, drawings: Batch, columns: Mapping[str, Sequence[str]]) -> Iterator[GroupMeasures]:
     """Measure drawings for each value of each attribute of which there are 3 people at least.
@@ -91,7 +104,8 @@ def by_group(scorer: PictureScorer, drawings: Batch, columns: Mapping[str, Seque
 
 def skin_tones(photos: Batch) -> tuple[str, ...]:
     """Return ``light``, ``medium`` or ``dark`` for each aligned photo ``uint8 [N, 256, 256, 3]``."""
-    angles = np.degrees(np.arctan2(cheeks(photos)[:, 0] - 50, np.maximum(cheeks(photos)[:, 1], 1e-6)))
+    lightness, b = cheeks(photos).T
+    angles = np.degrees(np.arctan2(lightness - 50, np.maximum(b, 1e-6)))
     return tuple(TONES[0] if angle > LIGHT else TONES[2] if angle < DARK else TONES[1] for angle in angles)
 
 

@@ -1,4 +1,4 @@
-"""What was measured of a style after its training, written into its file.
+"""What comes to a model after its training, written into its file.
 
     add_metrics("runs/mine", {"checked_by": "Zoë"})
 
@@ -7,7 +7,7 @@ Generator, look, painter and the rest of the header stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ..errors import UsageError
 from . import registry
 from .described import in_run_folder, stored_in_half
 from .headers import read_header
-from .model_file import load_model, save_model, save_pack
+from .model_file import Model, load_model, save_model, save_pack
 
 
 def add_metrics(path: Path | str, metrics: Mapping[str, Any]) -> Path:
@@ -35,16 +35,31 @@ def add_metrics(path: Path | str, metrics: Mapping[str, Any]) -> Path:
         StorageError: It cannot be written.
     """
     path = in_run_folder(path, "style.safetensors")
-    header = read_header(path)
-    if header.paths:
+    if read_header(path).paths:
         raise UsageError(f"{path.name} has a path per attribute.", "Measure a style with one path.")
-    half, measured = stored_in_half(path), {**header.metrics, **metrics}
+
+    def noted(model: Model) -> Model:
+        return replace(model, header=replace(model.header, metrics={**model.header.metrics, **metrics}))
+
+    return rewritten(path, path, noted, overwrite=True)
+
+
+def rewritten(path: Path, out: Path, change: Callable[[Model], Model], *, overwrite: bool = False) -> Path:
+    """Write a base, or a style with one path, again with something changed; its precision and its base stay.
+
+    Args:
+        path: The model file.
+        out: The file to write.
+        change: Returns the model to write.
+        overwrite: Replace a file of that name.
+
+    Raises:
+        BadModel: It is no such file, or its base is not known.
+        StorageError: It cannot be written.
+    """
+    header, half = read_header(path), stored_in_half(path)
     if header.kind != "style-pack":
-        model = load_model(path)
-        return save_model(
-            path, replace(model, header=replace(model.header, metrics=measured)), half=half, overwrite=True
-        )
+        return save_model(out, change(load_model(path)), half=half, overwrite=overwrite)
     base = registry.base_of(header, path)
     model = load_model(path, find_base=lambda h: base, supports_feature_swap=True)
-    model = replace(model, header=replace(model.header, metrics=measured))
-    return save_pack(path, model, base, half=half, overwrite=True)
+    return save_pack(out, change(model), base, half=half, overwrite=overwrite)

@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..evaluate.kernel import Interval
+from ..evaluate.people import GroupMeasures
 from ..files import write_bytes
 from ..io.headers import ChooserHeader, EncoderHeader, Header, StoredHeader
-from .markdown import shown
+from .pictures import group_rows
 from .template import render
 
 log = logging.getLogger("portraitist")
@@ -40,7 +40,6 @@ MEASURES = {
     "likeness": ("layout-similarity", "layout kept of the base's faces"),
 }
 """Key in the header -> type for a hub, and words."""
-GROUP_MEASURES = ("identity", "rank1", "lightness")
 SETTINGS = ("recipe", "preset", "images", "batch", "learning_rate", "augment", "patience", "seed")
 """What of a training is shown; the file holds all of it."""
 
@@ -70,7 +69,7 @@ def model_card(header: StoredHeader, name: str, picture: str = "", remark: str =
         settings=_settings(header),
         stages=list(_stages(header)),
         measures=_chosen(header) if isinstance(header, ChooserHeader) else _measures(header.metrics),
-        people=list(_people(header.metrics)) if isinstance(header, Header) else [],
+        people=_people(header.metrics) if isinstance(header, Header) else [],
         people_by=_people_by(header.metrics) if isinstance(header, Header) else "",
         limits=list(_limits(header, kind)),
     )
@@ -129,14 +128,14 @@ def _measures(metrics: Mapping[str, Any]) -> list[tuple[str, str, float, str]]:
     return found
 
 
-def _people(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, str]]:
-    """Yield group, number of people, identity, rank-1 and change of lightness; what has another form is left out."""
+def _people(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row for each group of people that was measured; what has another form is left out."""
     found = metrics.get(PEOPLE)
+    groups = []
     for group in found if isinstance(found, list) else ():
         with suppress(KeyError, TypeError, ValueError):
-            measures = (Interval(float(group[k]["value"]), float(group[k]["spread"])) for k in GROUP_MEASURES)
-            identity, rank1, lightness = map(shown, measures)
-            yield f"{group['attribute']}: {group['value']}", str(int(group["people"])), identity, rank1, lightness
+            groups.append(GroupMeasures.from_json(group))
+    return group_rows(groups)
 
 
 def _people_by(metrics: Mapping[str, Any]) -> str:

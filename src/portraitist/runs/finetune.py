@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ class Finetuning(Run[TrainState]):
             heads = optimised_heads(self.training, features, self.batches.at(0).to(device))
         return TrainState.start(generator.to(device), discriminator.to(device), self.training, heads)
 
-    @property
+    @cached_property
     def batches(self) -> ImageBatches:
         """The exemplars that are trained on."""
         t = self.training

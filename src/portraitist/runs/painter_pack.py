@@ -18,10 +18,9 @@ from ..data.teacher import Teacher, TeacherPictures
 from ..errors import UsageError
 from ..evaluate import PictureMeasures, PictureScorer
 from ..evaluate.picture_signals import SIDE, Batch
-from ..io import registry
-from ..io.described import stored_in_half
 from ..io.headers import Header, PackPainter, read_header
-from ..io.model_file import load_model, save_pack
+from ..io.measured import rewritten
+from ..io.model_file import Model
 from ..io.painter_files import StoredPainter
 from ..networks.features import Features
 from ..networks.identity import Identity
@@ -130,13 +129,14 @@ def save_with_painter(
     Raises:
         UsageError: As :func:`check_carries`.
     """
-    header = check_carries(style)
-    base = registry.base_of(header, style)
-    model = load_model(style, find_base=lambda h: base, supports_feature_swap=True)
+    check_carries(style)
     mine = stored.header
     about = PackPainter(mine.painter, mine.side, found.is_better, mine.teacher_digest, mine.training, found.as_json())
-    packed = replace(model, painter=stored.painter, header=replace(model.header, painter=about))
-    return save_pack(out, packed, base, half=stored_in_half(style), overwrite=overwrite)
+
+    def carrying(model: Model) -> Model:
+        return replace(model, painter=stored.painter, header=replace(model.header, painter=about))
+
+    return rewritten(style, out, carrying, overwrite=overwrite)
 
 
 def _levels(pictures: torch.Tensor) -> Batch:
