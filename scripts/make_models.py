@@ -36,6 +36,7 @@ from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks import DiscriminatorAnatomy, GeneratorAnatomy, channels_for
 from portraitist.networks.encoder import small
 from portraitist.networks.painter_anatomy import PainterAnatomy
+from portraitist.ops.colour import are_grey
 from portraitist.ops.memory import keep_heap
 from portraitist.recipes import compose, from_scratch
 from portraitist.runs.chooser import learn_chooser
@@ -322,7 +323,8 @@ def make_painters(options: argparse.Namespace) -> None:
         if known is None:
             raise UsageError(f"{pack} was not trained on {folder}.", "Make the style first (--only).")
         seen, unseen = known
-        about = painter_header(Mixture.find(pack), by, PainterAnatomy(), name=f"{style.name}-painter")
+        anatomy = PainterAnatomy(grey=are_grey(seen.all()))
+        about = painter_header(Mixture.find(pack), by, anatomy, name=f"{style.name}-painter")
         told = PainterOptions(
             about=about,
             perceptual=perceptual,

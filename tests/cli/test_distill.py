@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from portraitist.data import ImageSet, write_image
 from portraitist.evaluate.held_out import EXEMPLARS
@@ -101,6 +102,24 @@ def test_a_dry_run_writes_nothing(run: Run, data: Path) -> None:
     shown = json.loads("\n".join(lines[:-1]))
     assert shown["painter"]["widths"] == [4, 4, 8] and shown["consistency"]["views"]["shift"] == 5
     assert not (data / "run").exists()
+
+
+def test_the_painter_of_a_grey_style_is_grey(run: Run, data: Path) -> None:
+    def grey(*more: object) -> bool:
+        code, lines, _ = run(*words(data, "--dry-run", *more))
+        assert code == 0
+        return bool(json.loads("\n".join(lines[:-1]))["painter"]["grey"])
+
+    assert not grey()
+    for path in sorted((data / "exemplars").iterdir()):
+        with Image.open(path) as picture:
+            picture.convert("L").convert("RGB").save(path)
+    assert grey()
+    assert run(*words(data))[0] == 0
+    assert load_painter(data / "run").painter.anatomy.grey
+    with_start = [word for word in words(data, "--dry-run", "--from", data / "run") if word not in SMALL[2:6]]
+    code, lines, _ = run(*with_start)
+    assert code == 0 and json.loads("\n".join(lines[:-1]))["painter"]["grey"]
 
 
 def test_exemplars_that_the_style_held_out_are_not_trained_on(run: Run, data: Path, tiny_style: Model) -> None:

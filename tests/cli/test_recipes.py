@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from portraitist.cli.main import main
 from portraitist.data import write_image
@@ -168,13 +169,31 @@ def test_a_base_grows_from_the_command_line(run: Run, drawings: Path, tmp_path: 
     assert not (tmp_path / "run" / "style.safetensors").exists()
 
 
+def test_a_base_is_trained_on_as_a_base(run: Run, drawings: Path, tmp_path: Path) -> None:
+    words = ("train", drawings, "--as-base", "--set", "batch=2", "--set", "mixing=0", "--images", 2)
+    code, _, err = run(*words, "--from", "tiny", "--name", "older", "-o", tmp_path / "run")
+    assert code == 0, err
+    model, before = registry.load(tmp_path / "run"), registry.load("tiny")
+    assert (model.header.kind, model.header.name) == ("model", "older")
+    assert model.generator.anatomy == before.generator.anatomy and model.discriminator is not None
+    assert not torch.equal(*(m.generator.state_dict()["mapping.layers.0.weight"] for m in (model, before)))
+    assert len(model.header.lineage) == len(before.header.lineage) + 1 and "grown_from" not in model.header.lineage[-1]
+    assert not (tmp_path / "run" / "style.safetensors").exists()
+    code, _, err = run(*words, "-o", tmp_path / "new")
+    assert code == 2 and "--as-base is for a base that is there" in err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (("--resolution", "16"), "cannot grow to 16"),
         (("--channels", "2,2,2,2"), "lose channels"),
         (("--channels", "8,x"), "whole numbers joined by commas"),
-        (("--resolution", "64", "--recipe", "freeze_sg"), "grows by itself, without a recipe"),
+        (("--resolution", "64", "--recipe", "freeze_sg"), "by itself, without a recipe"),
+        (("--as-base", "--recipe", "freeze_sg"), "by itself, without a recipe"),
+        (("--as-base", "--preset", "paper"), "--preset is for the recipes"),
+        (("--as-base", "--set", "held_out=0.2"), "Train the base first"),
+        (("--as-base", "--set", "entrance_images=8"), "for bases that grow"),
         (("--set", "entrance_images=8"), "for bases that grow"),
         (("--set", "entrance_rate=0.1"), "for bases that grow"),
         (("--channel-cap", "8"), "for training from scratch"),

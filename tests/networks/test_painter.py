@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,7 +30,7 @@ def test_it_draws_any_side_that_is_a_multiple_of_8(sides: tuple[int, int]) -> No
     shapes = [tuple(x.shape[1:]) for x in found]
     assert shapes == [(3, *sides), (2, *sides), (3, *sides), (3, *sides), (1, *sides)]
     assert 0 < found.mask.min() and found.mask.max() < 1 and found.field.abs().max() <= SMALL.reach
-    assert torch.equal(found.image, found.warped + found.mask * found.residual)
+    assert torch.equal(found.image, found.warped + found.paint)
 
 
 @pytest.mark.parametrize("sides", [(20, 16), (16, 20)])
@@ -43,12 +45,25 @@ def test_no_grid_lies_over_what_is_painted() -> None:
         painter.paint.weight.zero_()
         painter.paint.bias.copy_(torch.tensor((1.0, -1.0, -1.0, 1.0)).repeat(4))  # a chessboard
         found = painter(pictures(32, 32))
-        assert (
-            found.residual[..., 1:-1, 1:-1].abs().max() < 1e-6
-            and (found.mask - 0.5)[..., 1:-1, 1:-1].abs().max() < 1e-6
-        )
+        inside = (..., slice(1, -1), slice(1, -1))
+        assert found.paint[inside].abs().max() < 1e-6 and (found.mask - 0.5)[inside].abs().max() < 1e-6
         painter.paint.bias.fill_(0.3)  # what is smooth stays
-        assert torch.allclose(painter(pictures(32, 32)).residual, torch.tensor(0.3))
+        found = painter(pictures(32, 32))
+        assert torch.allclose(found.paint / found.mask, torch.tensor(0.3))
+
+
+def test_a_grey_painter_draws_the_luminance_of_what_one_with_colour_draws() -> None:
+    coloured, photos = small(), pictures(24, 32)
+    grey = Painter(dataclasses.replace(SMALL, grey=True))
+    grey.load_state_dict(coloured.state_dict())
+    found = grey(photos)
+    red, green, blue = coloured(photos).image.unbind(1)
+    assert torch.allclose(found.image[:, 0], 0.299 * red + 0.587 * green + 0.114 * blue, atol=1e-6)
+    assert torch.equal(found.image, found.image[:, :1].expand(-1, 3, -1, -1))
+    assert torch.allclose(found.at(photos, 1.0), found.image, atol=1e-5)
+    assert torch.allclose(found.at(photos, 0.0), photos, atol=1e-6)
+    half = found.at(photos, 0.5)  # half of the colour is left
+    assert 0.3 < (half.amax(1) - half.amin(1)).mean() / (photos.amax(1) - photos.amin(1)).mean() < 0.7
 
 
 def test_a_new_painter_draws_nearly_the_photo() -> None:
@@ -75,7 +90,7 @@ def test_it_is_as_small_as_promised() -> None:
     assert counter.get_total_flops() == 2 * SMALL.macs(64)
 
 
-@pytest.mark.parametrize("output", ["image", "field", "warped", "residual", "mask"])
+@pytest.mark.parametrize("output", ["image", "field", "warped", "paint", "mask"])
 def test_every_output_teaches_the_layers_before_it(output: str) -> None:
     painter = small()
     photos = torch.nn.functional.interpolate(pictures(6, 6), 48, mode="bicubic")
@@ -83,7 +98,7 @@ def test_every_output_teaches_the_layers_before_it(output: str) -> None:
     learned = {name for name, p in painter.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
     every = {name for name, _ in painter.named_parameters()}
     late = {n for n in every if n.startswith(("up2.", "look.", "detail.", "paint."))}
-    assert learned == (every if output in ("image", "residual", "mask") else every - late)
+    assert learned == (every if output in ("image", "paint", "mask") else every - late)
 
 
 def test_pictures_do_not_see_each_other() -> None:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from portraitist.errors import UsageError
 from portraitist.io.model_file import Model
-from portraitist.losses import Tap, structure
 from portraitist.losses.perceptual import PerceptualDistance
+from portraitist.losses.structure import Tap, structure
 from portraitist.networks import Generator
 from portraitist.networks.features import DeepestTaps, DiscriminatorFeatures
 from portraitist.networks.generator import with_low_rows

@@ -49,13 +49,15 @@ class Network:
             raise UsageError("A painter to start from has its own sizes.", "Leave out --widths and --blocks.")
         return load_painter(self.start)
 
-    def anatomy(self) -> PainterAnatomy:
-        """Return the sizes of a new painter."""
+    def anatomy(self, first: StoredPainter | None, *, grey: bool) -> PainterAnatomy:
+        """Return the sizes of the painter: those of the first, or those asked for."""
         from dataclasses import replace
 
         from ..networks.painter import PainterAnatomy
 
-        anatomy, found = PainterAnatomy(), options.widths(self.widths, "--widths")
+        if first is not None:
+            return replace(first.painter.anatomy, grey=grey)
+        anatomy, found = PainterAnatomy(grey=grey), options.widths(self.widths, "--widths")
         if found:
             if len(found) != 3:
                 raise UsageError(f"--widths takes three numbers, not '{self.widths}'.", "Write 24,48,96.")
@@ -160,6 +162,7 @@ def command(
     from ..io.identity_files import load_identity
     from ..io.painter_files import check_painter_header, load_painter
     from ..losses.perceptual import default_perceptual
+    from ..ops.colour import are_grey
     from ..runs.painter import PainterOptions, distill, parts_of_exemplars
     from ..runs.painter_pack import compared
     from ..stylize import Stylizer
@@ -170,7 +173,6 @@ def command(
 
     where = options.device(device, exact=True)
     first = network.first()
-    anatomy = network.anatomy() if first is None else first.painter.anatomy
     plain = PainterTraining(seed=seed, side=size)
     training = options.with_settings(replace(plain, images=images or plain.images), set_ or [])
     refuse_idle(plain, training, training.idle)
@@ -184,11 +186,12 @@ def command(
     embedder = None if identity is None else load_identity(identity)
     stylizer = Stylizer.load([style], attribute=attribute, method="code", seed=seed, device=where)
     mixture = Mixture.find(style, or_base=True, attribute=attribute)
-    about = painter_header(mixture, stylizer, anatomy, **asdict(authorship))
-    check_painter_header(about)
     faces = options.pictures(photos, training.side)
     shown, unseen = _exemplars(mixture, exemplars, balance.labels, training)
     training = balance.of(training, shown)
+    anatomy = network.anatomy(first, grey=are_grey(shown.all()))
+    about = painter_header(mixture, stylizer, anatomy, **asdict(authorship))
+    check_painter_header(about)
     if dry_run:
         typer.echo(json.dumps({"painter": asdict(anatomy), **asdict(training)}, indent=1))
         apart = "" if unseen is None else f", {len(unseen)} more that the style has not seen"

@@ -31,6 +31,9 @@ class Size:
     ] = None
     channels: Annotated[str, opt("Channels at 4, 8, ... pixels, joined by commas.")] = ""
     discriminator_channels: Annotated[str, opt("Those of the discriminator (default: --channels).")] = ""
+    as_base: Annotated[
+        bool, opt("Train the base on, at its own size, as a base: what comes of it is no style (docs/larger.md).")
+    ] = False
 
     @property
     def widths(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -135,14 +138,14 @@ def command(
     continues: on the CPU, with as many threads, bit for bit.
 
     With --from and a larger --resolution or more --channels, the base grows before it trains on, and keeps what it has
-    learned (docs/larger.md). The result is a base, which you can then fine-tune.
+    learned (docs/larger.md); --as-base trains it on as it is. The result is a base, which you can then fine-tune.
     """
     import dataclasses
     import json
 
     from ..faces import finder_named
     from ..io.headers import Header, check_header
-    from ..recipes import compose, from_scratch, grow, known_terms
+    from ..recipes import compose, from_scratch, grow, known_terms, train_on
     from ..runs.finetune import TrainOptions, train
     from ..train.spec import Training, check, current, refuse_idle
 
@@ -151,7 +154,7 @@ def command(
     if recipe and base is None:
         base = "faces"
     source = _source(base, attribute, recipe, size, scratch)
-    if preset is not None and (base is None or source.grows):
+    if preset is not None and source.fine_tuned is None:
         raise UsageError("--preset is for the recipes of a fine-tuning.", "Leave it out, or name a --recipe.")
     anatomy = source.anatomies[0]
     # Rules look at the batch, so it comes first.
@@ -166,8 +169,9 @@ def command(
     start = options.with_settings(Training(seed=seed), [s for s in asked if s.startswith("batch=")])
     if base is None:
         recipe, training = "from_scratch", from_scratch(anatomy.resolution, start)
-    elif source.grows:
-        recipe, training = "grow", grow(anatomy.resolution, start, features=features is not None)
+    elif source.fine_tuned is None:
+        recipe, begin = ("grow", grow) if source.grows else ("train_on", train_on)
+        training = begin(anatomy.resolution, start, features=features is not None)
     else:
         recipe = recipe or "baseline"
         chosen = attributes.chosen(pictures) if "multipath" in recipe.split("+") else ()
@@ -199,18 +203,24 @@ def command(
 
 
 def _source(base: str | None, attribute: str | None, recipe: str, size: Size, scratch: Scratch) -> Source:
-    """Return what the training begins with: new networks, a base, or one that grows."""
+    """Return what the training begins with: new networks, a base, or one that grows or is trained on."""
     from ..io import registry
-    from ..runs.source import grown
+    from ..runs.source import grown, trained_on
 
     widths, narrower = size.widths
     scratch.check(base, widths)
     if base is None:
+        if size.as_base:
+            raise UsageError("--as-base is for a base that is there.", "Name it with --from, or leave --as-base out.")
         return scratch.source(size.resolution or 64, widths, narrower)
-    source = grown(registry.load(base, attribute=attribute), size.resolution, widths, narrower)
-    if source.grows and recipe:
+    model = registry.load(base, attribute=attribute)
+    source = grown(model, size.resolution, widths, narrower)
+    if size.as_base and not source.grows:
+        source = trained_on(model)
+    if source.fine_tuned is None and recipe:
         raise UsageError(
-            "A base grows by itself, without a recipe.", "Grow it first, then teach it a style with --from its run."
+            "A base grows, or is trained on, by itself, without a recipe.",
+            "Do so first, then teach it a style with --from its run.",
         )
     return source
 

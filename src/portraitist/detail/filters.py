@@ -18,13 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in luminance (ITU-R BT.601)."""
-
-
-def luminance(x: Tensor) -> Tensor:
-    """Return the luminance [N, 1, H, W] of a colour picture."""
-    return (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+from ..ops.colour import luminance
 
 
 def blur(x: Tensor, sigma: float) -> Tensor:

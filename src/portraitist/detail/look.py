@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..ops.colour import luminance
 from . import filters
 from .medium import Medium
 from .shape import displacement, warp
@@ -208,7 +209,7 @@ def redraw_detail(photo: Tensor, base: Tensor, drawing: Tensor, look: Look, fram
 
 def band_energy(x: Tensor) -> Tensor:
     """Return the mean square of each band of the luminance of pictures [N, 3, S, S]: [N, 4, 8, 8]."""
-    found, _ = filters.bands(filters.luminance(x), BANDS, x.shape[-1] / SIDE)
+    found, _ = filters.bands(luminance(x), BANDS, x.shape[-1] / SIDE)
     return torch.cat([F.adaptive_avg_pool2d(band**2, COARSE) for band in found], dim=1)
 
 
@@ -226,7 +227,7 @@ def _painted(photo: Tensor, look: Look, person: Tensor, kept: Tensor, scale: flo
         steps = math.ceil(medium.length)
         marks = filters.strokes(filters.tangents(plain, 4 * scale), steps, medium.length / steps * scale)
         # Neither black nor white takes the marks of a medium.
-        tone = 1 - (filters.luminance(painted) / 127.5 - 1).abs().clamp(0, 1) ** 2
+        tone = 1 - (luminance(painted) / 127.5 - 1).abs().clamp(0, 1) ** 2
         # Backgrounds are laid in with a broader hand than people.
         where = (1 - kept) * (0.25 + 0.75 * person)
         painted = painted + medium.strokes * marks * tone * where
@@ -235,7 +236,7 @@ def _painted(photo: Tensor, look: Look, person: Tensor, kept: Tensor, scale: flo
 
 def _grey(x: Tensor, look: Look) -> Tensor:
     amount = min(1.0, look.medium.colourless)
-    return x + amount * (filters.luminance(x) - x) if amount else x
+    return x + amount * (luminance(x) - x) if amount else x
 
 
 def _coloured(x: Tensor, look: Look, person: Tensor, scale: float) -> Tensor:
@@ -245,8 +246,8 @@ def _coloured(x: Tensor, look: Look, person: Tensor, scale: float) -> Tensor:
     shift = _enlarged(look.shift, x.shape[-1])
     # Half of the stretch behind the person: walls keep their colour.
     change = person * (shift + stretched) + (1 - person) * (look.background.view(1, 3, 1, 1) + stretched / 2)
-    before = filters.blur(filters.luminance(x), 8 * scale) + 16
-    after = filters.blur(filters.luminance(x + change), 8 * scale) + 16
+    before = filters.blur(luminance(x), 8 * scale) + 16
+    after = filters.blur(luminance(x + change), 8 * scale) + 16
     wanted = torch.clamp(after, before * _LIGHTNESS[0], before * _LIGHTNESS[1])
     return x + change + (wanted - after)
 

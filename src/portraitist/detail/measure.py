@@ -17,7 +17,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from ..errors import BadData
-from . import filters
+from ..ops.colour import LUMA
 from .look import BANDS, CELLS, COARSE, SIDE, Look, band_energy
 from .medium import Medium
 
@@ -73,7 +73,7 @@ class Population:
 
     def colourless(self) -> Population:
         """Return what the same pictures have in common without their colours; all is linear in them."""
-        luma = torch.tensor(filters.LUMA)
+        luma = torch.tensor(LUMA)
         spread = self.covariance - _SPREAD * torch.eye(3)
         return replace(
             self,

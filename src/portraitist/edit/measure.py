@@ -19,6 +19,7 @@ from ..data.images import Pixels, resize, to_array
 from ..errors import UsageError
 from ..faces import FaceFinder, Landmarks
 from ..networks import Generator
+from ..ops.colour import LUMA
 from ..spaces import WPlus, Z, truncate
 from ..spaces.direction import Direction
 from .directions import learn_direction
@@ -60,7 +61,7 @@ def light(picture: Pixels) -> float:
     height, width = picture.shape[:2]
     y, x = (np.arange(height) + 0.5)[:, None] / height, (np.arange(width) + 0.5) / width
     face = ((x - 0.5) / 0.2) ** 2 + ((y - 0.6) / 0.25) ** 2 < 1
-    luma = picture @ np.array([0.299, 0.587, 0.114])
+    luma = picture @ np.array(LUMA)
     left, right = luma[face & (x < 0.5)].mean(), luma[face & (x > 0.5)].mean()
     return float((right - left) / max(right + left, 1e-9))
 

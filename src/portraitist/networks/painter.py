@@ -22,6 +22,8 @@ own (Shi et al. 2016, arXiv:1609.05158): no layer works at the full side, which 
 the four has its own weights, so that a grid of every second pixel may lie over what is painted; a binomial filter takes
 that frequency out (as Sugawara, Shiota and Kiya, ICIP 2018), but not out of the photo.
 
+A grey painter gives the luminance of this sum, so that no colour of the photo can remain in a charcoal drawing.
+
 There is no normalisation: a picture does not change with what else is in it, and a larger photo is drawn as a smaller.
 
     painter = new_painter(PainterAnatomy())
@@ -37,6 +39,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..ops.colour import luminance
 from ..ops.warp import sample_bilinear
 from .layers import channels_last
 from .painter_anatomy import PainterAnatomy as PainterAnatomy
@@ -59,10 +62,10 @@ class Painted(NamedTuple):
     """Where each pixel is taken from, relative to itself, in pixels: planes x and y [N, 2, H, W]."""
     warped: Tensor
     """The photo, displaced: [N, 3, H, W]."""
-    residual: Tensor
-    """What is painted over it: [N, 3, H, W]."""
+    paint: Tensor
+    """What is added to it, the colour that is taken away included: [N, 3, H, W]."""
     mask: Tensor
-    """How much of that is used, from 0 to 1: [N, 1, H, W]."""
+    """How much of the residual picture is used, from 0 to 1: [N, 1, H, W]."""
 
     def at(self, photos: Tensor, strength: float | Tensor) -> Tensor:
         """Return the drawing with shapes and paint taken in part, or exaggerated: [N, 3, H, W], not clamped.
@@ -73,7 +76,7 @@ class Painted(NamedTuple):
             photos: What was painted, [N, 3, H, W].
             strength: 0 gives the photos, 1 the drawing.
         """
-        paint = displaced(self.mask * self.residual, (strength - 1) * self.field)
+        paint = displaced(self.paint, (strength - 1) * self.field)
         return displaced(photos, strength * self.field) + strength * paint
 
 
@@ -148,7 +151,11 @@ class Painter(nn.Module):
         x = self.paint(_rectified(self.detail(_rectified(x))))  # [N, 16, H/2, W/2]
         residual, mask = _without_grid(F.pixel_shuffle(x.float(), 2)).split((3, 1), 1)
         mask = mask.sigmoid()
-        return Painted(warped + mask * residual, field, warped, residual, mask)
+        paint = mask * residual
+        if self.anatomy.grey:
+            image = luminance(warped + paint).expand_as(warped)
+            return Painted(image, field, warped, image - warped, mask)
+        return Painted(warped + paint, field, warped, paint, mask)
 
     def _field(self, x: Tensor) -> Tensor:
         """Return the displacements [N, 2, H, W] that features [N, b, H/4, W/4] ask for."""

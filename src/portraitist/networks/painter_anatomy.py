@@ -17,6 +17,8 @@ class PainterAnatomy:
     """Residual blocks at an eighth of the side."""
     reach: float = 24.0
     """The largest displacement along each axis, in pixels."""
+    grey: bool = False
+    """Whether it draws without colour: the luminance of what one with colour would draw."""
 
     def __post_init__(self) -> None:
         if min(self.widths) < 1 or self.blocks < 0 or not 0 < self.reach < 1000:

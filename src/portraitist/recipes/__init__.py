@@ -9,6 +9,7 @@ from ..lazy import lazily
 if TYPE_CHECKING:
     from .baseline import from_scratch as from_scratch
     from .baseline import grow as grow
+    from .baseline import train_on as train_on
     from .catalogue import RECIPES as RECIPES
     from .catalogue import Preset as Preset
     from .catalogue import Recipe as Recipe
@@ -25,6 +26,7 @@ __getattr__ = lazily(
         "from_scratch": "baseline",
         "grow": "baseline",
         "known_terms": "registry",
+        "train_on": "baseline",
     },
 )
 __all__ = [
@@ -35,4 +37,5 @@ __all__ = [
     "from_scratch",
     "grow",
     "known_terms",
+    "train_on",
 ]

@@ -20,21 +20,20 @@ def from_scratch(resolution: int, start: Training | None = None) -> Training:
     return with_gamma(training, resolution)
 
 
-def grow(resolution: int, start: Training | None = None, *, features: bool = False) -> Training:
-    """Train a base on after it has grown to ``resolution``; ``start`` as in :func:`from_scratch`.
+def train_on(resolution: int, start: Training | None = None, *, features: bool = False) -> Training:
+    """Train a base on, as it is; ``start`` as in :func:`from_scratch`.
 
     Where there are ``features`` to look at, a discriminator of them teaches it beside the plain one.
     """
     training = replace(  # gamma as of from_scratch
-        from_scratch(resolution, start),
-        images=100_000,
-        learning_rate=0.002,
-        path_every=0,
-        entrance_images=1_500,
-        tick=1_000,
-        snapshot=2_000,
+        from_scratch(resolution, start), images=100_000, learning_rate=0.002, path_every=0, tick=1_000, snapshot=2_000
     )
     return training.with_term(FeatureLoss()) if features else training
+
+
+def grow(resolution: int, start: Training | None = None, *, features: bool = False) -> Training:
+    """Train a base on after it has grown to ``resolution``; arguments as of :func:`train_on`."""
+    return replace(train_on(resolution, start, features=features), entrance_images=1_500)
 
 
 def fine_tune(resolution: int, start: Training | None = None) -> Training:

@@ -258,9 +258,10 @@ class Finetuning(Run[TrainState]):
         before = [] if source.base is None else source.base.header.lineage
         step = lineage(state.images, self.settings)
         about = self.options.about or Header(source.anatomies[0])
-        if source.grows and source.base is not None:
-            step |= growth.record(self.out, source.base)
+        if source.base is not None and source.fine_tuned is None:
             about = growth.licensed(about, source.base.header)
+            if source.grows:
+                step |= growth.record(self.out, source.base)
         header = replace(about, recipe=self.settings, lineage=[*before, step])
         if (base := source.fine_tuned) is None:
             (model,) = _models(state, generators, header)
@@ -340,7 +341,7 @@ def _check(images: ImageSet, source: Source, training: Training, options: TrainO
         "held_out": training.held_out,
     }
     if source.fine_tuned is None and (asked := [name for name, value in needs_base.items() if value]):
-        cure = "Grow the base first, then fine-tune the result." if source.grows else "Name one with --from."
+        cure = "Name one with --from." if source.base is None else "Train the base first, then fine-tune the result."
         raise UsageError(f"The setting {asked[0]} needs a base of the same size to compare with.", cure)
     if features is None and (asked := [term.name for term in training.terms if term.needs_features]):
         raise UsageError(
@@ -371,7 +372,7 @@ def _check(images: ImageSet, source: Source, training: Training, options: TrainO
     if source.fine_tuned is not None and len(images) < FEWEST_EXEMPLARS:
         log.warning("%d exemplars are few; from %d on a style can be learned.", len(images), FEWEST_EXEMPLARS)
     if source.fine_tuned is None and len(images) < FEWEST_FROM_SCRATCH:
-        log.warning("%d pictures are few to train on from scratch; fine-tune a base with --from.", len(images))
+        log.warning("%d pictures are few to train a base on; fine-tune one with --from.", len(images))
 
 
 def _nothing_learned(out: Path, state: TrainState, training: Training) -> NothingLearned:

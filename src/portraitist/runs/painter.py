@@ -156,7 +156,7 @@ class PainterRun(Run[PainterState]):
         self.photos, self.exemplars, self.teacher, self.anatomy = photos, exemplars, teacher, anatomy
         training.refuse_idle(identity=options.identity is not None)
         self.perceptual, self.identity, self.first = perceptual, options.identity, options.start
-        if self.first is not None and self.first.painter.anatomy != anatomy:
+        if self.first is not None and dataclasses.replace(self.first.painter.anatomy, grey=anatomy.grey) != anatomy:
             raise UsageError(
                 f"The painter to start from has the sizes {self.first.painter.anatomy}, not {anatomy}.",
                 "Take its own sizes.",
@@ -221,7 +221,8 @@ class PainterRun(Run[PainterState]):
         """Return the config of a run as of today: what earlier ones did not have was off."""
         old = {"feature_discriminator": {"weight": 0.0}, "attributes": {}, **config}
         consistency = old["consistency"]
-        return {**old, "consistency": {**consistency, "views": {"mirror": 0.0, **consistency["views"]}}}
+        old["consistency"] = {**consistency, "views": {"mirror": 0.0, **consistency["views"]}}
+        return {**old, "painter": {"grey": False, **old["painter"]}}
 
     def prepare(self, state: PainterState, group: ProcessGroup, asked: Asked) -> None:
         """Let the teacher draw the photos that it has not drawn; each process draws its share of them."""

@@ -25,11 +25,9 @@ from ..io.painter_files import StoredPainter
 from ..networks.features import Features
 from ..networks.identity import Identity
 from ..networks.painter import Painter
+from ..ops.colour import are_grey
 from ..train.painter import PainterTraining
 from .painter import TEACHER, all_of, painted_by, parts_of_photos, photos_of
-
-GREY = 4.0
-"""Mean difference of channels, in levels, below which pictures count as grey."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,10 @@ def compared(
     given, drawn = all_of(TeacherPictures(out / TEACHER, training.side, teacher).pairs(held))
     painted = painted_by(painter, given)
     scorer = PictureScorer(_levels(given), identity, features)
-    shown = _levels(exemplars.all())
-    reference = scorer.exemplars(shown)
+    shown = exemplars.all()
+    reference = scorer.exemplars(_levels(shown))
     mine, code = (scorer.measure(_levels(pictures), reference) for pictures in (painted, drawn))
-    spread = shown.astype(np.float32)
-    return Compared(mine, code, float((spread.max(-1) - spread.min(-1)).mean()) < GREY)
+    return Compared(mine, code, are_grey(shown))
 
 
 def refuse_nothing_held_out(training: PainterTraining) -> None:

@@ -1,4 +1,4 @@
-"""Where a training begins: a base, a base that grows, or new networks."""
+"""Where a training begins: a base, which is fine-tuned, trained on or grown, or new networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from ..networks.growth import grow_discriminator, grow_generator, grown_discrimi
 
 @dataclass(frozen=True)
 class Source:
-    """Where a training begins: a base to fine-tune, a base and the sizes it grows to, or the sizes of new networks."""
+    """Where a training begins.
+
+    A base alone is fine-tuned. With sizes it grows to them, or is trained on where they are its own, and stays a base.
+    Sizes alone are those of new networks.
+    """
 
     base: Model | None = None
     generator: GeneratorAnatomy | None = None
@@ -26,13 +30,13 @@ class Source:
 
     @property
     def grows(self) -> bool:
-        """Whether a base is enlarged first; what comes of it is a base again, not a style."""
-        return self.base is not None and self.generator is not None
+        """Whether a base is enlarged first."""
+        return self.base is not None and self.generator is not None and self.anatomies != _sizes(self.base)
 
     @property
     def fine_tuned(self) -> Model | None:
         """The base of a fine-tuning, which a style is compared with; None where a base is trained."""
-        return None if self.grows else self.base
+        return self.base if self.generator is None else None
 
     @property
     def resolution(self) -> int:
@@ -42,8 +46,8 @@ class Source:
     @property
     def anatomies(self) -> tuple[GeneratorAnatomy, DiscriminatorAnatomy]:
         """The sizes of both networks."""
-        if (base := self.fine_tuned) is not None and base.discriminator is not None:
-            return base.generator.anatomy, base.discriminator.anatomy
+        if (base := self.fine_tuned) is not None:
+            return _sizes(base)
         assert self.generator is not None and self.discriminator is not None
         return self.generator, self.discriminator
 
@@ -75,9 +79,18 @@ def grown(
     Raises:
         UsageError: The sizes cannot hold the base.
     """
-    before = base.generator.anatomy, base.require_discriminator("to grow").anatomy
+    before = _sizes(base)
     side = resolution or before[0].resolution
     if side == before[0].resolution and not channels and not narrower:
         return Source(base)
     sizes = grown_generator(before[0], side, channels), grown_discriminator(before[1], side, narrower or channels)
     return Source(base) if sizes == before else Source(base, *sizes)
+
+
+def trained_on(base: Model) -> Source:
+    """Return a source that trains a base on, at its own size, as a base."""
+    return Source(base, *_sizes(base))
+
+
+def _sizes(base: Model) -> tuple[GeneratorAnatomy, DiscriminatorAnatomy]:
+    return base.generator.anatomy, base.require_discriminator("to train on with").anatomy

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
-from ..losses import Tap, structure
+from ..losses.structure import Tap, structure
 from ..networks import GeneratorAnatomy
 from .spec import SourceTerm, Training
 from .terms import StepContext

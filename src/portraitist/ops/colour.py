@@ -1,0 +1,23 @@
+"""The luminance of colours, and whether there are any.
+
+grey = luminance(pictures).expand_as(pictures)
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in luminance (ITU-R BT.601)."""
+GREY = 4.0
+"""Mean difference of channels, in levels of 0 to 255, below which pictures count as grey."""
+
+
+def luminance(x: Tensor) -> Tensor:
+    """Return the luminance [N, 1, H, W] of colour pictures [N, 3, H, W]."""
+    return (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+
+
+def are_grey(x: Tensor) -> bool:
+    """Whether pictures [N, 3, H, W] in [-1, 1] have next to no colour, all together."""
+    return float((x.amax(1) - x.amin(1)).mean()) * 127.5 < GREY
