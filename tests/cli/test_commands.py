@@ -477,6 +477,20 @@ def test_invert_knows_the_ways_of_the_papers(
     assert bool((code.data == code.data[:, :1]).all()) == one_row
 
 
+def test_stylize_confines_a_code_to_a_few_directions(program: Program, known: None, face: Path, tmp_path: Path) -> None:
+    def drawn(*words: str) -> bytes:
+        out = tmp_path / "-".join(("out", *words))
+        done = program("stylize", face, "--aligned", "--method", "ui2i", "--steps", "5", "-o", out, *words)
+        assert done.code == 0, done.err
+        return next(out.glob("*.png")).read_bytes()
+
+    by_all = drawn()
+    assert drawn("--rank", "16") == by_all != drawn("--rank", "2")
+    words = ("stylize", face, "--aligned", "-o", tmp_path / "no", "--rank", "2")
+    assert "A rank counts the directions of a basis" in program.refuses(2, *words)
+    assert "--rank belongs to an optimisation" in program.refuses(2, *words, "--method", "encoder")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from portraitist.losses.perceptual import PerceptualDistance, pixel_error, pyramid_error, unit_channels
+from portraitist.losses.perceptual import FeatureError, PerceptualDistance, pixel_error, pyramid_error, unit_channels
 
 
 class Pixels:
@@ -80,6 +80,16 @@ def test_the_gradient_is_finite_at_zero_and_on_black() -> None:
 def test_the_gradient_is_right() -> None:
     x = pictures(5, 1)[:, :, :3, :3].clone().requires_grad_(True)
     assert torch.autograd.gradcheck(lambda x: DISTANCE(x, pictures(6, 1)[:, :, :3, :3]), (x,))
+
+
+def test_the_norm_of_features_is_the_root_of_their_error() -> None:
+    a, b = pictures(1), pictures(2)  # the last tap but one is the picture itself
+    error, norm = (FeatureError(Pixels(), root=root)(a, b) for root in (False, True))
+    assert torch.allclose(norm, (a - b).flatten(1).norm(dim=1) / math.sqrt(a[0].numel())) and norm.shape == (2,)
+    assert torch.allclose(norm.square(), error)
+    same = a.clone().requires_grad_()
+    FeatureError(Pixels(), root=True)(same, a).sum().backward()
+    assert same.grad is not None and same.grad.isfinite().all()
 
 
 def test_it_is_named_after_its_network() -> None:

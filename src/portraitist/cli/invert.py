@@ -20,9 +20,7 @@ def command(
         str | None,
         opt("w: one code for all rows; w+: a code per row (default: the method's).", panel=groups.Inversion.panel),
     ] = None,
-    rank: Annotated[
-        int | None, opt("SeFa directions that a ui2i code uses (default: all).", min=1, panel=groups.Inversion.panel)
-    ] = None,
+    rank: options.Rank = None,
     steps: options.Steps = None,
     features: groups.Features,
     aligned: options.Aligned = False,

@@ -76,6 +76,7 @@ Refine = Annotated[int, opt("Optimise the encoder's code for so many steps.", mi
 Steps = Annotated[
     int | None, opt("Optimisation steps (default: the method's). Selects optimisation.", min=1, panel="Inversion")
 ]
+Rank = Annotated[int | None, opt("SeFa directions that a ui2i code uses (default: all).", min=1, panel="Inversion")]
 SAMPLES_OF_BEST = 8
 MOST_SEEDS = 100_000
 

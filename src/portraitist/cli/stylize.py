@@ -47,6 +47,7 @@ def command(
     samples: Annotated[int | None, opt("Also draw N posterior samples.", min=1, max=100, panel=INVERSION)] = None,
     best: Annotated[bool, opt("Draw the medoid of mean and N samples (default 8).", "--best", panel=INVERSION)] = False,
     steps: options.Steps = None,
+    rank: options.Rank = None,
     features: groups.Features,
     output: groups.Output,
     moving: videos.Moving,
@@ -85,7 +86,7 @@ def command(
     from ..stylize import Appearance, Reference, Stylizer
     from ..surgery import released_upto
 
-    how = inversion.how(seed, samples=samples, best=best, steps=steps)
+    how = inversion.how(seed, samples=samples, best=best, steps=steps, rank=rank)
     perceptual = features.distance()
     references = tuple(Reference.read(path, aligned=reference_aligned) for path in reference or [])
     where = options.device(device)

@@ -38,8 +38,9 @@ class Projection:
     code_noise_until: float = 0.75
     """Part of the steps after which that noise is gone."""
     perceptual_weight: float = 1.0
-    features: Literal["unit", "raw"] = "unit"
-    """Compare unit feature vectors of all taps, as LPIPS does, or one map as it is."""
+    features: Literal["unit", "raw", "norm"] = "unit"
+    """Compare unit feature vectors of all taps, as LPIPS does, or one map as it is: its mean squared difference, or the
+    root of that."""
     pixel_weight: float = 0.0
     pixels: Literal["pyramid", "squared", "absolute"] = "pyramid"
     """Of pixels, the mean squared difference over a pyramid of sizes or at full size, or the mean absolute one."""
@@ -122,7 +123,7 @@ def ui2i_paper(rank: int | None = None) -> Projection:
         rank: The paper has all directions, which is W under another name; fewer confine the code to what changes the
             drawing most.
     """
-    return Projection(basis="sefa", rank=rank, code_noise=0, pixel_weight=1, pixels="absolute")
+    return Projection(basis="sefa", rank=rank, code_noise=0, features="norm", pixel_weight=1, pixels="absolute")
 
 
 def ui2i_released(rank: int | None = None) -> Projection:

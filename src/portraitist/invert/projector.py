@@ -79,7 +79,9 @@ class Projector:
             raise UsageError(
                 "This inversion starts at an encoder's code, but there is no encoder.", "Choose another method."
             )
-        self.perceptual = FeatureError(perceptual.features) if self.settings.features == "raw" else perceptual
+        self.perceptual = perceptual
+        if (compared := self.settings.features) != "unit":
+            self.perceptual = FeatureError(perceptual.features, root=compared == "norm")
         self.origin = self.prior.mean if self.settings.start != "zero" else torch.zeros_like(self.prior.mean)
         self.basis = None if self.settings.basis == "none" else self._basis(basis)
 

@@ -87,13 +87,15 @@ def default_perceptual(discriminator: Discriminator) -> PerceptualDistance:
 
 
 class FeatureError(PerceptualDistance):
-    """Mean squared difference of one map as it is: the last but one, which is relu4_3 of VGG16.
+    """Squared difference of one map as it is, averaged: the last but one, which is relu4_3 of VGG16.
 
-    The feature loss of in-domain inversion (Zhu et al. 2020, arXiv:2004.00049, Sec. 3.2) in its released form.
+    The feature loss of in-domain inversion (Zhu et al. 2020, arXiv:2004.00049, Sec. 3.2) in its released form. Its root
+    is a norm, as UI2I prints (Huang et al. 2020, arXiv:2010.05713, Eq. 5), less a factor of the size of the map.
     """
 
-    def __init__(self, features: Features) -> None:
-        super().__init__(features, name=f"{features.name} error")
+    def __init__(self, features: Features, *, root: bool = False) -> None:
+        super().__init__(features, name=f"{features.name} {'norm' if root else 'error'}")
+        self.root = root
 
     def prepare(self, images: Tensor) -> Prepared:
         """Return the map of images [N, 3, H, W]; differentiable."""
@@ -102,7 +104,8 @@ class FeatureError(PerceptualDistance):
     def distance(self, images: Tensor, prepared: Prepared) -> Tensor:
         """Return the error [N] of images against prepared ones."""
         (mine,), (theirs,) = self.prepare(images), prepared
-        return pixel_error(mine, theirs)
+        error = pixel_error(mine, theirs)
+        return (error + EPSILON).sqrt() if self.root else error  # a root has no slope at 0
 
 
 def unit_channels(x: Tensor) -> Tensor:
