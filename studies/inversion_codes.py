@@ -39,7 +39,7 @@ from portraitist.invert import (
     refine,
     stylegan2,
     tune,
-    ui2i_paper,
+    ui2i,
 )
 from portraitist.io import registry
 from portraitist.io.encoder_files import StoredEncoder, load_encoder
@@ -146,7 +146,7 @@ def table_ways(study: Inversions, folder: Path, shorten: int) -> dict[str, Way]:
 
 def space_ways(study: Inversions, shorten: int) -> dict[str, Way]:
     """Return ways that differ in their space alone."""
-    common = replace(ui2i_paper(), steps=max(1, SPACE_STEPS // shorten))
+    common = replace(ui2i(), steps=max(1, SPACE_STEPS // shorten))
     settings = {
         "W": replace(common, basis="none"),
         "W+": replace(common, basis="none", space="w+"),

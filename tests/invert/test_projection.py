@@ -22,6 +22,7 @@ from portraitist.invert import (
     portrait,
     refine,
     stylegan2,
+    ui2i,
     ui2i_paper,
     ui2i_released,
 )
@@ -61,6 +62,7 @@ def test_presets_say_what_their_papers_say() -> None:
     assert (paper.basis, paper.rank, paper.start, paper.steps) == ("sefa", None, "mean", 1000)
     assert (paper.pixels, paper.pixel_weight, paper.perceptual_weight) == ("absolute", 1, 1)
     assert (paper.features, paper.optimise_noise) == ("norm", False)  # Eq. 9 prints a norm of raw features
+    assert ui2i(4) == replace(ui2i_paper(4), features="unit")
     assert (released.start, released.pixel_weight, released.optimise_noise, released.noise_weight) == (
         "zero", 0, True, 1e5,
     )  # fmt: skip
@@ -79,7 +81,8 @@ PINNED = {
     "portrait": (13.7328, 3.31372, 60.7984),
     "stylegan2": (3.92841, 1.70391, 55.6495),
     "image2stylegan": (4.31175, 2.83224, 62.2286),
-    "ui2i": (1.55459, 0.923604, 56.8586),
+    "ui2i": (4.08128, 2.32526, 57.7288),
+    "ui2i-paper": (1.55459, 0.923604, 56.8586),
     "ui2i-released": (1.15983, 0.252143, 26.5647),
     "in-domain": (0.310871, 0.187205, 27.1566),
 }

@@ -19,6 +19,7 @@ from portraitist.io import registry
 from portraitist.recipes import RECIPES
 from tests.conftest import REPOSITORY
 from tests.test_api_surface import surface
+from tests.web.conftest import chromium
 
 pytest.importorskip("zensical", reason="needs the extra docs")
 
@@ -87,20 +88,13 @@ def test_no_page_loads_anything_from_outside(pages: dict[Path, Page], site: Path
 
 @pytest.mark.slow
 def test_pages_that_are_opened_ask_nobody(site: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    from tests.web.test_page import CHROMIUM
-
-    if CHROMIUM is None:
-        pytest.skip("needs chromium")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page()
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         for name in ("index", "gallery", "recipes/freeze_sg", "reference/portraitist.stylize", "usage"):
             page.goto((site / f"{name}.html").as_uri())
             page.wait_for_load_state("load")
-        browser.close()
     assert asked and [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 

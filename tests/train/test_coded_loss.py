@@ -169,13 +169,13 @@ def test_a_tiny_run_is_pinned_and_goes_on_bit_for_bit(anatomy: TranslatorAnatomy
     settings = training(anatomy, pool=3)
     whole, told = run(system(anatomy), settings)
     pinned = {
-        "unit": {"loss_d": 6.45452, "loss_g": 34.5032, "reconstruction": 1.59868, "cycle": 1.53721, "kl": 9.71552},
+        "unit": {"loss_d": 6.80591, "loss_g": 37.7835, "reconstruction": 1.71393, "cycle": 1.68175, "kl": 9.86296},
         "munit": {
-            "loss_d": 5.73198,
-            "loss_g": 24.0273,
-            "reconstruction": 1.54962,
-            "content": 2.62817,
-            "appearance": 1.69527,
+            "loss_d": 5.96083,
+            "loss_g": 25.2531,
+            "reconstruction": 1.58843,
+            "content": 2.68264,
+            "appearance": 1.64452,
         },
     }[anatomy.kind]
     half, first = run(system(anatomy), settings, stop_at=6)
@@ -185,7 +185,8 @@ def test_a_tiny_run_is_pinned_and_goes_on_bit_for_bit(anatomy: TranslatorAnatomy
     assert [*first, *rest] == told
     mine, theirs = other.tensors(), whole.tensors()
     assert mine.keys() == theirs.keys() and all(torch.equal(mine[k], theirs[k]) for k in mine)
-    assert {k: told[-1][k] for k in pinned} == pytest.approx(pinned, rel=2e-3)
+    # The third step: what is rounded grows, and after six steps processors were 4e-3 apart.
+    assert {k: told[2][k] for k in pinned} == pytest.approx(pinned, rel=1e-3)
 
 
 @pytest.mark.recipe

@@ -42,14 +42,23 @@ ADDRESS = "http://127.0.0.1:8765"
 MakeApp = Callable[..., Guard]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium without a network beyond this machine; a test opens contexts of its own, which share nothing."""
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser without a network beyond this machine; skips the test where there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The browser; a test opens contexts of its own, which share nothing."""
+    with chromium() as found:
+        yield found
 
 
 class Gate:

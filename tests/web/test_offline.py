@@ -28,14 +28,11 @@ from portraitist.io.painter_files import PainterHeader, StoredPainter, save_pain
 from portraitist.networks.painter import PainterAnatomy, new_painter
 from portraitist.stylize import ByEncoder, PhotoPainter, Stylizer
 from tests.stylize.tiny_encoders import make_encoder
-from tests.web.conftest import CHROMIUM, pixels
+from tests.web.conftest import pixels
 from tests.web.test_page import check_rules, downloaded, says, send, until
 
 pytest.importorskip("onnxruntime", reason="needs portraitist[export]")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM"),
-    pytest.mark.xdist_group("machine"),
-]
+pytestmark = pytest.mark.xdist_group("machine")
 SMALL = PainterAnatomy((8, 8, 8), 1, 5.0)
 Open = Callable[[str], Any]
 

@@ -21,13 +21,10 @@ from portraitist.io import registry
 from portraitist.io.model_file import Model, save_pack
 from tests.conftest import restyled
 from tests.stylize.test_pipeline import TWO
-from tests.web.conftest import CHROMIUM, Gate, MakeApp, listening, pixels
+from tests.web.conftest import Gate, MakeApp, listening, pixels
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, on PATH or named in PORTRAITIST_CHROMIUM"),
-    pytest.mark.xdist_group("machine"),
-]
+pytestmark = pytest.mark.xdist_group("machine")
 Open = Callable[..., Any]
 USED = """
 window.used = new Set();

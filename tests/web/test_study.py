@@ -15,8 +15,6 @@ from portraitist.evaluate.study import read_answers, read_key, scores
 from portraitist.report.study import Layout, paired, write_study
 from tests.web.test_page import check_rules, until
 
-pytest.importorskip("playwright.sync_api", reason="needs playwright")
-
 COLOURS = {"secretly-red": (220, 30, 30), "secretly-green": (30, 200, 30), "secretly-blue": (40, 40, 220)}
 PHOTOS = 4
 PICK = """(wanted) => {

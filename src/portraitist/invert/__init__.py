@@ -31,6 +31,7 @@ from .projection import (
     portrait,
     refine,
     stylegan2,
+    ui2i,
     ui2i_paper,
     ui2i_released,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "refine",
     "stylegan2",
     "tune",
+    "ui2i",
     "ui2i_paper",
     "ui2i_released",
 ]

@@ -1,6 +1,6 @@
 """Settings of an inversion by optimisation, and the papers' as presets.
 
-settings = replace(ui2i_paper(rank=32), steps=300)
+settings = replace(ui2i(rank=32), steps=300)
 found = Projector(model.generator, perceptual, settings).invert(photos)
 """
 
@@ -116,6 +116,15 @@ def image2stylegan() -> Projection:
     )
 
 
+def ui2i(rank: int | None = None) -> Projection:
+    """Return the settings of UI2I but for what compares features, which is the perceptual distance.
+
+    A norm of raw features is on no scale that absolute pixels could be added to: :func:`ui2i_paper` hardly listens to
+    the pixels.
+    """
+    return replace(ui2i_paper(rank), features="unit")
+
+
 def ui2i_paper(rank: int | None = None) -> Projection:
     """Return the settings of Huang et al. 2020, arXiv:2010.05713, Eq. 9: coordinates v in the SeFa space, from mean w.
 
@@ -157,7 +166,8 @@ METHODS: dict[str, Callable[[], Projection]] = {
     "portrait": portrait,
     "stylegan2": stylegan2,
     "image2stylegan": image2stylegan,
-    "ui2i": ui2i_paper,
+    "ui2i": ui2i,
+    "ui2i-paper": ui2i_paper,
     "ui2i-released": ui2i_released,
     "in-domain": in_domain,
 }
