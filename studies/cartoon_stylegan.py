@@ -7,11 +7,13 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from portraitist.evaluate import embed, kernel_distance, structure_distance
 from portraitist.evaluate.quality import as_files, baselines
+from portraitist.networks import Generator
 from portraitist.report.markdown import BLANK, bullets, mean_std, prose, table
-from portraitist.surgery import swap
+from portraitist.surgery import FeatureSwap, swap
 
 from .published import CARTOON
 from .study import CODES, Run, Study
@@ -20,13 +22,15 @@ from .verdict import verdict
 PLAIN, FREEZE_SG = "baseline", "FreezeSG"
 METHODS = {
     PLAIN: ("baseline", 0.0),
+    "FreezeG": ("freeze_g", 0.0),
     FREEZE_SG: ("freeze_sg", 0.0),
     "structure": ("structure", 0.0),
+    "structure, weight 10": ("structure", 10.0),
     "structure, weight 100": ("structure", 100.0),
 }
-"""Recipes and weights of the structure loss; a heavier one too, since a small base draws little at low resolutions."""
-SWAPPED = 8
-"""Resolution up to which the base's features are put in afterwards: those that FreezeSG freezes."""
+"""Recipes (Figs 1, 3 and 4), and weights of the structure loss: a small base draws little at low resolutions."""
+SWAPPED = (8, 16, 32)
+"""Resolutions up to which the base's features are put in afterwards: those that FreezeSG freezes, and of Fig. 5."""
 
 Found = dict[str, Any]
 
@@ -46,6 +50,7 @@ def reproduce(study: Study) -> list[str]:
         ),
         *_kept(study, found),
         *_references(study, found),
+        *_swaps(study, found),
         *_changed_by_swap(found),
     ]
 
@@ -72,7 +77,11 @@ def _measured(study: Study, style: str, seed: int) -> Found:
     about = {"models": {name: study.digest(run) for name, run in runs.items()}}
 
     def measure() -> Found:
-        return {**structure_kept(study, runs), "references": _baselines(study, style, seed)}
+        return {
+            **structure_kept(study, runs),
+            "references": _baselines(study, style, seed),
+            "after": {name: _after_swaps(study, run) for name, run in runs.items()},
+        }
 
     found: Found = study.cached(f"cartoon-{style}-{seed}", about, measure)
     return found
@@ -94,13 +103,41 @@ def structure_kept(study: Study, runs: Mapping[str, Run]) -> Found:
     }
 
 
+def swaps(study: Study) -> tuple[int, ...]:
+    """Return the resolutions of :data:`SWAPPED` that are below the base's."""
+    return tuple(upto for upto in SWAPPED if upto < study.side)
+
+
 def _swapped(study: Study, run: Run) -> float:
     """Return by how much a value changes at most when the low resolutions are taken from the base."""
     model = study.trained(run)
-    codes = study.latents(64, 1)
-    low = swap(study.base.generator, model, upto=min(SWAPPED, study.side // 2), by="features")
+    low = swap(study.base.generator, model, upto=swaps(study)[0], by="features")
+    batches = study.latents(64, 1).split(8)  # at 256 pixels a batch of 64 takes gigabytes
     with torch.no_grad():
-        return float((low(codes) - model(codes)).abs().max())
+        return max(float((low(codes) - model(codes)).abs().max()) for codes in batches)
+
+
+def _after_swaps(study: Study, run: Run) -> dict[str, dict[str, float]]:
+    """Return content error and distance at the end of a training, as it is and with low resolutions of the base."""
+    trained, codes = study.trained(run), study.latents(CODES, 77)
+    inputs = as_files(study.base.generator.sample_batches(codes))
+    rows = embed(study.own, study.reference(run.style, run.seed).held_out)
+    models: dict[str, Generator | FeatureSwap] = {"0": trained}
+    for upto in swaps(study):
+        models[str(upto)] = swap(study.base.generator, trained, upto=upto, by="features")
+    return {name: _scores(study, _drawn(model, codes), inputs, rows) for name, model in models.items()}
+
+
+@torch.no_grad()
+def _drawn(model: Generator | FeatureSwap, codes: Tensor) -> Tensor:
+    return as_files(torch.cat([model(part) for part in codes.split(8)]))
+
+
+def _scores(study: Study, outputs: Tensor, inputs: Tensor, rows: Tensor) -> dict[str, float]:
+    return {
+        "content": float(structure_distance(outputs, inputs).mean()),
+        "unseen": kernel_distance(embed(study.own, outputs), rows),
+    }
 
 
 def _baselines(study: Study, style: str, seed: int) -> dict[str, dict[str, float]]:
@@ -109,11 +146,7 @@ def _baselines(study: Study, style: str, seed: int) -> dict[str, dict[str, float
     reference = study.reference(style, seed)
     rows = embed(study.own, reference.held_out)
     return {
-        name: {
-            "content": float(structure_distance(outputs, inputs).mean()),
-            "unseen": kernel_distance(embed(study.own, as_files(outputs)), rows),
-        }
-        for name, outputs in baselines(inputs, reference).items()
+        name: _scores(study, as_files(outputs), inputs, rows) for name, outputs in baselines(inputs, reference).items()
     }
 
 
@@ -140,9 +173,27 @@ def _references(study: Study, found: Mapping[tuple[str, int], Found]) -> list[st
     return lines + table(["", "", "content error", "kernel distance"], body)
 
 
+def _swaps(study: Study, found: Mapping[tuple[str, int], Found]) -> list[str]:
+    """Return the table of what layers of the base, put in afterwards, do to structure and style (Figs 1, 4 and 5)."""
+    columns = {"0": "no swap", **{str(upto): f"LS to {upto}" for upto in swaps(study)}}
+    body = []
+    for style in study.sets:
+        for name in METHODS:
+            mine = [found[style, seed]["after"][name] for seed in study.seeds]
+            both = [[mean_std([m[upto][k] for m in mine]) for k in ("content", "unseen")] for upto in columns]
+            body.append([style, name, *(" / ".join(cell) for cell in both)])
+    return [
+        *prose(
+            f"""Content error / kernel distance of the models after {study.images} images, and with the features of the
+            base up to 8, 16 or 32 pixels in place of their own:"""
+        ),
+        *table(["", "", *columns.values()], body),
+    ]
+
+
 def _changed_by_swap(found: Mapping[tuple[str, int], Found]) -> list[str]:
     worst = {name: max(f["swapped"][name] for f in found.values()) for name in METHODS}
-    exact = f"FreezeSG's are the base's already: a swap up to {SWAPPED} pixels changes it by "
+    exact = f"FreezeSG's are the base's already: a swap up to {SWAPPED[0]} pixels changes it by "
     sentence = exact + ("exactly 0." if worst[FREEZE_SG] == 0 else f"**{worst[FREEZE_SG]:.3g}, and not by 0**.")
     others = ", ".join(f"{name} by {value:.3g}" for name, value in worst.items() if name != FREEZE_SG)
     return [
