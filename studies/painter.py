@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from skimage.color import label2rgb
+from skimage.segmentation import felzenszwalb
 
-from portraitist.data.images import Pixels, write_image
+from portraitist.data.images import Pixels, resize, write_image
 from portraitist.errors import UsageError
 from portraitist.evaluate import PictureMeasures, PictureScorer, baselines
-from portraitist.evaluate.picture_baselines import NOTHING
+from portraitist.evaluate.picture_baselines import NOTHING, smoothed
 from portraitist.evaluate.picture_signals import SIDE, Batch
 from portraitist.export.drawable import of_painter
 from portraitist.export.graph import session, to_onnx
@@ -43,6 +45,8 @@ WAYS: Mapping[str, Method] = {TEACHER: "code", PAINTER: "painter"}
 SIDES = (256, 512)
 REPEATS = 20
 SHOWN = 8
+WHITE_BOX = ("photo", "surface", "structure")
+"""The first columns of the sheet."""
 CHOICES = Path(__file__).with_name("choices.csv")
 COUNTED = Path(__file__).with_name("counted_painters.csv")
 
@@ -80,6 +84,10 @@ def main(arguments: Sequence[str]) -> None:
     lines += ["## Chosen blindly", "", *chosen(given.choices)]
     lines += ["## Counted by eye", "", *counted(given.counted, "drawings by the painters", SIDES[0])]
     lines += ["![Photos, what the code draws with detail, and what the painter draws](painter.png)", ""]
+    lines += prose(
+        "*Surface* and *structure* are what White-box cartoonization (Wang and Yu 2020, CVPR) holds drawings to: the photo "
+        "smoothed, and its segments in their mean colours. They flatten, and change no shape and no stroke."
+    )
     lines += prose("Photos: Eileen Collins (NASA, public domain), and people of nobody (Stable Diffusion 3, CC0).")
     write_image(given.out / "painter.png", sheet(list(folders), shown_people(given.shown, SHOWN)))
     write_bytes(given.out / "painter.md", ("\n".join(lines).rstrip() + "\n").encode(), overwrite=True)
@@ -163,11 +171,24 @@ def chosen(path: Path) -> list[str]:
 
 def sheet(styles: Sequence[str], photos: Sequence[Pixels]) -> Pixels:
     """Return the first faces of whole photos beside the drawings of both ways in each style."""
-    columns: dict[str, list[Pixels]] = {}
+    columns: dict[str, Sequence[Pixels]] = {}
     for way, method in WAYS.items():
         by = Stylizer.load(styles, method=method)
         faces = [by.stylize(photo, which="largest", size=SIDE).faces[0] for photo in photos]
-        columns.setdefault("photo", [f.aligned.closeup.image for f in faces if f.aligned.closeup is not None])
+        if not columns:
+            given = np.stack([resize(f.aligned.closeup.image, SIDE) for f in faces if f.aligned.closeup is not None])
+            columns |= {
+                "photo": list(given),
+                "surface": list(smoothed(given)),
+                "structure": [flat(photo) for photo in given],
+            }
         columns |= {f"{style}, {way.split(',')[0]}": [f.pictures[style] for f in faces] for style in styles}
-    order = ["photo", *(f"{style}, {way.split(',')[0]}" for style in styles for way in WAYS)]
+    order = [*WHITE_BOX, *(f"{style}, {way.split(',')[0]}" for style in styles for way in WAYS)]
     return labelled({name: columns[name] for name in order}, 160)
+
+
+def flat(photo: Pixels) -> Pixels:
+    """Return a photo's segments in their mean colours: White-box cartoonization's structure, without its network."""
+    segments = felzenszwalb(photo, scale=60, sigma=0.8, min_size=40)
+    averaged = label2rgb(segments, photo, kind="avg", bg_label=-1)  # type: ignore[no-untyped-call]
+    return np.asarray(averaged, np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from portraitist.errors import UsageError
@@ -13,7 +14,7 @@ from portraitist.io.catalogue import entries
 from portraitist.io.headers import PackPainter, read_header
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.networks.painter import PainterAnatomy, new_painter
-from studies.painter import CHOICES, COUNTED, PAINTER, TEACHER, chosen, cost_of, verdict
+from studies.painter import CHOICES, COUNTED, PAINTER, TEACHER, chosen, cost_of, flat, verdict
 from studies.pictures import counted
 
 NOTHING = Interval(0.5, 0.1)
@@ -53,3 +54,13 @@ def test_the_cost_is_that_of_the_painter_in_the_pack(models_folder: Path, tiny_m
     save_pack(models_folder / "wild.safetensors", carrying, tiny_model, overwrite=True)
     cost = cost_of("wild")
     assert 0.005 < cost.megabytes < 0.5 and 0 < cost.milliseconds[0] < cost.milliseconds[1]
+
+
+def test_a_flat_photo_has_few_colours_which_are_means() -> None:
+    photo = np.random.default_rng(0).integers(90, 110, (64, 64, 3), dtype=np.uint8)
+    photo[:, 32:] += 100
+    found = flat(photo)
+    left, right = (np.unique(half.reshape(-1, 3), axis=0) for half in (found[:, :28], found[:, 36:]))
+    assert len(left) == len(right) == 1
+    assert np.abs(left[0].astype(int) - photo[:, :32].mean((0, 1))).max() < 3
+    assert np.abs(right[0].astype(int) - photo[:, 32:].mean((0, 1))).max() < 3
