@@ -85,8 +85,8 @@ def main(arguments: Sequence[str]) -> None:
     lines += ["## Counted by eye", "", *counted(given.counted, "drawings by the painters", SIDES[0])]
     lines += ["![Photos, what the code draws with detail, and what the painter draws](painter.png)", ""]
     lines += prose(
-        "*Surface* and *structure* are what White-box cartoonization (Wang and Yu 2020, CVPR) holds drawings to: the photo "
-        "smoothed, and its segments in their mean colours. They flatten, and change no shape and no stroke."
+        "*Surface* and *structure* are what White-box cartoonization (Wang and Yu 2020, CVPR) holds drawings to: the "
+        "photo smoothed, and its segments in their mean colours. They flatten, and change no shape and no stroke."
     )
     lines += prose("Photos: Eileen Collins (NASA, public domain), and people of nobody (Stable Diffusion 3, CC0).")
     write_image(given.out / "painter.png", sheet(list(folders), shown_people(given.shown, SHOWN)))
