@@ -153,7 +153,11 @@ def test_a_swap_of_unrelated_models_is_made_with_a_warning(
         (2, ("swap", "--low", "nobody", "--high", "wild", "--upto", "8"), "There is no model 'nobody'"),
         (2, ("swap", "--low", "tiny", "--high", "wild", "--upto", "12"), "Use one of 4, 8, 16, or 0"),
         (2, ("swap", "--low", "tiny", "--high", "wild", "--upto", "half"), "names no resolution"),
-        (2, ("swap", "--low", "tiny", "--high", "wild", "--upto", "8", "--by", "layers"), "'layers' is not one of"),
+        (
+            2,
+            ("swap", "--low", "tiny", "--high", "wild", "--upto", "8", "--by", "layers"),
+            "Invalid value for '--by': 'layers' is not one of",
+        ),
         (2, ("swap", "--low", "wild", "--high", "calm", "--upto", "8"), "--by weights"),
         (3, ("swap", "--low", "tiny", "--high", "large", "--upto", "8"), "different sizes"),
         (3, ("blend", "--low", "large", "--high", "wild", "--middle", "8"), "two styles of one base"),

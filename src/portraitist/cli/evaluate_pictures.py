@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -25,11 +25,52 @@ if TYPE_CHECKING:
     from ..evaluate.people import GroupMeasures
     from ..evaluate.picture_signals import Batch
     from ..evaluate.pictures import ExemplarReference, PictureScorer
-    from ..report.pictures import PictureRow
+    from ..report.pictures import PictureRow, PictureTable
     from ..stylize import Stylizer
 
 FILES = ("pictures.md", "pictures.json", "pictures.png")
 BASE = "the base"
+
+
+@dataclass(frozen=True)
+class People:
+    """Groups of people that are measured apart."""
+
+    panel: ClassVar[str] = options.ATTRIBUTES
+
+    labels: Annotated[
+        Path | None, opt("CSV file of the photos, `file` and a column per attribute: measure each group too.")
+    ] = None
+    record: Annotated[bool, opt("Write what the groups measure into the styles' files, for their cards.")] = False
+
+    def recorded(self, styles: Sequence[str]) -> dict[str, Path]:
+        """Return the files that what is measured will be written into, by the name of the style.
+
+        Raises:
+            UsageError: There are no groups to measure, or a style is not named by a file.
+        """
+        from ..stylize.mixture import Mixture
+
+        if not self.record:
+            return {}
+        if self.labels is None:
+            raise UsageError("--record is for what --labels measure.", "Add --labels FILE, or leave --record out.")
+        if not styles or (names := [style for style in styles if not Path(style).exists()]):
+            named = f"'{names[0]}'" if styles else "Every bundled style"
+            raise UsageError(
+                f"{named} is not a file to write into.", "Name files or run folders of yours with --style."
+            )
+        return {Mixture.find(style).name: Path(style) for style in styles}
+
+    def measured(self, scorer: PictureScorer, drawn: _Drawn, styles: Sequence[str]) -> dict[str, list[GroupMeasures]]:
+        """Return what each group measures in each style; nothing without labels."""
+        from ..data.labels import read_table
+        from ..evaluate.people import by_group, skin_tones
+
+        if self.labels is None:
+            return {}
+        columns = {**read_table(self.labels, drawn.names), "skin": skin_tones(scorer.photos)}
+        return {name: list(by_group(scorer, drawn.stacked(name), columns)) for name in styles}
 
 
 def pictures(
@@ -47,10 +88,7 @@ def pictures(
     aligned: options.Aligned = False,
     detail: options.Detail = 1.0,
     count: Annotated[int | None, opt("Measure so many photos, chosen by --seed (default: all).", min=3)] = None,
-    labels: Annotated[
-        Path | None, opt("CSV file of the photos, `file` and a column per attribute: measure each group too.")
-    ] = None,
-    record: Annotated[bool, opt("Write what the groups measure into the styles' files, for their cards.")] = False,
+    people: People,
     identity: options.Identity = None,
     features: SetFeatures = None,
     inversion: groups.Drawing,
@@ -72,15 +110,12 @@ def pictures(
     for file in files:
         refuse_existing(file, overwrite)
     folders = _folders(exemplars or [])
-    recorded = _to_record(style or [], labels) if record else {}
+    recorded = people.recorded(style or [])
 
-    from ..data.images import write_image
     from ..data.sources import open_source
     from ..evaluate import PictureScorer, metric_name
-    from ..io.measured import add_metrics
     from ..ops.memory import keep_heap
-    from ..report.model_card import PEOPLE
-    from ..report.pictures import PictureTable, sheet
+    from ..report.pictures import PictureTable
     from ..stylize import Stylizer
     from ..stylize.crops import one_thread
 
@@ -102,7 +137,7 @@ def pictures(
         references = {name: scorer.exemplars(found) for name, (found, _) in held_out.items()}
         resolution = stylizer.base.generator.anatomy.resolution
         rows = [*_of_drawings(scorer, drawn, references), *_of_baselines(scorer, resolution, references)]
-        by_group = {} if labels is None else _by_group(scorer, drawn, stylizer.styles, labels)
+        by_group = people.measured(scorer, drawn, stylizer.styles)
     settings = {
         "people": len(scorer.photos),
         "photos": drawn.names,
@@ -119,46 +154,36 @@ def pictures(
     warnings = [f"{name}: {warning}" for name, (_, warning) in held_out.items() if warning]
     sharp = {name: reference.sharpness for name, reference in references.items()}
     found = PictureTable(rows, sharp, settings, drawn.left_out, warnings, by_group)
-    numbers = json.dumps(found.as_json(), indent=1)
     note(measured=found.as_json())
     typer.echo(found.markdown())
     if files:
-        write_bytes(files[0], found.markdown(sheet=FILES[2]).encode(), overwrite=True)
-        write_bytes(files[1], f"{numbers}\n".encode(), overwrite=True)
-        write_image(files[2], sheet(drawn.pictures))
-        for file in files:
-            typer.echo(file)
-    for name, path in recorded.items():
-        about = {"photos": len(scorer.photos), "identity": settings["identity"]}
-        typer.echo(add_metrics(path, {PEOPLE: [group.as_json() for group in by_group[name]], f"{PEOPLE}_by": about}))
+        _write(files, found, drawn)
+    _record(recorded, found)
     if drawn.left_out:
         raise typer.Exit(3)
 
 
-def _to_record(styles: Sequence[str], labels: Path | None) -> dict[str, Path]:
-    """Return the files that what is measured will be written into, by the name of the style.
+def _write(files: Sequence[Path], found: PictureTable, drawn: _Drawn) -> None:
+    """Write the page, all numbers and the sheet."""
+    from ..data.images import write_image
+    from ..report.pictures import sheet
 
-    Raises:
-        UsageError: There are no groups to measure, or a style is not named by a file.
-    """
-    from ..stylize.mixture import Mixture
-
-    if labels is None:
-        raise UsageError("--record is for what --labels measure.", "Add --labels FILE, or leave --record out.")
-    if not styles or (names := [style for style in styles if not Path(style).exists()]):
-        named = f"'{names[0]}'" if styles else "Every bundled style"
-        raise UsageError(f"{named} is not a file to write into.", "Name files or run folders of yours with --style.")
-    return {Mixture.find(style).name: Path(style) for style in styles}
+    write_bytes(files[0], found.markdown(sheet=FILES[2]).encode(), overwrite=True)
+    write_bytes(files[1], f"{json.dumps(found.as_json(), indent=1)}\n".encode(), overwrite=True)
+    write_image(files[2], sheet(drawn.pictures))
+    for file in files:
+        typer.echo(file)
 
 
-def _by_group(
-    scorer: PictureScorer, drawn: _Drawn, styles: Sequence[str], labels: Path
-) -> dict[str, list[GroupMeasures]]:
-    from ..data.labels import read_table
-    from ..evaluate.people import by_group, skin_tones
+def _record(files: Mapping[str, Path], found: PictureTable) -> None:
+    """Write what the groups measure into the files of the styles."""
+    from ..io.measured import add_metrics
+    from ..report.model_card import PEOPLE
 
-    columns = {**read_table(labels, drawn.names), "skin": skin_tones(scorer.photos)}
-    return {name: list(by_group(scorer, drawn.stacked(name), columns)) for name in styles}
+    about = {"photos": found.settings["people"], "identity": found.settings["identity"]}
+    for name, path in files.items():
+        groups_of = [group.as_json() for group in found.groups[name]]
+        typer.echo(add_metrics(path, {PEOPLE: groups_of, f"{PEOPLE}_by": about}))
 
 
 @dataclass

@@ -122,7 +122,7 @@ def _silence() -> None:
 
 def _refuse(error: typer.TyperException) -> int:
     """Report arguments that cannot be parsed; no arguments at all show the help."""
-    message = error.format_message()
+    message = error.format_message().replace(": Value error, ", ": ")  # how Typer introduces what its checks say
     if message.startswith("Usage:"):
         print(message)
         return error.exit_code

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from ..errors import UsageError
 from ..stylize.names import planned_ends
@@ -12,7 +13,53 @@ from . import bars, folders, groups, inputs, options, videos
 from . import cluster as clusters
 from .options import opt
 
-STYLE, APPEARANCE, INVERSION = "Style", "Appearance", groups.Inversion.panel
+if TYPE_CHECKING:
+    from ..stylize import Appearance
+
+STYLE, INVERSION = "Style", groups.Inversion.panel
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much of a style is drawn."""
+
+    panel: ClassVar[str] = STYLE
+
+    strength: Annotated[float, opt("0 draws no style, 1 the style as trained.", min=0.0, max=1.5)] = 1.0
+    detail: options.Detail = 1.0
+    swap: Annotated[str, opt("Use the base up to this resolution, the style above (0: style).")] = "0"
+    swap_by: Annotated[Literal["features", "weights"], opt("What --swap swaps.")] = "features"
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of a stylizer."""
+        from ..surgery import released_upto
+
+        return {**asdict(self), "swap": released_upto(self.swap)}
+
+
+@dataclass(frozen=True)
+class Looks:
+    """In which appearances a face is drawn as well."""
+
+    panel: ClassVar[str] = "Appearance"
+
+    appearance: Annotated[str | None, opt("random:N: also draw N random appearances.")] = None
+    appearance_from: Annotated[int, opt("Rows from this resolution up are appearance.")] = 64
+    appearance_truncation: Annotated[float, opt("1 full variety, 0 the mean.", min=0, max=1.5)] = 1.0
+    reference: Annotated[list[Path] | None, opt("Also draw in the look of this picture.")] = None
+    reference_aligned: Annotated[bool, opt("References are aligned.", "--reference-aligned")] = False
+
+    @property
+    def random(self) -> int:
+        """How many random appearances are asked for."""
+        return options.random_appearances(self.appearance)
+
+    def read(self) -> Appearance:
+        """Return the appearances, the references read."""
+        from ..stylize import Appearance, Reference
+
+        references = tuple(Reference.read(path, aligned=self.reference_aligned) for path in self.reference or [])
+        return Appearance(self.random, references, self.appearance_from, self.appearance_truncation)
 
 
 def command(
@@ -33,15 +80,8 @@ def command(
         str | None, opt("Style of the picture (default: photo).", "--from-style", panel=STYLE)
     ] = None,
     attribute: options.AttributeOrAuto = None,
-    strength: Annotated[float, opt("0 draws no style, 1 the style as trained.", min=0.0, max=1.5, panel=STYLE)] = 1.0,
-    detail: options.Detail = 1.0,
-    swap: Annotated[str, opt("Use the base up to this resolution, the style above (0: style).", panel=STYLE)] = "0",
-    swap_by: Annotated[Literal["features", "weights"], opt("What --swap swaps.", panel=STYLE)] = "features",
-    appearance: Annotated[str | None, opt("random:N: also draw N random appearances.", panel=APPEARANCE)] = None,
-    appearance_from: Annotated[int, opt("Rows from this resolution up are appearance.", panel=APPEARANCE)] = 64,
-    appearance_truncation: Annotated[float, opt("1 full variety, 0 the mean.", min=0, max=1.5, panel=APPEARANCE)] = 1.0,
-    reference: Annotated[list[Path] | None, opt("Also draw in the look of this picture.", panel=APPEARANCE)] = None,
-    reference_aligned: Annotated[bool, opt("References are aligned.", "--reference-aligned", panel=APPEARANCE)] = False,
+    amount: Amount,
+    looks: Looks,
     faces: groups.Faces,
     inversion: groups.Drawing,
     samples: Annotated[int | None, opt("Also draw N posterior samples.", min=1, max=100, panel=INVERSION)] = None,
@@ -64,7 +104,7 @@ def command(
     VIDEO.STYLE.mp4 beside itself or --out FILE.mp4, in one style; a run that was stopped goes on when started again.
     """
     written = output.written(faces)
-    random = options.random_appearances(appearance)
+    random = looks.random  # wrong ones are told first
     run: videos.VideoRun | folders.PhotoRun
     if (clips := moving.videos(photo or [], output.out, overwrite=written.overwrite)) is not None:
         run, style, is_single = clips, clips.style(style, attribute), False
@@ -78,17 +118,16 @@ def command(
         if given.out == inputs.STDOUT and not style and not written.sheet:
             style = styles.first_default(attribute)
         if moving.painter is None:
-            further = styles.further(samples, best, random, reference or [])
+            further = styles.further(samples, best, random, looks.reference or [])
             ends = planned_ends(styles.names(style or [], attribute), ("", *further), **written.naming)
             given.refuse_existing(ends, written.overwrite, output.report)
     if cluster and (clips is not None or moving.painter is not None):
         raise UsageError("A cluster draws photos in styles: no video, camera or painter.", "Leave out --cluster.")
-    from ..stylize import Appearance, Reference, Stylizer
-    from ..surgery import released_upto
+    from ..stylize import Stylizer
 
     how = inversion.how(seed, samples=samples, best=best, steps=steps, rank=rank)
     perceptual = features.distance()
-    references = tuple(Reference.read(path, aligned=reference_aligned) for path in reference or [])
+    appearance = looks.read()
     where = options.device(device)
     if (painter := moving.loaded(faces.finder(), where)) is not None:
         run.redraw(painter, written)
@@ -101,11 +140,8 @@ def command(
         inversion=how,
         finder=faces.finder(),
         perceptual=perceptual,
-        appearance=Appearance(random, references, appearance_from, appearance_truncation),
-        strength=strength,
-        swap=released_upto(swap),
-        swap_by=swap_by,
-        detail=detail,
+        appearance=appearance,
+        **amount.settings(),
         method=inversion.by,
         seed=seed,
         device=where,

@@ -163,8 +163,7 @@ def command(
     every = Training(terms=tuple(known_terms(anatomy.resolution).values()))
     _with_settings(every, asked, anatomy.resolution)  # refuse a misspelt one before the exemplars are read
     attributes.check(recipe)
-    about = Header(anatomy, **dataclasses.asdict(authorship))
-    check_header(about)
+    check_header(about := Header(anatomy, **dataclasses.asdict(authorship)))
     pictures = options.pictures(exemplars, anatomy.resolution, attributes.labels)
     start = options.with_settings(Training(seed=seed), [s for s in asked if s.startswith("batch=")])
     if base is None:

@@ -38,7 +38,7 @@ Words = Annotated[
 
 _OF_STYLES = frozenset(
     "style from_style attribute strength detail swap swap_by appearance appearance_from appearance_truncation "
-    "reference reference_aligned method encoder refine samples best steps features lpips seed".split()
+    "reference reference_aligned method encoder refine samples best steps rank features lpips seed".split()
 )
 _OF_PHOTOS = frozenset(
     "aligned sheet size suffix report appearance appearance_from appearance_truncation reference reference_aligned "
