@@ -8,17 +8,16 @@ from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from portraitist.errors import UsageError
 from portraitist.evaluate import metric_name
 from portraitist.evaluate.quality import as_files
-from portraitist.invert import EncoderInverter, Inverter, Projection, Projector, image2stylegan, in_domain, stylegan2
+from portraitist.invert import Inverter, image2stylegan, in_domain, stylegan2
 from portraitist.io.encoder_files import StoredEncoder
 from portraitist.report.markdown import BLANK, bullets, mean_std, prose, table
-from portraitist.spaces import WPlus
 
+from .inverted import codes_of, drawn_codes, encoding, optimising
 from .published import AGILEGAN, AGILEGAN_TABLE_2
 from .study import Run, Study
 from .verdict import verdict
@@ -26,7 +25,6 @@ from .verdict import verdict
 PSP = "pSp"
 OF_SETS, OF_PAIRS = ("frechet", "kernel"), ("change", "identity", "strangers")
 LEAST_PHOTOS = 3
-BATCH = 16
 STEPS = 500
 """Of an optimisation from the mean face, unless the study says something else."""
 
@@ -37,7 +35,7 @@ def reproduce(study: Study) -> list[str]:
     """Measure, and return the lines of the page."""
     if study.photos is None or len(study.photos) < LEAST_PHOTOS:
         raise UsageError("AgileGAN's table is of photos.", f"Give {LEAST_PHOTOS} aligned faces at least with --photos.")
-    codes = {name: _codes(study, name, *way) for name, way in _ways(study).items()}
+    codes = {name: codes_of(study, name, *way) for name, way in _ways(study).items()}
     found = {(s, seed): _measured(study, s, seed, codes) for s in study.sets for seed in study.seeds}
     lines = [f"## AgileGAN ({AGILEGAN})", BLANK]
     for network in study.networks:
@@ -58,51 +56,20 @@ def _ways(study: Study) -> dict[str, tuple[Callable[[], Inverter], Mapping[str, 
     }
     ways: dict[str, tuple[Callable[[], Inverter], Mapping[str, Any]]] = {}
     for name, stored in study.encoders.items():
-        ways[name] = (_encoding(study, stored), {"encoder": stored.digest})
+        ways[name] = (encoding(study, stored), {"encoder": stored.digest})
     for name, projection in settings.items():
-        ways[name] = (_optimising(study, projection), asdict(projection))
+        ways[name] = (optimising(study, projection), asdict(projection))
     domain = study.encoders.get(PSP) or next(iter(study.encoders.values()), None)
     if domain is not None:
         projection = replace(in_domain(), steps=study.steps or in_domain().steps)
         about = {**asdict(projection), "encoder": domain.digest}
-        ways["in-domain"] = (_optimising(study, projection, domain), about)
+        ways["in-domain"] = (optimising(study, projection, domain), about)
     return ways
 
 
 def _images_of(stored: StoredEncoder) -> str:
     """Return how many images an encoder has seen, as its file says."""
     return str(sum(step.get("images_seen", 0) for step in stored.header.lineage) or "(not told)")
-
-
-def _encoding(study: Study, stored: StoredEncoder) -> Callable[[], EncoderInverter]:
-    return lambda: EncoderInverter(stored.encoder.to(study.device), study.base.generator, study.distances[0])
-
-
-def _optimising(study: Study, settings: Projection, stored: StoredEncoder | None = None) -> Callable[[], Projector]:
-    def made() -> Projector:
-        encode = None if stored is None else _encoding(study, stored)().encode
-        return Projector(study.base.generator, study.distances[0], settings, encoder=encode)
-
-    return made
-
-
-def _codes(study: Study, name: str, way: Callable[[], Inverter], about: Mapping[str, Any]) -> Tensor:
-    """Return the codes [N, rows, w_dim] of all photos, each remembered by itself."""
-    assert study.photos is not None
-    inverter: list[Inverter] = []
-    found = []
-    for photo in study.photos:
-        mark = hashlib.sha256(photo.cpu().numpy().tobytes()).hexdigest()
-
-        def measure(photo: Tensor = photo) -> Any:
-            if not inverter:
-                inverter.append(way())
-            return inverter[0].invert(photo[None].to(study.device)).code.data[0].tolist()
-
-        wanted = {"way": dict(about), "photo": mark, "look": study.distances[0].features.digest}
-        file = f"codes/{name.replace(' ', '-').replace(',', '')}/{mark[:16]}"
-        found.append(torch.tensor(study.cached(file, wanted, measure)))
-    return torch.stack(found).to(study.device)
 
 
 def _measured(study: Study, style: str, seed: int, codes: Mapping[str, Tensor]) -> dict[str, Measured]:
@@ -114,11 +81,7 @@ def _measured(study: Study, style: str, seed: int, codes: Mapping[str, Tensor]) 
     def measure() -> dict[str, Measured]:
         assert study.photos is not None
         generator, inputs = study.trained(run), as_files(study.photos.to(study.device))
-        with torch.no_grad():
-            outputs = {
-                name: torch.cat([generator.synthesize(WPlus(part)) for part in torch.split(ws, BATCH)])
-                for name, ws in codes.items()
-            }
+        outputs = {name: drawn_codes(generator, ws) for name, ws in codes.items()}
         return study.scored(style, seed, outputs, inputs, OF_SETS, OF_PAIRS)
 
     measured: dict[str, Measured] = study.cached(f"agilegan-{style}-{seed}", about, measure)

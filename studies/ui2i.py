@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -13,10 +15,12 @@ from portraitist.data.images import write_image
 from portraitist.data.sheet import grid
 from portraitist.evaluate import distance_matrix, metric_name
 from portraitist.evaluate.quality import MEAN_COLOUR, MEMORISER, as_files, baselines
+from portraitist.invert import Projection, ui2i
 from portraitist.networks import Generator
 from portraitist.report.markdown import BLANK, bullets, mean_std, prose, table
 from portraitist.surgery import FeatureSwap, swap
 
+from .inverted import codes_of, drawn_codes, optimising
 from .published import UI2I, UI2I_ROWS, UI2I_TABLE_1, UI2I_TABLE_2, UI2I_TRANSITIVITY
 from .study import SCRATCH, Drawer, Drawers, Run, Study, label
 from .unrelated import unrelated
@@ -64,20 +68,40 @@ def distances_of(study: Study, style: str, seed: int) -> Measured:
 def sets_of(study: Study, style: str, seed: int) -> dict[str, Measured]:
     """Return what the outputs of one style and seed are worth: digest of the features -> row -> measure -> value."""
     fine = Run(style, "freeze_fc", seed)
+    codes = _photo_codes(study)
     about = {"models": study.digest(fine), **study.measured_by}
+    if codes is not None:
+        about["codes"] = hashlib.sha256(codes.cpu().numpy().tobytes()).hexdigest()
 
     def measure() -> dict[str, Measured]:
         generator = study.trained(fine)
-        drawers: Drawers = {"FC-FT": generator}
+        drawers: dict[str, Generator | FeatureSwap] = {"FC-FT": generator}
         # Of the paper's Table II: LS3 for anime, LS5 for portraits.
         for side in (s for s in SWAPS if _middle(study) <= s < study.side):
             drawers[SWAPS[side]] = swap(study.base.generator, generator, upto=side, by="features")
         drawers[DIRECT] = _direct(study, generator, seed)
-        outputs = {name: _drawn(model, study.codes) for name, model in drawers.items()}
-        return study.scored(style, seed, outputs, study.faces, OF_SETS, OF_PAIRS)
+        if codes is None or study.photos is None:
+            outputs, inputs = {name: _drawn(model, study.codes) for name, model in drawers.items()}, study.faces
+        else:
+            outputs = {name: drawn_codes(model, codes) for name, model in drawers.items()}
+            inputs = as_files(study.photos.to(study.device))
+        return study.scored(style, seed, outputs, inputs, OF_SETS, OF_PAIRS)
 
     measured: dict[str, Measured] = study.cached(f"ui2i-sets-{style}-{seed}", about, measure)
     return measured
+
+
+def _photo_codes(study: Study) -> Tensor | None:
+    """Return the codes of the photos by Eq. 9, [N, rows, w_dim]; None where random latents are drawn."""
+    if study.photos is None:
+        return None
+    settings = inversion(study)
+    return codes_of(study, "ui2i", optimising(study, settings), asdict(settings))
+
+
+def inversion(study: Study) -> Projection:
+    """Return how photos are inverted: the preset, with the steps of the study."""
+    return replace(ui2i(), steps=study.steps or ui2i().steps)
 
 
 def sheet(study: Study, count: int = 8) -> Any:
@@ -230,12 +254,15 @@ def _table_2(
 ) -> list[str]:
     rows = list(next(iter(found.values()))[digest])
     lines = [f"### Table II, what swapping costs and gains, by {title}", BLANK]
+    what = f"{study.samples} outputs of random latents, their inputs being what the base draws of them"
+    if study.photos is not None:
+        what = f"""Outputs of {len(study.photos)} photos that nothing was trained on, as the paper's of test images, by
+        the codes that `ui2i` finds in {inversion(study).steps} steps"""
     lines += prose(
-        f"""{study.samples} outputs of random latents, their inputs being what the base draws of them; sets are compared
-        with the exemplars that nobody saw (Fréchet squared, biased by their small number; kernel unbiased). Diversity,
-        over 2000 random pairs of outputs, and change, of outputs and their inputs, are LPIPS_d and LPIPS_s by
-        {label(study.distances[0])}. *{DIRECT}* is {SWAPS[_middle(study)]} between the base and a style of an unrelated
-        base (Fig. 8). ± deviation over seeds. Printed: FID, LPIPS."""
+        f"""{what}; sets are compared with the exemplars that nobody saw (Fréchet squared, biased by their small number;
+        kernel unbiased). Diversity, over 2000 random pairs of outputs, and change, of outputs and their inputs, are
+        LPIPS_d and LPIPS_s by {label(study.distances[0])}. *{DIRECT}* is {SWAPS[_middle(study)]} between the base and a
+        style of an unrelated base (Fig. 8). ± deviation over seeds. Printed: FID, LPIPS."""
     )
     keys = {"frechet": "Fréchet ↓", "kernel": "kernel ↓", "diversity": "diversity ↑", "change": "change ↓"}
     body = []

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from . import options
 from .options import opt
 
-OF_AGILEGAN, JUDGES = "AgileGAN", "Judges"
+PHOTOS, JUDGES = "Photos", "Judges"
 
 
 def reproduce(
@@ -28,14 +28,15 @@ def reproduce(
     scratch: Annotated[bool, opt("ui2i: also train from scratch.")] = True,
     set_: options.Set = None,
     photos: Annotated[
-        Path | None, opt("Aligned faces that nothing was trained on, folder or ZIP.", panel=OF_AGILEGAN)
+        Path | None,
+        opt("agilegan, ui2i (Table II): aligned faces that nothing was trained on.", panel=PHOTOS),
     ] = None,
-    limit: Annotated[int, opt("Take so many photos, drawn with seed 0.", min=3, panel=OF_AGILEGAN)] = 48,
+    limit: Annotated[int, opt("Take so many photos, drawn with seed 0.", min=3, panel=PHOTOS)] = 48,
     encoder: Annotated[
-        list[str] | None, opt("NAME=FILE, as in pSp=wplus.safetensors; may be repeated.", panel=OF_AGILEGAN)
+        list[str] | None, opt("agilegan: NAME=FILE, as in pSp=wplus.safetensors; may be repeated.", panel=PHOTOS)
     ] = None,
     steps: Annotated[
-        int | None, opt("Steps of every optimisation (default: 500, in-domain 100).", min=1, panel=OF_AGILEGAN)
+        int | None, opt("Steps of every optimisation (default: 500, in-domain 100, ui2i 1000).", min=1, panel=PHOTOS)
     ] = None,
     features: Annotated[
         list[Path] | None, opt("Weights that compare sets; may be repeated.", "--features", panel=JUDGES)
