@@ -56,6 +56,7 @@ def main(arguments: Sequence[str]) -> None:
         metavar="NAME=RUN",
         help="ways of training from the same base, which are compared; first the plain way",
     )
+    parser.add_argument("--page", default="growth", help="name of the page and of its sheets")
     parser.add_argument("--samples", type=int, default=500, help="pictures of each set")
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheet")
     given = parser.parse_args(arguments)
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str]) -> None:
     photos, held_out = (ImageSet.open(path, side) for path in (given.photos, given.held_out))
     wanted = [pooled_features(f, drawn_photos(held_out, len(held_out))) for f in features]
     old = enlarged(drawn(base, latents), side)
-    sets = [("photos it learns from", drawn_photos(photos, given.samples)), (f"{given.base}, enlarged", old)]
+    before = "the base before" if base.anatomy.resolution == side else f"{given.base}, enlarged"
+    sets = [("photos it learns from", drawn_photos(photos, given.samples)), (before, old)]
     rows = [(name, *measured(pictures, features, wanted)) for name, pictures in sets]
     shown = [[to_array(p) for p in old[:SHOWN]]]
     for images, generator in generators:
@@ -75,8 +77,8 @@ def main(arguments: Sequence[str]) -> None:
         rows.append((f"{images:,} images", *measured(pictures, features, wanted)))
         shown.append([to_array(p) for p in pictures[:SHOWN]])
     names = [sets[-1][0], *(f"{images:,}" for images, _ in generators)]
-    write_image(given.out / "growth.png", labelled(shown, ["" for _ in range(SHOWN)], names, side // 2))
-    lines = page(rows, features, given.samples, len(held_out), side)
+    write_image(given.out / f"{given.page}.png", labelled(shown, ["" for _ in range(SHOWN)], names, side // 2))
+    lines = page(given.page, rows, features, given.samples, len(held_out), side)
     if given.trial:
         budget = given.trial[0].cpu_minutes()
         rows, shown, names = [], [], []
@@ -87,9 +89,11 @@ def main(arguments: Sequence[str]) -> None:
                 rows.append((trial.name, f"{images:,}", minutes, *measured(pictures, features, wanted)))
                 shown.append([to_array(p) for p in pictures[:SHOWN]])
                 names.append(f"{trial.name}, {images:,}")
-        write_image(given.out / "growth_trials.png", labelled(shown, ["" for _ in range(SHOWN)], names, side // 2))
-        lines += trial_section(rows, features, budget)
-    write_bytes(given.out / "growth.md", "\n".join(lines).encode(), overwrite=True)
+        write_image(
+            given.out / f"{given.page}_trials.png", labelled(shown, ["" for _ in range(SHOWN)], names, side // 2)
+        )
+        lines += trial_section(given.page, rows, features, budget)
+    write_bytes(given.out / f"{given.page}.md", "\n".join(lines).encode(), overwrite=True)
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ def measured(images: Tensor, features: Sequence[Features], wanted: Sequence[Tens
 
 
 def page(
-    rows: Sequence[Sequence[str]], features: Sequence[Features], samples: int, held_out: int, side: int
+    name: str, rows: Sequence[Sequence[str]], features: Sequence[Features], samples: int, held_out: int, side: int
 ) -> list[str]:
     """Return the lines of the page."""
     return [
@@ -174,14 +178,14 @@ def page(
         "distances and higher recall are better; ± is one standard error.",
         "",
         *table(["", *measure_heads(features)], rows),
-        "![The same codes, image by image of the training](growth.png)",
+        f"![The same codes, image by image of the training]({name}.png)",
         "",
         f"Each row draws the same {SHOWN} codes.",
         "",
     ]
 
 
-def trial_section(rows: Sequence[Sequence[str]], features: Sequence[Features], minutes: float) -> list[str]:
+def trial_section(name: str, rows: Sequence[Sequence[str]], features: Sequence[Features], minutes: float) -> list[str]:
     """Return the lines that compare ways of training."""
     return [
         "## Ways of growing, tried",
@@ -190,7 +194,7 @@ def trial_section(rows: Sequence[Sequence[str]], features: Sequence[Features], m
         f"one within the {minutes:.0f} CPU minutes of `{rows[0][0]}`. Pictures are enlarged to the side above.",
         "",
         *table(["", "images", "CPU minutes", *measure_heads(features)], rows),
-        "![The same codes by each way](growth_trials.png)",
+        f"![The same codes by each way]({name}_trials.png)",
         "",
     ]
 

@@ -48,6 +48,11 @@ def test_the_page_has_a_row_for_each_snapshot(tmp_path: Path) -> None:
     sheet = read_image(tmp_path / "page" / "growth.png")
     assert sheet.shape[0] > 3 * 16 and sheet.shape[1] > 8 * 16
     assert (tmp_path / "page" / "growth_trials.png").is_file()
+    growth.main(
+        [str(tmp_path / "run"), f"--from={path}", *given[:3], "--samples=8", f"--out={tmp_path}", "--page=more"]
+    )
+    more = (tmp_path / "more.md").read_text(encoding="utf-8")
+    assert "| the base before |" in more and "(more.png)" in more and (tmp_path / "more.png").is_file()
 
 
 def test_trials_are_compared_at_equal_images_and_at_equal_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
