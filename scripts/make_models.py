@@ -92,7 +92,7 @@ class Style:
 STYLES = (
     Style("toon3d", "style_toon3d", "3-D cartoon heads", balanced=GENDERS),
     Style("anime", "style_anime", "digital painting with a touch of anime", shape=1.4, strokes=0.12),
-    Style("oil", "style_oil", "oil paint and broad brushes", "brush", strokes=0.2),
+    Style("oil", "style_oil", "oil paint and broad brushes", "brush", strokes=0.4, balanced=GENDERS),
     Style(
         "charcoal", "style_charcoal", "charcoal, ink and graphite drawings", "dry", 1.3, strokes=0.1, balanced=GENDERS
     ),
