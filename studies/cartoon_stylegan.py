@@ -25,8 +25,7 @@ METHODS = {
     "FreezeG": ("freeze_g", 0.0),
     FREEZE_SG: ("freeze_sg", 0.0),
     "structure": ("structure", 0.0),
-    "structure, weight 10": ("structure", 10.0),
-    "structure, weight 100": ("structure", 100.0),
+    **{f"structure, weight {weight:g}": ("structure", weight) for weight in (100.0, 1000.0, 10_000.0)},
 }
 """Recipes (Figs 1, 3 and 4), and weights of the structure loss: a small base draws little at low resolutions."""
 SWAPPED = (8, 16, 32)
