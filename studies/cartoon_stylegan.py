@@ -24,7 +24,7 @@ METHODS = {
     PLAIN: ("baseline", 0.0),
     "FreezeG": ("freeze_g", 0.0),
     FREEZE_SG: ("freeze_sg", 0.0),
-    "structure": ("structure", 0.0),
+    "structure": ("structure", 1.0),
     **{f"structure, weight {weight:g}": ("structure", weight) for weight in (100.0, 1000.0, 10_000.0)},
 }
 """Recipes (Figs 1, 3 and 4), and weights of the structure loss: a small base draws little at low resolutions."""

@@ -36,6 +36,7 @@ from portraitist.report.markdown import prose, table
 from portraitist.runs.finetune import TrainOptions, train
 from portraitist.runs.source import Source
 from portraitist.stylize import Stylizer
+from portraitist.train.source_losses import Structure
 
 from .groups import group_classifier
 from .material import shown_people
@@ -55,6 +56,8 @@ class Way:
 
     recipe: str
     balanced: bool = False
+    weight: float = 0.0
+    """Of the structure loss; the recipe's own when 0."""
 
     @property
     def name(self) -> str:
@@ -70,7 +73,7 @@ class Way:
 WAYS = (
     Way("freeze_fc"),
     Way("freeze_sg"),
-    Way("structure"),
+    Way("structure", weight=1.0),
     Way("agilegan"),
     Way("agilegan", balanced=True),
     Way("agilegan+multipath"),
@@ -122,6 +125,8 @@ def trained(way: Way, exemplars: ImageSet, base: Model, images: int, runs: Path)
     training = replace(training, images=images, held_out=0.0, patience=0)
     if way.balanced:
         training = replace(training, balance=GENDERS)
+    if way.weight:
+        training = training.with_term(Structure(weight=way.weight))
     options = TrainOptions(recipe=f"{way.recipe} (default)", attribute="gender", finder=finder_named(), quiet=True)
     train(exemplars, out, Source(base=base), training, options)
     return out / "style.safetensors"

@@ -58,7 +58,7 @@ PINNED: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {
     ("freeze_sg", "default"): ((1.33946, 0.37904), (1.57686, 0.37508)),
     ("freeze_sg", "paper"): ((1.33946, 0.38186), (1.55015, 0.41885)),
     ("freeze_sg", "released"): ((1.33946, 0.37854), (1.58213, 0.37232)),
-    ("structure", "default"): ((1.33946, 0.37904, 0.0), (1.58327, 0.36926, 0.00488)),
+    ("structure", "default"): ((1.33946, 0.37904, 0.0), (1.57134, 0.37662, 0.24688)),
     ("structure", "paper"): ((1.33946, 0.38186, 0.0), (1.56174, 0.40872, 0.00764)),
     ("structure", "released"): ((1.33946, 0.37854, 0.0), (1.58434, 0.36952, 0.00304)),
     ("correspondence", "default"): ((1.33946, 0.37904, 0.0), (1.58006, 0.37493, 0.05804)),
@@ -247,7 +247,7 @@ def test_what_one_recipe_asks_for_holds_beside_the_other() -> None:
     assert (both.split_from, both.split_upto) == (8, 16)
     both = compose("freeze_fc+structure", 64)
     assert both.frozen == compose("freeze_fc", 64).frozen and both.augment == "ada"
-    assert both.terms == (Structure(weight=1.0, last=16, tap="rgb"),)
+    assert both.terms == (Structure(weight=100.0, last=16, tap="rgb"),)
 
 
 @pytest.mark.parametrize("side", [64, 256])
@@ -264,7 +264,7 @@ def test_resolutions_of_the_recipes_follow_the_base(side: int) -> None:
     assert ours("toonify").blend_upto == 32
     multipath = compose("multipath", side, paths=("a", "b"))
     assert (multipath.split_from, multipath.split_upto) == (8, {64: 16, 256: 64}[side])
-    assert ours("structure").terms == (Structure(first=4, last=16, tap="rgb"),)
+    assert ours("structure").terms == (Structure(weight={64: 100.0, 256: 10_000.0}[side], first=4, last=16, tap="rgb"),)
     assert ours("baseline").r1_gamma == pytest.approx({64: 0.1024, 256: 1.6384}[side])  # of a batch of 8
     for name in RECIPES:
         if name != "multipath":

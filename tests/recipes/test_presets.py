@@ -73,7 +73,8 @@ def test_each_technique_is_in_each_of_its_presets() -> None:
                     assert (frozen.mapping, frozen.generator_upto, frozen.styles_upto) == blocks
                 case "structure":
                     first, tap = (8, "feature") if preset == "released" else (4, "rgb")
-                    assert terms["structure"] == Structure(1.0, first, 16, tap)  # type: ignore[arg-type]
+                    weight = 10_000.0 if preset == "default" else 1.0
+                    assert terms["structure"] == Structure(weight, first, 16, tap)  # type: ignore[arg-type]
                 case "freeze_fc":  # the released code froze the wrong copy
                     assert frozen.mapping == (preset != "released")
                 case "freeze_g":

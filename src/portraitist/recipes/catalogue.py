@@ -129,6 +129,7 @@ RECIPES: Mapping[str, Recipe] = {
             "As freeze_sg, but softer: the layout may move where the style insists.",
             "1.0",
             "cartoon_stylegan",
+            has_paper=True,
             has_released=True,
         ),
         Recipe(
