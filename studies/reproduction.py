@@ -31,6 +31,8 @@ from .material import drawn_photos
 from .study import Study
 
 PAPERS = {"ui2i": ui2i.reproduce, "cartoon-stylegan": cartoon_stylegan.reproduce, "agilegan": agilegan.reproduce}
+USED = {"ui2i": ("--photos", "--steps"), "cartoon-stylegan": (), "agilegan": ("--photos", "--steps", "--encoder")}
+"""The options about photos that a paper's comparison uses."""
 PAGE = "reproduction.md"
 
 
@@ -110,9 +112,12 @@ def study_of(
     """Read what a paper's comparison needs; the arguments are the options of the command.
 
     Raises:
-        UsageError: There is no such paper, or an option names what is not there.
+        UsageError: There is no such paper, it has no use for an option, or one names what is not there.
     """
     _check(paper)
+    given = {"--photos": photos is not None, "--steps": steps is not None, "--encoder": bool(encoders)}
+    if idle := [option for option, is_given in given.items() if is_given and option not in USED[paper]]:
+        raise UsageError(f"{idle[0]} has no part in {paper}.", "Leave it out.")
     model = registry.load(base)
     model.generator.to(device)
     side = model.generator.anatomy.resolution

@@ -177,6 +177,12 @@ def test_a_paper_is_reproduced_and_goes_on_where_it_stopped(run: Run, tmp_path: 
         (("reproduce", "toonify", "-o", "out", "--data", "."), 2, "There is no paper 'toonify'"),
         (("reproduce", "ui2i", "-o", "out", "--data", ".", "--styles", "x", "--base", "tiny"), 2, "no exemplars of x"),
         (("reproduce", "agilegan", "-o", "out", "--data", ".", "--base", "tiny"), 2, "table is of photos"),
+        (("reproduce", "ui2i", "-o", "out", "--data", ".", "--encoder", "x=y"), 2, "--encoder has no part in ui2i"),
+        (
+            ("reproduce", "cartoon-stylegan", "-o", "out", "--data", ".", "--photos", "few"),
+            2,
+            "--photos has no part in",
+        ),
         (
             ("reproduce", "agilegan", "-o", "out", "--data", ".", "--base", "tiny", "--encoder", "x"),
             2,

@@ -17,6 +17,7 @@ from portraitist.recipes import compose
 from portraitist.train.folder import SETTINGS, check_config
 from portraitist.train.loop import fit
 from portraitist.train.snapshot import resume
+from portraitist.train.source_losses import Structure
 from portraitist.train.spec import RENAMED, Training, current, upgraded
 from portraitist.train.state import State
 from portraitist.train.translator import Translation, TranslatorState
@@ -26,6 +27,9 @@ from tests.train import test_encoder_training as encoders
 from tests.train import test_translator_training as translators
 
 FOLDER = Path(__file__).parent / "snapshots"
+
+OLD_STRUCTURE = Structure(weight=1.0)
+"""With which they were taken: the recipe's weight was the paper's."""
 
 
 def resumed(name: str, state: State, folder: Path) -> State:
@@ -43,7 +47,7 @@ def check_same(name: str, reports: list[dict[str, Any]]) -> None:
 
 
 def test_a_generator_goes_on(tmp_path: Path) -> None:
-    run = TinyRun(tiny("structure", steps=4))
+    run = TinyRun(tiny("structure", steps=4).with_term(OLD_STRUCTURE))
     state = resumed("generator", run.state, tmp_path)
     assert (state.images, state.step, len(state.history), bool(state.best)) == (8, 2, 2, True)
     check_same("generator", run.go(judged=True).reports)
@@ -87,7 +91,7 @@ OLD: dict[str, Any] = {
 
 
 def test_old_settings_are_read_under_their_new_names(tmp_path: Path) -> None:
-    training = compose("freeze_sg+structure", 16, start=Training(batch=4, seed=3))
+    training = compose("freeze_sg+structure", 16, start=Training(batch=4, seed=3)).with_term(OLD_STRUCTURE)
     kept = {k: v for k, v in training.record().items() if k not in ("frozen", "gan_loss", "terms", "structure")}
     (tmp_path / SETTINGS).write_text(json.dumps(kept | OLD))
     check_config(tmp_path, training.record(), upgrade=upgraded)
@@ -102,7 +106,7 @@ def test_a_loss_that_was_not_there_is_another_training(tmp_path: Path) -> None:
     plain = compose("freeze_sg", 16, start=Training(batch=4, seed=3))
     kept = {k: v for k, v in plain.record().items() if k not in ("frozen", "gan_loss", "terms")}
     (tmp_path / SETTINGS).write_text(json.dumps(kept | OLD | {"structure_weight": 0.0}))
-    more = compose("freeze_sg+structure", 16, start=Training(batch=4, seed=3))
+    more = compose("freeze_sg+structure", 16, start=Training(batch=4, seed=3)).with_term(OLD_STRUCTURE)
     with pytest.raises(UsageError, match=r"terms: \[\] -> \['structure'\]"):
         check_config(tmp_path, more.record(), upgrade=upgraded)
     check_config(tmp_path, plain.record(), upgrade=upgraded)
