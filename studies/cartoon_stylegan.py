@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from portraitist.evaluate import embed, kernel_distance, structure_distance
@@ -109,11 +108,9 @@ def swaps(study: Study) -> tuple[int, ...]:
 
 def _swapped(study: Study, run: Run) -> float:
     """Return by how much a value changes at most when the low resolutions are taken from the base."""
-    model = study.trained(run)
+    model, codes = study.trained(run), study.latents(64, 1)
     low = swap(study.base.generator, model, upto=swaps(study)[0], by="features")
-    batches = study.latents(64, 1).split(8)  # at 256 pixels a batch of 64 takes gigabytes
-    with torch.no_grad():
-        return max(float((low(codes) - model(codes)).abs().max()) for codes in batches)
+    return float((study.drawn(low, codes) - study.drawn(model, codes)).abs().max())
 
 
 def _after_swaps(study: Study, run: Run) -> dict[str, dict[str, float]]:
@@ -124,12 +121,7 @@ def _after_swaps(study: Study, run: Run) -> dict[str, dict[str, float]]:
     models: dict[str, Generator | FeatureSwap] = {"0": trained}
     for upto in swaps(study):
         models[str(upto)] = swap(study.base.generator, trained, upto=upto, by="features")
-    return {name: _scores(study, _drawn(model, codes), inputs, rows) for name, model in models.items()}
-
-
-@torch.no_grad()
-def _drawn(model: Generator | FeatureSwap, codes: Tensor) -> Tensor:
-    return as_files(torch.cat([model(part) for part in codes.split(8)]))
+    return {name: _scores(study, as_files(study.drawn(model, codes)), inputs, rows) for name, model in models.items()}
 
 
 def _scores(study: Study, outputs: Tensor, inputs: Tensor, rows: Tensor) -> dict[str, float]:

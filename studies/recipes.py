@@ -348,7 +348,7 @@ def sheet(study: Study) -> Tensor:
     rows = [drawn(base, codes)]
     for style in TWO:
         fc = study.trained(fine(style, 0))
-        others = [study.trained(short(style, 0, recipe)) for recipe in ("baseline", "freeze_sg", "structure")]
+        others = [study.trained(short(style, 0, *KEEPING[name])) for name in ("baseline", "FreezeSG", "structure")]
         models = (others[0], fc, *others[1:], swap(base, fc, upto=16, by="features"))
         rows += [drawn(model, codes) for model in models]
     return torch.cat(rows)

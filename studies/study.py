@@ -34,6 +34,7 @@ from portraitist.losses.perceptual import PerceptualDistance, default_perceptual
 from portraitist.networks import Generator
 from portraitist.networks.features import DiscriminatorFeatures, Features
 from portraitist.networks.identity import Identity
+from portraitist.ops.memory import at_once
 from portraitist.recipes import compose, from_scratch
 from portraitist.runs.finetune import TrainOptions, train
 from portraitist.runs.source import Source
@@ -48,6 +49,8 @@ UNSEEN = 0.2
 LEAST_UNSEEN = 10
 CODES = 256
 """Latents by which a training is watched."""
+BATCH = 25
+"""Latents that a model of 64 pixels draws at once; a larger one draws fewer."""
 TICKS = 6
 KEPT, CURVE = "kept.safetensors", "unseen.jsonl"
 """What a watched training leaves: the averaged generator at the images that runs are compared at, and what was seen on
@@ -163,6 +166,11 @@ class Study:
     def faces(self) -> Tensor:
         """What the base draws of them."""
         return self.base.generator.sample_batches(self.codes)
+
+    @torch.no_grad()
+    def drawn(self, model: Drawer, latents: Tensor) -> Tensor:
+        """Return what a model draws of latents [N, z_dim]: [N, 3, R, R]."""
+        return torch.cat([model(part) for part in torch.split(latents, at_once(BATCH, self.side))])
 
     def latents(self, count: int, seed: int) -> Tensor:
         """Draw latents on the device."""
@@ -333,7 +341,7 @@ class Study:
         return found
 
     @torch.no_grad()
-    def model_distances(self, drawers: Drawers, others: Mapping[str, Tensor], batch: int = 25) -> Distances:
+    def model_distances(self, drawers: Drawers, others: Mapping[str, Tensor], batch: int = BATCH) -> Distances:
         """Return the mean perceptual distances to what the base draws of the shared codes (UI2I, Eq. 1 and Table I).
 
         Args:

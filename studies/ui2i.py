@@ -22,7 +22,7 @@ from portraitist.surgery import FeatureSwap, swap
 
 from .inverted import codes_of, drawn_codes, optimising
 from .published import UI2I, UI2I_ROWS, UI2I_TABLE_1, UI2I_TABLE_2, UI2I_TRANSITIVITY
-from .study import SCRATCH, Drawer, Drawers, Run, Study, label
+from .study import BATCH, SCRATCH, Drawers, Run, Study, label
 from .unrelated import unrelated
 from .verdict import verdict
 
@@ -31,7 +31,6 @@ SWAPS = {8: "FC-FT-LS1", 16: "FC-FT-LS3", 32: "FC-FT-LS5"}
 APART, FROM_SCRATCH = "w/o FT", "w/o FT, from scratch"
 DIRECT = "direct swap"
 OF_SETS, OF_PAIRS = ("frechet", "kernel"), ("diversity", "change")
-BATCH = 25
 
 Measured = dict[str, dict[str, float]]
 
@@ -81,7 +80,7 @@ def sets_of(study: Study, style: str, seed: int) -> dict[str, Measured]:
             drawers[SWAPS[side]] = swap(study.base.generator, generator, upto=side, by="features")
         drawers[DIRECT] = _direct(study, generator, seed)
         if codes is None or study.photos is None:
-            outputs, inputs = {name: _drawn(model, study.codes) for name, model in drawers.items()}, study.faces
+            outputs, inputs = {name: study.drawn(model, study.codes) for name, model in drawers.items()}, study.faces
         else:
             outputs = {name: drawn_codes(model, codes) for name, model in drawers.items()}
             inputs = as_files(study.photos.to(study.device))
@@ -92,7 +91,7 @@ def sets_of(study: Study, style: str, seed: int) -> dict[str, Measured]:
 
 
 def _photo_codes(study: Study) -> Tensor | None:
-    """Return the codes of the photos by Eq. 9, [N, rows, w_dim]; None where random latents are drawn."""
+    """Return the codes of the photos by the preset `ui2i`, [N, rows, w_dim]; None where random latents are drawn."""
     if study.photos is None:
         return None
     settings = inversion(study)
@@ -111,7 +110,7 @@ def sheet(study: Study, count: int = 8) -> Any:
     for style in study.sets:
         generator = study.trained(Run(style, "freeze_fc", study.seeds[0]))
         after = swap(study.base.generator, generator, upto=_middle(study), by="features")
-        rows += [_drawn(model, codes) for model in (generator, after, _direct(study, generator, study.seeds[0]))]
+        rows += [study.drawn(model, codes) for model in (generator, after, _direct(study, generator, study.seeds[0]))]
     return grid(torch.cat(rows), columns=count)
 
 
@@ -162,11 +161,6 @@ def _middle(study: Study) -> int:
 def _direct(study: Study, generator: Generator, seed: int) -> FeatureSwap:
     """Return the base's low layers below a style's that was never made from it."""
     return FeatureSwap(study.base.generator, unrelated(generator, seed)[0], _middle(study))
-
-
-def _drawn(model: Drawer, codes: Tensor) -> Tensor:
-    with torch.no_grad():
-        return torch.cat([model(part) for part in torch.split(codes, BATCH)])
 
 
 def _table_1(study: Study, look: str, found: Mapping[tuple[str, int], Measured]) -> list[str]:

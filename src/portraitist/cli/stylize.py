@@ -38,7 +38,7 @@ class Amount:
 
 
 @dataclass(frozen=True)
-class Looks:
+class Appearances:
     """In which appearances a face is drawn as well."""
 
     panel: ClassVar[str] = "Appearance"
@@ -81,7 +81,7 @@ def command(
     ] = None,
     attribute: options.AttributeOrAuto = None,
     amount: Amount,
-    looks: Looks,
+    appearances: Appearances,
     faces: groups.Faces,
     inversion: groups.Drawing,
     samples: Annotated[int | None, opt("Also draw N posterior samples.", min=1, max=100, panel=INVERSION)] = None,
@@ -104,7 +104,7 @@ def command(
     VIDEO.STYLE.mp4 beside itself or --out FILE.mp4, in one style; a run that was stopped goes on when started again.
     """
     written = output.written(faces)
-    random = looks.random  # wrong ones are told first
+    random = appearances.random  # wrong ones are told first
     run: videos.VideoRun | folders.PhotoRun
     if (clips := moving.videos(photo or [], output.out, overwrite=written.overwrite)) is not None:
         run, style, is_single = clips, clips.style(style, attribute), False
@@ -118,7 +118,7 @@ def command(
         if given.out == inputs.STDOUT and not style and not written.sheet:
             style = styles.first_default(attribute)
         if moving.painter is None:
-            further = styles.further(samples, best, random, looks.reference or [])
+            further = styles.further(samples, best, random, appearances.reference or [])
             ends = planned_ends(styles.names(style or [], attribute), ("", *further), **written.naming)
             given.refuse_existing(ends, written.overwrite, output.report)
     if cluster and (clips is not None or moving.painter is not None):
@@ -127,7 +127,7 @@ def command(
 
     how = inversion.how(seed, samples=samples, best=best, steps=steps, rank=rank)
     perceptual = features.distance()
-    appearance = looks.read()
+    appearance = appearances.read()
     where = options.device(device)
     if (painter := moving.loaded(faces.finder(), where)) is not None:
         run.redraw(painter, written)
