@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from portraitist.cli import options
 from portraitist.data import ImageSet
@@ -31,7 +32,11 @@ from .material import drawn_photos
 from .study import Study
 
 PAPERS = {"ui2i": ui2i.reproduce, "cartoon-stylegan": cartoon_stylegan.reproduce, "agilegan": agilegan.reproduce}
-USED = {"ui2i": ("--photos", "--steps"), "cartoon-stylegan": (), "agilegan": ("--photos", "--steps", "--encoder")}
+USED = {
+    "ui2i": ("--photos", "--steps", "--learn-from"),
+    "cartoon-stylegan": (),
+    "agilegan": ("--photos", "--steps", "--encoder", "--pairs", "--learn-from"),
+}
 """The options about photos that a paper's comparison uses."""
 PAGE = "reproduction.md"
 
@@ -102,6 +107,8 @@ def study_of(
     photos: Path | None,
     limit: int,
     encoders: Sequence[str],
+    pairs: Path | None,
+    learn_from: Path | None,
     steps: int | None,
     features: Sequence[Path],
     perceptual: Path | None,
@@ -116,6 +123,7 @@ def study_of(
     """
     _check(paper)
     given = {"--photos": photos is not None, "--steps": steps is not None, "--encoder": bool(encoders)}
+    given |= {"--pairs": pairs is not None, "--learn-from": learn_from is not None}
     if idle := [option for option, is_given in given.items() if is_given and option not in USED[paper]]:
         raise UsageError(f"{idle[0]} has no part in {paper}.", "Leave it out.")
     model = registry.load(base)
@@ -138,6 +146,8 @@ def study_of(
         perceptual=(distance.to(device),),
         identity=None if identity is None else options.persons(model, identity, device),
         photos=None if photos is None else drawn_photos(options.pictures(photos, side), limit),
+        pairs=None if pairs is None else _pairs(pairs, side),
+        learned=None if learn_from is None else options.pictures(learn_from, side),
         encoders=_encoders(model, encoders) if paper == "agilegan" else {},
         steps=steps,
         scratch=scratch,
@@ -159,7 +169,23 @@ def _sets(data: Path, styles: str | None, side: int) -> dict[str, ImageSet]:
     missing = [name for name, path in found.items() if not path.exists()]
     if missing or not found:
         raise UsageError(f"{data} holds no exemplars of {missing[0] if missing else 'a style'}.", "Name folders in it.")
-    return {name: options.pictures(path, side) for name, path in found.items()}
+    labels = {name: data / f"labels_style_{name}.csv" for name in found}
+    return {n: options.pictures(p, side, labels[n] if labels[n].exists() else None) for n, p in found.items()}
+
+
+def _pairs(folder: Path, side: int) -> tuple[Tensor, Tensor]:
+    """Read the photos of persons twice, from the folders ``neutral`` and ``smiling``.
+
+    Raises:
+        UsageError: A person is in one of them only.
+    """
+    neutral, smiling = (options.pictures(folder / name, side) for name in ("neutral", "smiling"))
+    if alone := set(neutral.names) ^ set(smiling.names):
+        raise UsageError(
+            f"{min(alone)} is in one of {folder / 'neutral'} and {folder / 'smiling'} only.",
+            "Name both photos of a person alike.",
+        )
+    return neutral.all(), smiling.all()
 
 
 def _encoders(base: Model, given: Sequence[str]) -> dict[str, StoredEncoder]:

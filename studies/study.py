@@ -39,7 +39,7 @@ from portraitist.recipes import compose, from_scratch
 from portraitist.runs.finetune import TrainOptions, train
 from portraitist.runs.source import Source
 from portraitist.surgery import FeatureSwap
-from portraitist.train.source_losses import Structure
+from portraitist.train.source_losses import Similarity, Structure
 from portraitist.train.spec import Training
 from portraitist.train.state import TrainState, path_of
 
@@ -75,6 +75,8 @@ class Run:
     seed: int
     weight: float = 0.0
     """Of the structure loss; the recipe's own when 0."""
+    similarity: float | None = None
+    """Weight of AgileGAN's similarity loss; the recipe's own when None."""
     part: str = ""
     """The part of a study that it belongs to."""
     images: int = 0
@@ -86,6 +88,8 @@ class Run:
     values: tuple[str, ...] = ()
     """The values of the attribute whose exemplars take part."""
     paths: tuple[str, ...] = ()
+    split: tuple[int, int] | None = None
+    """First and last resolution of the blocks that each path has for itself; the recipe's own when None."""
 
     @property
     def name(self) -> str:
@@ -93,7 +97,9 @@ class Run:
         part = f"{self.part}-" if self.part else ""
         few = f"-{self.exemplars}" if self.exemplars else ""
         heavy = f"-w{self.weight:g}" if self.weight else ""
-        return f"{part}{self.style}-{self.recipe.replace('+', '_')}{few}{heavy}-{self.seed}"
+        alike = "" if self.similarity is None else f"-s{self.similarity:g}"
+        split = "" if self.split is None else f"-{self.split[0]}to{self.split[1]}"
+        return f"{part}{self.style}-{self.recipe.replace('+', '_')}{few}{heavy}{alike}{split}-{self.seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +124,10 @@ class Study:
     identity: Identity | None = None
     photos: Tensor | None = None
     """Aligned faces that nothing was trained on, [N, 3, R, R] in [-1, 1]."""
+    pairs: tuple[Tensor, Tensor] | None = None
+    """Photos of the same persons twice, neutral and smiling, in the same order."""
+    learned: ImageSet | None = None
+    """Photos that translators learn from."""
     encoders: Mapping[str, StoredEncoder] = field(default_factory=dict)
     """By the name of their row."""
     steps: int | None = None
@@ -203,9 +213,12 @@ class Study:
         """Return its run folder."""
         return self.out / self.runs / run.name
 
-    def trained(self, run: Run) -> Generator:
-        """Return the generator of a run at the images that runs are compared at; train where it is missing."""
-        found = load_model(self._kept(run), find_base=lambda header: self.cpu_base)
+    def trained(self, run: Run, path: str | None = None) -> Generator:
+        """Return the generator of a run, or of one of its paths, at the images that runs are compared at.
+
+        It is trained where it is missing.
+        """
+        found = load_model(self._kept(run), attribute=path, find_base=lambda header: self.cpu_base)
         return found.generator.to(self.device)
 
     def digest(self, run: Run) -> str:
@@ -256,6 +269,11 @@ class Study:
             training = compose(run.recipe, self.side, paths=run.paths, start=self.start)
         tick = max(self.images // TICKS, 1)
         training = replace(training, seed=run.seed, images=run.images or self.images, patience=0, tick=tick)
+        if run.split:
+            training = replace(training, split_from=run.split[0], split_upto=run.split[1])
+        if run.similarity is not None:
+            (own,) = (term for term in training.terms if isinstance(term, Similarity))
+            training = training.with_term(replace(own, weight=run.similarity))
         return training.with_term(Structure(weight=run.weight)) if run.weight else training
 
     def _check(self, run: Run) -> None:

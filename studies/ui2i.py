@@ -20,6 +20,7 @@ from portraitist.networks import Generator
 from portraitist.report.markdown import BLANK, bullets, mean_std, prose, table
 from portraitist.surgery import FeatureSwap, swap
 
+from . import translated
 from .inverted import codes_of, drawn_codes, optimising
 from .published import UI2I, UI2I_ROWS, UI2I_TABLE_1, UI2I_TABLE_2, UI2I_TRANSITIVITY
 from .study import BATCH, SCRATCH, Drawers, Run, Study, label
@@ -30,6 +31,8 @@ SWAPS = {8: "FC-FT-LS1", 16: "FC-FT-LS3", 32: "FC-FT-LS5"}
 """Resolutions taken from the base, and what the paper calls them."""
 APART, FROM_SCRATCH = "w/o FT", "w/o FT, from scratch"
 DIRECT = "direct swap"
+TRANSLATORS = ("CycleGAN", "MUNIT")
+"""Of Table II; drawn where there are photos."""
 OF_SETS, OF_PAIRS = ("frechet", "kernel"), ("diversity", "change")
 
 Measured = dict[str, dict[str, float]]
@@ -69,6 +72,9 @@ def sets_of(study: Study, style: str, seed: int) -> dict[str, Measured]:
     fine = Run(style, "freeze_fc", seed)
     codes = _photo_codes(study)
     about = {"models": study.digest(fine), **study.measured_by}
+    others = {} if codes is None else translated.of_run(study, style, seed, TRANSLATORS)
+    if others:
+        about["translators"] = [translated.digest(study, preset, style, seed) for preset in others.values()]
     if codes is not None:
         about["codes"] = hashlib.sha256(codes.cpu().numpy().tobytes()).hexdigest()
 
@@ -84,6 +90,8 @@ def sets_of(study: Study, style: str, seed: int) -> dict[str, Measured]:
         else:
             outputs = {name: drawn_codes(model, codes) for name, model in drawers.items()}
             inputs = as_files(study.photos.to(study.device))
+            for name, preset in others.items():
+                outputs[name] = translated.translated(study, preset, style, seed, study.photos)
         return study.scored(style, seed, outputs, inputs, OF_SETS, OF_PAIRS)
 
     measured: dict[str, Measured] = study.cached(f"ui2i-sets-{style}-{seed}", about, measure)
@@ -251,7 +259,7 @@ def _table_2(
     what = f"{study.samples} outputs of random latents, their inputs being what the base draws of them"
     if study.photos is not None:
         what = f"""Outputs of {len(study.photos)} photos that nothing was trained on, as the paper's of test images, by
-        the codes that `ui2i` finds in {inversion(study).steps} steps"""
+        the codes that `ui2i` finds in {inversion(study).steps} steps. {translated.told(study, TRANSLATORS)}"""
     lines += prose(
         f"""{what}; sets are compared with the exemplars that nobody saw (Fréchet squared, biased by their small number;
         kernel unbiased). Diversity, over 2000 random pairs of outputs, and change, of outputs and their inputs, are
@@ -261,8 +269,8 @@ def _table_2(
     keys = {"frechet": "Fréchet ↓", "kernel": "kernel ↓", "diversity": "diversity ↑", "change": "change ↓"}
     body = []
     for style in study.sets:
-        for name in rows:
-            values = [found[style, s][digest][name] for s in study.seeds]
+        for name in found[style, study.seeds[0]][digest]:
+            values = [those[name] for s in study.seeds if name in (those := found[style, s][digest])]
             alarms = sum(bool(v["alarm"]) for v in values)
             body.append([style, name, *(mean_std([v[k] for v in values]) for k in keys), f"{alarms}/{len(values)}"])
     for name, columns in UI2I_TABLE_2.items():
@@ -273,7 +281,7 @@ def _table_2(
 
     def verdict_of(low: str, high: str, key: str) -> str:
         name = keys[key].split()[0]
-        return f"{name}: {verdict(low, high, [(e[low][key], e[high][key]) for e in each])}"
+        return f"{name}: {verdict(low, high, [(e[low][key], e[high][key]) for e in each if high in e])}"
 
     swapped = [name for name in rows if name in SWAPS.values()]
     sentences = [verdict_of(name, "FC-FT", "change") for name in swapped]
@@ -282,6 +290,8 @@ def _table_2(
     for name in swapped:
         gaps = [abs(e[name]["diversity"] / e["FC-FT"]["diversity"] - 1) for e in each]
         sentences.append(f"diversity: {name} moves it by {max(gaps):.1%} at most; printed: 0.1 %.")
+    learned = [name for name in TRANSLATORS if name in each[0]]
+    sentences += [verdict_of("FC-FT", name, key) for key in ("frechet", "kernel", "change") for name in learned]
     if swapped:
         sentences.append(f"Fig. 8: {verdict_of(swapped[0], DIRECT, 'kernel')}")
     return lines + bullets(sentences)

@@ -154,7 +154,7 @@ def test_a_paper_is_reproduced_and_goes_on_where_it_stopped(run: Run, tmp_path: 
     assert code == 0, err
     text = (tmp_path / "repro" / "reproduction.md").read_text(encoding="utf-8")
     assert out.strip() == "repro/reproduction.md" and "| dots | optimisation, W |" in text
-    kept = tmp_path / "repro" / "runs" / "dots-freeze_fc-0" / "kept.safetensors"
+    kept = tmp_path / "repro" / "runs" / "dots-agilegan-0" / "kept.safetensors"
     written = kept.stat().st_mtime_ns
     assert run(*words)[0] == 0
     assert kept.stat().st_mtime_ns == written
@@ -178,6 +178,12 @@ def test_a_paper_is_reproduced_and_goes_on_where_it_stopped(run: Run, tmp_path: 
         (("reproduce", "ui2i", "-o", "out", "--data", ".", "--styles", "x", "--base", "tiny"), 2, "no exemplars of x"),
         (("reproduce", "agilegan", "-o", "out", "--data", ".", "--base", "tiny"), 2, "table is of photos"),
         (("reproduce", "ui2i", "-o", "out", "--data", ".", "--encoder", "x=y"), 2, "--encoder has no part in ui2i"),
+        (("reproduce", "ui2i", "-o", "out", "--data", ".", "--pairs", "few"), 2, "--pairs has no part in ui2i"),
+        (
+            ("reproduce", "cartoon-stylegan", "-o", "out", "--data", ".", "--learn-from", "few"),
+            2,
+            "--learn-from has no part in",
+        ),
         (
             ("reproduce", "cartoon-stylegan", "-o", "out", "--data", ".", "--photos", "few"),
             2,

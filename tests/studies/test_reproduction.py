@@ -176,11 +176,12 @@ def test_cartoon_stylegan_finds_that_a_swap_leaves_freeze_sg_as_it_is(images: Im
 @pytest.mark.recipe
 def test_ui2i_trades_style_for_the_photos_themselves_where_there_are_some(images: ImageSet, tmp_path: Path) -> None:
     photos = tiny_base().generator.sample_batches(torch.randn(3, 16, generator=torch.Generator().manual_seed(1)))
-    study = study_of(images, tmp_path, photos=photos, steps=3)
+    study = study_of(images, tmp_path, photos=photos, steps=3, learned=images.subset(range(9)))
     text = " ".join(reproduce("ui2i", study).read_text(encoding="utf-8").split())
     assert "Outputs of 3 photos" in text and "finds in 3 steps" in text
     found = json.loads((tmp_path / "measured" / "ui2i-sets-waves-0.json").read_text())["found"][study.own.digest]
     assert found["do nothing"]["change"] == 0 < found["FC-FT"]["change"]
+    assert {"CycleGAN", "MUNIT"} <= set(found) and "MUNIT learn from 9 photos" in text
     assert len(list((tmp_path / "measured" / "codes" / "ui2i").iterdir())) == 3
 
 

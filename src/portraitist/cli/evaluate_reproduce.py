@@ -35,6 +35,12 @@ def reproduce(
     encoder: Annotated[
         list[str] | None, opt("agilegan: NAME=FILE, as in pSp=wplus.safetensors; may be repeated.", panel=PHOTOS)
     ] = None,
+    pairs: Annotated[
+        Path | None, opt("agilegan: folder with neutral/ and smiling/, a photo of each person in both.", panel=PHOTOS)
+    ] = None,
+    learn_from: Annotated[
+        Path | None, opt("agilegan, ui2i: photos that translators learn from (Tables 1 and II).", panel=PHOTOS)
+    ] = None,
     steps: Annotated[
         int | None, opt("Steps of every optimisation (default: 500, in-domain 100, ui2i 1000).", min=1, panel=PHOTOS)
     ] = None,
@@ -72,6 +78,8 @@ def reproduce(
         photos=photos,
         limit=limit,
         encoders=encoder or [],
+        pairs=pairs,
+        learn_from=learn_from,
         steps=steps,
         features=features or [],
         perceptual=perceptual,

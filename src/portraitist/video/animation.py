@@ -202,6 +202,12 @@ def the_style(stylizer: Stylizer) -> str:
     return stylizer.styles[0]
 
 
+def known_expressions(base_digest: str) -> list[Direction]:
+    """Return the directions of expressions that come with a base, none where none do."""
+    bundled = load_directions(Path(__file__).parents[1] / "edit" / "expressions.safetensors")
+    return list(bundled.directions.values()) if bundled.header.base_digest == base_digest else []
+
+
 def expressions_of(stylizer: Stylizer, progress: Callable[[int, int], None] | None = None) -> list[Direction]:
     """Return the directions of expressions of a base: those that come with it, else they are learned now.
 
@@ -212,9 +218,8 @@ def expressions_of(stylizer: Stylizer, progress: Callable[[int, int], None] | No
     Raises:
         UsageError: The base draws too few faces to learn from.
     """
-    bundled = load_directions(Path(__file__).parents[1] / "edit" / "expressions.safetensors")
-    if bundled.header.base_digest == stylizer.base_digest:
-        return list(bundled.directions.values())
+    if known := known_expressions(stylizer.base_digest):
+        return known
     log.info(
         "No expressions are known of this base, so they are learned now. "
         "`portraitist edit directions --method expressions` keeps them in a file for --directions."

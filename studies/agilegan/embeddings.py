@@ -1,4 +1,4 @@
-"""Song et al. 2021, "AgileGAN": which embedding of a photo a style draws best, Table 2."""
+"""AgileGAN's Table 2 and the ablations of its Fig. 12: which embedding of a photo a style draws best."""
 
 from __future__ import annotations
 
@@ -10,37 +10,41 @@ from typing import Any
 
 from torch import Tensor
 
-from portraitist.errors import UsageError
 from portraitist.evaluate import metric_name
 from portraitist.evaluate.quality import as_files
 from portraitist.invert import Inverter, image2stylegan, in_domain, stylegan2
 from portraitist.io.encoder_files import StoredEncoder
 from portraitist.report.markdown import BLANK, bullets, mean_std, prose, table
 
-from .inverted import codes_of, drawn_codes, encoding, optimising
-from .published import AGILEGAN, AGILEGAN_TABLE_2
-from .study import Run, Study
-from .verdict import verdict
+from ..inverted import codes_of, drawn_codes, encoding, optimising
+from ..published import AGILEGAN_TABLE_2
+from ..study import Run, Study
+from ..verdict import verdict
 
-PSP = "pSp"
+PSP, HVAE, W = "pSp", "hVAE", "optimisation, W"
+ABLATIONS = ("w/o Z+", "w/o variational")
+"""Of Fig. 12: one latent for all rows, and no posterior."""
+RECIPE = "agilegan"
+"""Of the styles, as in the paper."""
 OF_SETS, OF_PAIRS = ("frechet", "kernel"), ("change", "identity", "strangers")
-LEAST_PHOTOS = 3
 STEPS = 500
 """Of an optimisation from the mean face, unless the study says something else."""
 
 Measured = dict[str, dict[str, float]]
 
 
-def reproduce(study: Study) -> list[str]:
-    """Measure, and return the lines of the page."""
-    if study.photos is None or len(study.photos) < LEAST_PHOTOS:
-        raise UsageError("AgileGAN's table is of photos.", f"Give {LEAST_PHOTOS} aligned faces at least with --photos.")
-    codes = {name: codes_of(study, name, *way) for name, way in _ways(study).items()}
+def all_codes(study: Study) -> dict[str, Tensor]:
+    """Return the codes [N, rows, w_dim] of the photos by every embedding, by the paper's names."""
+    return {name: codes_of(study, name, *way) for name, way in _ways(study).items()}
+
+
+def section(study: Study, codes: Mapping[str, Tensor]) -> list[str]:
+    """Return the lines about Table 2 and Fig. 12."""
     found = {(s, seed): _measured(study, s, seed, codes) for s in study.sets for seed in study.seeds}
-    lines = [f"## AgileGAN ({AGILEGAN})", BLANK]
+    lines: list[str] = []
     for network in study.networks:
         lines += _table_2(study, network.digest, metric_name("Fréchet distance", network), found)
-    missing = [name for name in AGILEGAN_TABLE_2 if name not in codes]
+    missing = [name for name in (*AGILEGAN_TABLE_2, *ABLATIONS) if name not in codes]
     if missing:
         lines += prose(f"Not measured, for want of an encoder: {', '.join(missing)}.")
     return lines
@@ -51,7 +55,7 @@ def _ways(study: Study) -> dict[str, tuple[Callable[[], Inverter], Mapping[str, 
     steps = study.steps or STEPS
     settings = {
         # Noise planes would take over what the code should say, and styles are drawn from codes.
-        "optimisation, W": replace(stylegan2(), steps=steps, optimise_noise=False),
+        W: replace(stylegan2(), steps=steps, optimise_noise=False),
         "optimisation, W+": replace(image2stylegan(), steps=steps),
     }
     ways: dict[str, tuple[Callable[[], Inverter], Mapping[str, Any]]] = {}
@@ -74,7 +78,7 @@ def _images_of(stored: StoredEncoder) -> str:
 
 def _measured(study: Study, style: str, seed: int, codes: Mapping[str, Tensor]) -> dict[str, Measured]:
     """Return digest of the features -> embedding -> measure -> value, of one style and seed."""
-    run = Run(style, "freeze_fc", seed)
+    run = Run(style, RECIPE, seed)
     marks = {n: hashlib.sha256(c.cpu().numpy().tobytes()).hexdigest() for n, c in codes.items()}
     about = {"model": study.digest(run), "codes": marks, **study.measured_by}
 
@@ -98,11 +102,11 @@ def _table_2(
         keys |= {"identity": "identity ↑", "strangers": "of strangers"}
     trained = ", ".join(f"{name} {_images_of(stored)}" for name, stored in study.encoders.items()) or "none"
     identity = "" if study.identity is None else f"Identity: cosine of {study.identity.name} to the photo. "
-    lines = [f"### Table 2, stylized photos by embedding, by {title}", BLANK]
+    lines = [f"### Table 2 and Fig. 12, stylized photos by embedding, by {title}", BLANK]
     lines += prose(
-        f"""{len(study.photos)} photos that nothing was trained on, their codes drawn by FC-FT styles of {study.images}
-        images; sets are compared with the exemplars that nobody saw (Fréchet squared, biased by their small number;
-        kernel unbiased). Optimisations have {study.steps or STEPS} steps; in-domain has
+        f"""{len(study.photos)} photos that nothing was trained on, their codes drawn by `{RECIPE}` styles of
+        {study.images} images; sets are compared with the exemplars that nobody saw (Fréchet squared, biased by their
+        small number; kernel unbiased). Optimisations have {study.steps or STEPS} steps; in-domain has
         {study.steps or in_domain().steps} from the code of
         {PSP if PSP in study.encoders else next(iter(study.encoders), "no encoder")}. *Change*: distance to the
         photo by {study.distances[0].name}. {identity}Images that trained the encoders: {trained}. ± deviation over
@@ -117,7 +121,8 @@ def _table_2(
             cells = [mean_std([v[k] for v in values]) for k in keys]
             body.append([style, name, *cells, "" if printed is None else f"{printed:.1f}"])
     lines += table(["", "embedding", *keys.values(), "printed FID"], body)
-    pairs = [*pairwise(order), *((order[0], name) for name in order[2:])]
+    ablations = [name for name in ABLATIONS if name in each[0]] if HVAE in each[0] else []
+    pairs = [*pairwise(order), *((order[0], name) for name in order[2:]), *((HVAE, name) for name in ablations)]
     return lines + bullets(
         [
             f"{keys[key].split()[0]}: {verdict(a, b, [(e[a][key], e[b][key]) for e in each])}"
