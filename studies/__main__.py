@@ -31,6 +31,7 @@ PAGES = (
     "video",
     "words",
     "animate",
+    "gallery",
 )
 
 

@@ -20,6 +20,11 @@ from .study import Study
 BATCH = 16
 
 
+def file_name(name: str) -> str:
+    """Return a row's name as a part of a path."""
+    return name.replace(" ", "-").replace(",", "").replace("/", "")
+
+
 def encoding(study: Study, stored: StoredEncoder) -> Callable[[], EncoderInverter]:
     """Return what makes an inverter by an encoder."""
     return lambda: EncoderInverter(stored.encoder.to(study.device), study.base.generator, study.distances[0])
@@ -49,7 +54,7 @@ def codes_of(study: Study, name: str, way: Callable[[], Inverter], about: Mappin
             return inverter[0].invert(photo[None].to(study.device)).code.data[0].tolist()
 
         wanted = {"way": dict(about), "photo": mark, "look": study.distances[0].features.digest}
-        file = f"codes/{name.replace(' ', '-').replace(',', '')}/{mark[:16]}"
+        file = f"codes/{file_name(name)}/{mark[:16]}"
         found.append(torch.tensor(study.cached(file, wanted, measure)))
     return torch.stack(found).to(study.device)
 

@@ -14,6 +14,7 @@ from portraitist.evaluate.distribution import energy_distance
 from portraitist.io.encoder_files import StoredEncoder
 from portraitist.report.markdown import BLANK, bullets, prose, table
 
+from ..inverted import file_name
 from ..study import Study
 
 BATCH = 50
@@ -97,8 +98,8 @@ def _measured(study: Study, what: str, name: str, stored: StoredEncoder) -> Spre
             found["energy, a sample"] = energy_distance(encoder.styles_of(drawn, base).cpu(), prior)
         return found
 
-    file = f"prior-{what}-{name}".replace(" ", "-").replace("/", "").replace(",", "")
-    found: Spread = study.cached(file, {"encoder": stored.digest, "pictures": mark}, measure)
+    about = {"encoder": stored.digest, "pictures": mark}
+    found: Spread = study.cached(file_name(f"prior-{what}-{name}"), about, measure)
     return found
 
 
