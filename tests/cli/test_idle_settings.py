@@ -101,4 +101,4 @@ def test_settings_that_have_an_effect_are_not_idle() -> None:
     assert replace(Training(), paths=("a", "b")).idle == {}
     assert agilegan().idle(posterior=True) == {} and psp().idle(posterior=False).keys() == {"kl_weight"}
     assert TranslatorTraining().idle(groups=2, attention=True, new=True) == {}
-    assert PainterTraining().idle == {}
+    assert PainterTraining().idle.keys() == {"colour.area"}

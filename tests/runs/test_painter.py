@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from portraitist.networks.painter import PainterAnatomy
 from portraitist.networks.patch_discriminator import PanelAnatomy
 from portraitist.runs.painter import SHEET, TEACHER, PainterOptions, PainterRun, distill
 from portraitist.train.painter import PainterTraining
-from portraitist.train.painter_terms import AdversarialTerm, FeatureTerm, PerceptualTerm
+from portraitist.train.painter_terms import AdversarialTerm, ColourTerm, FeatureTerm, PerceptualTerm
 from portraitist.train.signals import Asked, Interrupted
 from tests.conftest import smooth_pictures
 from tests.train.test_painter_training import Colours
@@ -112,6 +113,19 @@ def test_it_goes_on_where_it_was(done: Path, photos: ImageSet, tmp_path: Path) -
     # The learning rate falls towards the last image, so that one cannot be moved.
     with pytest.raises(UsageError, match="images: 16 -> 32"):
         distill(photos, photos, done, Negative(), ANATOMY, replace(TINY, images=32), OPTIONS)
+
+
+def test_a_run_that_an_earlier_version_began_goes_on(done: Path, photos: ImageSet, tmp_path: Path) -> None:
+    shutil.copytree(done, tmp_path / "p")
+    settings = tmp_path / "p" / "settings.json"
+    told = json.loads(settings.read_text())
+    del told["colour"], told["painter"]["grey"]
+    settings.write_text(json.dumps(told))
+    path = distill(photos, photos, tmp_path / "p", Negative(), ANATOMY, TINY, OPTIONS)
+    assert load_painter(path).digest == load_painter(done).digest
+    with pytest.raises(UsageError, match="colour"):
+        coloured = replace(TINY, colour=ColourTerm(1.0))
+        distill(photos, photos, tmp_path / "p", Negative(), ANATOMY, coloured, OPTIONS)
 
 
 def test_a_signal_among_the_teacher_s_pictures_loses_none(done: Path, photos: ImageSet, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from portraitist.train.loop import WHOLE, Share, fit
 from portraitist.train.painter import Distillation, PainterState, PainterTraining
 from portraitist.train.painter_terms import (
     AdversarialTerm,
+    ColourTerm,
     ConsistencyTerm,
     FeatureTerm,
     IdentityTerm,
@@ -126,6 +127,24 @@ def test_the_loss_of_identity_is_one_minus_the_cosine() -> None:
     step = step_of(PainterSample(red, red, red), state)
     step.__dict__["painted"] = state.painter(red)._replace(image=green)
     torch.testing.assert_close(IdentityTerm()(step), torch.tensor(1.0))
+
+
+def test_colours_may_be_lighter_or_darker_but_no_others() -> None:
+    state, photos = start(), Shapes().at(0).photos / 2
+
+    def colour(image: Tensor, area: int = 16) -> Tensor:
+        step = step_of(PainterSample(photos, photos, photos), state)
+        step.__dict__["painted"] = state.painter(photos)._replace(image=image)
+        return ColourTerm(1.0, area)(step)
+
+    torch.testing.assert_close(colour(photos + 0.25), torch.tensor(0.0))
+    # 0.3 more red is 0.0897 more luminance (Rec. 601), which is taken off all channels.
+    redder = photos + torch.tensor([0.3, 0.0, 0.0]).view(3, 1, 1)
+    torch.testing.assert_close(colour(redder), torch.tensor((0.2103 + 2 * 0.0897) / 3))
+    # Strokes of opposite colours leave the mean of an area as it is.
+    strokes = torch.tensor([0.3, -0.3]).repeat(16).view(1, 1, 1, 32) * torch.tensor([1.0, 0, 0]).view(3, 1, 1)
+    torch.testing.assert_close(colour(photos + strokes), torch.tensor(0.0), atol=1e-6, rtol=0)
+    assert colour(photos + strokes, area=1) > 0.1
 
 
 def test_smoothness_sees_the_field() -> None:
@@ -256,6 +275,7 @@ BAD: dict[str, Callable[[], object]] = {
     "images must be": lambda: replace(TINY, images=0),
     "panel_rate must be": lambda: replace(TINY, panel_rate=0.0),
     "smoothness.weight": lambda: SmoothnessTerm(-1.0),
+    "colour.area": lambda: ColourTerm(1.0, 0),
     "consistency.part": lambda: ConsistencyTerm(part=0.0),
     "adversarial.crop": lambda: AdversarialTerm(crop=8),
     "perceptual.crop": lambda: PerceptualTerm(crop=8),

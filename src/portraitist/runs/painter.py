@@ -35,6 +35,7 @@ from ..ops import at_once
 from ..train.distributed import ProcessGroup
 from ..train.log import RunLog
 from ..train.painter import Distillation, PainterState, PainterTraining, PairBatches
+from ..train.painter_terms import ColourTerm
 from ..train.session import Run, RunOptions
 from ..train.signals import Asked, Interrupted
 from . import early_stopping
@@ -219,7 +220,12 @@ class PainterRun(Run[PainterState]):
 
     def upgraded(self, config: dict[str, Any]) -> dict[str, Any]:
         """Return the config of a run as of today: what earlier ones did not have was off."""
-        old = {"feature_discriminator": {"weight": 0.0}, "attributes": {}, **config}
+        off = {
+            "feature_discriminator": {"weight": 0.0},
+            "colour": dataclasses.asdict(ColourTerm(0.0)),
+            "attributes": {},
+        }
+        old = {**off, **config}
         consistency = old["consistency"]
         old["consistency"] = {**consistency, "views": {"mirror": 0.0, **consistency["views"]}}
         return {**old, "painter": {"grey": False, **old["painter"]}}

@@ -31,6 +31,7 @@ from .distributed import ProcessGroup
 from .loop import Losses, Phase, Share
 from .painter_terms import (
     AdversarialTerm,
+    ColourTerm,
     ConsistencyTerm,
     FeatureTerm,
     IdentityTerm,
@@ -73,6 +74,7 @@ class PainterTraining:
     feature_discriminator: FeatureTerm = field(default_factory=FeatureTerm)
     identity: IdentityTerm = field(default_factory=IdentityTerm)
     """Without effect where there is no face embedder."""
+    colour: ColourTerm = field(default_factory=ColourTerm)
     smoothness: SmoothnessTerm = field(default_factory=SmoothnessTerm)
     consistency: ConsistencyTerm = field(default_factory=ConsistencyTerm)
     ema_images: float = 2_000.0

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import ClassVar, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
@@ -25,6 +26,7 @@ from ..networks.identity import Identity
 from ..networks.painter import Painted, Painter
 from ..networks.patch_discriminator import PatchPanel
 from ..ops.augment import diff_augment
+from ..ops.colour import luminance
 from .loop import WHOLE, Share
 from .spec import refuse_not_finite
 from .state import random_of
@@ -242,6 +244,31 @@ class IdentityTerm(PainterTerm):
         with torch.no_grad():  # a photo is given; only the drawing can change
             wanted = step.identity.embed(step.sample.photos)
         return identity_distance(step.identity.embed(step.painted.image), wanted).mean()
+
+
+@dataclass(frozen=True)
+class ColourTerm(PainterTerm):
+    """How far the colours of areas leave the photo's: a style has few skins, and people have many.
+
+    What is lighter or darker is free, and so is any colour that an area's mean does not show.
+    """
+
+    weight: float = 0.0
+    area: int = 16
+    """Side of the areas, in pixels."""
+    name: ClassVar[str] = "colour"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.area < 1:
+            raise UsageError(f"The setting colour.area must be at least 1 pixel, not {self.area}.")
+
+    def __call__(self, step: PainterStep) -> Tensor:
+        """Return the mean absolute difference of the areas' colours less their luminance, in [-1, 1] each."""
+        drawn, photo = (
+            F.avg_pool2d(x - luminance(x), self.area, ceil_mode=True) for x in (step.painted.image, step.sample.photos)
+        )
+        return (drawn - photo).abs().mean()
 
 
 @dataclass(frozen=True)
