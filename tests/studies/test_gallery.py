@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from portraitist.errors import UsageError
-from studies.gallery import ACROSS, GAP, GROUPS, SHOWN_SIDE, chosen, sheet
+from studies.gallery import ACROSS, GAP, GROUPS, SHOWN_SIDE, chosen, recoloured, sheet
 
 
 def people(count: int) -> dict[str, str]:
@@ -39,3 +39,11 @@ def test_a_pair_is_a_photo_and_its_drawing() -> None:
     assert found.shape == (2 * SHOWN_SIDE + GAP, ACROSS * (2 * SHOWN_SIDE + GAP) - GAP, 3)
     assert (found[5, 5] == 10).all() and (found[5, SHOWN_SIDE + 20] == 210).all()
     assert (found[SHOWN_SIDE + GAP + 5, 2 * SHOWN_SIDE + GAP + 5] == 255).all()
+
+
+def test_a_drawing_may_be_darker_without_leaving_the_colours() -> None:
+    photos = np.full((2, 256, 256, 3), 100, np.uint8)
+    assert recoloured(photos, photos - 40) == pytest.approx(0, abs=1e-4)
+    redder = photos + np.array([30, 0, 0], np.uint8)
+    # 30 more red is 8.97 more luminance (Rec. 601).
+    assert recoloured(photos, redder) == pytest.approx((30 - 8.97 + 2 * 8.97) / 3, abs=1e-3)
