@@ -24,7 +24,9 @@ from portraitist.data.images import Pixels, resize, write_image
 from portraitist.data.sheet import tile
 from portraitist.errors import UsageError
 from portraitist.evaluate.picture_signals import SIDE, Batch
+from portraitist.files import write_bytes
 from portraitist.ops.colour import luminance
+from portraitist.report.markdown import BLANK, prose
 from portraitist.stylize import Stylizer
 
 from .pictures import draw
@@ -39,20 +41,30 @@ AREA = 16
 """Side in pixels of the areas whose colours are compared."""
 
 
+HEAD = f"""Written by `python -m studies gallery`, with `--photos FILE --labels FILE --origins FILE`. Each pair is a photo
+and what `stylize` draws of it by default. The photos are Stable Diffusion 3 faces (CC0) and SFHQ (MIT), drawn by lot:
+{", ".join(f"{count} {group}" for group, count in GROUPS.items())}. They are not chosen by what came out. The painters
+saw such photos when they learned. Colours are compared over areas of {AREA} pixels, less their luminance."""
+
+
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m studies gallery", description=__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="folder or ZIP of aligned photos")
     parser.add_argument("--labels", type=Path, required=True, help="CSV file with file and group")
     parser.add_argument("--origins", type=Path, required=True, help="CSV file with file and licence")
     parser.add_argument("--styles", default=",".join(STYLES))
-    parser.add_argument("--out", type=Path, default=Path("docs/gallery"), help="folder of the sheets")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheets")
     given = parser.parse_args(arguments)
     names = chosen(_column(given.labels, "group"), _column(given.origins, "licence"))
     photos = pictures_named(ImageSet.open(given.photos, SIDE), names)
     drawn = draw(Stylizer.load(given.styles.split(",")), photos)
+    lines = ["# Gallery: 24 people who do not exist", BLANK, *prose(HEAD)]
     for style, pictures in drawn.pictures.items():
-        path = write_image(given.out / f"{style}.jpg", sheet(photos, pictures))
-        print(f"{path}: {recoloured(photos, pictures):.1f} grey levels from the photos' colours")
+        picture = write_image(given.out / f"gallery_{style}.jpg", sheet(photos, pictures))
+        moved = f"Colours of areas are {recoloured(photos, pictures):.1f} grey levels from the photos'."
+        lines += [f"## {style}", BLANK, *prose(moved), f"![24 photos and drawings in {style}]({picture.name})", BLANK]
+    write_bytes(given.out / "gallery.md", ("\n".join(lines).rstrip() + "\n").encode(), overwrite=True)
+    print(given.out / "gallery.md")
 
 
 def chosen(groups: Mapping[str, str], licences: Mapping[str, str]) -> list[str]:
