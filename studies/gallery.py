@@ -42,8 +42,8 @@ AREA = 16
 
 
 HEAD = f"""Written by `python -m studies gallery`, with `--photos FILE --labels FILE --origins FILE`. Each pair is a
-photo and what `stylize` draws of it by default. The photos are Stable Diffusion 3 faces (CC0) and SFHQ (MIT), drawn by lot:
-{", ".join(f"{count} {group}" for group, count in GROUPS.items())}. They are not chosen by what came out. The painters
+photo and what `stylize` draws of it by default. The photos are Stable Diffusion 3 faces (CC0) and SFHQ (MIT), drawn
+by lot: {", ".join(f"{count} {group}" for group, count in GROUPS.items())}. They are not chosen by what came out. The painters
 saw such photos when they learned. Colours are compared over areas of {AREA} pixels, less their luminance."""
 
 
