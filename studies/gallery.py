@@ -41,10 +41,11 @@ AREA = 16
 """Side in pixels of the areas whose colours are compared."""
 
 
+PEOPLE = ", ".join(f"{count} {group}" for group, count in GROUPS.items())
 HEAD = f"""Written by `python -m studies gallery`, with `--photos FILE --labels FILE --origins FILE`. Each pair is a
 photo and what `stylize` draws of it by default. The photos are Stable Diffusion 3 faces (CC0) and SFHQ (MIT), drawn
-by lot: {", ".join(f"{count} {group}" for group, count in GROUPS.items())}. They are not chosen by what came out. The painters
-saw such photos when they learned. Colours are compared over areas of {AREA} pixels, less their luminance."""
+by lot: {PEOPLE}. They are not chosen by what came out. The painters saw such photos when they learned. Colours are
+compared over areas of {AREA} pixels, less their luminance."""
 
 
 def main(arguments: Sequence[str]) -> None:
