@@ -24,6 +24,8 @@ from ..verdict import verdict
 PSP, HVAE, W = "pSp", "hVAE", "optimisation, W"
 ABLATIONS = ("w/o Z+", "w/o variational")
 """Of Fig. 12: one latent for all rows, and no posterior."""
+EQUAL = "hVAE, equal images"
+"""What the ablations are compared with, where there is such an encoder: one that saw as many images as they."""
 RECIPE = "agilegan"
 """Of the styles, as in the paper."""
 OF_SETS, OF_PAIRS = ("frechet", "kernel"), ("change", "identity", "strangers")
@@ -121,8 +123,9 @@ def _table_2(
             cells = [mean_std([v[k] for v in values]) for k in keys]
             body.append([style, name, *cells, "" if printed is None else f"{printed:.1f}"])
     lines += table(["", "embedding", *keys.values(), "printed FID"], body)
-    ablations = [name for name in ABLATIONS if name in each[0]] if HVAE in each[0] else []
-    pairs = [*pairwise(order), *((order[0], name) for name in order[2:]), *((HVAE, name) for name in ablations)]
+    whole = EQUAL if EQUAL in each[0] else HVAE
+    ablations = [name for name in ABLATIONS if name in each[0]] if whole in each[0] else []
+    pairs = [*pairwise(order), *((order[0], name) for name in order[2:]), *((whole, name) for name in ablations)]
     return lines + bullets(
         [
             f"{keys[key].split()[0]}: {verdict(a, b, [(e[a][key], e[b][key]) for e in each])}"

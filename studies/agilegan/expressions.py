@@ -15,6 +15,7 @@ from portraitist.edit import EXPRESSIONS, expression
 from portraitist.evaluate.quality import as_files
 from portraitist.evaluate.recognition import recognition
 from portraitist.faces import finder_named
+from portraitist.io.model_file import generator_digest
 from portraitist.networks.identity import Identity
 from portraitist.report.markdown import BLANK, mean_std, prose, table
 from portraitist.spaces.direction import moved
@@ -80,7 +81,7 @@ def sheet(study: Study) -> Any:
 
     None where no directions of expressions are known of the base.
     """
-    directions = {d.name: d for d in known_expressions(study.base.digest)}
+    directions = {d.name: d for d in known_expressions(generator_digest(study.base))}
     if not directions:
         return None
     base, codes = study.base.generator, samples(study.base, SHOWN, 9)
