@@ -146,7 +146,7 @@ def study_of(
         perceptual=(distance.to(device),),
         identity=None if identity is None else options.persons(model, identity, device),
         photos=None if photos is None else drawn_photos(options.pictures(photos, side), limit),
-        pairs=None if pairs is None else _pairs(pairs, side),
+        pairs=None if pairs is None else pairs_of(pairs, side),
         learned=None if learn_from is None else options.pictures(learn_from, side),
         encoders=_encoders(model, encoders) if paper == "agilegan" else {},
         steps=steps,
@@ -173,7 +173,7 @@ def _sets(data: Path, styles: str | None, side: int) -> dict[str, ImageSet]:
     return {n: options.pictures(p, side, labels[n] if labels[n].exists() else None) for n, p in found.items()}
 
 
-def _pairs(folder: Path, side: int) -> tuple[Tensor, Tensor]:
+def pairs_of(folder: Path, side: int) -> tuple[Tensor, Tensor]:
     """Read the photos of persons twice, from the folders ``neutral`` and ``smiling``.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,11 +15,10 @@ from portraitist.data import ImageSet
 from portraitist.errors import UsageError
 from portraitist.networks.identity import DiscriminatorIdentity
 from portraitist.train.spec import Training
-from studies import translated
+from studies import reproduction, translated
 from studies.agilegan import LEAST_PHOTOS, embeddings, methods
 from studies.agilegan.prior import spread
 from studies.published import AGILEGAN_TABLE_1, AGILEGAN_TABLE_2
-from studies.reproduction import reproduce
 from studies.study import Run, Study
 from tests.recipes.tiny_runs import tiny_base
 from tests.runs.test_finetune import draw_exemplars
@@ -73,7 +73,7 @@ def narrow_translators() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def page(study: Study) -> str:
-    return " ".join(reproduce("agilegan", study).read_text(encoding="utf-8").split())
+    return " ".join(reproduction.reproduce("agilegan", study).read_text(encoding="utf-8").split())
 
 
 def test_every_embedding_and_every_method_has_its_row(page: str, study: Study) -> None:
@@ -109,7 +109,7 @@ def test_a_translator_is_trained_once_and_another_in_its_place_is_refused(page: 
 
 def test_a_second_call_repeats_the_page_and_trains_nothing(page: str, study: Study) -> None:
     before = {p: p.stat().st_mtime_ns for p in study.out.rglob("*.safetensors")}
-    assert " ".join(reproduce("agilegan", study).read_text(encoding="utf-8").split()) == page
+    assert " ".join(reproduction.reproduce("agilegan", study).read_text(encoding="utf-8").split()) == page
     assert before == {p: p.stat().st_mtime_ns for p in study.out.rglob("*.safetensors")}
 
 
@@ -126,6 +126,16 @@ def test_the_similarity_loss_is_left_out_and_the_split_is_the_one_asked_for(page
     women, men = (study.trained(high, path=value) for value in ("female", "male"))
     apart = {k for k, v in women.state_dict().items() if not torch.equal(v, men.state_dict()[k])}
     assert apart and all(k.startswith("synthesis.blocks.16") for k in apart)
+
+
+def test_pairs_are_matched_by_their_names(tmp_path: Path) -> None:
+    for name in ("neutral", "smiling"):
+        draw_exemplars(tmp_path / name, 3)
+    neutral, smiling = reproduction.pairs_of(tmp_path, 16)
+    assert neutral.shape == smiling.shape == (3, 3, 16, 16)
+    (tmp_path / "smiling" / "01.png").rename(tmp_path / "smiling" / "7.png")
+    with pytest.raises(UsageError, match=r"01\.png is in one of"):
+        reproduction.pairs_of(tmp_path, 16)
 
 
 def test_the_spread_of_latents_is_that_of_their_directions() -> None:
