@@ -59,6 +59,7 @@ def section(study: Study) -> list[str]:
         *table([BY, *kinds], body),
         *bullets(verdicts),
         f"![Rows: {rows}]({PICTURE})",
+        BLANK,
     ]
 
 
