@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
@@ -35,9 +35,10 @@ STEPS = 500
 Measured = dict[str, dict[str, float]]
 
 
-def all_codes(study: Study) -> dict[str, Tensor]:
-    """Return the codes [N, rows, w_dim] of the photos by every embedding, by the paper's names."""
-    return {name: codes_of(study, name, *way) for name, way in _ways(study).items()}
+def all_codes(study: Study, names: Collection[str] = ()) -> dict[str, Tensor]:
+    """Return the codes [N, rows, w_dim] of the photos by every embedding, or by those named, by the paper's names."""
+    ways = _ways(study)
+    return {name: codes_of(study, name, *ways[name]) for name in names or ways}
 
 
 def section(study: Study, codes: Mapping[str, Tensor]) -> list[str]:

@@ -45,7 +45,7 @@ def section(study: Study, codes: Mapping[str, Tensor]) -> list[str]:
     for network in study.networks:
         lines += _table_1(study, network.digest, metric_name("Fréchet distance", network), found)
     style, seed = translated.first(study)
-    rows = ", ".join(["samples of the base", *_drawings(study, style, seed, codes)])
+    rows = ", ".join(["samples of the base", *_runs(style, seed), *translated.of_run(study, style, seed, TRANSLATORS)])
     return [*lines, f"![Rows: {rows}]({PICTURE})", BLANK, *prose(f"The paper's Fig. 8, in {style}.")]
 
 
@@ -54,7 +54,7 @@ def sheet(study: Study) -> Any:
     generator = study.base.generator
     shown = as_files(drawn_codes(generator, samples(study.base, SHOWN, 4).data).cpu())
     those = replace(study, photos=shown)
-    drawings = _drawings(those, *translated.first(study), all_codes(those))
+    drawings = _drawings(those, *translated.first(study), all_codes(those, (HVAE, W)))
     return grid(torch.cat([shown, *(pictures.cpu() for pictures in drawings.values())]), columns=SHOWN)
 
 
