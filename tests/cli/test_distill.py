@@ -15,6 +15,7 @@ from portraitist.data import ImageSet, write_image
 from portraitist.evaluate.held_out import EXEMPLARS
 from portraitist.io import registry
 from portraitist.io.headers import read_header
+from portraitist.io.measured import add_metrics
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.io.painter_files import load_painter
 from tests.cli.conftest import Run
@@ -75,11 +76,14 @@ def starts_from_another(run: Run, data: Path) -> None:
 
 def goes_into_the_pack(run: Run, data: Path) -> None:
     pack = data / "packed.safetensors"
+    # What was measured of people holds for the style as it drew before.
+    add_metrics(registry.find("wild"), {"people": [], "people_by": {"photos": 3}, "checked_by": "Zoë"})
     code, lines, told = run(*words(data, "--name", "mine", "--pack", pack))
     assert code == 0, told
     path, painter, by_code, written = lines
     assert path.endswith("painter.safetensors") and painter.startswith("painter ") and by_code.startswith("code ")
     header = read_header(pack)
+    assert header.metrics["checked_by"] == "Zoë" and not {"people", "people_by"} & set(header.metrics)
     assert written == str(pack) and header.painter is not None and header.painter.side == 32
     measured = header.painter.metrics
     assert f"identity {measured['painter']['identity']['value']:.3f}" in painter

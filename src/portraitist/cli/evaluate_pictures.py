@@ -177,8 +177,7 @@ def _write(files: Sequence[Path], found: PictureTable, drawn: _Drawn) -> None:
 
 def _record(files: Mapping[str, Path], found: PictureTable) -> None:
     """Write what the groups measure into the files of the styles."""
-    from ..io.measured import add_metrics
-    from ..report.model_card import PEOPLE
+    from ..io.measured import PEOPLE, add_metrics
 
     about = {"photos": found.settings["people"], "identity": found.settings["identity"]}
     for name, path in files.items():

@@ -63,7 +63,6 @@ def command(
         raise UsageError("--medium auto and --photos belong together.", "Give both, or neither.")
     if medium != AUTO and (identity is not None or features is not None):
         raise UsageError("Only --medium auto looks through --identity and --features.", "Leave them out.")
-    from dataclasses import replace
 
     from ..data import ImageSet
     from ..detail import measure_look, photo_population
@@ -110,11 +109,20 @@ def command(
         best = _best(found, measured.is_colourless)
         for name, line in found.items():
             typer.echo(f"{name:<12}{told(line)}{'  <- taken' if name == best else ''}")
-    styles = {a: replace(model, look=looks[best]) for a, model in paths.items()}
+    styles = {a: _with_look(model, looks[best]) for a, model in paths.items()}
     packed = {a: m for a, m in styles.items() if a is not None} or styles[None]
     typer.echo(f"{best}: {save_pack(target, packed, base, half=stored_in_half(path), overwrite=overwrite)}")
     if target.parent.resolve() in (catalogue.bundled_folder(), catalogue.user_folder()):
         registry.record_digest(target)
+
+
+def _with_look(model: Model, look: Look) -> Model:
+    """Return a style with a look, and without what was measured of people as it drew before."""
+    from dataclasses import replace
+
+    from ..io.measured import without_people
+
+    return replace(model, look=look, header=replace(model.header, metrics=without_people(model.header.metrics)))
 
 
 def _pictures(images: ImageSet) -> Iterator[Pixels]:

@@ -18,6 +18,14 @@ from .described import in_run_folder, stored_in_half
 from .headers import read_header
 from .model_file import Model, load_model, save_model, save_pack
 
+PEOPLE = "people"
+"""Key in the header of what was measured of groups of people; with ``_by`` behind it, of how."""
+
+
+def without_people(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics without those of people, which hold only as long as a style draws as it did."""
+    return {key: value for key, value in metrics.items() if key not in (PEOPLE, f"{PEOPLE}_by")}
+
 
 def add_metrics(path: Path | str, metrics: Mapping[str, Any]) -> Path:
     """Put metrics into the header of a model file, in place of those of the same names.

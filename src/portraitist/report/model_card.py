@@ -17,6 +17,7 @@ from typing import Any
 from ..evaluate.people import GroupMeasures
 from ..files import write_bytes
 from ..io.headers import ChooserHeader, EncoderHeader, Header, StoredHeader
+from ..io.measured import PEOPLE
 from .pictures import group_rows
 from .template import render
 
@@ -33,8 +34,6 @@ TASKS = {
     "encoder": "image-feature-extraction",
     "chooser": "image-classification",
 }
-PEOPLE = "people"
-"""Key in the header of what was measured of groups of people; with ``_by`` behind it, of how."""
 MEASURES = {
     "held_out": ("kernel-distance", "kernel distance to held-out exemplars"),
     "likeness": ("layout-similarity", "layout kept of the base's faces"),

@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..evaluate import PictureMeasures, PictureScorer
 from ..evaluate.picture_signals import SIDE, Batch
 from ..io.headers import Header, PackPainter, read_header
-from ..io.measured import rewritten
+from ..io.measured import rewritten, without_people
 from ..io.model_file import Model
 from ..io.painter_files import StoredPainter
 from ..networks.features import Features
@@ -131,7 +131,8 @@ def save_with_painter(
     about = PackPainter(mine.painter, mine.side, found.is_better, mine.teacher_digest, mine.training, found.as_json())
 
     def carrying(model: Model) -> Model:
-        return replace(model, painter=stored.painter, header=replace(model.header, painter=about))
+        metrics = without_people(model.header.metrics)
+        return replace(model, painter=stored.painter, header=replace(model.header, painter=about, metrics=metrics))
 
     return rewritten(style, out, carrying, overwrite=overwrite)
 
