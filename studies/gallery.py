@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.functional import avg_pool2d
 
 from portraitist.data import ImageSet
 from portraitist.data.images import Pixels, resize, write_image
@@ -25,7 +24,7 @@ from portraitist.data.sheet import tile
 from portraitist.errors import UsageError
 from portraitist.evaluate.picture_signals import SIDE, Batch
 from portraitist.files import write_bytes
-from portraitist.ops.colour import luminance
+from portraitist.ops.colour import colours_of_areas
 from portraitist.report.markdown import BLANK, prose
 from portraitist.stylize import Stylizer
 
@@ -111,8 +110,7 @@ def sheet(photos: Batch, drawings: Batch) -> Pixels:
 def recoloured(photos: Batch, drawings: Batch) -> float:
     """Return how far the colours of areas, less their luminance, are from the photos', in grey levels."""
     drawn, photo = (torch.from_numpy(each).permute(0, 3, 1, 2).float() for each in (drawings, photos))
-    shifted = drawn - photo
-    return float(avg_pool2d(shifted - luminance(shifted), AREA).abs().mean())
+    return float(colours_of_areas(drawn - photo, AREA).abs().mean())
 
 
 def _column(path: Path, column: str) -> dict[str, str]:

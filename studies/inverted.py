@@ -20,6 +20,11 @@ from .study import Study
 BATCH = 16
 
 
+def digest_of(values: Tensor) -> str:
+    """Return what tells a tensor from others."""
+    return hashlib.sha256(values.cpu().numpy().tobytes()).hexdigest()
+
+
 def file_name(name: str) -> str:
     """Return a row's name as a part of a path."""
     return name.replace(" ", "-").replace(",", "").replace("/", "")
@@ -46,7 +51,7 @@ def codes_of(study: Study, name: str, way: Callable[[], Inverter], about: Mappin
     inverter: list[Inverter] = []
     found = []
     for photo in study.photos:
-        mark = hashlib.sha256(photo.cpu().numpy().tobytes()).hexdigest()
+        mark = digest_of(photo)
 
         def measure(photo: Tensor = photo) -> Any:
             if not inverter:

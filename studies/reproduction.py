@@ -126,6 +126,10 @@ def study_of(
     given |= {"--pairs": pairs is not None, "--learn-from": learn_from is not None}
     if idle := [option for option, is_given in given.items() if is_given and option not in USED[paper]]:
         raise UsageError(f"{idle[0]} has no part in {paper}.", "Leave it out.")
+    if learn_from is not None and photos is None:
+        raise UsageError("Translators that learn from --learn-from draw --photos.", "Give both.")
+    if pairs is not None and identity is None:
+        raise UsageError("--pairs are compared by a face embedder.", "Name one with --identity.")
     model = registry.load(base)
     model.generator.to(device)
     side = model.generator.anatomy.resolution

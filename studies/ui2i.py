@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from itertools import combinations, pairwise
@@ -21,7 +20,7 @@ from portraitist.report.markdown import BLANK, bullets, mean_std, prose, table
 from portraitist.surgery import FeatureSwap, swap
 
 from . import translated
-from .inverted import codes_of, drawn_codes, optimising
+from .inverted import codes_of, digest_of, drawn_codes, optimising
 from .published import UI2I, UI2I_ROWS, UI2I_TABLE_1, UI2I_TABLE_2, UI2I_TRANSITIVITY
 from .study import BATCH, SCRATCH, Drawers, Run, Study, label
 from .unrelated import unrelated
@@ -76,7 +75,7 @@ def sets_of(study: Study, style: str, seed: int) -> dict[str, Measured]:
     if others:
         about["translators"] = [translated.digest(study, preset, style, seed) for preset in others.values()]
     if codes is not None:
-        about["codes"] = hashlib.sha256(codes.cpu().numpy().tobytes()).hexdigest()
+        about["codes"] = digest_of(codes)
 
     def measure() -> dict[str, Measured]:
         generator = study.trained(fine)
@@ -259,12 +258,13 @@ def _table_2(
     what = f"{study.samples} outputs of random latents, their inputs being what the base draws of them"
     if study.photos is not None:
         what = f"""Outputs of {len(study.photos)} photos that nothing was trained on, as the paper's of test images, by
-        the codes that `ui2i` finds in {inversion(study).steps} steps. {translated.told(study, TRANSLATORS)}"""
+        the codes that `ui2i` finds in {inversion(study).steps} steps"""
     lines += prose(
         f"""{what}; sets are compared with the exemplars that nobody saw (Fréchet squared, biased by their small number;
         kernel unbiased). Diversity, over 2000 random pairs of outputs, and change, of outputs and their inputs, are
         LPIPS_d and LPIPS_s by {label(study.distances[0])}. *{DIRECT}* is {SWAPS[_middle(study)]} between the base and a
-        style of an unrelated base (Fig. 8). ± deviation over seeds. Printed: FID, LPIPS."""
+        style of an unrelated base (Fig. 8). {translated.told(study, TRANSLATORS)} ± deviation over seeds. Printed: FID,
+        LPIPS."""
     )
     keys = {"frechet": "Fréchet ↓", "kernel": "kernel ↓", "diversity": "diversity ↑", "change": "change ↓"}
     body = []

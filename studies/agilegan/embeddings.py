@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -16,7 +15,7 @@ from portraitist.invert import Inverter, image2stylegan, in_domain, stylegan2
 from portraitist.io.encoder_files import StoredEncoder
 from portraitist.report.markdown import BLANK, bullets, mean_std, prose, table
 
-from ..inverted import codes_of, drawn_codes, encoding, optimising
+from ..inverted import codes_of, digest_of, drawn_codes, encoding, optimising
 from ..published import AGILEGAN_TABLE_2
 from ..study import Run, Study
 from ..verdict import verdict
@@ -82,7 +81,7 @@ def _images_of(stored: StoredEncoder) -> str:
 def _measured(study: Study, style: str, seed: int, codes: Mapping[str, Tensor]) -> dict[str, Measured]:
     """Return digest of the features -> embedding -> measure -> value, of one style and seed."""
     run = Run(style, RECIPE, seed)
-    marks = {n: hashlib.sha256(c.cpu().numpy().tobytes()).hexdigest() for n, c in codes.items()}
+    marks = {n: digest_of(c) for n, c in codes.items()}
     about = {"model": study.digest(run), "codes": marks, **study.measured_by}
 
     def measure() -> dict[str, Measured]:

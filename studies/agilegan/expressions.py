@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from portraitist.report.markdown import BLANK, mean_std, prose, table
 from portraitist.spaces.direction import moved
 from portraitist.video.animation import known_expressions
 
-from ..inverted import codes_of, drawn_codes, encoding
+from ..inverted import codes_of, digest_of, drawn_codes, encoding
 from ..material import samples
 from ..study import Run, Study
 from .embeddings import HVAE, RECIPE
@@ -122,7 +121,7 @@ def _of_photos(study: Study) -> Measures:
 
 def _about(study: Study) -> dict[str, Any]:
     assert study.pairs is not None and study.identity is not None
-    marks = [hashlib.sha256(photos.cpu().numpy().tobytes()).hexdigest() for photos in study.pairs]
+    marks = [digest_of(photos) for photos in study.pairs]
     return {"pairs": marks, "persons": study.identity.digest}
 
 

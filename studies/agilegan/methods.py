@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,7 +17,7 @@ from portraitist.report.markdown import BLANK, bullets, mean_std, prose, table
 from portraitist.surgery import blend, hard
 
 from .. import translated
-from ..inverted import drawn_codes
+from ..inverted import digest_of, drawn_codes
 from ..material import samples
 from ..published import AGILEGAN_TABLE_1
 from ..study import Run, Study
@@ -84,7 +83,7 @@ def _measured(study: Study, style: str, seed: int, codes: Mapping[str, Tensor]) 
     models = {name: study.digest(run) for name, run in _runs(style, seed).items()}
     for name, preset in translated.of_run(study, style, seed, TRANSLATORS).items():
         models[name] = translated.digest(study, preset, style, seed)
-    marks = {name: hashlib.sha256(codes[name].cpu().numpy().tobytes()).hexdigest() for name in (HVAE, W)}
+    marks = {name: digest_of(codes[name]) for name in (HVAE, W)}
 
     def measure() -> dict[str, Measured]:
         assert study.photos is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from portraitist.evaluate.distribution import energy_distance
 from portraitist.io.encoder_files import StoredEncoder
 from portraitist.report.markdown import BLANK, bullets, prose, table
 
-from ..inverted import file_name
+from ..inverted import digest_of, file_name
 from ..study import Study
 
 BATCH = 50
@@ -82,7 +81,7 @@ def _pictures(study: Study, what: str) -> Tensor:
 
 def _measured(study: Study, what: str, name: str, stored: StoredEncoder) -> Spread:
     pictures = _pictures(study, what)
-    mark = hashlib.sha256(pictures.cpu().numpy().tobytes()).hexdigest()
+    mark = digest_of(pictures)
 
     @torch.no_grad()
     def measure() -> Spread:

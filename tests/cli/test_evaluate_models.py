@@ -179,6 +179,8 @@ def test_a_paper_is_reproduced_and_goes_on_where_it_stopped(run: Run, tmp_path: 
         (("reproduce", "agilegan", "-o", "out", "--data", ".", "--base", "tiny"), 2, "table is of photos"),
         (("reproduce", "ui2i", "-o", "out", "--data", ".", "--encoder", "x=y"), 2, "--encoder has no part in ui2i"),
         (("reproduce", "ui2i", "-o", "out", "--data", ".", "--pairs", "few"), 2, "--pairs has no part in ui2i"),
+        (("reproduce", "ui2i", "-o", "out", "--data", ".", "--learn-from", "few"), 2, "draw --photos"),
+        (("reproduce", "agilegan", "-o", "out", "--data", ".", "--pairs", "few"), 2, "Name one with --identity"),
         (
             ("reproduce", "cartoon-stylegan", "-o", "out", "--data", ".", "--learn-from", "few"),
             2,

@@ -5,6 +5,7 @@ grey = luminance(pictures).expand_as(pictures)
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
@@ -16,6 +17,11 @@ GREY = 4.0
 def luminance(x: Tensor) -> Tensor:
     """Return the luminance [N, 1, H, W] of colour pictures [N, 3, H, W]."""
     return (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+
+
+def colours_of_areas(x: Tensor, area: int) -> Tensor:
+    """Return the mean colours, less their luminance, of squares of ``area`` pixels of pictures [N, 3, H, W]."""
+    return F.avg_pool2d(x - luminance(x), area, ceil_mode=True)
 
 
 def are_grey(x: Tensor) -> bool:

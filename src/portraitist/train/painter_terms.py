@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import ClassVar, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
@@ -26,7 +25,7 @@ from ..networks.identity import Identity
 from ..networks.painter import Painted, Painter
 from ..networks.patch_discriminator import PatchPanel
 from ..ops.augment import diff_augment
-from ..ops.colour import luminance
+from ..ops.colour import colours_of_areas
 from .loop import WHOLE, Share
 from .spec import refuse_not_finite
 from .state import random_of
@@ -265,9 +264,7 @@ class ColourTerm(PainterTerm):
 
     def __call__(self, step: PainterStep) -> Tensor:
         """Return the mean absolute difference of the areas' colours less their luminance, in [-1, 1] each."""
-        drawn, photo = (
-            F.avg_pool2d(x - luminance(x), self.area, ceil_mode=True) for x in (step.painted.image, step.sample.photos)
-        )
+        drawn, photo = (colours_of_areas(x, self.area) for x in (step.painted.image, step.sample.photos))
         return (drawn - photo).abs().mean()
 
 
