@@ -23,7 +23,13 @@ from portraitist.runs.translator import TranslatorOptions, train_translator
 
 from .study import Run, Study
 
-NAMES: Mapping[str, Preset] = {"CycleGAN": "cyclegan", "MUNIT": "munit", "UNIT": "unit", "U-GAT-IT": "ugatit"}
+NAMES: Mapping[str, Preset] = {
+    "CycleGAN": "cyclegan",
+    "MUNIT": "munit",
+    "DRIT++": "drit",
+    "UNIT": "unit",
+    "U-GAT-IT": "ugatit",
+}
 """Presets by the names that papers give them."""
 CHANNELS = 32
 """Width of every translator; half of what most of them are published with."""

@@ -30,7 +30,7 @@ SWAPS = {8: "FC-FT-LS1", 16: "FC-FT-LS3", 32: "FC-FT-LS5"}
 """Resolutions taken from the base, and what the paper calls them."""
 APART, FROM_SCRATCH = "w/o FT", "w/o FT, from scratch"
 DIRECT = "direct swap"
-TRANSLATORS = ("CycleGAN", "MUNIT")
+TRANSLATORS = ("CycleGAN", "MUNIT", "DRIT++")
 """Of Table II; drawn where there are photos."""
 OF_SETS, OF_PAIRS = ("frechet", "kernel"), ("diversity", "change")
 

@@ -24,7 +24,7 @@ from portraitist.io.translator_files import (
 )
 from portraitist.networks.branches import TranslatorSystem
 from portraitist.networks.patch_discriminator import PanelAnatomy
-from portraitist.networks.translator import cyclegan, munit, photo2cartoon, ugatit, unit
+from portraitist.networks.translator import cyclegan, drit, munit, photo2cartoon, ugatit, unit
 
 GROUPS = ("women", "men")
 KINDS = (
@@ -33,6 +33,7 @@ KINDS = (
     replace(cyclegan(16, 4), blocks=1),
     replace(unit(16, 4), blocks=2),
     replace(munit(16, 4), blocks=1),
+    replace(drit(16, 4), blocks=2),
 )
 
 
@@ -54,7 +55,8 @@ def test_round_trip(anatomy, tmp_path: Path) -> None:  # type: ignore[no-untyped
     x = torch.zeros(1, 3, anatomy.resolution, anatomy.resolution)
     assert torch.equal(found.system.to_photo(x, "men").image, system.to_photo(x, "men").image)
     shared = [found.system.to_photo.shared[part] is found.system.to_drawing.shared[part] for part in anatomy.tied]
-    assert all(shared) and len(shared) == (2 if anatomy.kind == "unit" else 0)
+    assert all(shared) and len(shared) == (2 if anatomy.kind in ("unit", "drit") else 0)
+    assert (found.system.of_contents is None) == (anatomy.kind != "drit")
     assert torch.equal(found.system.of_photos(x).groups, system.of_photos(x).groups)
     assert load_translator(tmp_path / FILE).header == found.header
 

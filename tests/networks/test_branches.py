@@ -11,7 +11,7 @@ import torch
 from portraitist.errors import BadModel, UsageError
 from portraitist.networks.branches import BranchedTranslator, TranslatorSystem
 from portraitist.networks.patch_discriminator import PanelAnatomy, PatchPanel
-from portraitist.networks.translator import Translator, cyclegan, munit, photo2cartoon, ugatit, unit
+from portraitist.networks.translator import Translator, cyclegan, drit, munit, photo2cartoon, ugatit, unit
 
 TINY = replace(ugatit(16, 4, light=True), blocks=1)
 UNIT = replace(unit(16, 4), blocks=2)
@@ -21,6 +21,7 @@ KINDS = (
     replace(cyclegan(16, 4), blocks=1),
     UNIT,
     replace(munit(16, 4), blocks=1),
+    replace(drit(16, 4), blocks=2),
 )
 PANEL = PanelAnatomy((3,), 4)
 

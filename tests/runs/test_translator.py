@@ -158,6 +158,19 @@ def test_the_presets_of_unit_and_munit() -> None:
         assert panel.layers == (5, 5, 5) and panel.scaled and panel.channels == 64
 
 
+def test_the_preset_of_drit() -> None:
+    recipe = PRESETS["drit"]()
+    t, a = recipe.training, recipe.translator
+    names = ("adversarial", "content_adversarial", "reconstruction", "cycle", "appearance", "kl", "mode_seeking")
+    assert [getattr(t, f"{name}_weight") for name in names] == [1, 1, 10, 10, 10, 0.01, 1]
+    assert (t.identity_weight, t.attention_weight, t.person_weight, t.content_weight) == (0, 0, 0, 0)
+    assert (t.learning_rate, t.beta1, t.beta2, t.weight_decay, t.batch) == (1e-4, 0.5, 0.999, 1e-4, 1)
+    assert t.rate(250_000) == 1e-4 and t.rate(375_000) == pytest.approx(5e-5) and t.init == "normal_convolutions"
+    assert (t.loaded(216), t.loaded(256)) == (256, 303)
+    assert (a.channels, a.blocks, a.appearance, a.tied) == (64, 4, 8, ("to_code", "from_code"))
+    assert recipe.panel.layers == (5, 5, 5) and recipe.panel.scaled
+
+
 def test_the_tables_of_the_documents_say_what_the_presets_have() -> None:
     told: dict[str, dict[str, str]] = {}
     heads: list[str] = []
@@ -168,7 +181,12 @@ def test_the_tables_of_the_documents_say_what_the_presets_have() -> None:
         elif heads and cells[0].strip("`") in PRESETS:
             told[cells[0].strip("`")] = dict(zip(heads, cells, strict=True))
     assert told.keys() == PRESETS.keys()
-    inits = {"N(0, 0.02)": "normal", "torch's": "torch", "Kaiming": "kaiming"}
+    inits = {
+        "N(0, 0.02)": "normal",
+        "N(0, 0.02), convolutions": "normal_convolutions",
+        "torch's": "torch",
+        "Kaiming": "kaiming",
+    }
     for name, row in told.items():
         training, attentive = PRESETS[name]().training, PRESETS[name]().translator.attentive  # type: ignore[index]
         for word in (

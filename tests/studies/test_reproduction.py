@@ -181,7 +181,7 @@ def test_ui2i_trades_style_for_the_photos_themselves_where_there_are_some(images
     assert "Outputs of 3 photos" in text and "finds in 3 steps" in text
     found = json.loads((tmp_path / "measured" / "ui2i-sets-waves-0.json").read_text())["found"][study.own.digest]
     assert found["do nothing"]["change"] == 0 < found["FC-FT"]["change"]
-    assert {"CycleGAN", "MUNIT"} <= set(found) and "MUNIT learn from 9 photos" in text
+    assert {"CycleGAN", "MUNIT", "DRIT++"} <= set(found) and "DRIT++ learn from 9 photos" in text
     assert len(list((tmp_path / "measured" / "codes" / "ui2i").iterdir())) == 3
 
 

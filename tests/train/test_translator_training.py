@@ -14,7 +14,7 @@ from portraitist.data.groups import Groups
 from portraitist.errors import NonFinite, UsageError
 from portraitist.networks.branches import TranslatorSystem
 from portraitist.networks.patch_discriminator import PanelAnatomy
-from portraitist.networks.translator import TranslatorAnatomy, cyclegan, munit, photo2cartoon, ugatit, unit
+from portraitist.networks.translator import TranslatorAnatomy, cyclegan, drit, munit, photo2cartoon, ugatit, unit
 from portraitist.networks.translator_layers import LIN, AdaLIN, SoftAdaLIN
 from portraitist.recipes.translator import PRESETS
 from portraitist.train.loop import WHOLE, fit
@@ -104,6 +104,7 @@ def gradients(
         (replace(cyclegan(16, 4), blocks=1), None),
         (UNIT, None),
         (replace(munit(16, 4), blocks=1), None),
+        (replace(drit(16, 4), blocks=2), None),
     ],
 )
 def test_shared_parameters_learn_from_the_common_group_alone_exactly(

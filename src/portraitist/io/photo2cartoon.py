@@ -58,13 +58,13 @@ def read_photo2cartoon(path: Path, *, resolution: int = 0, group: str = COMMON) 
         _translator(anatomy, states[name], group, f"{what}: {name}") if name in states else None
         for name in ("genA2B", "genB2A")
     ]
-    panels = []
+    of_drawings = of_photos = None
     if states.keys() >= set(NETWORKS[2:]):  # those of one domain alone are of no use
-        panels = [_panel(states, f"disG{domain}", f"disL{domain}", what) for domain in "BA"]
-        if panels[0].anatomy != panels[1].anatomy:
+        of_drawings, of_photos = (_panel(states, f"disG{domain}", f"disL{domain}", what) for domain in "BA")
+        if of_drawings.anatomy != of_photos.anatomy:
             raise BadModel(f"{what} has discriminators of other sizes for drawings than for photos.", OTHER)
     assert translators[0] is not None
-    return TranslatorSystem(translators[0], translators[1], *panels).eval()
+    return TranslatorSystem(translators[0], translators[1], of_drawings, of_photos).eval()
 
 
 def write_photo2cartoon(path: Path, system: TranslatorSystem, *, group: str = "", overwrite: bool = False) -> Path:

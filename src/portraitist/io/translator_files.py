@@ -18,6 +18,7 @@ from torch import Tensor
 from ..errors import BadModel
 from ..networks.branches import BranchedTranslator, TranslatorSystem, check_groups
 from ..networks.digest import tensors_digest
+from ..networks.drit_layers import ContentDiscriminator
 from ..networks.patch_discriminator import PanelAnatomy, PatchPanel
 from ..networks.translator import TranslatorAnatomy
 from .described import assembled, in_run_folder, read_described, refuse_unknown, write_described
@@ -119,8 +120,11 @@ def check_translator_header(header: TranslatorHeader) -> None:
 
 def _built(header: TranslatorHeader) -> TranslatorSystem:
     to_photo = BranchedTranslator(header.translator, header.groups) if header.to_photo else None
-    panels = [] if header.panel is None else [PatchPanel(header.panel) for _ in range(2)]
-    return TranslatorSystem(BranchedTranslator(header.translator, header.groups), to_photo, *panels)
+    to_drawing = BranchedTranslator(header.translator, header.groups)
+    if header.panel is None:
+        return TranslatorSystem(to_drawing, to_photo)
+    contents = ContentDiscriminator(header.translator.code) if header.translator.adversarial else None
+    return TranslatorSystem(to_drawing, to_photo, PatchPanel(header.panel), PatchPanel(header.panel), contents)
 
 
 _parse_header = header_parser(TranslatorHeader, check_translator_header)

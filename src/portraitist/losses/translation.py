@@ -13,6 +13,11 @@ are in the target domain already. All are averaged over the batch.
     attention_loss     L_cam^(s->t)
     person_loss        L_face
     group_loss         L_cls^real, L_cls^fake
+
+Those of DRIT++ (Lee et al. 2020, arXiv:1905.01270):
+
+    domain_loss, undecided_loss   the discriminator's and the encoders' part of L_adv^content
+    mode_seeking_loss             L_ms, after Mao et al. 2019 (arXiv:1903.05628)
 """
 
 from __future__ import annotations
@@ -25,6 +30,8 @@ from torch import Tensor
 
 from ..networks.identity import Identity
 from .identity import identity_distance
+
+TINY = 1e-5
 
 
 def drawn_well(fake: Sequence[Tensor]) -> Tensor:
@@ -58,3 +65,20 @@ def person_loss(identity: Identity, pictures: Tensor, translated: Tensor) -> Ten
 def group_loss(logits: Tensor, group: int) -> Tensor:
     """Return the mean cross entropy of logits [N, groups] of pictures that are all of one group."""
     return F.cross_entropy(logits, torch.full((len(logits),), group, device=logits.device))
+
+
+def domain_loss(photos: Tensor, drawings: Tensor) -> Tensor:
+    """Return the cross entropy of logits of any shape: 1 for contents of photos, 0 for those of drawings."""
+    one = F.binary_cross_entropy_with_logits(photos, torch.ones_like(photos))
+    return one + F.binary_cross_entropy_with_logits(drawings, torch.zeros_like(drawings))
+
+
+def undecided_loss(logits: Tensor) -> Tensor:
+    """Return the cross entropy of logits of any shape to one half: least where the domain cannot be told."""
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, 0.5))
+
+
+def mode_seeking_loss(images: Sequence[Tensor], codes: Sequence[Tensor]) -> Tensor:
+    """Return the mean of the inverse of how far two pictures [N, 3, R, R] part per distance of their codes [N, d]."""
+    apart = (images[0] - images[1]).abs().mean((1, 2, 3)) / (codes[0] - codes[1]).abs().mean(1)  # [N]
+    return (1 / (apart + TINY)).mean()

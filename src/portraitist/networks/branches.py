@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..errors import BadModel, UsageError
+from .drit_layers import ContentDiscriminator
 from .patch_discriminator import PanelAnatomy, PatchPanel
 from .translator import Translated, Translator, TranslatorAnatomy
 
@@ -130,6 +131,7 @@ class TranslatorSystem(nn.Module):
         to_photo: BranchedTranslator | None = None,
         of_drawings: PatchPanel | None = None,
         of_photos: PatchPanel | None = None,
+        of_contents: ContentDiscriminator | None = None,
     ) -> None:
         """Join players; only the first is needed to draw, all are needed to train.
 
@@ -137,10 +139,10 @@ class TranslatorSystem(nn.Module):
             BadModel: The translators have other sizes or groups than each other, or a head other groups than these.
         """
         super().__init__()
-        if to_photo is not None:  # UNIT's weight sharing: the parts are the same, not alike
+        if to_photo is not None:  # weight sharing: the parts are the same, not alike
             to_photo.shared.update({name: to_drawing.shared[name] for name in to_drawing.anatomy.tied})
         self.to_drawing, self.to_photo = to_drawing, to_photo
-        self.of_drawings, self.of_photos = of_drawings, of_photos
+        self.of_drawings, self.of_photos, self.of_contents = of_drawings, of_photos, of_contents
         if to_photo is not None and (to_photo.anatomy, to_photo.groups) != (to_drawing.anatomy, to_drawing.groups):
             raise BadModel("The two translators differ in sizes or groups.")
         for panel in (of_drawings, of_photos):
@@ -151,7 +153,8 @@ class TranslatorSystem(nn.Module):
     def new(cls, anatomy: TranslatorAnatomy, panel: PanelAnatomy, groups: Sequence[str]) -> Self:
         """Make all players with new weights."""
         there, back = BranchedTranslator(anatomy, groups), BranchedTranslator(anatomy, groups)
-        return cls(there, back, PatchPanel(panel), PatchPanel(panel))
+        contents = ContentDiscriminator(anatomy.code) if anatomy.adversarial else None
+        return cls(there, back, PatchPanel(panel), PatchPanel(panel), contents)
 
     @property
     def anatomy(self) -> TranslatorAnatomy:
@@ -169,7 +172,8 @@ class TranslatorSystem(nn.Module):
         Raises:
             UsageError: One is missing.
         """
-        if self.to_photo is None or self.of_drawings is None or self.of_photos is None:
+        blind = self.anatomy.adversarial and self.of_contents is None
+        if self.to_photo is None or self.of_drawings is None or self.of_photos is None or blind:
             raise UsageError(
                 "This translator comes without those that trained it, so it can only be run.",
                 "Begin with a file that holds both translators and all discriminators.",
@@ -185,4 +189,5 @@ class TranslatorSystem(nn.Module):
             to_photo.extended(groups),
             of_drawings.extended(count),
             of_photos.extended(count),
+            copy.deepcopy(self.of_contents),
         )

@@ -2,25 +2,27 @@
 
 Anatomies of one plan: minivision's photo2cartoon, on which "Few-shot Fine-grained Cartoon Face Generation" builds
 (Sec. 3.2), U-GAT-IT (Kim et al. 2020, arXiv:1907.10830), the residual network of CycleGAN (Zhu et al. 2017,
-arXiv:1703.10593), UNIT (Liu et al. 2017, arXiv:1703.00848) and MUNIT (Huang et al. 2018, arXiv:1804.04732).
+arXiv:1703.10593), UNIT (Liu et al. 2017, arXiv:1703.00848), MUNIT (Huang et al. 2018, arXiv:1804.04732) and DRIT++
+(Lee et al. 2020, arXiv:1905.01270).
 
-    part                     photo2cartoon   U-GAT-IT   CycleGAN   UNIT   MUNIT   at resolution R and width c
-    stem                     x               x          x          x      x       [N, c, R, R]
-    hourglass1, hourglass2   x                                                    the same
-    down1, down2             x               x          x          x      x       [N, 4c, R/4, R/4]
-    encode                   x               x          x          x      x       the same; residual blocks
-    to_code                                                        x              the same; a residual block
-    cam, style               x               x                                    the same; and a style [N, 4c]
-    from_code                                                      x              the same; a residual block
-    appearance                                                            x       [N, 8], of pictures in [N, 3, R, R]
-    decode                   x               x                     x      x       the same; residual blocks
-    up1, up2                 x               x          x          x      x       [N, c, R, R]
-    hourglass3, hourglass4   x                                                    [N, 3, R, R]
-    out                      x               x          x          x      x       [N, 3, R, R] in [-1, 1]
+    part                     photo2cartoon   U-GAT-IT   CycleGAN   UNIT   MUNIT   DRIT++   at resolution R and width c
+    stem                     x               x          x          x      x       x        [N, c, R, R]
+    hourglass1, hourglass2   x                                                             the same
+    down1, down2             x               x          x          x      x       x        [N, 4c, R/4, R/4]
+    encode                   x               x          x          x      x       x        the same; residual blocks
+    to_code                                                        x              x        the same; a residual block
+    cam, style               x               x                                             the same; a style [N, 4c]
+    from_code                                                      x              x        the same; a residual block
+    appearance                                                            x       x        [N, 8], of [N, 3, R, R]
+    decode                   x               x                     x      x       x        the same; residual blocks
+    up1, up2                 x               x          x          x      x       x        [N, c, R, R]
+    hourglass3, hourglass4   x                                                             [N, 3, R, R]
+    out                      x               x          x          x      x       x        [N, 3, R, R] in [-1, 1]
 
-UNIT and MUNIT have a code between ``encode`` and ``decode``, which either translator of a pair may decode: what the one
-encoded is drawn in its own domain by the other. UNIT's pair has ``to_code`` and ``from_code`` in common (its Sec. 2).
-MUNIT's code is of the content alone, and ``appearance`` (its style) finds the rest in pictures of the *target* domain.
+UNIT, MUNIT and DRIT++ have a code between ``encode`` and ``decode``, which either translator of a pair may decode: what
+the one encoded is drawn in its own domain by the other. The pairs of UNIT (its Sec. 2) and DRIT++ have ``to_code`` and
+``from_code`` in common. The code of MUNIT and DRIT++ is of the content alone, and ``appearance`` (MUNIT's style, the
+attribute of DRIT++) finds the rest in pictures of the *target* domain.
 
     translator = Translator(TranslatorAnatomy("photo2cartoon", 256, 32))
     drawn = translator(photos).image
@@ -37,6 +39,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadModel
+from .drit_layers import InformedResiduals, LayerNormUp, LeakyStem, PointToImage
 from .patch_discriminator import FIRST_ITERATIONS, Spectral
 from .translator_layers import (
     AdaptiveResiduals,
@@ -54,11 +57,11 @@ from .translator_layers import (
     WideUp,
 )
 
-TranslatorKind = Literal["photo2cartoon", "ugatit", "cyclegan", "unit", "munit"]
-Init = Literal["torch", "normal", "kaiming"]
+TranslatorKind = Literal["photo2cartoon", "ugatit", "cyclegan", "unit", "munit", "drit"]
+Init = Literal["torch", "normal", "normal_convolutions", "kaiming"]
 Makers = Callable[[], nn.Module]
 # The hourglass halves its maps four times, and a norm needs more than one pixel.
-_LEAST = {"photo2cartoon": 32, "ugatit": 16, "cyclegan": 16, "unit": 16, "munit": 16}
+_LEAST = {"photo2cartoon": 32, "ugatit": 16, "cyclegan": 16, "unit": 16, "munit": 16, "drit": 16}
 _PARTS = {
     "photo2cartoon": (
         *("stem", "hourglass1", "hourglass2", "down1", "down2", "encode", "cam", "style", "decode", "up1", "up2"),
@@ -68,6 +71,9 @@ _PARTS = {
     "cyclegan": ("stem", "down1", "down2", "encode", "up1", "up2", "out"),
     "unit": ("stem", "down1", "down2", "encode", "to_code", "from_code", "decode", "up1", "up2", "out"),
     "munit": ("stem", "down1", "down2", "encode", "appearance", "decode", "up1", "up2", "out"),
+    "drit": (
+        *("stem", "down1", "down2", "encode", "to_code", "from_code", "appearance", "decode", "up1", "up2", "out"),
+    ),
 }
 
 
@@ -99,7 +105,7 @@ class TranslatorAnatomy:
     own_last: int = 4
     """So many up to the last."""
     appearance: int = 0
-    """Numbers of MUNIT's appearance (its style); 0 for all other kinds."""
+    """Numbers of the appearance of MUNIT (its style) and DRIT++ (its attribute); 0 for all other kinds."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(TranslatorKind):
@@ -118,9 +124,12 @@ class TranslatorAnatomy:
                 "the end."
             )
         if self.blocks < 2 and self.tied:
-            raise BadModel("UNIT needs 2 residual blocks at least, of which the innermost are shared.")
+            raise BadModel(f"The kind {self.kind} needs 2 residual blocks at least: the innermost are shared.")
         if set(self.tied) & set(self.own):
-            raise BadModel("UNIT's two translators share the code, so groups cannot own parts of it.", "Own less.")
+            raise BadModel(
+                f"The two translators of the kind {self.kind} share the code, so groups cannot own parts of it.",
+                "Own less.",
+            )
         if self.appearance < 0 or bool(self.appearance) != ("appearance" in self.parts):
             raise BadModel(f"Translators of the kind {self.kind} have no appearance of {self.appearance} numbers.")
 
@@ -147,12 +156,17 @@ class TranslatorAnatomy:
     @property
     def coded(self) -> bool:
         """Whether a code lies between encoder and decoder, which the other translator of the pair can decode too."""
-        return self.kind in ("unit", "munit")
+        return self.kind in ("unit", "munit", "drit")
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether a discriminator sees the codes, which should not tell of their domain."""
+        return self.kind == "drit"
 
     @property
     def tied(self) -> tuple[str, ...]:
-        """The parts that both translators of a pair have in common (UNIT's weight sharing)."""
-        return ("to_code", "from_code") if self.kind == "unit" else ()
+        """The parts that both translators of a pair have in common (weight sharing of UNIT and DRIT++)."""
+        return ("to_code", "from_code") if self.kind in ("unit", "drit") else ()
 
     @property
     def code(self) -> tuple[int, int, int]:
@@ -185,6 +199,11 @@ def munit(resolution: int = 256, channels: int = 64) -> TranslatorAnatomy:
     return TranslatorAnatomy("munit", resolution, channels, 4, True, 2, 2, 8)
 
 
+def drit(resolution: int = 256, channels: int = 64) -> TranslatorAnatomy:
+    """Return that of DRIT++: four residual blocks either side of the content, the innermost shared; 8 numbers."""
+    return TranslatorAnatomy("drit", resolution, channels, 4, True, 2, 2, 8)
+
+
 class Translator(nn.Module):
     """From pictures of one domain to pictures of another."""
 
@@ -208,7 +227,8 @@ class Translator(nn.Module):
 
         Args:
             images: The pictures.
-            appearance: MUNIT's, [N, 8]; 0, the mean of its prior N(0, 1), when None. For other kinds always None.
+            appearance: Of MUNIT and DRIT++, [N, 8]; 0, the mean of its prior N(0, 1), when None. For other kinds
+                always None.
         """
         if self.anatomy.coded:
             return Translated(self.decoded(self.encoded(images), appearance), None, None)
@@ -224,7 +244,7 @@ class Translator(nn.Module):
         return Translated(image, found.logits, found.attention)
 
     def encoded(self, images: Tensor) -> Tensor:
-        """Return the code [N, 4c, R/4, R/4] of pictures; UNIT's is the mean of q(z|x), MUNIT's the content."""
+        """Return the code [N, 4c, R/4, R/4] of pictures: the mean of UNIT's q(z|x); the content of MUNIT and DRIT++."""
         x, _ = self.parts["encode"](self._run(images, self.anatomy.parts[:3]))
         if "to_code" in self.parts:
             x, _ = self.parts["to_code"](x)
@@ -232,17 +252,19 @@ class Translator(nn.Module):
         return code
 
     def appearance_of(self, images: Tensor) -> Tensor:
-        """Return MUNIT's appearance [N, 8] of pictures [N, 3, R, R] of the target domain."""
+        """Return the appearance [N, 8] of pictures [N, 3, R, R] of the target domain."""
         found: Tensor = self.parts["appearance"](images)
         return found
 
     def decoded(self, code: Tensor, appearance: Tensor | None = None) -> Tensor:
         """Return pictures [N, 3, R, R] of a code, whichever translator of the pair encoded it; arguments as above."""
+        if "from_code" in self.parts:
+            code, _ = self.parts["from_code"](code)
         if self.anatomy.appearance:
             worn = code.new_zeros(1, self.anatomy.appearance) if appearance is None else appearance  # for all
             x = self.parts["decode"](code, worn)
         else:
-            x, _ = self.parts["decode"](self.parts["from_code"](code)[0])
+            x, _ = self.parts["decode"](code)
         return self._run(x, self.anatomy.parts[-3:])
 
     def _run(self, x: Tensor, names: Sequence[str]) -> Tensor:
@@ -258,13 +280,16 @@ def initialise(module: nn.Module, how: Init, random: torch.Generator) -> None:
     Args:
         module: Translators or discriminators.
         how: ``normal`` draws from N(0, 0.02) and sets biases to 0, as the paper (Sec. 4.2) and CycleGAN do;
-            ``kaiming`` by what enters a layer (He et al. 2015), but for discriminators, as MUNIT does; ``torch`` leaves
-            the layers as they are made.
+            ``normal_convolutions`` leaves fully connected layers as they are made, as DRIT++ does; ``kaiming`` draws by
+            what enters a layer (He et al. 2015), but for discriminators, as MUNIT does; ``torch`` leaves all layers as
+            they are made.
         random: Source of the numbers.
     """
     if how == "torch":
         return
     for layer in module.modules():
+        if how == "normal_convolutions" and isinstance(layer, nn.Linear):
+            continue
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | Spectral):
             if how == "kaiming":
                 nn.init.kaiming_normal_(layer.weight, generator=random)
@@ -277,20 +302,23 @@ def initialise(module: nn.Module, how: Init, random: torch.Generator) -> None:
 
 
 def _makers(a: TranslatorAnatomy) -> dict[str, Makers]:
-    c, wide, plain = a.channels, 4 * a.channels, a.kind in ("cyclegan", "unit", "munit")
+    c, wide, plain = a.channels, 4 * a.channels, a.kind == "cyclegan" or a.coded
     biased = a.kind == "photo2cartoon"
     inputs = wide if a.light else wide * (a.resolution // 4) ** 2
-    window = 4 if a.coded else 3
+    window = 4 if a.kind in ("unit", "munit") else 3
     inside = a.blocks - bool(a.tied)  # of the residual blocks, those that are not shared
-    up = WideUp if a.coded else TransposedUp if plain else Up
+    ups: dict[TranslatorKind, Callable[[int, int], nn.Module]]
+    ups = {"cyclegan": TransposedUp, "unit": WideUp, "munit": WideUp, "drit": LayerNormUp}
+    up = ups.get(a.kind, Up)
     decode: dict[TranslatorKind, Makers] = {
         "photo2cartoon": lambda: SoftResiduals(wide, a.blocks),
         "ugatit": lambda: AdaptiveResiduals(wide, a.blocks),
         "unit": lambda: Residuals(wide, inside, bias=True),
         "munit": lambda: DressedResiduals(wide, a.blocks, a.appearance),
+        "drit": lambda: InformedResiduals(wide, inside, a.appearance),
     }
     makers: dict[str, Makers] = {
-        "stem": lambda: Conv(3, c, 7, bias=plain),
+        "stem": lambda: LeakyStem(c) if a.kind == "drit" else Conv(3, c, 7, bias=plain),
         "hourglass1": lambda: Hourglass(c),
         "hourglass2": lambda: Hourglass(c),
         "down1": lambda: Conv(c, 2 * c, window, 2, bias=plain),
@@ -305,6 +333,6 @@ def _makers(a: TranslatorAnatomy) -> dict[str, Makers]:
         "up2": lambda: up(2 * c, c),
         "hourglass3": lambda: Hourglass(c),
         "hourglass4": lambda: Hourglass(c, residual=False),
-        "out": lambda: ToImage(3 if biased else c, bias=plain),
+        "out": lambda: PointToImage(c) if a.kind == "drit" else ToImage(3 if biased else c, bias=plain),
     }
     return {name: decode[a.kind] if name == "decode" else makers[name] for name in a.parts}

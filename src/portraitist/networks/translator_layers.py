@@ -316,7 +316,10 @@ class AdaptiveResiduals(nn.Module):
 
 
 class AppearanceEncoder(nn.Module):
-    """MUNIT's style encoder: four halvings without norms, which would take away colours, averages, a linear layer."""
+    """MUNIT's encoder of styles, DRIT++'s of attributes.
+
+    Four halvings without norms, which would take away colours; averages; a linear layer.
+    """
 
     def __init__(self, channels: int, outputs: int) -> None:
         """Choose sizes.

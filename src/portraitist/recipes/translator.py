@@ -4,7 +4,8 @@ Where code and paper part, the presets follow one each: ``paper`` is "Few-shot F
 (Sec. 3.4, 4.2), ``photo2cartoon`` the released program it builds on, ``ugatit`` Kim et al. 2020 (arXiv:1907.10830) as
 UGATIT-pytorch runs it, ``cyclegan`` Zhu et al. 2017 (arXiv:1703.10593), the baseline everyone compares to. ``unit`` is
 Liu et al. 2017 (arXiv:1703.00848) and ``munit`` Huang et al. 2018 (arXiv:1804.04732) as their authors' program trains
-them, but that UNIT's weights are shared as its paper asks (Sec. 2; the program has let go of it).
+them, but that UNIT's weights are shared as its paper asks (Sec. 2; the program has let go of it). ``drit`` is DRIT++
+(Lee et al. 2020, arXiv:1905.01270) as its authors' program trains it for portraits, weights shared as its paper says.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..networks.patch_discriminator import PanelAnatomy, attentive_panel, patch_panel, scaled_panel
-from ..networks.translator import TranslatorAnatomy, cyclegan, munit, photo2cartoon, ugatit, unit
+from ..networks.translator import TranslatorAnatomy, cyclegan, drit, munit, photo2cartoon, ugatit, unit
 from ..train.translator_settings import TranslatorTraining
 
 
@@ -78,8 +79,26 @@ def released_munit(resolution: int = 256, channels: int = 64) -> TranslatorRecip
     return TranslatorRecipe(munit(resolution, channels), scaled_panel(resolution, channels), training)
 
 
+def released_drit(resolution: int = 256, channels: int = 64) -> TranslatorRecipe:
+    """Return DRIT++'s: reconstruction, cycle and appearance 10, KL .01; games of the content and mode seeking 1."""
+    training = replace(
+        _coded(),
+        images=500_000,
+        halve_every=0,
+        decay_from=0.5,
+        cycle_weight=10.0,
+        kl_weight=0.01,
+        appearance_weight=10.0,
+        content_adversarial_weight=1.0,
+        mode_seeking_weight=1.0,
+        init="normal_convolutions",
+        enlarge=256 / 216,
+    )
+    return TranslatorRecipe(drit(resolution, channels), scaled_panel(resolution, channels), training)
+
+
 def _coded() -> TranslatorTraining:
-    """Return what UNIT and MUNIT have in common; their program does not enlarge pictures."""
+    """Return what UNIT, MUNIT and DRIT++ have in common; the program of the first two does not enlarge pictures."""
     return replace(
         TranslatorTraining(),
         images=1_000_000,
@@ -94,7 +113,7 @@ def _coded() -> TranslatorTraining:
     )
 
 
-Preset = Literal["paper", "photo2cartoon", "ugatit", "cyclegan", "unit", "munit"]
+Preset = Literal["paper", "photo2cartoon", "ugatit", "cyclegan", "unit", "munit", "drit"]
 PRESETS: Mapping[Preset, Callable[..., TranslatorRecipe]] = {
     "paper": paper,
     "photo2cartoon": released_photo2cartoon,
@@ -102,4 +121,5 @@ PRESETS: Mapping[Preset, Callable[..., TranslatorRecipe]] = {
     "cyclegan": released_cyclegan,
     "unit": released_unit,
     "munit": released_munit,
+    "drit": released_drit,
 }

@@ -136,6 +136,8 @@ def _first(recipe: TranslatorRecipe, group: str, start: StoredTranslator | None)
         initialise(translator, init, random)
     for panel in panels:
         initialise(panel, "normal" if init == "kaiming" else init, random)
+    if system.of_contents is not None:
+        initialise(system.of_contents, init, random)
     return system
 
 

@@ -8,8 +8,9 @@ the classifier on the discriminator of photos where that is asked for.
     write_image("me.men.png", found.faces[0].drawing)
     write_image("why.png", found.sheet())       # with attention maps, as Fig. 7 of the few-shot paper
 
-MUNIT's translators (Huang et al. 2018, arXiv:1804.04732) draw a photo in many appearances, their word is styles: by
-themselves in the mean of the prior, and beside it in random ones and in those of reference drawings.
+Translators of MUNIT (Huang et al. 2018, arXiv:1804.04732) and DRIT++ (Lee et al. 2020, arXiv:1905.01270) draw a photo
+in many appearances, their words are styles and attributes: by themselves in the mean of the prior, and beside it in
+random ones and in those of reference drawings.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class PictureTranslator:
         name: What pictures are called by; the translator's own name when empty.
         finder: Finds faces; the first of ``faces.FINDERS`` when None.
         keep_background: Leave what is behind a person in the photo, and what the translator draws there.
-        appearance: Which appearances faces are drawn in beside the mean one; for MUNIT's translators alone.
+        appearance: Which appearances faces are drawn in beside the mean one; for translators of MUNIT and DRIT++ alone.
         seed: Of the random appearances.
         device: ``cpu`` or ``cuda``.
 
@@ -140,7 +141,7 @@ class PictureTranslator:
         if self.appearance.names and not stored.system.anatomy.appearance:
             raise UsageError(
                 f"A translator of the kind {stored.system.anatomy.kind} draws a photo in one way.",
-                "Leave out --appearance and --reference, or train one with --preset munit.",
+                "Leave out --appearance and --reference, or train one with --preset munit or drit.",
             )
 
     @classmethod

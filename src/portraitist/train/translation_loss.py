@@ -65,13 +65,14 @@ class TranslationLoss:
         """Return random numbers for a batch that belong to these words; these translators need none."""
         return None
 
-    def of_discriminators(self, sample: Sample, fakes: Sample, group: str) -> Terms:
+    def of_discriminators(self, sample: Sample, fakes: Sample, group: str, draws: Draws | None = None) -> Terms:
         """Return the terms of the discriminators for photos and drawings of a group and for what was made of them.
 
         Args:
             sample: Photos and drawings.
-            fakes: Photos drawn of drawings, and drawings of photos.
+            fakes: Photos drawn of drawings, and drawings of photos; as many of each picture as the translators draw.
             group: Whose.
+            draws: Those of the batch.
         """
         terms: Terms = {}
         for panel, real, fake in zip((self.of_photos, self.of_drawings), sample, fakes, strict=True):
@@ -96,12 +97,7 @@ class TranslationLoss:
             detached: Keep the gradient from the shared parameters.
         """
         terms: Terms = {}
-        photos, drawings = sample
-        there, back = draws or (None, None)
-        for way in (
-            Way(photos, drawings, self.to_drawing, self.to_photo, self.of_drawings, there),
-            Way(drawings, photos, self.to_photo, self.to_drawing, self.of_photos, back),
-        ):
+        for way in self._ways(sample, draws):
             self._one_way(terms, way, group, detached)
         return terms
 
@@ -110,6 +106,14 @@ class TranslationLoss:
         photos, drawings = sample
         with torch.no_grad():
             return self.to_photo(drawings, group).image.float(), self.to_drawing(photos, group).image.float()
+
+    def _ways(self, sample: Sample, draws: Draws | None) -> tuple[Way, Way]:
+        photos, drawings = sample
+        there, back = draws or (None, None)
+        return (
+            Way(photos, drawings, self.to_drawing, self.to_photo, self.of_drawings, there),
+            Way(drawings, photos, self.to_photo, self.to_drawing, self.of_photos, back),
+        )
 
     def _one_way(self, terms: Terms, way: Way, group: str, detached: bool) -> None:
         pictures, there = way.pictures, way.there

@@ -26,6 +26,7 @@ from ..networks.identity import Identity
 from ..networks.translator_layers import clamp_shares
 from .coded_loss import CodedLoss
 from .distributed import ProcessGroup
+from .drit_loss import DritLoss
 from .loop import Losses, Phase, Share
 from .state import Optimised, State, random_of
 from .translation_loss import Draws, Sample, Terms, TranslationLoss
@@ -78,7 +79,7 @@ class GroupBatches:
 
 
 class TranslatorState(State):
-    """Both translators, both panels of discriminators, their optimisers and the pools of earlier pictures."""
+    """Both translators, all discriminators, their optimisers and the pools of earlier pictures."""
 
     def __init__(self, system: TranslatorSystem, training: TranslatorTraining) -> None:
         """Begin a training with networks that it then owns."""
@@ -93,7 +94,8 @@ class TranslatorState(State):
             )
             return Optimised("adam", system, optimiser)
 
-        super().__init__({"system": system}, {"D": adam(of_drawings, of_photos), "G": adam(to_drawing, to_photo)})
+        judges = [of_drawings, of_photos] + ([] if system.of_contents is None else [system.of_contents])
+        super().__init__({"system": system}, {"D": adam(*judges), "G": adam(to_drawing, to_photo)})
         self.kept["pool"] = {}
 
     @property
@@ -131,13 +133,14 @@ class Translation:
         Args:
             training: Settings.
             samples: Pictures by step.
-            system: Both translators and both panels of discriminators.
+            system: Both translators and all discriminators.
             identity: The face embedder; may be None where its weight is 0.
 
         Raises:
             UsageError: There is no face embedder where one is needed, or a network is missing.
         """
-        kind = CodedLoss if system.anatomy.coded else TranslationLoss
+        coded = DritLoss if system.anatomy.adversarial else CodedLoss
+        kind = coded if system.anatomy.coded else TranslationLoss
         self.training, self.samples, self.loss = training, samples, kind(system, training, identity)
         self.groups = len(system.groups)
         self.phases = (
@@ -178,7 +181,7 @@ class Translation:
         sample = _taken(shown.sample, share)
         draws = None if shown.draws is None else _taken(shown.draws, share)
         fakes = self.loss.fakes(sample, shown.group, draws) if shown.fakes is None else _taken(shown.fakes, share)
-        return self._losses("loss_d", self.loss.of_discriminators(sample, fakes, shown.group))
+        return self._losses("loss_d", self.loss.of_discriminators(sample, fakes, shown.group, draws))
 
     def _translators(self, state: TranslatorState, shown: Shown, unit: int, share: Share) -> Losses:
         # Selective back-propagation (Sec. 3.3): all but the common group move their own branch only.

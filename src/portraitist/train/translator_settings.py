@@ -1,4 +1,7 @@
-"""The settings of a translator's training; what they weigh: :mod:`.translation_loss`, :mod:`.coded_loss`."""
+"""The settings of a translator's training.
+
+What they weigh: :mod:`.translation_loss`, :mod:`.coded_loss`, :mod:`.drit_loss`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from ..networks.translator import Init, TranslatorAnatomy
 from .spec import refuse_below_one, refuse_not_finite
 
 _SOME = {"identity_weight", "attention_weight", "reconstruction_weight"}
-_SOME |= {"kl_weight", "content_weight", "appearance_weight"}
+_SOME |= {"kl_weight", "content_weight", "appearance_weight", "content_adversarial_weight", "mode_seeking_weight"}
 """Weights of losses that not every kind of translator has."""
 
 
@@ -42,11 +45,15 @@ class TranslatorTraining:
     reconstruction_weight: float = 0.0
     """Of pictures that are encoded and drawn again in their own domain; here and below only where there is a code."""
     kl_weight: float = 0.0
-    """Of how far UNIT's codes are from its prior."""
+    """Of how far the codes of UNIT and DRIT++ are from their prior."""
     content_weight: float = 0.0
     """Of the content that MUNIT finds again in what was drawn of it."""
     appearance_weight: float = 0.0
-    """Of the appearance that MUNIT finds again."""
+    """Of the appearance that MUNIT and DRIT++ find again."""
+    content_adversarial_weight: float = 0.0
+    """Of DRIT++'s contents that should not tell of their domain; the discriminator of contents is not trained at 0."""
+    mode_seeking_weight: float = 0.0
+    """Of drawings in two appearances that DRIT++ drives apart."""
     person_weight: float = 1.0
     """Of 1 minus the cosine of the embeddings of two faces; nothing is embedded at 0."""
     group_weight: float = 100.0
@@ -129,7 +136,12 @@ class TranslatorTraining:
             UsageError: One is set.
         """
         known = {"reconstruction_weight"} if anatomy.coded else {"identity_weight", "attention_weight"}
-        known |= {"unit": {"kl_weight"}, "munit": {"content_weight", "appearance_weight"}}.get(anatomy.kind, set())
+        own = {
+            "unit": {"kl_weight"},
+            "munit": {"content_weight", "appearance_weight"},
+            "drit": {"kl_weight", "appearance_weight", "content_adversarial_weight", "mode_seeking_weight"},
+        }
+        known |= own.get(anatomy.kind, set())
         if foreign := [name for name in sorted(_SOME - known) if getattr(self, name)]:
             raise UsageError(
                 f"Translators of the kind {anatomy.kind} have no loss for {' and '.join(foreign)}.",
