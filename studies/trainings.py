@@ -38,7 +38,7 @@ from portraitist.runs.source import Source
 from portraitist.stylize import Stylizer
 from portraitist.train.source_losses import Structure
 
-from .groups import group_classifier
+from .groups.study import group_classifier
 from .material import shown_people
 from .pictures import HEAD, cells
 from .study import UNSEEN

@@ -153,5 +153,8 @@ def test_faces_are_put_on_white(run: Run, tmp_path: Path) -> None:
     assert code == 0 and lines[0].startswith("2 faces from 2 of 2 pictures")
     face = read_image(tmp_path / "white" / "drawings" / "women" / "a.png")
     assert face.shape == (64, 64, 3) and (face[:8, -8:] > 240).mean() > 0.7 and face[28:40, 24:40].mean() < 230
+    write_image(tmp_path / "raw" / "photos" / "women" / "wall.png", np.full((64, 64, 3), 90, np.uint8))
     code, lines, _ = run("prepare", tmp_path / "raw", "-o", tmp_path / "cut", "--size", 64, "--aligned")
-    assert code == 0 and read_image(tmp_path / "cut" / "photos" / "women" / "a.png").shape == (64, 64, 3)
+    assert code == 0 and "2 faces from 2 of 3" in lines[0] and "wall.png (no-face): No person stands out" in lines[1]
+    assert not (tmp_path / "cut" / "photos" / "women" / "wall.png").exists()
+    assert read_image(tmp_path / "cut" / "photos" / "women" / "a.png").shape == (64, 64, 3)
