@@ -23,6 +23,7 @@ PAGES = (
     "surgery",
     "models",
     "groups",
+    "group_weights",
     "growth",
     "pictures",
     "painter",

@@ -281,14 +281,14 @@ class Study:
         path = self.folder(run) / "settings.json"
         stored = json.loads(path.read_text(encoding="utf-8"))
         rest, _ = self.split(run)
+        settings = self._training(run).record()
         wanted = {
+            **{key: value for key, value in settings.items() if key not in ("tick", "snapshot", "patience")},
             "base": "" if run.recipe == SCRATCH else generator_digest(self.base),
             "recipe": run.recipe,
-            "seed": run.seed,
             "data": {"digest": rest.digest, "count": len(rest)},
-            "images": run.images or self.images,
-            "batch": self._training(run).batch,
         }
+        wanted = json.loads(json.dumps(wanted))
         if wrong := [key for key, value in wanted.items() if stored.get(key) != value]:
             raise UsageError(
                 f"The run folder {self.folder(run)} has other settings: {', '.join(wrong)}.",

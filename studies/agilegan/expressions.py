@@ -23,7 +23,7 @@ from portraitist.video.animation import known_expressions
 from ..inverted import codes_of, digest_of, drawn_codes, encoding
 from ..material import samples
 from ..study import Run, Study
-from .embeddings import HVAE, RECIPE
+from .embeddings import HVAE, NO_HVAE, RECIPE
 
 LOOKED_AT = 256
 """Side at which the mesh of a face is looked for."""
@@ -40,9 +40,9 @@ Measures = dict[str, float | None]
 def section(study: Study) -> list[str]:
     """Return the lines about pairs of photos of one person, and write the sheet of drawn people."""
     stored = study.encoders.get(HVAE)
-    if stored is None:
-        return []
     title = ["### Fig. 13, one person with other expressions and poses", BLANK]
+    if stored is None:
+        return [*title, *prose(NO_HVAE)]
     seen: list[str] = []
     if (drawn := sheet(study)) is not None:
         write_image(study.out / PICTURE, drawn)

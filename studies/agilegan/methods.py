@@ -22,7 +22,7 @@ from ..material import samples
 from ..published import AGILEGAN_TABLE_1
 from ..study import Run, Study
 from ..verdict import verdict
-from .embeddings import HVAE, RECIPE, W, all_codes
+from .embeddings import HVAE, NO_HVAE, RECIPE, W, all_codes
 
 OURS, NO_SIMILARITY, FINE, TOONIFY = "AgileGAN", "w/o similarity loss", "FC-FT", "Toonify"
 TRANSLATORS = ("CycleGAN", "UNIT", "U-GAT-IT")
@@ -37,7 +37,7 @@ Found = dict[tuple[str, int], dict[str, Measured]]
 def section(study: Study, codes: Mapping[str, Tensor]) -> list[str]:
     """Return the lines about Table 1, and write its sheet (Fig. 8)."""
     if HVAE not in codes:
-        return []
+        return ["### Table 1 and Fig. 8, stylized photos by method", BLANK, *prose(NO_HVAE)]
     found: Found = {(style, seed): _measured(study, style, seed, codes) for style in study.sets for seed in study.seeds}
     write_image(study.out / PICTURE, sheet(study))
     lines = []

@@ -16,7 +16,7 @@ from portraitist.errors import UsageError
 from portraitist.networks.identity import DiscriminatorIdentity
 from portraitist.train.spec import Training
 from studies import reproduction, translated
-from studies.agilegan import LEAST_PHOTOS, embeddings, methods
+from studies.agilegan import LEAST_PHOTOS, embeddings, expressions, methods
 from studies.agilegan.prior import spread
 from studies.published import AGILEGAN_TABLE_1, AGILEGAN_TABLE_2
 from studies.study import Run, Study
@@ -149,3 +149,9 @@ def test_the_spread_of_latents_is_that_of_their_directions() -> None:
     assert spread(wide + 1)["common"] == pytest.approx(0.5, abs=0.02)
     assert spread(wide[:, :1].expand(-1, 2, -1))["between rows"] == pytest.approx(1)
     assert spread(wide[:, :1])["between rows"] is None
+
+
+def test_without_the_papers_encoder_the_page_says_what_is_not_measured(study: Study) -> None:
+    bare = replace(study, encoders={})
+    for lines in (methods.section(bare, {}), expressions.section(bare)):
+        assert lines[0].startswith("### ") and "no encoder is named hVAE" in " ".join(lines)

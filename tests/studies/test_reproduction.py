@@ -85,9 +85,11 @@ def test_a_training_is_done_once_and_another_in_its_place_is_refused(images: Ima
         with pytest.raises(UsageError, match="other settings: images"):
             measured(run)
     told = study.folder(run) / "settings.json"
-    told.write_text(json.dumps(json.loads(told.read_text()) | {"recipe": "baseline"}))
-    with pytest.raises(UsageError, match="other settings: recipe"):
-        study.trained(run)
+    known = json.loads(told.read_text())
+    for other in ({"recipe": "baseline"}, {"r1_gamma": 1.5}, {"terms": ["structure"]}):
+        told.write_text(json.dumps(known | other))
+        with pytest.raises(UsageError, match=f"other settings: {next(iter(other))}"):
+            study.trained(run)
 
 
 def test_the_unseen_exemplars_take_no_part_in_training(images: ImageSet, tmp_path: Path) -> None:
