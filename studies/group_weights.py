@@ -24,13 +24,12 @@ from portraitist.data.images import Pixels, resize, to_array, to_tensor, write_i
 from portraitist.data.sheet import tile
 from portraitist.errors import UsageError
 from portraitist.files import write_bytes
-from portraitist.io.identity_files import load_identity
 from portraitist.losses.identity import identity_distance
 from portraitist.networks.features import Features
+from portraitist.networks.identity import Identity
 from portraitist.report.markdown import BLANK, mean_std, prose, table
 
-from .groups.pictures import PHOTOS
-from .groups.study import BASIC, DRAWINGS_ROW, OURS, PHOTOS_ROW, GroupStudy, add_options, samples
+from .groups.study import BASIC, DRAWINGS_ROW, OURS, PHOTOS_ROW, GroupStudy, add_options, amounts, people_of
 
 NAME = "group_weights"
 SEED = 0
@@ -43,9 +42,9 @@ def main(arguments: Sequence[str]) -> None:
     add_options(parser)
     parser.add_argument("--weights", default="1,10,100", help="of the group classification, joined by commas")
     options = parser.parse_args(arguments)
-    studies = [GroupStudy(options, float(weight)) for weight in options.weights.split(",")]
     if options.identity is None:
         raise UsageError("The page tells whether the person stays.", "Give the weights of a face embedder: --identity.")
+    studies = [GroupStudy(options, float(weight)) for weight in options.weights.split(",")]
     rows = {BASIC: (studies[0], BASIC)} | {f"weight {s.group_weight:g}": (s, OURS) for s in studies}
     if options.page and any(not study.kept(method, SEED).exists() for study, method in rows.values()):
         raise UsageError("Not all weights are measured yet.", "Call the command without --page.")
@@ -66,11 +65,11 @@ def main(arguments: Sequence[str]) -> None:
 
 def _persons(study: GroupStudy, method: str) -> dict[str, float]:
     """Return, for each group, how like the people of held-out photos those of their drawings are: a mean of cosines."""
-    kept = study.kept(method, SEED).with_suffix(".persons.json")
+    identity, size = _embedder(study), study.options.size
+    kept = study.kept(method, SEED).with_suffix(f".{identity.digest[:12]}.json")
     if kept.exists():
         found: dict[str, float] = json.loads(kept.read_text(encoding="utf-8"))
         return found
-    identity, size = load_identity(study.options.identity), study.options.size
     drawers, found = study.drawers(method, SEED), {}
     for group in study.groups:
         photos = study.part("photos", group, SEED, held_out=True, resolution=size).all()
@@ -81,21 +80,24 @@ def _persons(study: GroupStudy, method: str) -> dict[str, float]:
     return found
 
 
+def _embedder(study: GroupStudy) -> Identity:
+    assert study.identity is not None  # the command was refused
+    return study.identity
+
+
 def _head(studies: Sequence[GroupStudy]) -> str:
     study, options = studies[0], studies[0].options
     training = study.first_stage.training
     weights = ", ".join(f"{s.group_weight:g}" for s in studies)
-    sizes = "; ".join(f"{g} {PHOTOS[g][0]}/{study.drawings.counts[g][0]}" for g in study.groups)
-    held = "; ".join(f"{g} {PHOTOS[g][1]}/{study.drawings.counts[g][1]}" for g in study.groups)
-    fall = f"that falls after {training.decay_from:.0%} of each stage" if training.decay_from < 1 else "throughout"
+    sizes, held, fall = amounts(study)
     return f"""Written by `python -m studies {NAME}`: recipe `{options.preset}` at {options.size} pixels,
     {options.channels} channels, batch {options.batch}, learning rate {training.learning_rate:g} {fall}, face-ID loss
-    of weight {training.person_weight:g} by MobileFaceNet, seed {SEED}. Photos/{options.style} drawings trained on, at
+    of weight {training.person_weight:g}, seed {SEED}. Photos/{options.style} drawings trained on, at
     most: {sizes}; held out: {held}. *Basic* has seen {options.images} photos of {study.common}; from it, each weight
     ({weights}; the paper's is 100) was trained for {options.few} photos of each group. Distance and accuracy as in
-    [groups.md](groups.md). *Person* is the mean cosine of MobileFaceNet's embeddings of held-out photos and of their
-    drawings; it is the network of the face-ID loss, and so a friendly judge. In the pictures are samples of the base,
-    people who do not exist, as in the paper's Figs 9 to 12."""
+    [groups.md](groups.md). *Person* is the mean cosine of embeddings of held-out photos and of their drawings by
+    {_embedder(study).name}, the network of the face-ID loss. In the pictures are samples of the base, people who do
+    not exist, as in the paper's Figs 9 to 12."""
 
 
 def _table(
@@ -116,7 +118,7 @@ def _draw_gallery(study: GroupStudy, rows: Mapping[str, tuple[GroupStudy, str]],
     """Write a row for each person: the sample, the basic model's drawing, and one for each weight."""
     drawers = [study.drawers(method, SEED) for study, method in rows.values()]
     pictures: list[Pixels] = []
-    for group, people in samples(study, SHOWN).items():
+    for group, people in people_of(study, SHOWN).items():
         for person in people:
             small: Tensor = to_tensor(resize(person, study.options.size))[None]
             drawn = [to_array(each[group](small, study.options.device)[0]) for each in drawers]

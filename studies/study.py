@@ -43,6 +43,8 @@ from portraitist.train.source_losses import Similarity, Structure
 from portraitist.train.spec import Training
 from portraitist.train.state import TrainState, path_of
 
+from .kept import refuse_other
+
 log = logging.getLogger("portraitist")
 
 UNSEEN = 0.2
@@ -278,22 +280,14 @@ class Study:
 
     def _check(self, run: Run) -> None:
         """Refuse a run folder that holds another training under this name."""
-        path = self.folder(run) / "settings.json"
-        stored = json.loads(path.read_text(encoding="utf-8"))
         rest, _ = self.split(run)
-        settings = self._training(run).record()
         wanted = {
-            **{key: value for key, value in settings.items() if key not in ("tick", "snapshot", "patience")},
+            **self._training(run).record(),
             "base": "" if run.recipe == SCRATCH else generator_digest(self.base),
             "recipe": run.recipe,
             "data": {"digest": rest.digest, "count": len(rest)},
         }
-        wanted = json.loads(json.dumps(wanted))
-        if wrong := [key for key, value in wanted.items() if stored.get(key) != value]:
-            raise UsageError(
-                f"The run folder {self.folder(run)} has other settings: {', '.join(wrong)}.",
-                "Give the settings that it was trained with, choose another --out, or remove it.",
-            )
+        refuse_other(self.folder(run), wanted)
 
     # Measurements.
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from portraitist.io.translator_files import FILE, load_translator
 from portraitist.recipes.translator import PRESETS, Preset, TranslatorRecipe
 from portraitist.runs.translator import TranslatorOptions, train_translator
 
+from .kept import refuse_other
 from .study import Run, Study
 
 NAMES: Mapping[str, Preset] = {
@@ -85,7 +85,8 @@ def told(study: Study, names: Collection[str]) -> str:
         return ""
     style, seed = first(study)
     return f"""{", ".join(names)} learn from {len(study.learned)} photos and from the same exemplars, with {CHANNELS}
-    channels and {study.images} photos shown, for {style} and seed {seed} alone."""
+    channels and {study.images} photos shown, for {style} and seed {seed} alone. Those that know several
+    appearances draw the mean one."""
 
 
 def trained(study: Study, preset: Preset, style: str, seed: int) -> Path:
@@ -136,10 +137,5 @@ def _data(study: Study, recipe: TranslatorRecipe, style: str, seed: int) -> Grou
 
 def _check(out: Path, data: Groups, recipe: TranslatorRecipe) -> None:
     """Refuse a run folder that holds another training under this name."""
-    stored = json.loads((out / "settings.json").read_text(encoding="utf-8"))
-    found = (stored["data"]["digest"], stored["images"], stored["seed"], stored["translator"]["channels"])
-    if found != (data.digest, recipe.training.images, recipe.training.seed, CHANNELS):
-        raise UsageError(
-            f"The run folder {out} holds another training.",
-            "Give the settings that it was trained with, choose another --out, or remove it.",
-        )
+    networks = {"translator": asdict(recipe.translator), "panel": asdict(recipe.panel)}
+    refuse_other(out, {**asdict(recipe.training), **networks, "data": {"digest": data.digest}})

@@ -24,8 +24,8 @@ PSP, HVAE, W = "pSp", "hVAE", "optimisation, W"
 ABLATIONS = ("w/o Z+", "w/o variational")
 """Of Fig. 12: one latent for all rows, and no posterior."""
 EQUAL = "hVAE, equal images"
-NO_HVAE = "Not measured: no encoder is named hVAE (`--encoder hVAE=FILE`), and the base has none of its own."
 """What the ablations are compared with, where there is such an encoder: one that saw as many images as they."""
+NO_HVAE = "Not measured: no encoder is named hVAE (`--encoder hVAE=FILE`), and the base has none of its own."
 RECIPE = "agilegan"
 """Of the styles, as in the paper."""
 OF_SETS, OF_PAIRS = ("frechet", "kernel"), ("change", "identity", "strangers")

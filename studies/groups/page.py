@@ -8,17 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from portraitist.data.images import Pixels, resize, to_array, write_image
+from portraitist.data.images import Pixels, resize, to_array, to_tensor, write_image
 from portraitist.data.sheet import tile
 from portraitist.errors import UsageError
 from portraitist.networks.features import Features
 from portraitist.report.markdown import BLANK, fill, mean_std, prose, table
 from portraitist.stylize.translate import PictureTranslator
 
-from .pictures import PHOTOS
-from .study import APART, BASIC, DRAWINGS_ROW, METHODS, MIXED, MORE, NAIVE, OPEN, OURS, PHOTOS_ROW, GroupStudy, samples
+from .study import (
+    APART,
+    BASIC,
+    DRAWINGS_ROW,
+    METHODS,
+    MIXED,
+    MORE,
+    NAIVE,
+    OPEN,
+    OURS,
+    PHOTOS_ROW,
+    GroupStudy,
+    amounts,
+    people_of,
+)
 
 
 def write_page(study: GroupStudy, out: Path) -> None:
@@ -49,12 +61,10 @@ def write_page(study: GroupStudy, out: Path) -> None:
 
 def head(study: GroupStudy, seeds: Sequence[int]) -> str:
     options, training = study.options, replace(study.first_stage.training, group_weight=study.group_weight)
-    sizes = "; ".join(f"{g} {PHOTOS[g][0]}/{study.drawings.counts[g][0]}" for g in study.groups)
-    held = "; ".join(f"{g} {PHOTOS[g][1]}/{study.drawings.counts[g][1]}" for g in study.groups)
+    sizes, held, fall = amounts(study)
     face = f"of weight {training.person_weight:g}" if training.person_weight else "off"
     few, total = options.few, options.images + options.few * len(study.groups)
     common, style, others = study.common, study.drawings.style, " and ".join(study.few)
-    fall = f"that falls after {training.decay_from:.0%} of each training" if training.decay_from < 1 else "throughout"
     return f"""Written by `python -m studies groups`: recipe `{options.preset}` at {options.size} pixels,
     {options.channels} channels, batch {options.batch}, learning rate {training.learning_rate:g} {fall},
     face-ID loss {face}, group loss of weight {training.group_weight:g}; synthetic photos and {style} drawings on
@@ -141,13 +151,13 @@ def paired(found: Mapping[str, Sequence[Any]], look: str, left: str, right: str,
 
 def draw_sheets(study: GroupStudy, seed: int, out: Path, each: int = 2, side: int = 96) -> None:
     """Draw samples of the base, which are pictures of nobody, by every method, and the attention on some of them."""
-    people = samples(study, each)
+    people = people_of(study, each)
     size = study.options.size
     drawers = {method: study.drawers(method, seed) for method in METHODS}
     rows: list[Pixels] = []
     for group, pictures in people.items():
         for picture in pictures:
-            small = torch.from_numpy(resize(picture, size).astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+            small = to_tensor(resize(picture, size))[None]
             drawn = [to_array(drawers[method][group](small, study.options.device)[0]) for method in METHODS]
             rows += [resize(p, side) for p in (picture, *drawn)]
     write_image(out / "groups.png", np.ascontiguousarray(tile(rows, 1 + len(METHODS))))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from portraitist.data.images import Pixels, read_image, resize, write_image
-from portraitist.faces.background import composite, person_mask
+from portraitist.errors import NoFaceFound
+from portraitist.faces.background import cut_out
 
 STORED = 286
 # Pictures to train on and to hold out, as near to the paper's (Sec. 4.1) as the labelled ones allow.
@@ -46,7 +48,8 @@ def prepared(data: Path, folder: Path, drawings: Drawings) -> Path:
             for name in names:
                 target = folder / side / group / f"{Path(name).stem}.png"
                 if not target.exists():
-                    write_image(target, resize(on_white(read(source, name)), STORED))
+                    with suppress(NoFaceFound):
+                        write_image(target, resize(cut_out(read(source, name)), STORED))
     return folder
 
 
@@ -61,7 +64,3 @@ def read(source: Path, name: str) -> Pixels:
         return read_image(source / name)
     with zipfile.ZipFile(source) as file:
         return read_image(file.read(name), name=name)
-
-
-def on_white(picture: Pixels) -> Pixels:
-    return composite(picture, person_mask(picture))

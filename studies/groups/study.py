@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from torch import Tensor
 
 from portraitist.data import BatchOrder, ImageSet
 from portraitist.data.groups import Groups
-from portraitist.data.images import Pixels, resize, to_array
+from portraitist.data.images import Pixels, resize, to_array, to_tensor
 from portraitist.evaluate.features import embed
 from portraitist.evaluate.kernel import kernel_distance
+from portraitist.faces.background import composite, person_or_oval
 from portraitist.files import write_bytes
 from portraitist.io import registry
 from portraitist.io.feature_files import load_features
@@ -32,7 +33,8 @@ from portraitist.networks.identity import Identity
 from portraitist.recipes.translator import PRESETS, TranslatorRecipe
 from portraitist.runs.translator import TranslatorOptions, extend_translator, train_translator
 
-from .pictures import PHOTOS, SETS, on_white, prepared
+from ..kept import refuse_other
+from .pictures import PHOTOS, SETS, prepared
 
 BATCH = 16
 SNAPSHOT = 500
@@ -154,11 +156,22 @@ class GroupStudy:
     def basic(self, seed: int) -> Path:
         """Train the basic model, or go on with it."""
         out = self.folder / str(seed) / BASIC
-        if not (out / FILE).exists():
-            recipe = self.first_stage
-            recipe = replace(recipe, training=replace(recipe.training, seed=seed))
+        recipe = self.first_stage
+        recipe = replace(recipe, training=replace(recipe.training, seed=seed))
+        if not self._there(out, recipe, groups=1):
             train_translator(self.data([self.common], seed), out, recipe, self.run_options)
         return out
+
+    def _there(self, out: Path, recipe: TranslatorRecipe, groups: int) -> bool:
+        """Tell whether a training is finished, and refuse a run folder that holds another one."""
+        if not (out / FILE).exists():
+            return False
+        settings = asdict(recipe.training)
+        for idle in recipe.training.idle(groups=groups, attention=recipe.translator.attentive, new=True):
+            del settings[idle]
+        persons = None if self.identity is None else {"digest": self.identity.digest}
+        refuse_other(out, {**settings, "translator": asdict(recipe.translator), "persons": persons})
+        return True
 
     def trained(
         self, name: str, seed: int, groups: Sequence[str], *, selective: bool = True, fresh: bool = False
@@ -173,21 +186,19 @@ class GroupStudy:
             fresh: Begin anew, and see as many photos as both stages together.
         """
         out = self.folder / str(seed) / self.second_stage / name
-        if (out / FILE).exists():
-            return out
-        recipe = self.first_stage
-        training = replace(recipe.training, seed=seed, selective=selective, group_weight=self.group_weight)
+        first, several = self.first_stage, len(groups) == len(self.groups)
+        training = replace(first.training, seed=seed, selective=selective, group_weight=self.group_weight)
         few = self.options.few * len(groups)
+        recipe = replace(first, training=replace(training, images=training.images + few if fresh else few))
+        if self._there(out, recipe, len(groups) if several and not fresh else 1):
+            return out
         data = self.data(groups, seed)
         if fresh:
-            training = replace(training, images=training.images + few)
-            train_translator(data, out, replace(recipe, training=training), self.run_options)
-            return out
-        training, first = replace(training, images=few), load_translator(self.basic(seed))
-        if len(groups) == len(self.groups):
-            extend_translator(data, out, first, training, self.run_options)
+            train_translator(data, out, recipe, self.run_options)
+        elif several:
+            extend_translator(data, out, load_translator(self.basic(seed)), recipe.training, self.run_options)
         else:
-            train_translator(data, out, replace(recipe, training=training), self.run_options, start=first)
+            train_translator(data, out, recipe, self.run_options, start=load_translator(self.basic(seed)))
         return out
 
     @property
@@ -283,7 +294,7 @@ def group_classifier() -> Pipeline:
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
 
 
-def samples(study: GroupStudy, each: int) -> dict[str, list[Pixels]]:
+def people_of(study: GroupStudy, each: int) -> dict[str, list[Pixels]]:
     """Return, for each group, the samples of the base that a classifier of photos is surest of, on white."""
     look = study.networks[0]
     rows, labels = study.labelled("photos", look)
@@ -292,7 +303,16 @@ def samples(study: GroupStudy, each: int) -> dict[str, list[Pixels]]:
     random = torch.Generator().manual_seed(7)
     z = torch.randn(200, study.base.generator.anatomy.z_dim, generator=random)
     drawn = study.base.generator.sample_batches(z, 20).clamp(-1, 1)
-    white = [on_white(resize(picture, 256)) for picture in to_array(drawn)]
-    pictures = torch.stack([torch.from_numpy(p.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1 for p in white])
+    faces = [resize(picture, 256) for picture in to_array(drawn)]
+    white = [composite(face, person_or_oval(face)) for face in faces]
+    pictures = torch.stack([to_tensor(picture) for picture in white])
     shares = classifier.predict_proba(embed(look, pictures).numpy())
     return {g: [white[i] for i in np.argsort(-shares[:, k])[:each]] for k, g in enumerate(study.groups)}
+
+
+def amounts(study: GroupStudy) -> tuple[str, str, str]:
+    """Say how many photos and drawings of each group are trained on and held out, and what the learning rate does."""
+    counts = study.drawings.counts
+    trained, held = ("; ".join(f"{g} {PHOTOS[g][k]}/{counts[g][k]}" for g in study.groups) for k in (0, 1))
+    falls = study.first_stage.training.decay_from
+    return trained, held, f"that falls after {falls:.0%} of each training" if falls < 1 else "throughout"

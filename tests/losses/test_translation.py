@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from portraitist.losses.translation import attention_loss, drawn_well, group_loss, person_loss, told_apart
+from portraitist.losses.translation import domain_loss, drawn_well, group_loss, person_loss, told_apart
 
 
 def test_the_game_is_least_squares_with_real_1_and_drawn_0() -> None:
@@ -25,9 +25,9 @@ def test_maps_of_any_size_weigh_alike() -> None:
 
 def test_attention_tells_source_from_target() -> None:
     undecided = torch.zeros(3, 2)
-    assert float(attention_loss(undecided, undecided)) == pytest.approx(2 * math.log(2))
-    assert float(attention_loss(undecided + 20, undecided - 20)) < 1e-6
-    assert float(attention_loss(undecided - 20, undecided + 20)) == pytest.approx(40)
+    assert float(domain_loss(undecided, undecided)) == pytest.approx(2 * math.log(2))
+    assert float(domain_loss(undecided + 20, undecided - 20)) < 1e-6
+    assert float(domain_loss(undecided - 20, undecided + 20)) == pytest.approx(40)
 
 
 def test_groups_by_cross_entropy() -> None:

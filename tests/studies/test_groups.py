@@ -24,7 +24,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for group in ("women", "men"):
         monkeypatch.setitem(PHOTOS, group, (3, 2))
     monkeypatch.setitem(SETS, "waves", Drawings("waves", {"women": (4, 2), "men": (3, 2)}))
-    monkeypatch.setattr(pictures, "on_white", lambda picture: picture)  # nobody is in these pictures
+    monkeypatch.setattr(pictures, "cut_out", lambda picture: picture)  # nobody is in these pictures
     people = [("women" if k < 6 else "men", f"{k:02}.png") for k in range(12)]
     random = np.random.default_rng(1)
     folder = tmp_path / "data"
@@ -40,7 +40,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def samples(study: GroupStudy, each: int) -> dict[str, list[Pixels]]:
+def nobody(study: GroupStudy, each: int) -> dict[str, list[Pixels]]:
     return {group: [np.full((256, 256, 3), 90, np.uint8)] * each for group in study.groups}
 
 
@@ -54,7 +54,7 @@ def rests(study: Callable[[list[str]], None], words: list[str], runs: Path) -> b
 @pytest.fixture
 def words(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for module in (page, group_weights):
-        monkeypatch.setattr(module, "samples", samples)
+        monkeypatch.setattr(module, "people_of", nobody)
     (tmp_path / "out").mkdir()
     folders = ["--data", str(data), "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
     return [*folders, "--style", "waves", "--size", "32", "--channels", "4", "--images", "1", "--few", "1"]
@@ -79,8 +79,7 @@ def test_every_weight_is_measured_and_kept(words: list[str], tmp_path: Path, mon
     with pytest.raises(UsageError, match="whether the person stays"):
         group_weights.main(words)
     words += ["--identity", "embedder"]
-    for module in ("studies.group_weights", "studies.groups.study"):
-        monkeypatch.setattr(f"{module}.load_identity", lambda path: Colours())
+    monkeypatch.setattr("studies.groups.study.load_identity", lambda path: Colours())
     with pytest.raises(UsageError, match="Not all weights are measured"):
         group_weights.main([*words, "--page"])
     group_weights.main(words)

@@ -16,6 +16,7 @@ from portraitist.data.images import resize, to_array, to_tensor
 from portraitist.errors import BadImage, NoFaceFound, UsageError
 from portraitist.faces import FixedPoints, Landmarks, ffhq_quad, finder_named
 from portraitist.faces.align import photo2cartoon_quad
+from portraitist.faces.background import cut_out, face_oval, person_or_oval
 from portraitist.io.translator_files import FILE, StoredTranslator, described, save_translator, without_trainers
 from portraitist.networks.branches import TranslatorSystem
 from portraitist.networks.patch_discriminator import PanelAnatomy
@@ -23,7 +24,7 @@ from portraitist.networks.translator import cyclegan, munit, ugatit
 from portraitist.stylize import Appearance, Reference, stylize_files
 from portraitist.stylize.choices import Options
 from portraitist.stylize.crops import as_aligned_face
-from portraitist.stylize.translate import PictureTranslator, heat_map
+from portraitist.stylize.translate import PictureTranslator, heat_map, onto_white
 
 SMALL = replace(ugatit(16, 4, light=True), blocks=1)
 
@@ -200,3 +201,26 @@ def test_a_folder_is_drawn_and_finished_pictures_are_skipped(photo, tmp_path: Pa
     women = PictureTranslator.load(tmp_path / "mine", group="women", keep_background=True)
     redone = stylize_files(women, tmp_path / "in", tmp_path / "out", options, report=report)
     assert [line.status for line in redone] == ["done", "done", "failed"]
+
+
+def test_of_several_faces_those_are_put_on_white_that_stand_out() -> None:
+    photo = np.asarray(astronaut())
+    (face,) = finder_named("").find(photo)
+    wall = np.full_like(photo, 90)
+    points = face.landmarks
+    names = ("left_eye", "right_eye", "mouth_left", "mouth_right")
+    moved = {name: np.add(getattr(points, name), (photo.shape[1], 0)) for name in names}
+    beside = Landmarks(**moved)
+    cut = onto_white(64, FixedPoints((points, beside)))
+    (kept,) = cut(np.concatenate([photo, wall], 1), "two.png")
+    assert (kept.image[:8, -8:] > 240).mean() > 0.7 and kept.image[112:160, 96:160].mean() < 230
+    with pytest.raises(NoFaceFound, match="No person stands out"):
+        onto_white(64, FixedPoints((points,)))(wall, "wall.png")
+
+
+def test_where_nobody_is_found_a_face_is_drawn_in_its_oval() -> None:
+    wall = np.full((256, 256, 3), 90, np.uint8)
+    oval = person_or_oval(wall)
+    assert np.array_equal(oval, face_oval(256)) and 0.1 < oval.mean() < 0.6
+    with pytest.raises(NoFaceFound):
+        cut_out(wall)

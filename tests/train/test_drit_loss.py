@@ -199,7 +199,10 @@ def test_both_translators_share_the_code_and_a_pair_needs_its_discriminator() ->
     players = system()
     there, back = (t.shared for t in players.players()[:2])
     assert there["to_code"] is back["to_code"] and there["from_code"] is back["from_code"]
-    assert players.extended(("men",)).of_contents is not players.of_contents
+    wider = players.extended(("men",)).of_contents
+    assert wider is not None and wider is not players.of_contents and players.of_contents is not None
+    mine, theirs = players.of_contents.state_dict(), wider.state_dict()
+    assert all(torch.equal(mine[k], theirs[k]) for k in mine)
     players.of_contents = None
     with pytest.raises(UsageError, match="can only be run"):
         players.players()

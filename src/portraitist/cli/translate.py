@@ -52,13 +52,14 @@ def prepare(
     """
     from ..faces import finder_named
     from ..faces.align import Framing
+    from ..faces.background import LEAST_PERSON
     from ..stylize.translate import onto_white
 
     cut = options.choice(framing, Framing, "framing")
     if aligned and cut != "ffhq":
         raise UsageError("Aligned faces are not cut out, so --framing has nothing to say.", "Leave out one of the two.")
     finder = None if aligned else finder_named(detector)
-    settings: dict[str, object] = {"finder": repr(finder), "background": "white"}
+    settings: dict[str, object] = {"finder": repr(finder), "background": "white", "least_person": LEAST_PERSON}
     if cut != "ffhq":
         settings["framing"] = cut
     folders.prepare_faces(pictures, out, size, onto_white(size, finder, cut), settings, overwrite)

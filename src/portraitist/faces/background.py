@@ -5,6 +5,7 @@ the background.
 
     mask = person_mask(aligned.image)               # how much of each pixel is the person
     on_white = composite(aligned.image, mask)
+    on_white = cut_out(aligned.image)               # the same, or NoFaceFound
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from portraitist.errors import NoFaceFound
 from portraitist.faces.align import Pixels, check_photo
 
 Mask = npt.NDArray[np.float32]
 """How much of each pixel is the person: [H, W] in [0, 1]."""
 WHITE = (255, 255, 255)
+LEAST_PERSON = 0.02
+"""Share of an aligned face that is the person at least; where it is less, the segmentation has found nobody."""
 _OVAL = (0.5, 0.58, 0.27, 0.36)
 """Centre and half axes of the face in an aligned square, in parts of its side."""
 
@@ -49,6 +53,26 @@ def face_oval(side: int) -> Mask:
     x, y, width, height = _OVAL
     away = ((centres[None, :] - x) / width) ** 2 + ((centres[:, None] - y) / height) ** 2
     return np.asarray(np.clip((1.2 - away) / 0.4, 0, 1), dtype=np.float32)
+
+
+def person_or_oval(face: Pixels) -> Mask:
+    """Return how much of each pixel of an aligned face is the person; the oval of the face where nobody is found."""
+    mask = person_mask(face)
+    return mask if mask.mean() >= LEAST_PERSON else face_oval(len(face))
+
+
+def cut_out(face: Pixels) -> Pixels:
+    """Put the person of an aligned face, uint8 [S, S, 3], on white, to be trained on.
+
+    Raises:
+        NoFaceFound: The segmentation finds nobody. All white pictures turn gradients into no numbers.
+    """
+    mask = person_mask(face)
+    if mask.mean() < LEAST_PERSON:
+        raise NoFaceFound(
+            "No person stands out from the background.", "Put it on white yourself, into the folder of the others."
+        )
+    return composite(face, mask)
 
 
 def composite(picture: Pixels, mask: Mask, colour: tuple[int, int, int] = WHITE) -> Pixels:

@@ -109,7 +109,7 @@ def check_translator_header(header: TranslatorHeader) -> None:
     check_groups(header.groups)
     a, panel = header.translator, header.panel
     widest = 4 * a.channels if panel is None else max(4 * a.channels, panel.channels << (max(panel.layers) - 2))
-    if a.appearance:  # the last layer of its decoder's linear ones gives two numbers for each norm of each channel
+    if a.appearance:  # what its decoder's last linear layer gives at most: MUNIT's numbers for two norms of each block
         widest = max(widest, a.appearance, 16 * a.channels * a.blocks)
     too_large = widest > WIDEST or a.blocks > DEEPEST or a.resolution > LARGEST_SIDE
     if too_large or len(header.groups) > MOST_GROUPS or (panel is not None and len(panel.layers) > DEEPEST):

@@ -10,7 +10,7 @@ are in the target domain already. All are averaged over the batch.
     drawn_well         L_adv and the generator's part of L_cam of the discriminator
     told_apart         L_adv, L_cam^Dt
     cycle, identity    absolute_error of pictures: L_cycle, L_identity
-    attention_loss     L_cam^(s->t)
+    domain_loss        L_cam^(s->t)
     person_loss        L_face
     group_loss         L_cls^real, L_cls^fake
 
@@ -44,12 +44,12 @@ def told_apart(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     return drawn_well(real) + torch.stack([score.square().mean() for score in fake]).sum()
 
 
-def attention_loss(source: Tensor, target: Tensor) -> Tensor:
-    """Return the cross entropy of the translator's classifier: 1 for the source domain, 0 for the target domain.
+def domain_loss(source: Tensor, target: Tensor) -> Tensor:
+    """Return the cross entropy of a classifier of domains: 1 for one, 0 for the other.
 
     Args:
-        source: Logits [N, 2] of pictures that it translates.
-        target: Logits of pictures that are in the target domain already.
+        source: Logits, of any shape, of pictures that a translator translates, or of contents of photos.
+        target: Logits of pictures that are in the target domain already, or of contents of drawings.
     """
     one = F.binary_cross_entropy_with_logits(source, torch.ones_like(source))
     return one + F.binary_cross_entropy_with_logits(target, torch.zeros_like(target))
@@ -65,12 +65,6 @@ def person_loss(identity: Identity, pictures: Tensor, translated: Tensor) -> Ten
 def group_loss(logits: Tensor, group: int) -> Tensor:
     """Return the mean cross entropy of logits [N, groups] of pictures that are all of one group."""
     return F.cross_entropy(logits, torch.full((len(logits),), group, device=logits.device))
-
-
-def domain_loss(photos: Tensor, drawings: Tensor) -> Tensor:
-    """Return the cross entropy of logits of any shape: 1 for contents of photos, 0 for those of drawings."""
-    one = F.binary_cross_entropy_with_logits(photos, torch.ones_like(photos))
-    return one + F.binary_cross_entropy_with_logits(drawings, torch.zeros_like(drawings))
 
 
 def undecided_loss(logits: Tensor) -> Tensor:

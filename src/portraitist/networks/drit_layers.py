@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .translator_layers import reflected
+from .translator_layers import appearance_layers, reflected
 
 SLOPE = 0.01
 WINDOW, LAST = 7, 4
@@ -65,10 +65,7 @@ class InformedResiduals(nn.Module):
     def __init__(self, channels: int, count: int, appearance: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList([InformedResidual(channels, channels) for _ in range(count)])
-        self.tell = nn.Sequential(
-            *(nn.Linear(appearance, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU()),
-            nn.Linear(channels, count * channels),
-        )
+        self.tell = appearance_layers(appearance, channels, count * channels)
 
     def forward(self, content: Tensor, appearance: Tensor) -> Tensor:
         """Return [N, C, h, w] of the same shape, of content [N, C, h, w] and appearance [N or 1, numbers]."""

@@ -48,6 +48,7 @@ from .translator_layers import (
     Conv,
     DressedResiduals,
     Hourglass,
+    Pointwise,
     Residuals,
     SoftResiduals,
     Style,
@@ -280,22 +281,23 @@ def initialise(module: nn.Module, how: Init, random: torch.Generator) -> None:
     Args:
         module: Translators or discriminators.
         how: ``normal`` draws from N(0, 0.02) and sets biases to 0, as the paper (Sec. 4.2) and CycleGAN do;
-            ``normal_convolutions`` leaves fully connected layers as they are made, as DRIT++ does; ``kaiming`` draws by
-            what enters a layer (He et al. 2015), but for discriminators, as MUNIT does; ``torch`` leaves all layers as
-            they are made.
+            ``normal_convolutions`` draws the weights of convolutions so, and leaves biases and fully connected layers
+            as they are made, as DRIT++ does; ``kaiming`` draws by what enters a layer (He et al. 2015) and sets biases
+            to 0, as MUNIT does, but for discriminators; ``torch`` leaves all layers as they are made.
         random: Source of the numbers.
     """
     if how == "torch":
         return
+    convolutions = how == "normal_convolutions"
     for layer in module.modules():
-        if how == "normal_convolutions" and isinstance(layer, nn.Linear):
+        if convolutions and isinstance(layer, nn.Linear) and not isinstance(layer, Pointwise):
             continue
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | Spectral):
             if how == "kaiming":
                 nn.init.kaiming_normal_(layer.weight, generator=random)
             else:
                 layer.weight.normal_(0, 0.02, generator=random)
-            if layer.bias is not None:
+            if layer.bias is not None and not convolutions:
                 layer.bias.zero_()
         if isinstance(layer, Spectral):
             layer.iterate(FIRST_ITERATIONS)

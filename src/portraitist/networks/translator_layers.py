@@ -315,6 +315,10 @@ class AdaptiveResiduals(nn.Module):
         return x
 
 
+class Pointwise(nn.Linear):
+    """A convolution of one pixel, of what was averaged over all."""
+
+
 class AppearanceEncoder(nn.Module):
     """MUNIT's encoder of styles, DRIT++'s of attributes.
 
@@ -332,7 +336,7 @@ class AppearanceEncoder(nn.Module):
         widths = [channels, 2 * channels, *[4 * channels] * 3]
         self.first = nn.Conv2d(3, channels, 7)
         self.halve = nn.ModuleList([nn.Conv2d(i, o, 4, 2) for i, o in pairwise(widths)])
-        self.last = nn.Linear(widths[-1], outputs)
+        self.last = Pointwise(widths[-1], outputs)
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn pictures [N, 3, R, R] into appearances [N, outputs]."""
@@ -343,16 +347,21 @@ class AppearanceEncoder(nn.Module):
         return appearance
 
 
+def appearance_layers(appearance: int, channels: int, outputs: int) -> nn.Sequential:
+    """Return three linear layers from an appearance to what a decoder is told."""
+    return nn.Sequential(
+        *(nn.Linear(appearance, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU()),
+        nn.Linear(channels, outputs),
+    )
+
+
 class DressedResiduals(nn.Module):
     """MUNIT's decoder: three linear layers turn the appearance into gamma and beta of every norm."""
 
     def __init__(self, channels: int, count: int, appearance: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList([Residual(channels, bias=True) for _ in range(count)])
-        self.dress = nn.Sequential(
-            *(nn.Linear(appearance, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU()),
-            nn.Linear(channels, 4 * count * channels),
-        )
+        self.dress = appearance_layers(appearance, channels, 4 * count * channels)
 
     def forward(self, content: Tensor, appearance: Tensor) -> Tensor:
         """Return [N, C, h, w] of the same shape, of content [N, C, h, w] and appearance [N, numbers]."""

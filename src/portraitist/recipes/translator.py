@@ -98,7 +98,7 @@ def released_drit(resolution: int = 256, channels: int = 64) -> TranslatorRecipe
 
 
 def _coded() -> TranslatorTraining:
-    """Return what UNIT, MUNIT and DRIT++ have in common; the program of the first two does not enlarge pictures."""
+    """Return what the program of UNIT and MUNIT trains with, and DRIT++'s begins with; it does not enlarge pictures."""
     return replace(
         TranslatorTraining(),
         images=1_000_000,

@@ -134,10 +134,9 @@ def _first(recipe: TranslatorRecipe, group: str, start: StoredTranslator | None)
     init, random = recipe.training.init, random_of(recipe.training.seed, "weights")
     for translator in (to_drawing, to_photo):
         initialise(translator, init, random)
-    for panel in panels:
-        initialise(panel, "normal" if init == "kaiming" else init, random)
-    if system.of_contents is not None:
-        initialise(system.of_contents, init, random)
+    judges = [*panels] if system.of_contents is None else [*panels, system.of_contents]
+    for judge in judges:
+        initialise(judge, "normal" if init == "kaiming" else init, random)
     return system
 
 

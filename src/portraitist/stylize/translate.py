@@ -31,7 +31,7 @@ from ..data.sheet import beside
 from ..errors import BadImage, NoFaceFound, UsageError
 from ..faces import AlignedFace, FaceFinder, align, finder_named
 from ..faces.align import Framing
-from ..faces.background import Mask, composite, person_mask
+from ..faces.background import Mask, composite, cut_out, person_or_oval
 from ..faces.paste import paste_all
 from ..io.described import in_run_folder
 from ..io.translator_files import FILE, StoredTranslator, load_translator
@@ -42,8 +42,6 @@ from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread, ope
 from .portraits import SMALLEST_PICTURE
 from .shown import Shown, with_faces
 
-LEAST_PERSON = 0.02
-"""Share of an aligned face that is the person at least."""
 SURE = 2 / 3
 """The classifier's probability below which a group must be named; of two groups one always has a half."""
 # From cold to hot, as attention maps are drawn in the papers.
@@ -268,7 +266,7 @@ class PictureTranslator:
 
     def _seen(self, crop: Pixels) -> tuple[Pixels, Tensor, Mask | None]:
         """Return an aligned face as the translator sees it, that as [1, 3, R, R], and how much of it is the person."""
-        mask = None if self.keep_background else _person_in(crop)
+        mask = None if self.keep_background else person_or_oval(crop)
         face = crop if mask is None else composite(crop, mask)
         return face, to_tensor(resize(face, self.system.anatomy.resolution))[None].to(self.device), mask
 
@@ -340,19 +338,18 @@ def onto_white(
             faces = [as_aligned_face(picture, wide)]
         else:
             faces = [align(picture, face.landmarks, wide, framing) for face in finder.find(picture)]
-        return [replace(face, image=composite(face.image, _person_in(face.image))) for face in faces]
+        found: list[AlignedFace] = []
+        nobody: NoFaceFound | None = None
+        for face in faces:
+            try:
+                found.append(replace(face, image=cut_out(face.image)))
+            except NoFaceFound as error:
+                nobody = error
+        if nobody is not None and not found:  # of several faces, those that stand out are of use
+            raise nobody
+        return found
 
     return cut
-
-
-def _person_in(face: Pixels) -> Mask:
-    """Return how much of each pixel of an aligned face is the person; without one, all would become white."""
-    mask = person_mask(face)
-    if mask.mean() < LEAST_PERSON:
-        raise NoFaceFound(
-            "No person stands out from the background.", "Use another picture, or put the person on white by hand."
-        )
-    return mask
 
 
 def heat_map(picture: Tensor, attention: Tensor) -> Pixels:

@@ -11,11 +11,12 @@ E^c, E^a and G of a domain, 1 that of the picture x and 2 that of the picture y 
     content_adversarial   L_adv^content
     reconstruction        L_1^recon, |G1(code, E1^a(x)) - x|
     cycle                 L_1^cc: both pictures exchange their appearances, and exchange them again
-    kl                    L_KL, of contents and appearances
+    kl                    L_KL, the mean square of appearances, and in the program of contents too
     appearance            L_1^latent, |E2^a(G2(code, z)) - z|; as in the program the encoder rests meanwhile
     mode_seeking          L_ms, of G2(code, z) and G2(code, z')
 
-Both q(z|x) have unit variance, so that the KL is the mean of the square but for a factor.
+The program squares contents with their noise, which adds a constant; where an appearance is not drawn from a posterior,
+as here, it squares that itself.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..losses.perceptual import absolute_error
-from ..losses.translation import attention_loss, drawn_well, group_loss, person_loss, told_apart
+from ..losses.translation import domain_loss, drawn_well, group_loss, person_loss, told_apart
 from ..networks.branches import BranchedTranslator, TranslatorSystem
 from ..networks.identity import Identity
 from ..networks.patch_discriminator import Judged, PatchPanel
@@ -130,7 +130,7 @@ class TranslationLoss:
         if weights.identity_weight:  # L_identity = |T(y) - y|
             add(terms, "identity", weights.identity_weight, absolute_error(images[count:], way.others).mean())
         if weights.attention_weight and seen.logits is not None:  # L_cam of the translator, logits [2N, 2]
-            attended = attention_loss(seen.logits[:count].float(), seen.logits[count:].float())
+            attended = domain_loss(seen.logits[:count].float(), seen.logits[count:].float())
             add(terms, "attention", weights.attention_weight, attended)
         self._recognised(terms, pictures, made, output, group)
 
