@@ -24,6 +24,7 @@ PAGES = (
     "models",
     "groups",
     "group_weights",
+    "figures",
     "growth",
     "pictures",
     "painter",

@@ -111,7 +111,7 @@ def _table(
         cells = [mean_std([figures[g][what]]) for what in ("distance", "accuracy") for g in study.groups]
         body.append([name, *cells, *(f"{persons[name][g]:.2f}" if name in persons else "" for g in study.groups)])
     columns = [f"{g}: {what}" for what in ("distance ↓", "accuracy ↑", "person ↑") for g in study.groups]
-    return [f"## By {look.name} ({look.digest[:12]})", BLANK, *table(["", *columns], body), BLANK]
+    return [f"## By {look.name} ({look.digest[:12]})", BLANK, *table(["", *columns], body)]
 
 
 def _draw_gallery(study: GroupStudy, rows: Mapping[str, tuple[GroupStudy, str]], out: Path, side: int = 128) -> None:
