@@ -31,7 +31,8 @@ UI2I = (
         """One photo by CycleGAN, MUNIT, DRIT++ and the paper's models, which are the sharpest and the most like
         it.""",
         """CycleGAN stands in the sheet of AgileGAN's Fig. 8 below; Table II in [reproduction.md](reproduction.md)
-        has all three. They begin from nothing and saw 3000 photos: their drawings are the worse ones here too.""",
+        has all three. They begin from nothing and saw 3000 photos: their drawings are the worse ones here too,
+        and DRIT++ has not learned to draw by then.""",
     ),
     Figure(
         "Fig. 4, many appearances",

@@ -100,8 +100,9 @@ def test_a_translator_is_trained_once_and_another_in_its_place_is_refused(page: 
     pictures = translated.translated(study, "unit", "waves", 0, drawn(2, 5))
     assert pictures.shape == (2, 3, 16, 16) and path.stat().st_mtime_ns == written
     assert not torch.equal(pictures[0], pictures[1])
-    for changed in (replace(study, images=9), replace(study, learned=study.sets["waves"].subset(range(11)))):
-        with pytest.raises(UsageError, match="another training"):
+    fewer = study.sets["waves"].subset(range(11))
+    for changed, named in ((replace(study, images=9), "images"), (replace(study, learned=fewer), "data.digest")):
+        with pytest.raises(UsageError, match=f"other settings: {named}"):
             translated.trained(changed, "unit", "waves", 0)
     with pytest.raises(UsageError, match="--learn-from"):
         translated.trained(replace(study, learned=None), "unit", "waves", 0)
