@@ -44,7 +44,9 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.identity is None:
         raise UsageError("The page tells whether the person stays.", "Give the weights of a face embedder: --identity.")
-    studies = [GroupStudy(options, float(weight)) for weight in options.weights.split(",")]
+    first, *more = map(float, options.weights.split(","))
+    study = GroupStudy(options, first)
+    studies = [study, *(study.weighing(weight) for weight in more)]
     rows = {BASIC: (studies[0], BASIC)} | {f"weight {s.group_weight:g}": (s, OURS) for s in studies}
     if options.page and any(not study.kept(method, SEED).exists() for study, method in rows.values()):
         raise UsageError("Not all weights are measured yet.", "Call the command without --page.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -115,6 +116,12 @@ class GroupStudy:
                 self.identity.to(options.device)
         self._sets: dict[tuple[str, str, int], ImageSet] = {}
         self._classifiers: dict[str, tuple[Pipeline, list[float]]] = {}
+
+    def weighing(self, group_weight: float) -> Self:
+        """Return the same study with another weight; pictures, networks and classifiers are shared."""
+        other = copy.copy(self)
+        other.group_weight = group_weight
+        return other
 
     @property
     def first_stage(self) -> TranslatorRecipe:

@@ -43,7 +43,12 @@ def system(anatomy: TranslatorAnatomy) -> TranslatorSystem:
     random = torch.Generator().manual_seed(5)
     for player in players.players():
         initialise(player, "kaiming", random)
-    with torch.no_grad():  # biases of 0 hide mistakes
+    return disturbed(players, random)
+
+
+def disturbed(players: TranslatorSystem, random: torch.Generator) -> TranslatorSystem:
+    """Move all biases: those of 0 hide mistakes."""
+    with torch.no_grad():
         for p in players.parameters():
             if p.ndim == 1:
                 p.add_(0.1 * torch.randn(p.shape, generator=random))

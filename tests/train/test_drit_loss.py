@@ -20,7 +20,7 @@ from portraitist.train.loop import fit
 from portraitist.train.translation_loss import Sample
 from portraitist.train.translator import Translation, TranslatorState
 from portraitist.train.translator_settings import TranslatorTraining
-from tests.train.test_coded_loss import GROUP, PANEL, normed, residuals, resumed, run, style_of, training
+from tests.train.test_coded_loss import GROUP, PANEL, disturbed, normed, residuals, resumed, run, style_of, training
 from tests.train.test_distributed import flat
 from tests.train.test_every_kind import check_same, go
 from tests.train.test_translator_training import Shapes
@@ -34,11 +34,7 @@ def system(anatomy: TranslatorAnatomy = DRIT) -> TranslatorSystem:
         players = TranslatorSystem.new(anatomy, PANEL, GROUP)
     random = torch.Generator().manual_seed(5)
     initialise(players, "kaiming", random)
-    with torch.no_grad():  # biases of 0 hide mistakes
-        for p in players.parameters():
-            if p.ndim == 1:
-                p.add_(0.1 * torch.randn(p.shape, generator=random))
-    return players
+    return disturbed(players, random)
 
 
 def encode(parts: torch.nn.ModuleDict, x: Tensor) -> Tensor:
