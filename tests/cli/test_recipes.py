@@ -17,6 +17,7 @@ from portraitist.cli.main import main
 from portraitist.data import write_image
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model
+from portraitist.networks.features import SqueezeNetFeatures
 from portraitist.recipes import RECIPES
 from tests.conftest import make_model
 
@@ -181,6 +182,32 @@ def test_a_base_is_trained_on_as_a_base(run: Run, drawings: Path, tmp_path: Path
     assert not (tmp_path / "run" / "style.safetensors").exists()
     code, _, err = run(*words, "-o", tmp_path / "new")
     assert code == 2 and "--as-base is for a base that is there" in err
+
+
+def test_a_growth_is_held_to_codes_of_the_smaller_base(run: Run, drawings: Path, tmp_path: Path) -> None:
+    squeezenet = tmp_path / "squeezenet.pt"
+    torch.save({f"features.{k}": v for k, v in SqueezeNetFeatures.layers().state_dict().items()}, squeezenet)
+    codes = tmp_path / "codes"
+    code, _, err = run("invert", drawings, "--aligned", "--base", "tiny", "--steps", 1, "-o", codes)
+    assert code == 0, err
+    words = ("train", drawings, "--from", "tiny", "--resolution", "64", "--set", "batch=2", "--set", "mixing=0")
+    short = ("--images", 2, "--set", "entrance_images=2", "--features", squeezenet)
+    code, _, err = run(*words, *short, "--codes", codes, "-o", tmp_path / "run")
+    assert code == 0, err
+    model, smaller = registry.load(tmp_path / "run"), registry.load("tiny")
+    assert model.header.recipe["terms"] == ["downscaling", "feature_discriminator", "reconstruction"]
+    mine, its = (m.generator.mapping.state_dict() for m in (model, smaller))
+    assert all(torch.equal(mine[name], its[name]) for name in its)
+
+    on = ("train", drawings, "--from", tmp_path / "run", "--as-base", "--set", "batch=2", *short[:2], *short[4:])
+    code, _, err = run(*on, "--codes", codes, "--smaller", "tiny", "-o", tmp_path / "on")
+    assert code == 0, err
+    assert len(registry.load(tmp_path / "on").header.lineage) == len(model.header.lineage) + 1
+    code, _, err = run(*on, "--smaller", "tiny", "-o", tmp_path / "no")
+    assert code == 2 and "--smaller is the base of --codes" in err
+    next(codes.rglob("*.safetensors")).unlink()
+    code, _, err = run(*on, "--codes", codes, "--smaller", "tiny", "-o", tmp_path / "no")
+    assert code == 3 and "1 of" in err and "have no code" in err and "portraitist invert" in err
 
 
 @pytest.mark.parametrize(

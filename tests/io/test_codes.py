@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from portraitist.errors import BadModel, UsageError
-from portraitist.io.codes import KEY, load_as_wplus, load_codes, save_codes
+from portraitist.errors import BadData, BadModel, UsageError
+from portraitist.io.codes import KEY, load_as_wplus, load_codes, load_known, save_codes
 from portraitist.io.model_file import Model, generator_digest
 from portraitist.spaces import Code, W, WPlus, Z, ZPlus
 
@@ -108,3 +108,19 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")
     with pytest.raises(BadModel, match="pipe"):
         load_codes(tmp_path / "pipe.safetensors")
+
+
+def test_codes_of_a_folder_of_photos_are_read_by_photo(tmp_path: Path, tiny_model: Model) -> None:
+    sizes, mine = tiny_model.generator.anatomy, generator_digest(tiny_model)
+    stems = {"a.jpg": "a", "sub/a.jpg": "sub/a", "b.jpg": "b.jpg", "b.png": "b.png"}  # b keeps its suffix
+    codes = {name: WPlus(torch.randn(1, sizes.rows, sizes.w_dim, generator=RANDOM)) for name in stems}
+    (tmp_path / "sub").mkdir()
+    for name, stem in stems.items():
+        save_codes(tmp_path / f"{stem}.code.safetensors", codes[name], mine)
+    found = load_known(tmp_path, list(stems), tiny_model)
+    assert list(found) == list(stems) and all(torch.equal(found[name], codes[name].data[0]) for name in stems)
+    with pytest.raises(BadData, match=r"1 of 2 photos have no code in .*, such as c\.jpg"):
+        load_known(tmp_path, ["a.jpg", "c.jpg"], tiny_model)
+    save_codes(tmp_path / "a.code.safetensors", codes["a.jpg"], "f" * 64, overwrite=True)
+    with pytest.raises(BadModel, match="codes of another base"):
+        load_known(tmp_path, ["a.jpg"], tiny_model)

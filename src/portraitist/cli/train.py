@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -34,6 +34,13 @@ class Size:
     as_base: Annotated[
         bool, opt("Train the base on, at its own size, as a base: what comes of it is no style (docs/larger.md).")
     ] = False
+
+    codes: Annotated[
+        Path | None, opt("Folder of codes of the photos in the smaller base: what grows is held to both.")
+    ] = None
+    smaller: Annotated[str | None, opt("Base that --codes belong to: name, file or run folder (default: --from).")] = (
+        None
+    )
 
     @property
     def widths(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -144,6 +151,7 @@ def command(
     import json
 
     from ..faces import finder_named
+    from ..io.codes import load_known
     from ..io.headers import Header, check_header
     from ..recipes import compose, from_scratch, grow, known_terms, train_on
     from ..runs.finetune import TrainOptions, train
@@ -165,12 +173,15 @@ def command(
     attributes.check(recipe)
     check_header(about := Header(anatomy, **dataclasses.asdict(authorship)))
     pictures = options.pictures(exemplars, anatomy.resolution, attributes.labels)
+    codes = None
+    if size.codes is not None and source.smaller is not None:
+        codes = load_known(size.codes, pictures.names, source.smaller)
     start = options.with_settings(Training(seed=seed), [s for s in asked if s.startswith("batch=")])
     if base is None:
         recipe, training = "from_scratch", from_scratch(anatomy.resolution, start)
     elif source.fine_tuned is None:
         recipe, begin = ("grow", grow) if source.grows else ("train_on", train_on)
-        training = begin(anatomy.resolution, start, features=features is not None)
+        training = begin(anatomy.resolution, start, features=features is not None, codes=size.codes is not None)
     else:
         recipe = recipe or "baseline"
         chosen = attributes.chosen(pictures) if "multipath" in recipe.split("+") else ()
@@ -195,6 +206,7 @@ def command(
         about=about,
         features=None if looks is None else looks.features,
         lpips=None if looks is None else looks.weights,
+        codes=codes,
         finder=finder_named(),
     )
     path = train(pictures, out, source, training, how)
@@ -216,6 +228,10 @@ def _source(base: str | None, attribute: str | None, recipe: str, size: Size, sc
     source = grown(model, size.resolution, widths, narrower)
     if size.as_base and not source.grows:
         source = trained_on(model)
+    if size.smaller is not None and size.codes is None:
+        raise UsageError("--smaller is the base of --codes.", "Give --codes, or leave --smaller out.")
+    if size.codes is not None:
+        source = replace(source, smaller=registry.load_base(size.smaller) if size.smaller else model)
     if source.fine_tuned is None and recipe:
         raise UsageError(
             "A base grows, or is trained on, by itself, without a recipe.",

@@ -87,6 +87,10 @@ class ImageBatches:
         """Return what the images of that batch are called."""
         return [s.names[index] for s, (indices, _) in self._orders(images) for index in indices.tolist()]
 
+    def mirrored(self, images: int) -> torch.Tensor:
+        """Return which images of that batch are mirrored, ``bool [N]``."""
+        return torch.cat([flips for _, (_, flips) in self._orders(images)])
+
     def _orders(self, images: int) -> list[tuple[Images, tuple[torch.Tensor, torch.Tensor]]]:
         n, each = len(self.sets), self.batch // len(self.sets)
         orders = [BatchOrder(len(s), each, self.seed, mirror=self.mirror) for s in self.sets]

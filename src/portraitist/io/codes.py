@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
-from ..errors import BadModel
+from ..errors import BadData, BadModel
 from ..files import open_regular, parse_json, write_bytes
 from ..spaces import Code, W, WPlus, Z, ZPlus
 from .described import digest_of
@@ -18,6 +21,8 @@ from .model_file import Model, generator_digest
 from .pickles import FLOATS
 
 KEY = "portraitist-codes"
+CODE_SUFFIX = ".code.safetensors"
+"""How the names of files of codes end."""
 SPACES: dict[str, type[Code]] = {"Z": Z, "Z+": ZPlus, "W": W, "W+": WPlus}
 
 
@@ -65,6 +70,28 @@ def load_codes(path: Path) -> tuple[Code, str]:
         raise BadModel(
             f"{path} cannot be read as a file of codes ({error}).", "Make one with `portraitist invert`."
         ) from error
+
+
+def load_known(folder: Path, names: Sequence[str], model: Model) -> dict[str, Tensor]:
+    """Read the codes that ``portraitist invert`` wrote of photos, each [rows, w_dim] in W+ of a model, by photo.
+
+    Args:
+        folder: Where ``STEM.code.safetensors`` lies for each photo.
+        names: What the photos are called, folders and suffixes included; where two differ in the suffix alone, the
+            names of their codes keep it.
+        model: What they were inverted into.
+
+    Raises:
+        BadData: A photo has no code.
+        BadModel: A file holds no code, several, or one of another model.
+    """
+    stems = {name: str(Path(name).with_suffix("")) for name in names}
+    times = Counter(stems.values())
+    paths = {name: folder / f"{stem if times[stem] == 1 else name}{CODE_SUFFIX}" for name, stem in stems.items()}
+    cure = f"Run `portraitist invert PHOTOS/ --aligned --base {model.header.name} -o {folder}` on the same photos."
+    if missing := [name for name, path in paths.items() if not path.is_file()]:
+        raise BadData(f"{len(missing)} of {len(paths)} photos have no code in {folder}, such as {missing[0]}.", cure)
+    return {name: load_as_wplus(path, model).data[0].cpu() for name, path in paths.items()}
 
 
 def load_as_wplus(path: Path, model: Model) -> WPlus:

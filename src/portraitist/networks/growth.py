@@ -105,6 +105,14 @@ def grow_generator(old: Generator, anatomy: GeneratorAnatomy, seed: int) -> Gene
     return new.to(old.w_mean.device)
 
 
+def grown_codes(codes: Tensor, rows: int) -> Tensor:
+    """Return codes [N, r, w_dim] of a generator for the one that it has grown to: [N, rows, w_dim].
+
+    The rows of new layers repeat the last one.
+    """
+    return torch.cat([codes, codes[:, -1:].expand(-1, rows - codes.shape[1], -1)], 1)
+
+
 def grow_discriminator(old: Discriminator, anatomy: DiscriminatorAnatomy, seed: int) -> Discriminator:
     """Return a discriminator of larger sizes whose part that was there before scores as it did.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..train.feature_terms import FeatureLoss
+from ..train.growth_losses import Downscaling, Reconstruction
 from ..train.spec import Training
 
 
@@ -20,20 +21,26 @@ def from_scratch(resolution: int, start: Training | None = None) -> Training:
     return with_gamma(training, resolution)
 
 
-def train_on(resolution: int, start: Training | None = None, *, features: bool = False) -> Training:
+def train_on(
+    resolution: int, start: Training | None = None, *, features: bool = False, codes: bool = False
+) -> Training:
     """Train a base on, as it is; ``start`` as in :func:`from_scratch`.
 
-    Where there are ``features`` to look at, a discriminator of them teaches it beside the plain one.
+    Where there are ``features`` to look at, a discriminator of them teaches it beside the plain one. Where there are
+    ``codes`` of the photos in the smaller base, it is held to what that one draws and to the photos.
     """
     training = replace(  # gamma as of from_scratch
         from_scratch(resolution, start), images=100_000, learning_rate=0.002, path_every=0, tick=1_000, snapshot=2_000
     )
+    if codes:
+        held = training.with_term(Downscaling()).with_term(Reconstruction()).with_term(FeatureLoss(weight=1.0))
+        return replace(held, frozen=replace(held.frozen, mapping=True))
     return training.with_term(FeatureLoss()) if features else training
 
 
-def grow(resolution: int, start: Training | None = None, *, features: bool = False) -> Training:
+def grow(resolution: int, start: Training | None = None, *, features: bool = False, codes: bool = False) -> Training:
     """Train a base on after it has grown to ``resolution``; arguments as of :func:`train_on`."""
-    return replace(train_on(resolution, start, features=features), entrance_images=1_500)
+    return replace(train_on(resolution, start, features=features, codes=codes), entrance_images=1_500)
 
 
 def fine_tune(resolution: int, start: Training | None = None) -> Training:

@@ -11,6 +11,7 @@ from typing import cast, get_args
 
 from ..errors import UsageError
 from ..train.feature_terms import FeatureLoss
+from ..train.growth_losses import Downscaling, Reconstruction
 from ..train.spec import Term, Training
 from . import baseline
 from .catalogue import MULTIPATH, RECIPES, ROOTS, Preset
@@ -19,7 +20,7 @@ from .catalogue import MULTIPATH, RECIPES, ROOTS, Preset
 def known_terms(resolution: int) -> Mapping[str, Term]:
     """Return the losses that a training may carry, by name; those that recipes bring have the recipe's settings."""
     brought = {t.name: t for r in RECIPES.values() for t in r.function("default")(Training(), resolution).terms}
-    return {**brought, FeatureLoss.name: FeatureLoss()}
+    return brought | {term.name: term for term in (FeatureLoss(), Downscaling(), Reconstruction())}
 
 
 def compose(

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +41,7 @@ from ..train.session import Run, RunOptions
 from ..train.signals import Asked
 from ..train.spec import LEAST_HELD_OUT, Training, check, upgraded
 from ..train.state import TrainState, path_of
-from ..train.terms import SourceModel
+from ..train.terms import SmallerBase, SourceModel
 from . import early_stopping, findings, growth
 from .looks import levelled, look_of, people_of
 from .source import Source
@@ -96,6 +96,8 @@ class TrainOptions(RunOptions):
     features: Features | None = None
     """What the similarity loss compares, the base's discriminator when None; and what the discriminator of features
     looks at, which has no other."""
+    codes: Mapping[str, Tensor] | None = None
+    """Codes of the photos in W+ of ``source.smaller``, [rows, w_dim] by name, for losses that hold a base to that."""
     finder: FaceFinder | None = None
     """Finds the faces of the exemplars, for the look of the style; it gets none when None."""
     watch: Callable[[TrainState], None] | None = None
@@ -132,12 +134,17 @@ def train(images: ImageSet, out: Path, source: Source, training: Training, optio
 
 
 def objective_of(
-    source: Source, training: Training, batches: Batches, options: TrainOptions | None = None, device: str = "cpu"
+    source: Source,
+    training: Training,
+    batches: Batches,
+    options: TrainOptions | None = None,
+    device: str = "cpu",
+    smaller: SmallerBase | None = None,
 ) -> Gan:
-    """Return what a training minimises; that of a fine-tuning may compare with the base."""
+    """Return what a training minimises; it may compare with the base, or a base that grows with the smaller one."""
     options = options or TrainOptions()
     if (base := source.fine_tuned) is None:
-        return Gan(training, batches, features=_looked_through(training, options, device))
+        return Gan(training, batches, features=_looked_through(training, options, device), smaller=smaller)
     compared = SourceModel(_frozen(base, device), _perceptual(base, options).to(device))
     return Gan(training, batches, source=compared, features=_looked_through(training, options, device))
 
@@ -176,6 +183,7 @@ class Finetuning(Run[TrainState]):
                 for value in (*self.training.paths, *self.training.balance)
             },
             "base": "" if source.base is None else generator_digest(source.base),
+            **_held_to(source, options),
             "networks": {
                 "generator": dataclasses.asdict(generator),
                 "discriminator": dataclasses.asdict(discriminator),
@@ -217,7 +225,11 @@ class Finetuning(Run[TrainState]):
 
     def objective(self, state: TrainState) -> Gan:
         """Return the losses, on the exemplars that are trained on."""
-        return objective_of(self.source, self.training, self.batches, self.options, self.device)
+        smaller = None
+        if self.source.smaller is not None and self.options.codes is not None:
+            generator = _frozen(self.source.smaller, self.device)
+            smaller = SmallerBase(generator, self.options.codes, self.batches)
+        return objective_of(self.source, self.training, self.batches, self.options, self.device, smaller)
 
     def pictures(self, state: TrainState) -> list[str]:
         """Return what the exemplars of the step that begins are called."""
@@ -353,6 +365,21 @@ def _check(images: ImageSet, source: Source, training: Training, options: TrainO
             f"No loss of this training looks at {features.name}.",
             "Leave --features out, or add a loss: --set feature_discriminator.weight=3.",
         )
+    if (source.smaller is None) != (options.codes is None):
+        raise UsageError(
+            "A smaller base and its codes of the photos belong together.", "Give --codes, or leave --smaller out."
+        )
+    asked = [term.name for term in training.terms if term.needs_smaller]
+    if asked and source.smaller is None:
+        raise UsageError(
+            f"The setting {asked[0]}.weight needs codes of the photos in a smaller base.",
+            "Name their folder with --codes, or set the weight to 0.",
+        )
+    if source.smaller is not None and not asked:
+        raise UsageError(
+            "No loss of this training looks at the smaller base.",
+            "Leave --codes out, or add one: --set downscaling.weight=10.",
+        )
     if options.lpips is not None and features is None:
         raise UsageError("LPIPS weights need the network that they were fitted on.", "Give its features too.")
     if options.lpips is not None and not any(term.uses_lpips for term in training.terms):
@@ -400,6 +427,13 @@ def _digest(options: TrainOptions) -> str:
         return ""
     weights = {f"lin{k}": w for k, w in enumerate(options.lpips or ())}
     return " ".join([options.features.digest, *([digest_of({}, weights)] if weights else [])])
+
+
+def _held_to(source: Source, options: TrainOptions) -> dict[str, str]:
+    """Return the digests of the smaller base that a base is held to, and of its codes."""
+    if source.smaller is None or options.codes is None:
+        return {}
+    return {"smaller": generator_digest(source.smaller), "codes": digest_of({}, dict(options.codes))}
 
 
 def _on(features: Features, device: str) -> Features:

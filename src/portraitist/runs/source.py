@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..errors import UsageError
 from ..io.model_file import Model
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..networks.growth import grow_discriminator, grow_generator, grown_discriminator, grown_generator
@@ -23,10 +24,14 @@ class Source:
     base: Model | None = None
     generator: GeneratorAnatomy | None = None
     discriminator: DiscriminatorAnatomy | None = None
+    smaller: Model | None = None
+    """Of a base that grows or has grown: the smaller one that it is held to, which shares its mapping network."""
 
     def __post_init__(self) -> None:
         if self.base is not None:
             self.base.require_discriminator("to train on with")
+        if self.smaller is not None:
+            _check_smaller(self.smaller, self)
 
     @property
     def grows(self) -> bool:
@@ -56,10 +61,14 @@ class Source:
         generator, discriminator = self.anatomies
         if self.base is not None:
             old = self.base.generator, self.base.require_discriminator("to train on with")
-            if not self.grows:
-                return copy.deepcopy(old[0]).train(), copy.deepcopy(old[1]).train()
-            grown = grow_generator(old[0], generator, seed), grow_discriminator(old[1], discriminator, seed)
-            return grown[0].train(), grown[1].train()
+            if self.grows:
+                new = grow_generator(old[0], generator, seed), grow_discriminator(old[1], discriminator, seed)
+            else:
+                new = copy.deepcopy(old)
+            if self.smaller is not None:
+                new[0].mapping.load_state_dict(self.smaller.generator.mapping.state_dict())
+                new[0].w_mean.copy_(self.smaller.generator.w_mean)
+            return new[0].train(), new[1].train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return Generator(generator), Discriminator(discriminator)
@@ -90,6 +99,23 @@ def grown(
 def trained_on(base: Model) -> Source:
     """Return a source that trains a base on, at its own size, as a base."""
     return Source(base, *_sizes(base))
+
+
+def _check_smaller(smaller: Model, source: Source) -> None:
+    name, mine, its = smaller.header.name, source.anatomies[0], smaller.generator.anatomy
+    if source.base is None or source.fine_tuned is not None:
+        raise UsageError(
+            "Only a base that grows, or has grown, can be held to a smaller one.",
+            "Name it with --from, and give --resolution or --as-base.",
+        )
+    if its.resolution >= mine.resolution:
+        raise UsageError(
+            f"'{name}' draws {its.resolution} pixels, the base {mine.resolution}.", "Name a smaller one with --smaller."
+        )
+    if its.low_rows or (its.z_dim, its.w_dim, its.mapping_layers) != (mine.z_dim, mine.w_dim, mine.mapping_layers):
+        raise UsageError(
+            f"The mapping network of '{name}' has other sizes than that of the base.", "Name the base it grew from."
+        )
 
 
 def _sizes(base: Model) -> tuple[GeneratorAnatomy, DiscriminatorAnatomy]:

@@ -13,14 +13,11 @@ import numpy as np
 
 from ..data.images import Pixels, read_image, write_image
 from ..data.sheet import tile
-from ..io.codes import load_as_wplus, save_codes
+from ..io.codes import CODE_SUFFIX, load_as_wplus, save_codes
 from ..io.model_file import generator_digest
 from ..spaces import WPlus
 from .crops import one_thread
 from .pipeline import Stylizer
-
-SUFFIX = ".code.safetensors"
-"""How the names of files of codes end."""
 
 
 def code_of(stylizer: Stylizer, source: Path, *, aligned: bool = False) -> WPlus:
@@ -37,12 +34,12 @@ def code_of(stylizer: Stylizer, source: Path, *, aligned: bool = False) -> WPlus
 
 def stem_of(source: Path) -> str:
     """Return what files made of a photo or of a file of codes are called."""
-    return source.name.removesuffix(SUFFIX) if source.name.endswith(SUFFIX) else source.stem
+    return source.name.removesuffix(CODE_SUFFIX) if source.name.endswith(CODE_SUFFIX) else source.stem
 
 
 def files_of(stylizer: Stylizer, out: Path, name: str) -> list[Path]:
     """Return what :func:`write_pictures` writes: ``name.STYLE.png`` for each style, and ``name.code.safetensors``."""
-    return [*(out / f"{name}.{style}.png" for style in stylizer.styles), out / f"{name}{SUFFIX}"]
+    return [*(out / f"{name}.{style}.png" for style in stylizer.styles), out / f"{name}{CODE_SUFFIX}"]
 
 
 def write_pictures(stylizer: Stylizer, code: WPlus, out: Path, name: str) -> list[Path]:

@@ -19,7 +19,7 @@ from .distributed import ProcessGroup
 from .loop import Batches, Losses, Phase, Share
 from .spec import ROLES, Term, Training
 from .state import TrainState, random_of
-from .terms import SourceModel, StepContext, standard_terms
+from .terms import SmallerBase, SourceModel, StepContext, standard_terms
 
 log = logging.getLogger("portraitist")
 
@@ -34,6 +34,7 @@ class Gan:
         terms: Sequence[Term] | None = None,
         source: SourceModel | None = None,
         features: Features | None = None,
+        smaller: SmallerBase | None = None,
     ) -> None:
         """Choose what is minimised.
 
@@ -43,8 +44,10 @@ class Gan:
             terms: Losses of both roles; those of StyleGAN2 and those that the training carries when None.
             source: What terms compare with that need the base.
             features: What the discriminator of features looks at, where there is one.
+            smaller: What a base that grows is held to, where terms do so.
         """
         self.training, self.batches, self.source, self.features = training, batches, source, features
+        self.smaller = smaller
         chosen = (*standard_terms(training), *training.terms) if terms is None else tuple(terms)
         self.terms = (*chosen, *(partner for term in chosen for partner in term.partners))
         self.units = max(len(training.paths), 1)
@@ -101,6 +104,7 @@ class Gan:
             share,
             self.source,
             self.features,
+            self.smaller,
             self._shown,
             path,
         )

@@ -68,15 +68,15 @@ def refuse_balance(values: Sequence[str]) -> None:
         raise UsageError(f"The setting balance needs two values or more, not {', '.join(values)}.")
 
 
-def refuse_below_one(settings: Any, *names: str) -> None:
-    """Refuse settings, a dataclass, in which one of these is below 1.
+def refuse_below_one(settings: Any, *names: str, prefix: str = "") -> None:
+    """Refuse settings, a dataclass, in which one of these is below 1; ``prefix`` goes before their names.
 
     Raises:
         UsageError: There is one.
     """
     for name in names:
         if getattr(settings, name) < 1:
-            raise UsageError(f"The setting {name} must be at least 1, not {getattr(settings, name)}.")
+            raise UsageError(f"The setting {prefix}{name} must be at least 1, not {getattr(settings, name)}.")
 
 
 class Term(ABC):
@@ -94,6 +94,8 @@ class Term(ABC):
     """Whether channel weights of LPIPS on that network do."""
     needs_features: ClassVar[bool] = False
     """Whether that network has to be given; without one the base's discriminator takes its place."""
+    needs_smaller: ClassVar[bool] = False
+    """Whether it compares with the smaller self of a base that grows, ``context.smaller``."""
     every: int = 1
     """Steps between its steps; 1 joins the role's main phase, more is a lazy phase of its own."""
 

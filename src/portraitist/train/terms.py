@@ -6,7 +6,7 @@ scalar.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..data import ImageBatches
 from ..losses import GanLoss, discriminator_loss, generator_loss, path_lengths, r1
 from ..losses.perceptual import PerceptualDistance
 from ..networks import Discriminator, Generator, Seen
@@ -50,6 +51,21 @@ class SourceModel:
     """How drawings are compared."""
 
 
+@dataclass(frozen=True)
+class SmallerBase:
+    """What a base grows from, for terms that hold it to that; never trained."""
+
+    generator: Generator
+    codes: Mapping[str, Tensor]
+    """Its codes of the photos that are trained on, [rows, w_dim] by name."""
+    batches: ImageBatches
+    """These photos, in the order in which they are shown."""
+
+    def known_at(self, images: int) -> tuple[Tensor, Tensor]:
+        """Return the codes [N, rows, w_dim] of the photos that follow ``images`` images, and which are mirrored [N]."""
+        return torch.stack([self.codes[n] for n in self.batches.names(images)]), self.batches.mirrored(images)
+
+
 @dataclass
 class StepContext:
     """One step of one role: what a term may look at and draw from.
@@ -70,6 +86,7 @@ class StepContext:
     share: Share = WHOLE
     source: SourceModel | None = None
     seen_by: Features | None = None
+    grown_from: SmallerBase | None = None
     shown: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     """Drawn images that the discriminators of this step have in common, by path and share."""
     path: int = 0
@@ -128,6 +145,12 @@ class StepContext:
         """The source, for terms that need one."""
         assert self.source is not None, "a term that needs the base was given none"
         return self.source
+
+    @property
+    def smaller(self) -> SmallerBase:
+        """What the base grows from, for terms that need it."""
+        assert self.grown_from is not None, "a term that needs the smaller base was given none"
+        return self.grown_from
 
     @property
     def features(self) -> Features:

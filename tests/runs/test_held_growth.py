@@ -1,0 +1,212 @@
+"""A base that grows is held to its smaller self: the losses by their formulas, the mapping network, exact resume."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from portraitist.data import ImageBatches, ImageSet
+from portraitist.errors import UsageError
+from portraitist.io.headers import Header
+from portraitist.io.model_file import Model, load_model
+from portraitist.losses.perceptual import PerceptualDistance
+from portraitist.networks import Generator, GeneratorAnatomy
+from portraitist.networks.features import DiscriminatorFeatures, Features
+from portraitist.networks.growth import grown_codes
+from portraitist.recipes import grow
+from portraitist.runs.finetune import TrainOptions, train
+from portraitist.runs.source import Source, grown, trained_on
+from portraitist.train.growth_losses import Downscaling, Reconstruction
+from portraitist.train.loop import WHOLE, Share
+from portraitist.train.signals import Interrupted
+from portraitist.train.spec import Training
+from portraitist.train.state import TrainState
+from portraitist.train.terms import SmallerBase, StepContext
+from tests.conftest import make_model, smooth_pictures
+
+TRAINING = replace(
+    grow(32, Training(batch=4, seed=3), features=True, codes=True),
+    images=12,
+    tick=4,
+    snapshot=8,
+    r1_every=2,
+    entrance_images=8,
+)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    return smooth_pictures(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def features(tiny_model: Model) -> Features:
+    return DiscriminatorFeatures(tiny_model.require_discriminator("to look through"))
+
+
+@pytest.fixture(scope="module")
+def source(tiny_model: Model) -> Source:
+    return replace(grown(tiny_model, 32), smaller=tiny_model)
+
+
+@pytest.fixture(scope="module")
+def codes(photos: ImageSet, tiny_model: Model) -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(6)
+    sizes = tiny_model.generator.anatomy
+    return {name: torch.randn(sizes.rows, sizes.w_dim, generator=random) for name in photos.names}
+
+
+@pytest.fixture(scope="module")
+def told(codes: dict[str, Tensor], features: Features) -> TrainOptions:
+    return TrainOptions(quiet=True, features=features, codes=codes)
+
+
+def other(generator: Generator) -> Generator:
+    """Return a copy whose every weight has moved."""
+    found, random = copy.deepcopy(generator), torch.Generator().manual_seed(9)
+    with torch.no_grad():
+        for p in found.parameters():
+            p += 0.05 * torch.randn(p.shape, generator=random)
+    return found
+
+
+def context_of(
+    source: Source, generator: Generator, batches: ImageBatches, told: TrainOptions, share: Share = WHOLE
+) -> StepContext:
+    """Return the second step of a training."""
+    assert source.smaller is not None and told.codes is not None
+    state = TrainState.start(generator, source.networks(0)[1], TRAINING)
+    state.images = 4
+    return StepContext(
+        state,
+        TRAINING,
+        *state.pair(),
+        share.take(batches.at(4)),
+        torch.Generator().manual_seed(4),
+        lambda images, random, share: images,
+        share,
+        seen_by=told.features,
+        grown_from=SmallerBase(source.smaller.generator, told.codes, batches),
+    )
+
+
+@pytest.fixture
+def batches(photos: ImageSet) -> ImageBatches:
+    found = ImageBatches((photos,), 4, 3, True)
+    assert found.mirrored(4)[:2].tolist() != [False, False], "the test needs a mirrored photo"
+    return found
+
+
+def test_downscaling_compares_reduced_pictures_with_the_smaller_base(
+    source: Source, batches: ImageBatches, told: TrainOptions
+) -> None:
+    assert source.smaller is not None
+    context = context_of(source, other(source.networks(0)[0]), batches, told)
+    found = Downscaling(weight=3.0)(context).item()
+    drawn, small = context.drawn, source.smaller.generator
+    with torch.no_grad():
+        expected = small.synthesis(small.styles(drawn.z[:, : small.anatomy.rows]), drawn.noise[:5])
+        difference = (F.avg_pool2d(drawn.images, 2) - expected).abs().mean()
+    assert small.anatomy.resolution == 16 and len(list(small.anatomy.convs)) == 5
+    assert found == pytest.approx(float(3 * difference), rel=1e-5) and found > 0.01
+
+
+def test_reconstruction_compares_codes_with_their_photos_mirrored_or_not(
+    source: Source, batches: ImageBatches, told: TrainOptions, features: Features, codes: dict[str, Tensor]
+) -> None:
+    generator = other(source.networks(0)[0])
+    found = Reconstruction(weight=2.0, pixels=3.0)(context_of(source, generator, batches, told)).item()
+    noise = context_of(source, generator, batches, told).noise(2)
+    distance, total = PerceptualDistance(features), 0.0
+    for k, (name, mirrored) in enumerate(zip(batches.names(4), batches.mirrored(4), strict=True)):
+        if k == 2:  # half of the batch of four
+            break
+        code = torch.cat([codes[name], codes[name][-1:], codes[name][-1:]])[None]
+        with torch.no_grad():
+            drawn = generator.synthesis(code, [plane[k : k + 1] for plane in noise])
+            drawn = drawn.flip(-1) if mirrored else drawn
+            photo = batches.at(4)[k : k + 1]
+            total += float(2 * distance(drawn, photo).mean() + 3 * (drawn - photo).abs().mean()) / 2
+    assert found == pytest.approx(total, rel=1e-5) and found > 0.1
+
+
+@pytest.mark.parametrize("term", [Downscaling(), Reconstruction()])
+def test_shares_together_are_the_whole(
+    source: Source, batches: ImageBatches, told: TrainOptions, term: Downscaling | Reconstruction
+) -> None:
+    generator = other(source.networks(0)[0])
+    whole = term(context_of(source, generator, batches, told)).item()
+    parts = [term(context_of(source, generator, batches, told, Share(k, 2))).item() for k in range(2)]
+    assert sum(parts) / 2 == pytest.approx(whole, rel=1e-5)
+
+
+def test_rows_of_new_layers_repeat_the_last() -> None:
+    codes = torch.arange(6.0).view(1, 3, 2)
+    assert torch.equal(grown_codes(codes, 5), torch.tensor([[[0.0, 1], [2, 3], [4, 5], [4, 5], [4, 5]]]))
+
+
+def test_a_code_keeps_its_meaning(source: Source, photos: ImageSet, told: TrainOptions, tmp_path: Path) -> None:
+    assert source.smaller is not None
+    model = load_model(train(photos, tmp_path, source, TRAINING, told))
+    z = torch.randn(2, source.smaller.generator.anatomy.z_dim, generator=torch.Generator().manual_seed(1))
+    mapped, before = model.generator.styles(z), source.smaller.generator.styles(z)
+    assert torch.equal(mapped[:, : before.shape[1]], before)
+    assert len(model.header.recipe["smaller"]) == len(model.header.recipe["codes"]) == 64
+
+
+def test_a_base_that_has_grown_takes_the_mapping_network_of_the_smaller_one(source: Source) -> None:
+    assert source.smaller is not None
+    large = make_model(seed=5, resolution=32)
+    generator, _ = replace(trained_on(large), smaller=source.smaller).networks(0)
+    mine, its = generator.mapping.state_dict(), source.smaller.generator.mapping.state_dict()
+    assert all(torch.equal(mine[name], its[name]) for name in its)
+    assert torch.equal(generator.synthesis.const, large.generator.synthesis.const)
+
+
+def test_it_resumes_bit_for_bit(source: Source, photos: ImageSet, told: TrainOptions, tmp_path: Path) -> None:
+    whole = train(photos, tmp_path / "whole", source, TRAINING, told).read_bytes()
+    cut = replace(told, watch=lambda state: os.kill(os.getpid(), signal.SIGTERM) if state.images == 8 else None)
+    with pytest.raises(Interrupted):
+        train(photos, tmp_path / "cut", source, TRAINING, cut)
+    assert train(photos, tmp_path / "cut", source, TRAINING, told).read_bytes() == whole
+
+
+def test_other_codes_are_another_run(source: Source, photos: ImageSet, told: TrainOptions, tmp_path: Path) -> None:
+    train(photos, tmp_path, source, TRAINING, told)
+    assert told.codes is not None
+    moved = replace(told, codes={name: code + 1 for name, code in told.codes.items()})
+    with pytest.raises(UsageError, match="codes"):
+        train(photos, tmp_path, source, replace(TRAINING, images=16), moved)
+
+
+def test_what_does_not_belong_together_is_refused(
+    source: Source, photos: ImageSet, told: TrainOptions, tiny_model: Model, tmp_path: Path
+) -> None:
+    plain = replace(source, smaller=None)
+    sizes = GeneratorAnatomy(32, (8,) * 4, 16, 16, 3)  # a layer more in the mapping network
+    deep = Model(Generator(sizes), make_model(resolution=32).discriminator, Header(sizes))
+    for begun, training, options, says in (
+        (plain, TRAINING, replace(told, codes=None), "downscaling.weight needs codes"),
+        (source, TRAINING, replace(told, codes=None), "belong together"),
+        (source, replace(TRAINING, terms=()), replace(told, features=None), "No loss of this training looks at the"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            train(photos, tmp_path, begun, training, options)
+    for wrong, says in (
+        (lambda: Source(tiny_model, smaller=tiny_model), "Only a base that grows"),
+        (lambda: replace(trained_on(tiny_model), smaller=tiny_model), "Name a smaller one"),
+        (lambda: replace(trained_on(deep), smaller=tiny_model), "other sizes"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            wrong()
+    for broken in (lambda: Reconstruction(shrink=0), lambda: Downscaling(weight=-1), lambda: Reconstruction(pixels=-1)):
+        with pytest.raises(UsageError, match=r"(reconstruction|downscaling)\."):
+            broken()
