@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from portraitist.io.codes import load_codes
 from portraitist.io.encoder_files import load_encoder, save_encoder
 from portraitist.io.model_file import Model, generator_digest, save_model, save_pack
 from portraitist.networks import Generator, GeneratorAnatomy
+from portraitist.runs.source import grown
 from portraitist.stylize import ByEncoder
 from tests.cli.conftest import Run
 from tests.conftest import make_model, smooth_pictures
@@ -349,3 +351,20 @@ def test_an_encoder_trains_in_mixed_precision(run: Run, known: None, tmp_path: P
     code, lines, error = run(*words, "bf16")
     assert code == 0 and lines == [str(tmp_path / "run" / "encoder.safetensors")], error
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["precision"] == "bf16"
+
+
+def test_an_encoder_grows_with_its_base(run: Run, known: None, tmp_path: Path, tiny_model: Model, face: Path) -> None:
+    generator, discriminator = grown(tiny_model, 32).networks(0)
+    base = Model(generator.eval(), discriminator, replace(tiny_model.header, generator=generator.anatomy, name="large"))
+    large = save_model(tmp_path / "large.safetensors", base)
+    name = registry.encoders()[0].name
+    words = ("encoder", "grow", name, "--base", large, "-o", tmp_path / "e.safetensors", "--name", "large-hvae")
+    code, out, err = run(*words)
+    assert code == 0 and out == [str(tmp_path / "e.safetensors")], err
+    assert load_encoder(tmp_path / "e.safetensors", base=base).header.name == "large-hvae"
+    code, _, err = run("invert", face, "--aligned", "--base", large, "--encoder", tmp_path / "e.safetensors")
+    assert code == 0, err
+    codes, _ = load_codes(face.with_name("me.code.safetensors"))
+    assert codes.data.shape[1] == base.generator.anatomy.rows and torch.equal(codes.data[:, -1], codes.data[:, -2])
+    code, _, err = run(*words)
+    assert code == 2 and "exists already" in err

@@ -18,11 +18,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from portraitist.errors import BadModel, PortraitistError, UntrustedFile
-from portraitist.io.encoder_files import StoredEncoder, load_encoder, read_foreign_encoder, save_encoder
+from portraitist.io.encoder_files import (
+    StoredEncoder,
+    grown_encoder,
+    load_encoder,
+    read_foreign_encoder,
+    save_encoder,
+)
 from portraitist.io.headers import DIGEST, KEY, EncoderHeader
 from portraitist.io.model_file import Model, generator_digest, load_model, save_model
 from portraitist.networks.encoder import new_encoder, small
-from portraitist.networks.encoder_anatomy import EncoderAnatomy
+from portraitist.networks.encoder_anatomy import EncoderAnatomy, EncoderKind
+from portraitist.networks.growth import grow_encoder, grown_codes
+from portraitist.runs.source import grown
 from tests.conftest import make_model
 from tests.io.encoder_makers import HEAD, UNITS, WIDTHS, encoder_state, write_encoder
 
@@ -297,3 +305,49 @@ def test_a_damaged_byte_ends_in_our_own_errors(place: int, value: int, tmp_path:
         read_foreign_encoder(path)
     except PortraitistError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "standardised"), [("hvae", True), ("hvae", False), ("z+", True), ("z+", False), ("w+", False)]
+)
+def test_a_grown_encoder_gives_the_codes_that_it_gave(kind: EncoderKind, standardised: bool) -> None:
+    before = make_model(seed=1, resolution=16)
+    base = grown(before, 64).networks(0)[0]
+    anatomy = replace(small(before.generator.anatomy, kind), standardised=standardised)
+    encoder = new_encoder(anatomy, before.generator).eval()
+    random = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for tensor in encoder.state_dict().values():
+            tensor += 0.1 * torch.rand(tensor.shape, generator=random)
+    larger = grow_encoder(encoder, base.anatomy)
+    photos = torch.rand(2, 3, 64, 64, generator=random) * 2 - 1
+    was, now = encoder(photos), larger(photos)
+    for old, new in ((was.mu, now.mu), (was.logvar, now.logvar)):
+        assert (old is None) == (new is None)
+        if old is not None and new is not None:
+            assert torch.allclose(new, grown_codes(old, base.anatomy.rows), atol=1e-6)
+    rows = larger.styles_of(now.mu, base)
+    assert torch.allclose(rows, grown_codes(encoder.styles_of(was.mu, before.generator), base.anatomy.rows), atol=1e-5)
+
+
+def test_an_encoder_grows_only_with_its_base(tmp_path: Path) -> None:
+    before = make_model(seed=1, name="small")
+    generator, discriminator = grown(before, 32).networks(0)
+    base = Model(generator.eval(), discriminator, replace(before.header, generator=generator.anatomy, name="large"))
+    header = EncoderHeader(small(before.generator.anatomy, "hvae"), base_name="small", licence="CC0-1.0")
+    encoder = new_encoder(header.encoder, before.generator)
+    stored = StoredEncoder(encoder, replace(header, base_digest=generator_digest(before)))
+    found = load_encoder(save_encoder(tmp_path / "e.safetensors", grown_encoder(stored, before, base)), base=base)
+    assert (found.header.base_name, found.header.licence) == ("large", "CC0-1.0")
+    assert found.header.lineage[-1]["grown_from"] == {"encoder": stored.digest, "base": generator_digest(before)}
+    with torch.no_grad():
+        base.generator.mapping.layers[0].weight += 0.1
+    with pytest.raises(BadModel, match=r"'large' has another mapping network.*--codes"):
+        grown_encoder(stored, before, base)
+
+
+def test_an_encoder_that_averages_rows_does_not_grow() -> None:
+    before = make_model(seed=1, resolution=16)
+    encoder = new_encoder(small(before.generator.anatomy, "vae"), before.generator)
+    with pytest.raises(BadModel, match="cannot grow"):
+        grow_encoder(encoder, grown(before, 32).networks(0)[0].anatomy)

@@ -75,6 +75,30 @@ def importing(
 
 
 @groups.add(app)
+def grow(
+    *,
+    encoder: Annotated[str, typer.Argument(help="Encoder of the smaller base: name, file or run folder.")],
+    base: Annotated[str, opt("Base that has grown from that one: name, file or run folder.", "--base")],
+    out: Annotated[Path, opt("File to write.", "--out", "-o")],
+    name: Annotated[str, opt("Name that its file carries.")] = "",
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Give an encoder the rows that its base has gained.
+
+    For a base that grew with `train --codes`: codes mean in it what they did. The rows of new layers repeat the last,
+    so it gives the codes that it gave. `portraitist encoder import OUT` makes it the encoder that stylize uses.
+    """
+    from dataclasses import replace
+
+    from ..io import registry
+    from ..io.encoder_files import grown_encoder, load_encoder, save_encoder
+
+    stored = load_encoder(registry.find_encoder(encoder))
+    found = grown_encoder(stored, registry.known_base(stored.header), registry.load_base(base))
+    typer.echo(save_encoder(out, replace(found, header=replace(found.header, name=name)), overwrite=overwrite))
+
+
+@groups.add(app)
 def train(
     *,
     photos: Annotated[Path, typer.Argument(help="Folder, zip or LMDB of aligned photos.")],

@@ -26,9 +26,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
+from ..errors import BadModel, UsageError
 from .anatomy import SMALLEST, DiscriminatorAnatomy, GeneratorAnatomy
 from .discriminator import Discriminator
+from .encoder import Encoder
 from .generator import Generator
 
 NARROWEST = 8
@@ -111,6 +112,34 @@ def grown_codes(codes: Tensor, rows: int) -> Tensor:
     The rows of new layers repeat the last one.
     """
     return torch.cat([codes, codes[:, -1:].expand(-1, rows - codes.shape[1], -1)], 1)
+
+
+def grow_encoder(old: Encoder, base: GeneratorAnatomy) -> Encoder:
+    """Return an encoder for a generator that has grown: its codes are the old ones, as :func:`grown_codes` has them.
+
+    Raises:
+        BadModel: The rows of the generator are fewer, or have another length; or the encoder averages all rows.
+    """
+    if old.anatomy.kind == "vae":
+        raise BadModel("An encoder of the kind vae, which averages all rows, cannot grow.", "Train one for the base.")
+    sizes, more = old.anatomy, base.rows - old.anatomy.rows
+    coarse, middle, fine = sizes.levels
+    last = max(level for level, rows in enumerate(sizes.levels) if rows)
+    extra = [max(more, 0) * (level == last) for level in range(3)]
+    anatomy = replace(sizes, levels=(coarse + extra[0], middle + extra[1], fine + extra[2]))
+    anatomy.check_base(base)
+    new = Encoder(anatomy)
+    tensors = old.state_dict()
+    head = f"styles.{sizes.rows - 1}."
+    for name, value in list(tensors.items()):
+        if name.startswith(head):
+            tensors |= {f"styles.{sizes.rows + k}.{name.removeprefix(head)}": value for k in range(more)}
+        elif name == "latent_avg":
+            tensors[name] = grown_codes(value[None], base.rows)[0]
+        elif name.startswith("standard."):  # a number for each entry of each row
+            tensors[name] = grown_codes(value.view(1, sizes.rows, sizes.dim), base.rows).flatten()
+    new.load_state_dict(tensors)
+    return new.train(old.training)
 
 
 def grow_discriminator(old: Discriminator, anatomy: DiscriminatorAnatomy, seed: int) -> Discriminator:
