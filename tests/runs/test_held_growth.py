@@ -18,19 +18,19 @@ from portraitist.errors import UsageError
 from portraitist.io.headers import Header
 from portraitist.io.model_file import Model, load_model
 from portraitist.losses.perceptual import PerceptualDistance
-from portraitist.networks import Generator, GeneratorAnatomy
+from portraitist.networks import DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from portraitist.networks.features import DiscriminatorFeatures, Features
 from portraitist.networks.growth import grown_codes
-from portraitist.recipes import grow
+from portraitist.recipes import compose, grow, held
 from portraitist.runs.finetune import TrainOptions, train
 from portraitist.runs.source import Source, grown, trained_on
 from portraitist.train.growth_losses import Downscaling, Reconstruction
 from portraitist.train.loop import WHOLE, Share
 from portraitist.train.signals import Interrupted
-from portraitist.train.spec import Training
+from portraitist.train.spec import Freeze, Training
 from portraitist.train.state import TrainState
 from portraitist.train.terms import SmallerBase, StepContext
-from tests.conftest import make_model, smooth_pictures
+from tests.conftest import make_model, restyled, smooth_pictures
 
 TRAINING = replace(
     grow(32, Training(batch=4, seed=3), features=True, codes=True),
@@ -40,6 +40,9 @@ TRAINING = replace(
     r1_every=2,
     entrance_images=8,
 )
+
+
+SCRATCH = Source(generator=GeneratorAnatomy(32, (8,) * 4, 16, 16, 2), discriminator=DiscriminatorAnatomy(32, (8,) * 4))
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +190,25 @@ def test_other_codes_are_another_run(source: Source, photos: ImageSet, told: Tra
         train(photos, tmp_path, source, replace(TRAINING, images=16), moved)
 
 
+def test_a_style_is_held_to_a_smaller_one(
+    source: Source, photos: ImageSet, told: TrainOptions, tiny_model: Model, tmp_path: Path
+) -> None:
+    generator, discriminator = source.networks(0)
+    base = Model(generator.eval(), discriminator, Header(generator.anatomy, discriminator.anatomy, name="large"))
+    training = held(compose("freeze_fc", 32, start=Training(batch=4, seed=3)))
+    training = replace(training, images=8, tick=4, held_out=0.0, patience=0)
+    path = train(photos, tmp_path, Source(base, smaller=restyled(tiny_model, "small")), training, told)
+    style = load_model(path)
+    assert [term for term in style.header.recipe["terms"]] == ["downscaling", "feature_discriminator", "reconstruction"]
+    assert (tmp_path / "style.safetensors").is_file()
+    mine, its = style.generator.state_dict(), generator.state_dict()
+    assert torch.equal(mine["mapping.layers.0.weight"], its["mapping.layers.0.weight"])
+    assert not torch.equal(mine["synthesis.const"], its["synthesis.const"])
+    for recipe, paths in (("freeze_sg", ()), ("multipath", ("a", "b"))):
+        with pytest.raises(UsageError, match="one path and one mapping network"):
+            held(compose(recipe, 32, paths=paths))
+
+
 def test_what_does_not_belong_together_is_refused(
     source: Source, photos: ImageSet, told: TrainOptions, tiny_model: Model, tmp_path: Path
 ) -> None:
@@ -195,13 +217,15 @@ def test_what_does_not_belong_together_is_refused(
     deep = Model(Generator(sizes), make_model(resolution=32).discriminator, Header(sizes))
     for begun, training, options, says in (
         (plain, TRAINING, replace(told, codes=None), "downscaling.weight needs codes"),
+        (source, replace(TRAINING, frozen=Freeze()), told, "shares its mapping network"),
         (source, TRAINING, replace(told, codes=None), "belong together"),
         (source, replace(TRAINING, terms=()), replace(told, features=None), "No loss of this training looks at the"),
     ):
         with pytest.raises(UsageError, match=says):
             train(photos, tmp_path, begun, training, options)
     for wrong, says in (
-        (lambda: Source(tiny_model, smaller=tiny_model), "Only a base that grows"),
+        (lambda: replace(SCRATCH, smaller=tiny_model), "New networks cannot be held"),
+        (lambda: Source(make_model(seed=5, resolution=32), smaller=tiny_model), "is not that of the base"),
         (lambda: replace(trained_on(tiny_model), smaller=tiny_model), "Name a smaller one"),
         (lambda: replace(trained_on(deep), smaller=tiny_model), "other sizes"),
     ):

@@ -36,9 +36,10 @@ class Size:
     ] = False
 
     codes: Annotated[
-        Path | None, opt("Folder of codes of the photos in the smaller base: what grows is held to both.")
+        Path | None,
+        opt("Folder of codes of the pictures in a smaller model, which the training is held to (docs/larger.md)."),
     ] = None
-    smaller: Annotated[str | None, opt("Base that --codes belong to: name, file or run folder (default: --from).")] = (
+    smaller: Annotated[str | None, opt("Model that --codes belong to: name, file or run folder (default: --from).")] = (
         None
     )
 
@@ -153,7 +154,7 @@ def command(
     from ..faces import finder_named
     from ..io.codes import load_known
     from ..io.headers import Header, check_header
-    from ..recipes import compose, from_scratch, grow, known_terms, train_on
+    from ..recipes import compose, from_scratch, grow, held, known_terms, train_on
     from ..runs.finetune import TrainOptions, train
     from ..train.spec import Training, check, current, refuse_idle
 
@@ -186,6 +187,7 @@ def command(
         recipe = recipe or "baseline"
         chosen = attributes.chosen(pictures) if "multipath" in recipe.split("+") else ()
         training = compose(recipe, anatomy.resolution, preset=preset or "default", paths=chosen, start=start)
+        training = held(training) if size.codes is not None else training
     rest = [s for s in asked if not (s.startswith("batch=") and training.paths)]
     if attributes.balance:
         training = dataclasses.replace(training, balance=attributes.chosen(pictures))
@@ -231,7 +233,7 @@ def _source(base: str | None, attribute: str | None, recipe: str, size: Size, sc
     if size.smaller is not None and size.codes is None:
         raise UsageError("--smaller is the base of --codes.", "Give --codes, or leave --smaller out.")
     if size.codes is not None:
-        source = replace(source, smaller=registry.load_base(size.smaller) if size.smaller else model)
+        source = replace(source, smaller=registry.load(size.smaller) if size.smaller else model)
     if source.fine_tuned is None and recipe:
         raise UsageError(
             "A base grows, or is trained on, by itself, without a recipe.",

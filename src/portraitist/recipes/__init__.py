@@ -9,6 +9,7 @@ from ..lazy import lazily
 if TYPE_CHECKING:
     from .baseline import from_scratch as from_scratch
     from .baseline import grow as grow
+    from .baseline import held as held
     from .baseline import train_on as train_on
     from .catalogue import RECIPES as RECIPES
     from .catalogue import Preset as Preset
@@ -25,6 +26,7 @@ __getattr__ = lazily(
         "compose": "registry",
         "from_scratch": "baseline",
         "grow": "baseline",
+        "held": "baseline",
         "known_terms": "registry",
         "train_on": "baseline",
     },
@@ -36,6 +38,7 @@ __all__ = [
     "compose",
     "from_scratch",
     "grow",
+    "held",
     "known_terms",
     "train_on",
 ]

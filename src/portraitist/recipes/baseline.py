@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..errors import UsageError
 from ..train.feature_terms import FeatureLoss
 from ..train.growth_losses import Downscaling, Reconstruction
 from ..train.spec import Training
@@ -33,14 +34,30 @@ def train_on(
         from_scratch(resolution, start), images=100_000, learning_rate=0.002, path_every=0, tick=1_000, snapshot=2_000
     )
     if codes:
-        held = training.with_term(Downscaling()).with_term(Reconstruction()).with_term(FeatureLoss(weight=1.0))
-        return replace(held, frozen=replace(held.frozen, mapping=True))
+        return held(training)
     return training.with_term(FeatureLoss()) if features else training
 
 
 def grow(resolution: int, start: Training | None = None, *, features: bool = False, codes: bool = False) -> Training:
     """Train a base on after it has grown to ``resolution``; arguments as of :func:`train_on`."""
     return replace(train_on(resolution, start, features=features, codes=codes), entrance_images=1_500)
+
+
+def held(training: Training) -> Training:
+    """Hold what is trained to a smaller model whose codes of the pictures are known; see ``train.growth_losses``.
+
+    Raises:
+        UsageError: The training has several paths, or rows of two mapping networks.
+    """
+    if training.paths or training.frozen.styles_upto:
+        raise UsageError(
+            "What is held to a smaller model (--codes) has one path and one mapping network, which is frozen.",
+            "Choose a recipe other than multipath and freeze_sg, such as freeze_fc.",
+        )
+    terms = Downscaling(), Reconstruction(), FeatureLoss(weight=1.0)
+    for term in terms:
+        training = training.with_term(term)
+    return replace(training, frozen=replace(training.frozen, mapping=True))
 
 
 def fine_tune(resolution: int, start: Training | None = None) -> Training:

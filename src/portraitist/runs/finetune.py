@@ -42,7 +42,7 @@ from ..train.signals import Asked
 from ..train.spec import LEAST_HELD_OUT, Training, check, upgraded
 from ..train.state import TrainState, path_of
 from ..train.terms import SmallerBase, SourceModel
-from . import early_stopping, findings, growth
+from . import early_stopping, findings, growth, held
 from .looks import levelled, look_of, people_of
 from .source import Source
 from .variety import variety
@@ -146,7 +146,7 @@ def objective_of(
     if (base := source.fine_tuned) is None:
         return Gan(training, batches, features=_looked_through(training, options, device), smaller=smaller)
     compared = SourceModel(_frozen(base, device), _perceptual(base, options).to(device))
-    return Gan(training, batches, source=compared, features=_looked_through(training, options, device))
+    return Gan(training, batches, source=compared, features=_looked_through(training, options, device), smaller=smaller)
 
 
 class Finetuning(Run[TrainState]):
@@ -183,7 +183,7 @@ class Finetuning(Run[TrainState]):
                 for value in (*self.training.paths, *self.training.balance)
             },
             "base": "" if source.base is None else generator_digest(source.base),
-            **_held_to(source, options),
+            **held.record(source, options.codes),
             "networks": {
                 "generator": dataclasses.asdict(generator),
                 "discriminator": dataclasses.asdict(discriminator),
@@ -365,21 +365,7 @@ def _check(images: ImageSet, source: Source, training: Training, options: TrainO
             f"No loss of this training looks at {features.name}.",
             "Leave --features out, or add a loss: --set feature_discriminator.weight=3.",
         )
-    if (source.smaller is None) != (options.codes is None):
-        raise UsageError(
-            "A smaller base and its codes of the photos belong together.", "Give --codes, or leave --smaller out."
-        )
-    asked = [term.name for term in training.terms if term.needs_smaller]
-    if asked and source.smaller is None:
-        raise UsageError(
-            f"The setting {asked[0]}.weight needs codes of the photos in a smaller base.",
-            "Name their folder with --codes, or set the weight to 0.",
-        )
-    if source.smaller is not None and not asked:
-        raise UsageError(
-            "No loss of this training looks at the smaller base.",
-            "Leave --codes out, or add one: --set downscaling.weight=10.",
-        )
+    held.check_held(source, training, options.codes)
     if options.lpips is not None and features is None:
         raise UsageError("LPIPS weights need the network that they were fitted on.", "Give its features too.")
     if options.lpips is not None and not any(term.uses_lpips for term in training.terms):
@@ -427,13 +413,6 @@ def _digest(options: TrainOptions) -> str:
         return ""
     weights = {f"lin{k}": w for k, w in enumerate(options.lpips or ())}
     return " ".join([options.features.digest, *([digest_of({}, weights)] if weights else [])])
-
-
-def _held_to(source: Source, options: TrainOptions) -> dict[str, str]:
-    """Return the digests of the smaller base that a base is held to, and of its codes."""
-    if source.smaller is None or options.codes is None:
-        return {}
-    return {"smaller": generator_digest(source.smaller), "codes": digest_of({}, dict(options.codes))}
 
 
 def _on(features: Features, device: str) -> Features:

@@ -25,7 +25,7 @@ class Source:
     generator: GeneratorAnatomy | None = None
     discriminator: DiscriminatorAnatomy | None = None
     smaller: Model | None = None
-    """Of a base that grows or has grown: the smaller one that it is held to, which shares its mapping network."""
+    """What the training is held to, with the same mapping network: the smaller base, or for a style a smaller style."""
 
     def __post_init__(self) -> None:
         if self.base is not None:
@@ -65,7 +65,7 @@ class Source:
                 new = grow_generator(old[0], generator, seed), grow_discriminator(old[1], discriminator, seed)
             else:
                 new = copy.deepcopy(old)
-            if self.smaller is not None:
+            if self.smaller is not None and self.fine_tuned is None:
                 new[0].mapping.load_state_dict(self.smaller.generator.mapping.state_dict())
                 new[0].w_mean.copy_(self.smaller.generator.w_mean)
             return new[0].train(), new[1].train()
@@ -103,11 +103,8 @@ def trained_on(base: Model) -> Source:
 
 def _check_smaller(smaller: Model, source: Source) -> None:
     name, mine, its = smaller.header.name, source.anatomies[0], smaller.generator.anatomy
-    if source.base is None or source.fine_tuned is not None:
-        raise UsageError(
-            "Only a base that grows, or has grown, can be held to a smaller one.",
-            "Name it with --from, and give --resolution or --as-base.",
-        )
+    if source.base is None:
+        raise UsageError("New networks cannot be held to a smaller model.", "Grow that one: name it with --from.")
     if its.resolution >= mine.resolution:
         raise UsageError(
             f"'{name}' draws {its.resolution} pixels, the base {mine.resolution}.", "Name a smaller one with --smaller."
@@ -116,6 +113,15 @@ def _check_smaller(smaller: Model, source: Source) -> None:
         raise UsageError(
             f"The mapping network of '{name}' has other sizes than that of the base.", "Name the base it grew from."
         )
+    if source.fine_tuned is not None:
+        networks = (model.generator.mapping.state_dict() for model in (smaller, source.fine_tuned))
+        mapped, ours = networks
+        if not all(torch.equal(mapped[key], ours[key]) for key in ours):
+            raise UsageError(
+                f"The mapping network of '{name}' is not that of the base, so codes mean something else in it.",
+                "Name a style of the base that this one grew from with --codes, by a recipe that freezes the mapping "
+                "network, such as freeze_fc.",
+            )
 
 
 def _sizes(base: Model) -> tuple[GeneratorAnatomy, DiscriminatorAnatomy]:

@@ -27,7 +27,7 @@ class Downscaling(Term):
     mapping network frozen, codes keep their meaning, and with them encoders and directions.
     """
 
-    weight: float = 10.0
+    weight: float = 30.0
     name: ClassVar[str] = "downscaling"
     role: ClassVar[Role] = "G"
     needs_smaller: ClassVar[bool] = True
