@@ -18,7 +18,8 @@ import secrets
 import shutil
 import stat
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -193,3 +194,13 @@ def _free(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError:
         return 0
+
+
+def stems(names: Sequence[str]) -> list[str]:
+    """Return what the names of files begin with that are made of others: the name without its suffix.
+
+    Where several would be the same, also on systems where upper and lower case are one, they keep their suffixes.
+    """
+    plain = [Path(name).with_suffix("").as_posix() for name in names]
+    crowd = Counter(stem.lower() for stem in plain)
+    return [name if crowd[stem.lower()] > 1 else stem for name, stem in zip(names, plain, strict=True)]

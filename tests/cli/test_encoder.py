@@ -368,3 +368,10 @@ def test_an_encoder_grows_with_its_base(run: Run, known: None, tmp_path: Path, t
     assert codes.data.shape[1] == base.generator.anatomy.rows and torch.equal(codes.data[:, -1], codes.data[:, -2])
     code, _, err = run(*words)
     assert code == 2 and "exists already" in err
+    code, _, err = run(*words, "--half", "--overwrite")
+    assert code == 0, err
+    stored = load_encoder(tmp_path / "e.safetensors", base=base)
+    assert stored.header.description == f"photos to codes of large: {name}, grown with the base"
+    foreign = save_encoder(tmp_path / "f.safetensors", replace(stored, header=replace(stored.header, base_digest="")))
+    code, _, err = run("encoder", "grow", foreign, *words[3:-2])
+    assert code == 2 and "does not say which base" in err and "encoder import" in err

@@ -203,8 +203,20 @@ def test_a_growth_is_held_to_codes_of_the_smaller_base(run: Run, drawings: Path,
     code, _, err = run(*on, "--codes", codes, "--smaller", "tiny", "-o", tmp_path / "on")
     assert code == 0, err
     assert len(registry.load(tmp_path / "on").header.lineage) == len(model.header.lineage) + 1
-    code, _, err = run(*on, "--smaller", "tiny", "-o", tmp_path / "no")
-    assert code == 2 and "--smaller is the base of --codes" in err
+    code, _, err = run(*on, "--codes", codes, "-o", tmp_path / "no")
+    assert code == 2 and "Name a smaller one with --smaller" in err
+    code, _, err = run(*words[:2], *words[6:], "--codes", codes, "-o", tmp_path / "no")
+    assert code == 2 and "New networks cannot be held" in err
+    code, _, err = run(*words[:2], *words[6:], "--smaller", "nothing", "-o", tmp_path / "no")
+    assert code == 2 and "New networks cannot be held" in err
+
+    grown, style = ("--from", tmp_path / "run"), ("--codes", codes, "--smaller", "tiny", *words[6:])
+    code, _, err = run("train", drawings, *grown, "--recipe", "freeze_sg", *style, "-o", tmp_path / "no")
+    assert code == 2 and "one path and one mapping network" in err
+    short = (*short[:2], *short[4:], "--set", "held_out=0", "--set", "patience=0")
+    code, _, err = run("train", drawings, *grown, "--recipe", "freeze_fc", *style, *short, "-o", tmp_path / "style")
+    assert code == 0, err
+    assert registry.load(tmp_path / "style").header.recipe["terms"] == model.header.recipe["terms"]
     next(codes.rglob("*.safetensors")).unlink()
     code, _, err = run(*on, "--codes", codes, "--smaller", "tiny", "-o", tmp_path / "no")
     assert code == 3 and "1 of" in err and "have no code" in err and "portraitist invert" in err

@@ -119,8 +119,13 @@ def test_codes_of_a_folder_of_photos_are_read_by_photo(tmp_path: Path, tiny_mode
         save_codes(tmp_path / f"{stem}.code.safetensors", codes[name], mine)
     found = load_known(tmp_path, list(stems), tiny_model)
     assert list(found) == list(stems) and all(torch.equal(found[name], codes[name].data[0]) for name in stems)
-    with pytest.raises(BadData, match=r"1 of 2 photos have no code in .*, such as c\.jpg"):
-        load_known(tmp_path, ["a.jpg", "c.jpg"], tiny_model)
+    assert list(load_known(tmp_path, ["b.jpg"], tiny_model)) == ["b.jpg"]  # its b.png has been left out since
+    upper = {"C.jpg": "C.jpg", "c.png": "c.png"}
+    for stem in upper.values():
+        save_codes(tmp_path / f"{stem}.code.safetensors", codes["a.jpg"], mine)
+    assert list(load_known(tmp_path, list(upper), tiny_model)) == list(upper)
+    with pytest.raises(BadData, match=r"1 of 2 pictures have no code in .*, such as d\.jpg"):
+        load_known(tmp_path, ["a.jpg", "d.jpg"], tiny_model)
     save_codes(tmp_path / "a.code.safetensors", codes["a.jpg"], "f" * 64, overwrite=True)
     with pytest.raises(BadModel, match="codes of another base"):
         load_known(tmp_path, ["a.jpg"], tiny_model)

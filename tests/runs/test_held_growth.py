@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -16,24 +17,24 @@ from torch import Tensor
 from portraitist.data import ImageBatches, ImageSet
 from portraitist.errors import UsageError
 from portraitist.io.headers import Header
-from portraitist.io.model_file import Model, load_model
+from portraitist.io.model_file import Model, generator_digest, load_model
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks import DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from portraitist.networks.features import DiscriminatorFeatures, Features
 from portraitist.networks.growth import grown_codes
 from portraitist.recipes import compose, grow, held
 from portraitist.runs.finetune import TrainOptions, train
-from portraitist.runs.source import Source, grown, trained_on
+from portraitist.runs.source import Smaller, Source, grown, trained_on
 from portraitist.train.growth_losses import Downscaling, Reconstruction
 from portraitist.train.loop import WHOLE, Share
 from portraitist.train.signals import Interrupted
 from portraitist.train.spec import Freeze, Training
 from portraitist.train.state import TrainState
-from portraitist.train.terms import SmallerBase, StepContext
+from portraitist.train.terms import SmallerModel, StepContext
 from tests.conftest import make_model, restyled, smooth_pictures
 
 TRAINING = replace(
-    grow(32, Training(batch=4, seed=3), features=True, codes=True),
+    held(grow(32, Training(batch=4, seed=3), features=True)),
     images=12,
     tick=4,
     snapshot=8,
@@ -56,8 +57,8 @@ def features(tiny_model: Model) -> Features:
 
 
 @pytest.fixture(scope="module")
-def source(tiny_model: Model) -> Source:
-    return replace(grown(tiny_model, 32), smaller=tiny_model)
+def source(tiny_model: Model, codes: dict[str, Tensor]) -> Source:
+    return replace(grown(tiny_model, 32), smaller=Smaller(tiny_model, codes))
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +69,8 @@ def codes(photos: ImageSet, tiny_model: Model) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def told(codes: dict[str, Tensor], features: Features) -> TrainOptions:
-    return TrainOptions(quiet=True, features=features, codes=codes)
+def told(features: Features) -> TrainOptions:
+    return TrainOptions(quiet=True, features=features)
 
 
 def other(generator: Generator) -> Generator:
@@ -85,7 +86,7 @@ def context_of(
     source: Source, generator: Generator, batches: ImageBatches, told: TrainOptions, share: Share = WHOLE
 ) -> StepContext:
     """Return the second step of a training."""
-    assert source.smaller is not None and told.codes is not None
+    assert source.smaller is not None and source.smaller.codes is not None
     state = TrainState.start(generator, source.networks(0)[1], TRAINING)
     state.images = 4
     return StepContext(
@@ -97,7 +98,7 @@ def context_of(
         lambda images, random, share: images,
         share,
         seen_by=told.features,
-        grown_from=SmallerBase(source.smaller.generator, told.codes, batches),
+        smaller_model=SmallerModel(source.smaller.model.generator, source.smaller.codes, batches),
     )
 
 
@@ -114,7 +115,7 @@ def test_downscaling_compares_reduced_pictures_with_the_smaller_base(
     assert source.smaller is not None
     context = context_of(source, other(source.networks(0)[0]), batches, told)
     found = Downscaling(weight=3.0)(context).item()
-    drawn, small = context.drawn, source.smaller.generator
+    drawn, small = context.drawn, source.smaller.model.generator
     with torch.no_grad():
         expected = small.synthesis(small.styles(drawn.z[:, : small.anatomy.rows]), drawn.noise[:5])
         difference = (F.avg_pool2d(drawn.images, 2) - expected).abs().mean()
@@ -159,17 +160,20 @@ def test_rows_of_new_layers_repeat_the_last() -> None:
 def test_a_code_keeps_its_meaning(source: Source, photos: ImageSet, told: TrainOptions, tmp_path: Path) -> None:
     assert source.smaller is not None
     model = load_model(train(photos, tmp_path, source, TRAINING, told))
-    z = torch.randn(2, source.smaller.generator.anatomy.z_dim, generator=torch.Generator().manual_seed(1))
-    mapped, before = model.generator.styles(z), source.smaller.generator.styles(z)
+    z = torch.randn(2, source.smaller.model.generator.anatomy.z_dim, generator=torch.Generator().manual_seed(1))
+    mapped, before = model.generator.styles(z), source.smaller.model.generator.styles(z)
     assert torch.equal(mapped[:, : before.shape[1]], before)
     assert len(model.header.recipe["smaller"]) == len(model.header.recipe["codes"]) == 64
 
 
-def test_a_base_that_has_grown_takes_the_mapping_network_of_the_smaller_one(source: Source) -> None:
+def test_a_base_that_has_grown_takes_the_mapping_network_of_the_smaller_one(
+    source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
     assert source.smaller is not None
     large = make_model(seed=5, resolution=32)
     generator, _ = replace(trained_on(large), smaller=source.smaller).networks(0)
-    mine, its = generator.mapping.state_dict(), source.smaller.generator.mapping.state_dict()
+    assert "gets the mapping network of 'tiny'" in caplog.text
+    mine, its = generator.mapping.state_dict(), source.smaller.model.generator.mapping.state_dict()
     assert all(torch.equal(mine[name], its[name]) for name in its)
     assert torch.equal(generator.synthesis.const, large.generator.synthesis.const)
 
@@ -184,20 +188,29 @@ def test_it_resumes_bit_for_bit(source: Source, photos: ImageSet, told: TrainOpt
 
 def test_other_codes_are_another_run(source: Source, photos: ImageSet, told: TrainOptions, tmp_path: Path) -> None:
     train(photos, tmp_path, source, TRAINING, told)
-    assert told.codes is not None
-    moved = replace(told, codes={name: code + 1 for name, code in told.codes.items()})
-    with pytest.raises(UsageError, match="codes"):
-        train(photos, tmp_path, source, replace(TRAINING, images=16), moved)
+    assert source.smaller is not None and source.smaller.codes is not None
+    moved = replace(source.smaller, codes={name: code + 1 for name, code in source.smaller.codes.items()})
+    for allowed in (frozenset[str](), frozenset({"codes"})):
+        with pytest.raises(UsageError, match="codes"):
+            train(photos, tmp_path, replace(source, smaller=moved), TRAINING, replace(told, allow=allowed))
+    plain = replace(TRAINING, terms=tuple(t for t in TRAINING.terms if not t.needs_smaller))
+    with pytest.raises(UsageError, match="smaller"):
+        train(photos, tmp_path, replace(source, smaller=None), plain, replace(told, allow=frozenset({"terms"})))
 
 
 def test_a_style_is_held_to_a_smaller_one(
-    source: Source, photos: ImageSet, told: TrainOptions, tiny_model: Model, tmp_path: Path
+    source: Source,
+    photos: ImageSet,
+    told: TrainOptions,
+    tiny_model: Model,
+    codes: dict[str, Tensor],
+    tmp_path: Path,
 ) -> None:
     generator, discriminator = source.networks(0)
     base = Model(generator.eval(), discriminator, Header(generator.anatomy, discriminator.anatomy, name="large"))
     training = held(compose("freeze_fc", 32, start=Training(batch=4, seed=3)))
     training = replace(training, images=8, tick=4, held_out=0.0, patience=0)
-    path = train(photos, tmp_path, Source(base, smaller=restyled(tiny_model, "small")), training, told)
+    path = train(photos, tmp_path, Source(base, smaller=Smaller(restyled(tiny_model, "small"), codes)), training, told)
     style = load_model(path)
     assert [term for term in style.header.recipe["terms"]] == ["downscaling", "feature_discriminator", "reconstruction"]
     assert (tmp_path / "style.safetensors").is_file()
@@ -209,25 +222,65 @@ def test_a_style_is_held_to_a_smaller_one(
             held(compose(recipe, 32, paths=paths))
 
 
+def test_its_terms_and_credit_are_those_of_the_smaller_one_too(
+    source: Source, photos: ImageSet, told: TrainOptions, tiny_model: Model, codes: dict[str, Tensor], tmp_path: Path
+) -> None:
+    lent = replace(tiny_model, header=replace(tiny_model.header, licence="CC-BY-4.0", credit="Ada"))
+    about = Header(source.anatomies[0], name="mine", licence="MIT", credit="Bea")
+    short = replace(TRAINING, images=4, entrance_images=4)
+    held_to = replace(source, smaller=Smaller(lent, codes))
+    header = load_model(train(photos, tmp_path, held_to, short, replace(told, about=about))).header
+    assert (header.licence, header.credit) == ("CC-BY-4.0 AND MIT", "Ada; Bea")
+    assert header.lineage[-1]["held_to"] == generator_digest(lent)
+
+
+def test_without_codes_it_is_held_to_the_pictures_alone(photos: ImageSet, tiny_model: Model, tmp_path: Path) -> None:
+    training = held(replace(TRAINING, terms=(), images=4, entrance_images=4), codes=False)
+    assert [term.name for term in training.terms] == ["downscaling"]
+    source = replace(grown(tiny_model, 32), smaller=Smaller(tiny_model))
+    header = load_model(train(photos, tmp_path, source, training, TrainOptions(quiet=True))).header
+    assert len(header.recipe["smaller"]) == 64 and header.recipe["codes"] == ""
+
+
+@pytest.mark.parametrize(("shrink", "told_of"), [(2, False), (8, True)])
+def test_parts_in_which_it_sees_other_photos_are_told(
+    source: Source,
+    photos: ImageSet,
+    told: TrainOptions,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    shrink: int,
+    told_of: bool,
+) -> None:
+    training = replace(TRAINING, batch=8, accumulate=2, images=8).with_term(Reconstruction(shrink=shrink))
+    train(photos, tmp_path, source, training, told)
+    assert ("trains otherwise than as a whole" in caplog.text) == told_of
+
+
 def test_what_does_not_belong_together_is_refused(
     source: Source, photos: ImageSet, told: TrainOptions, tiny_model: Model, tmp_path: Path
 ) -> None:
-    plain = replace(source, smaller=None)
+    plain, alone = replace(source, smaller=None), replace(source, smaller=Smaller(tiny_model))
     sizes = GeneratorAnatomy(32, (8,) * 4, 16, 16, 3)  # a layer more in the mapping network
     deep = Model(Generator(sizes), make_model(resolution=32).discriminator, Header(sizes))
+    bare = replace(TRAINING, terms=())
     for begun, training, options, says in (
-        (plain, TRAINING, replace(told, codes=None), "downscaling.weight needs codes"),
+        (plain, TRAINING, told, "downscaling.weight needs a smaller model"),
+        (alone, TRAINING, told, "reconstruction.weight needs codes"),
+        (source, bare, replace(told, features=None), "No loss of this training looks at a smaller model"),
+        (source, bare.with_term(Downscaling()), replace(told, features=None), "No loss .* looks at codes"),
         (source, replace(TRAINING, frozen=Freeze()), told, "shares its mapping network"),
-        (source, TRAINING, replace(told, codes=None), "belong together"),
-        (source, replace(TRAINING, terms=()), replace(told, features=None), "No loss of this training looks at the"),
+        (source, replace(TRAINING, paths=("a", "b"), split_upto=32), told, "knows one style, not several paths"),
+        (source, replace(TRAINING, balance=("a", "b")), told, "reconstruction.shrink=1"),
     ):
-        with pytest.raises(UsageError, match=says):
+        with pytest.raises(UsageError) as refused:
             train(photos, tmp_path, begun, training, options)
+        assert re.search(says, f"{refused.value.message} {refused.value.cure}"), refused.value
     for wrong, says in (
-        (lambda: replace(SCRATCH, smaller=tiny_model), "New networks cannot be held"),
-        (lambda: Source(make_model(seed=5, resolution=32), smaller=tiny_model), "is not that of the base"),
-        (lambda: replace(trained_on(tiny_model), smaller=tiny_model), "Name a smaller one"),
-        (lambda: replace(trained_on(deep), smaller=tiny_model), "other sizes"),
+        (lambda: replace(SCRATCH, smaller=Smaller(tiny_model)), "New networks cannot be held"),
+        (lambda: Source(make_model(seed=5, resolution=32), smaller=Smaller(tiny_model)), "is not that of the base"),
+        (lambda: replace(trained_on(tiny_model), smaller=Smaller(tiny_model)), "and what is held to it 16"),
+        (lambda: replace(trained_on(deep), smaller=Smaller(tiny_model)), "have other sizes"),
     ):
         with pytest.raises(UsageError, match=says):
             wrong()

@@ -81,6 +81,7 @@ def grow(
     base: Annotated[str, opt("Base that has grown from that one: name, file or run folder.", "--base")],
     out: Annotated[Path, opt("File to write.", "--out", "-o")],
     name: Annotated[str, opt("Name that its file carries.")] = "",
+    half: Annotated[bool, opt("Store it in half precision.", "--half")] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Give an encoder the rows that its base has gained.
@@ -94,8 +95,14 @@ def grow(
     from ..io.encoder_files import grown_encoder, load_encoder, save_encoder
 
     stored = load_encoder(registry.find_encoder(encoder))
+    if not stored.header.base_digest:
+        raise UsageError(
+            f"The encoder '{encoder}' does not say which base it is for.",
+            "Import it first: portraitist encoder import FILE --base BASE.",
+        )
     found = grown_encoder(stored, registry.known_base(stored.header), registry.load_base(base))
-    typer.echo(save_encoder(out, replace(found, header=replace(found.header, name=name)), overwrite=overwrite))
+    named = replace(found, header=replace(found.header, name=name))
+    typer.echo(save_encoder(out, named, half=half, overwrite=overwrite))
 
 
 @groups.add(app)

@@ -35,10 +35,13 @@ def command(
     noise that the model stores, whatever noise a method fitted beside the code. A folder needs --out: finished photos
     are skipped, failed ones listed, and the exit code is then 3.
     """
+    from ..io.codes import CODE_SUFFIX
+    from ..stylize.inverted import PICTURE
+
     given = inputs.Inputs.of(photo, out)
     if given.out == inputs.STDOUT:
         raise UsageError("Codes are not written to standard output.", "Give a folder with -o.")
-    given.refuse_existing([".code.safetensors", ".inverted.png"], overwrite)
+    given.refuse_existing([CODE_SUFFIX, PICTURE], overwrite)
     how = inversion.how(seed, space=space, rank=rank, steps=steps)
     from ..faces import finder_named
     from ..io import registry

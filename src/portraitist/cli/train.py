@@ -37,11 +37,11 @@ class Size:
 
     codes: Annotated[
         Path | None,
-        opt("Folder of codes of the pictures in a smaller model, which the training is held to (docs/larger.md)."),
+        opt("Folder of codes of the pictures in the smaller model (default of --smaller: --from)."),
     ] = None
-    smaller: Annotated[str | None, opt("Model that --codes belong to: name, file or run folder (default: --from).")] = (
-        None
-    )
+    smaller: Annotated[
+        str | None, opt("Smaller model that the training is held to: name, file or run folder (docs/larger.md).")
+    ] = None
 
     @property
     def widths(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -174,23 +174,24 @@ def command(
     attributes.check(recipe)
     check_header(about := Header(anatomy, **dataclasses.asdict(authorship)))
     pictures = options.pictures(exemplars, anatomy.resolution, attributes.labels)
-    codes = None
-    if size.codes is not None and source.smaller is not None:
-        codes = load_known(size.codes, pictures.names, source.smaller)
+    if source.smaller is not None and size.codes is not None:
+        known = load_known(size.codes, pictures.names, source.smaller.model)
+        source = dataclasses.replace(source, smaller=dataclasses.replace(source.smaller, codes=known))
     start = options.with_settings(Training(seed=seed), [s for s in asked if s.startswith("batch=")])
     if base is None:
         recipe, training = "from_scratch", from_scratch(anatomy.resolution, start)
     elif source.fine_tuned is None:
         recipe, begin = ("grow", grow) if source.grows else ("train_on", train_on)
-        training = begin(anatomy.resolution, start, features=features is not None, codes=size.codes is not None)
+        training = begin(anatomy.resolution, start, features=features is not None)
     else:
         recipe = recipe or "baseline"
         chosen = attributes.chosen(pictures) if "multipath" in recipe.split("+") else ()
         training = compose(recipe, anatomy.resolution, preset=preset or "default", paths=chosen, start=start)
-        training = held(training) if size.codes is not None else training
     rest = [s for s in asked if not (s.startswith("batch=") and training.paths)]
     if attributes.balance:
         training = dataclasses.replace(training, balance=attributes.chosen(pictures))
+    if source.smaller is not None:
+        training = held(training, codes=size.codes is not None)
     training = dataclasses.replace(training, images=images or training.images)
     derived, training = training, _with_settings(training, rest, anatomy.resolution)
     refuse_idle(derived, training, training.idle)
@@ -208,7 +209,6 @@ def command(
         about=about,
         features=None if looks is None else looks.features,
         lpips=None if looks is None else looks.weights,
-        codes=codes,
         finder=finder_named(),
     )
     path = train(pictures, out, source, training, how)
@@ -218,22 +218,26 @@ def command(
 def _source(base: str | None, attribute: str | None, recipe: str, size: Size, scratch: Scratch) -> Source:
     """Return what the training begins with: new networks, a base, or one that grows or is trained on."""
     from ..io import registry
-    from ..runs.source import grown, trained_on
+    from ..runs.source import Smaller, grown, trained_on
 
     widths, narrower = size.widths
     scratch.check(base, widths)
     if base is None:
         if size.as_base:
             raise UsageError("--as-base is for a base that is there.", "Name it with --from, or leave --as-base out.")
+        if size.smaller is not None or size.codes is not None:
+            raise UsageError(
+                "New networks cannot be held to a smaller model (--smaller, --codes).",
+                "Grow that one: name it with --from, and give a larger --resolution.",
+            )
         return scratch.source(size.resolution or 64, widths, narrower)
     model = registry.load(base, attribute=attribute)
     source = grown(model, size.resolution, widths, narrower)
     if size.as_base and not source.grows:
         source = trained_on(model)
-    if size.smaller is not None and size.codes is None:
-        raise UsageError("--smaller is the base of --codes.", "Give --codes, or leave --smaller out.")
-    if size.codes is not None:
-        source = replace(source, smaller=registry.load(size.smaller) if size.smaller else model)
+    if size.smaller is not None or size.codes is not None:
+        smaller = registry.load(size.smaller, attribute=attribute) if size.smaller else model
+        source = replace(source, smaller=Smaller(smaller))
     if source.fine_tuned is None and recipe:
         raise UsageError(
             "A base grows, or is trained on, by itself, without a recipe.",

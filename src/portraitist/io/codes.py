@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import BadData, BadModel
-from ..files import open_regular, parse_json, write_bytes
+from ..files import open_regular, parse_json, stems, write_bytes
 from ..spaces import Code, W, WPlus, Z, ZPlus
 from .described import digest_of
 from .headers import DIGEST, refuse_many
@@ -73,38 +72,43 @@ def load_codes(path: Path) -> tuple[Code, str]:
 
 
 def load_known(folder: Path, names: Sequence[str], model: Model) -> dict[str, Tensor]:
-    """Read the codes that ``portraitist invert`` wrote of photos, each [rows, w_dim] in W+ of a model, by photo.
+    """Read the codes that ``portraitist invert`` wrote of pictures, each [rows, w_dim] in W+ of a model, by picture.
 
     Args:
-        folder: Where ``STEM.code.safetensors`` lies for each photo.
-        names: What the photos are called, folders and suffixes included; where two differ in the suffix alone, the
-            names of their codes keep it.
+        folder: Where ``STEM.code.safetensors`` lies for each picture.
+        names: What the pictures are called, folders and suffixes included.
         model: What they were inverted into.
 
     Raises:
-        BadData: A photo has no code.
+        BadData: A picture has no code.
         BadModel: A file holds no code, several, or one of another model.
     """
-    stems = {name: str(Path(name).with_suffix("")) for name in names}
-    times = Counter(stems.values())
-    paths = {name: folder / f"{stem if times[stem] == 1 else name}{CODE_SUFFIX}" for name, stem in stems.items()}
-    cure = f"Run `portraitist invert PHOTOS/ --aligned --base {model.header.name} -o {folder}` on the same photos."
+    paths: dict[str, Path] = {}
+    for name, stem in zip(names, stems(names), strict=True):
+        # The code of a.jpg keeps the suffix where there was an a.png, though that may have been left out since.
+        whole, plain = (folder / f"{text}{CODE_SUFFIX}" for text in (name, stem))
+        paths[name] = whole if whole.is_file() else plain
     if missing := [name for name, path in paths.items() if not path.is_file()]:
-        raise BadData(f"{len(missing)} of {len(paths)} photos have no code in {folder}, such as {missing[0]}.", cure)
-    return {name: load_as_wplus(path, model).data[0].cpu() for name, path in paths.items()}
+        raise BadData(
+            f"{len(missing)} of {len(paths)} pictures have no code in {folder}, such as {missing[0]}.",
+            f"Make them: portraitist invert PICTURES/ --aligned --base {model.header.name} -o {folder}",
+        )
+    digest = generator_digest(model)
+    return {name: load_as_wplus(path, model, digest).data[0].cpu() for name, path in paths.items()}
 
 
-def load_as_wplus(path: Path, model: Model) -> WPlus:
+def load_as_wplus(path: Path, model: Model, digest: str = "") -> WPlus:
     """Read one code of any space as a code of W+ of a model: [1, rows, w_dim], on the device of the model.
 
-    Latents of Z and Z+ go through the mapping network; a code of W is repeated for every row.
+    Latents of Z and Z+ go through the mapping network; a code of W is repeated for every row. ``digest`` is that of the
+    model's generator, for who reads many; it is computed if empty.
 
     Raises:
         BadModel: The file holds no code, several, or one of another model.
     """
-    codes, digest = load_codes(path)
+    codes, owner = load_codes(path)
     generator, name = model.generator, model.header.name
-    if digest not in ("", generator_digest(model)):
+    if owner not in ("", digest or generator_digest(model)):
         raise BadModel(f"{path} holds codes of another base.", f"Invert the photo for '{name}'.")
     if len(codes) != 1:
         raise BadModel(f"{path} holds {len(codes)} codes.", "Give a file of one.")

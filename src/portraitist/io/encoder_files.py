@@ -115,8 +115,7 @@ def grown_encoder(stored: StoredEncoder, before: Model, base: Model) -> StoredEn
         BadModel: The larger base has another mapping network, so that codes mean something else in it, or other sizes.
     """
     check_encoder_base(stored.header, before)
-    mine, its = (model.generator.mapping.state_dict() for model in (base, before))
-    if mine.keys() != its.keys() or not all(torch.equal(mine[name], its[name]) for name in its):
+    if not base.generator.maps_like(before.generator):
         raise BadModel(
             f"'{base.header.name}' has another mapping network than '{before.header.name}': codes of the encoder mean "
             "something else there.",
@@ -125,6 +124,7 @@ def grown_encoder(stored: StoredEncoder, before: Model, base: Model) -> StoredEn
     header = replace(
         stored.header,
         name="",
+        description=f"photos to codes of {base.header.name}: {stored.header.name or 'an encoder'}, grown with the base",
         base_name=base.header.name,
         base_digest=generator_digest(base),
         lineage=[*stored.header.lineage, {"grown_from": {"encoder": stored.digest, "base": generator_digest(before)}}],

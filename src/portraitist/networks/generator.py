@@ -84,6 +84,11 @@ class Generator(nn.Module):
         image: Tensor = self.synthesis(ws, noise)
         return image
 
+    def maps_like(self, other: Generator) -> bool:
+        """Tell whether both have the same mapping network, so that a latent means the same in both."""
+        mine, its = self.mapping.state_dict(), other.mapping.state_dict()
+        return mine.keys() == its.keys() and all(torch.equal(mine[name].cpu(), its[name].cpu()) for name in mine)
+
     @property
     def mean(self) -> WPlus:
         """The mean of the codes that :meth:`map` gives, [1, rows, w_dim]."""

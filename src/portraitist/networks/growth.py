@@ -12,6 +12,8 @@ Goodfellow and Shlens 2016, arXiv:1511.05641), not merely in weights:
 - **New resolutions of the discriminator** stand before all that it knows and cannot start neutral. Its old
   ``from_rgb`` says what they should come to: see :func:`entrance` and ``train.growth``.
 
+- **New rows** of codes, and of an encoder's, repeat the last one.
+
     larger = replace(anatomy, resolution=128, channels=(*anatomy.channels, 24))
     generator = grow_generator(base.generator, larger, seed=0)
 """
@@ -128,7 +130,8 @@ def grow_encoder(old: Encoder, base: GeneratorAnatomy) -> Encoder:
     extra = [max(more, 0) * (level == last) for level in range(3)]
     anatomy = replace(sizes, levels=(coarse + extra[0], middle + extra[1], fine + extra[2]))
     anatomy.check_base(base)
-    new = Encoder(anatomy)
+    with _seeded(0):  # every number is replaced
+        new = Encoder(anatomy)
     tensors = old.state_dict()
     head = f"styles.{sizes.rows - 1}."
     for name, value in list(tensors.items()):
@@ -139,7 +142,7 @@ def grow_encoder(old: Encoder, base: GeneratorAnatomy) -> Encoder:
         elif name.startswith("standard."):  # a number for each entry of each row
             tensors[name] = grown_codes(value.view(1, sizes.rows, sizes.dim), base.rows).flatten()
     new.load_state_dict(tensors)
-    return new.train(old.training)
+    return new.to(next(old.parameters()).device).train(old.training)
 
 
 def grow_discriminator(old: Discriminator, anatomy: DiscriminatorAnatomy, seed: int) -> Discriminator:

@@ -22,41 +22,39 @@ def from_scratch(resolution: int, start: Training | None = None) -> Training:
     return with_gamma(training, resolution)
 
 
-def train_on(
-    resolution: int, start: Training | None = None, *, features: bool = False, codes: bool = False
-) -> Training:
+def train_on(resolution: int, start: Training | None = None, *, features: bool = False) -> Training:
     """Train a base on, as it is; ``start`` as in :func:`from_scratch`.
 
-    Where there are ``features`` to look at, a discriminator of them teaches it beside the plain one. Where there are
-    ``codes`` of the photos in the smaller base, it is held to what that one draws and to the photos.
+    Where there are ``features`` to look at, a discriminator of them teaches it beside the plain one.
     """
     training = replace(  # gamma as of from_scratch
         from_scratch(resolution, start), images=100_000, learning_rate=0.002, path_every=0, tick=1_000, snapshot=2_000
     )
-    if codes:
-        return held(training)
     return training.with_term(FeatureLoss()) if features else training
 
 
-def grow(resolution: int, start: Training | None = None, *, features: bool = False, codes: bool = False) -> Training:
+def grow(resolution: int, start: Training | None = None, *, features: bool = False) -> Training:
     """Train a base on after it has grown to ``resolution``; arguments as of :func:`train_on`."""
-    return replace(train_on(resolution, start, features=features, codes=codes), entrance_images=1_500)
+    return replace(train_on(resolution, start, features=features), entrance_images=1_500)
 
 
-def held(training: Training) -> Training:
-    """Hold what is trained to a smaller model whose codes of the pictures are known; see ``train.growth_losses``.
+def held(training: Training, *, codes: bool = True) -> Training:
+    """Hold a training to a smaller model, and where its ``codes`` of the pictures are known to these pictures.
+
+    See ``train.growth_losses``. With codes, a discriminator of features has a smaller weight than without.
 
     Raises:
         UsageError: The training has several paths, or rows of two mapping networks.
     """
     if training.paths or training.frozen.styles_upto:
         raise UsageError(
-            "What is held to a smaller model (--codes) has one path and one mapping network, which is frozen.",
+            "What is held to a smaller model has one path and one mapping network, which is frozen.",
             "Choose a recipe other than multipath and freeze_sg, such as freeze_fc.",
         )
-    terms = Downscaling(), Reconstruction(), FeatureLoss(weight=1.0)
-    for term in terms:
-        training = training.with_term(term)
+    training = training.with_term(Downscaling())
+    if codes:
+        training = training.with_term(Reconstruction(shrink=1 if training.balance else 2))
+        training = training.with_term(FeatureLoss(weight=1.0))
     return replace(training, frozen=replace(training.frozen, mapping=True))
 
 

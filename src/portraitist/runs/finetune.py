@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +41,7 @@ from ..train.session import Run, RunOptions
 from ..train.signals import Asked
 from ..train.spec import LEAST_HELD_OUT, Training, check, upgraded
 from ..train.state import TrainState, path_of
-from ..train.terms import SmallerBase, SourceModel
+from ..train.terms import SmallerModel, SourceModel
 from . import early_stopping, findings, growth, held
 from .looks import levelled, look_of, people_of
 from .source import Source
@@ -96,8 +96,6 @@ class TrainOptions(RunOptions):
     features: Features | None = None
     """What the similarity loss compares, the base's discriminator when None; and what the discriminator of features
     looks at, which has no other."""
-    codes: Mapping[str, Tensor] | None = None
-    """Codes of the photos in W+ of ``source.smaller``, [rows, w_dim] by name, for losses that hold a base to that."""
     finder: FaceFinder | None = None
     """Finds the faces of the exemplars, for the look of the style; it gets none when None."""
     watch: Callable[[TrainState], None] | None = None
@@ -139,7 +137,7 @@ def objective_of(
     batches: Batches,
     options: TrainOptions | None = None,
     device: str = "cpu",
-    smaller: SmallerBase | None = None,
+    smaller: SmallerModel | None = None,
 ) -> Gan:
     """Return what a training minimises; it may compare with the base, or a base that grows with the smaller one."""
     options = options or TrainOptions()
@@ -153,6 +151,7 @@ class Finetuning(Run[TrainState]):
     """A generator in a run folder, fine-tuned from a base or from scratch."""
 
     may_change = Run.may_change | {"patience", "recipe"}
+    facts = Run.facts | {"smaller", "codes"}
     training: Training
     options: TrainOptions
 
@@ -183,7 +182,7 @@ class Finetuning(Run[TrainState]):
                 for value in (*self.training.paths, *self.training.balance)
             },
             "base": "" if source.base is None else generator_digest(source.base),
-            **held.record(source, options.codes),
+            **held.record(source.smaller),
             "networks": {
                 "generator": dataclasses.asdict(generator),
                 "discriminator": dataclasses.asdict(discriminator),
@@ -195,7 +194,7 @@ class Finetuning(Run[TrainState]):
 
     def upgraded(self, config: dict[str, Any]) -> dict[str, Any]:
         """Return a config of version 0.1 under today's names."""
-        return upgraded(config)
+        return held.record(None) | upgraded(config)
 
     def start(self, device: str) -> TrainState:
         """Copy the base, or make new networks."""
@@ -226,9 +225,8 @@ class Finetuning(Run[TrainState]):
     def objective(self, state: TrainState) -> Gan:
         """Return the losses, on the exemplars that are trained on."""
         smaller = None
-        if self.source.smaller is not None and self.options.codes is not None:
-            generator = _frozen(self.source.smaller, self.device)
-            smaller = SmallerBase(generator, self.options.codes, self.batches)
+        if (given := self.source.smaller) is not None:
+            smaller = SmallerModel(_frozen(given.model, self.device), given.codes or {}, self.batches)
         return objective_of(self.source, self.training, self.batches, self.options, self.device, smaller)
 
     def pictures(self, state: TrainState) -> list[str]:
@@ -274,6 +272,9 @@ class Finetuning(Run[TrainState]):
             about = growth.licensed(about, source.base.header)
             if source.grows:
                 step |= growth.record(self.out, source.base)
+        about = held.licensed(about, source.smaller)
+        if source.smaller is not None:
+            step["held_to"] = self.settings["smaller"]
         header = replace(about, recipe=self.settings, lineage=[*before, step])
         if (base := source.fine_tuned) is None:
             (model,) = _models(state, generators, header)
@@ -365,7 +366,7 @@ def _check(images: ImageSet, source: Source, training: Training, options: TrainO
             f"No loss of this training looks at {features.name}.",
             "Leave --features out, or add a loss: --set feature_discriminator.weight=3.",
         )
-    held.check_held(source, training, options.codes)
+    held.check_held(source, training)
     if options.lpips is not None and features is None:
         raise UsageError("LPIPS weights need the network that they were fitted on.", "Give its features too.")
     if options.lpips is not None and not any(term.uses_lpips for term in training.terms):

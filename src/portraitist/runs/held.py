@@ -1,50 +1,56 @@
-"""Trainings that are held to a smaller model and its codes of the pictures: what belongs together, what is recorded."""
+"""Trainings that are held to a smaller model: what belongs together, what is recorded, and whom to credit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from torch import Tensor
+from dataclasses import replace
 
 from ..errors import UsageError
 from ..io.described import digest_of
+from ..io.headers import Header
 from ..io.model_file import generator_digest
+from ..surgery.join import joint_credit, joint_licence
 from ..train.spec import Training
-from .source import Source
-
-Codes = Mapping[str, Tensor]
+from .source import Smaller, Source
 
 
-def check_held(source: Source, training: Training, codes: Codes | None) -> None:
-    """Refuse a smaller model, codes and losses that do not come together, and a mapping network that trains.
+def check_held(source: Source, training: Training) -> None:
+    """Refuse losses without what they look at, what no loss looks at, and a mapping network that trains.
 
     Raises:
-        UsageError: They do not.
+        UsageError: There is one.
     """
-    if (source.smaller is None) != (codes is None):
+    smaller = source.smaller
+    for asked, given, what, option in (
+        ("needs_smaller", smaller is not None, "a smaller model", "--smaller"),
+        ("needs_codes", smaller is not None and smaller.codes is not None, "codes of the pictures", "--codes"),
+    ):
+        looking = [term.name for term in training.terms if getattr(term, asked)]
+        if looking and not given:
+            raise UsageError(
+                f"The setting {looking[0]}.weight needs {what} to compare with.",
+                f"Give {option}, or set the weight to 0.",
+            )
+        if given and not looking:
+            raise UsageError(f"No loss of this training looks at {what}.", f"Leave {option} out.")
+    if smaller is not None and not training.frozen.mapping:
         raise UsageError(
-            "A smaller model and its codes of the pictures belong together.", "Give --codes, or leave --smaller out."
-        )
-    asked = [term.name for term in training.terms if term.needs_smaller]
-    if asked and source.smaller is None:
-        raise UsageError(
-            f"The setting {asked[0]}.weight needs codes of the pictures in a smaller model.",
-            "Name their folder with --codes, or set the weight to 0.",
-        )
-    if source.smaller is not None and not asked:
-        raise UsageError(
-            "No loss of this training looks at the smaller model.",
-            "Leave --codes out, or add one: --set downscaling.weight=30.",
-        )
-    if source.smaller is not None and not training.frozen.mapping:
-        raise UsageError(
-            "What is held to a smaller model (--codes) shares its mapping network, which then must not train.",
+            "What is held to a smaller model shares its mapping network, which then must not train.",
             "Set frozen.mapping=true.",
         )
 
 
-def record(source: Source, codes: Codes | None) -> dict[str, str]:
-    """Return the digests of the smaller model and of the codes, for the settings of a run; none without them."""
-    if source.smaller is None or codes is None:
-        return {}
-    return {"smaller": generator_digest(source.smaller), "codes": digest_of({}, dict(codes))}
+def record(smaller: Smaller | None) -> dict[str, str]:
+    """Return the digests of the smaller model and of its codes, for the settings of a run; empty without them."""
+    if smaller is None:
+        return {"smaller": "", "codes": ""}
+    codes = "" if smaller.codes is None else digest_of({}, dict(smaller.codes))
+    return {"smaller": generator_digest(smaller.model), "codes": codes}
+
+
+def licensed(about: Header, smaller: Smaller | None) -> Header:
+    """Return a header under the terms of the smaller model too, whose pictures are learned, and with its credit."""
+    if smaller is None:
+        return about
+    its = smaller.model.header
+    licence = joint_licence(its.licence, about.licence) if about.licence else its.licence
+    return replace(about, licence=licence, credit=joint_credit(its.credit, about.credit))

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import copy
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..errors import UsageError
 from ..io.model_file import Model
 from ..networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from ..networks.growth import grow_discriminator, grow_generator, grown_discriminator, grown_generator
+
+log = logging.getLogger("portraitist")
+
+
+@dataclass(frozen=True)
+class Smaller:
+    """A smaller model that a training is held to."""
+
+    model: Model
+    codes: Mapping[str, Tensor] | None = None
+    """Its codes of the pictures of the training, [rows, w_dim] by name, where they are known."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +38,14 @@ class Source:
     base: Model | None = None
     generator: GeneratorAnatomy | None = None
     discriminator: DiscriminatorAnatomy | None = None
-    smaller: Model | None = None
-    """What the training is held to, with the same mapping network: the smaller base, or for a style a smaller style."""
+    smaller: Smaller | None = None
+    """What the training is held to: the smaller base, or for a style a smaller style. Both share a mapping network."""
 
     def __post_init__(self) -> None:
         if self.base is not None:
             self.base.require_discriminator("to train on with")
         if self.smaller is not None:
-            _check_smaller(self.smaller, self)
+            _check_smaller(self.smaller.model, self)
 
     @property
     def grows(self) -> bool:
@@ -57,7 +71,10 @@ class Source:
         return self.generator, self.discriminator
 
     def networks(self, seed: int) -> tuple[Generator, Discriminator]:
-        """Copy the base, grow it, or make new networks from a seed."""
+        """Copy the base, grow it, or make new networks from a seed.
+
+        A base that is held to a smaller one gets its mapping network.
+        """
         generator, discriminator = self.anatomies
         if self.base is not None:
             old = self.base.generator, self.base.require_discriminator("to train on with")
@@ -66,8 +83,7 @@ class Source:
             else:
                 new = copy.deepcopy(old)
             if self.smaller is not None and self.fine_tuned is None:
-                new[0].mapping.load_state_dict(self.smaller.generator.mapping.state_dict())
-                new[0].w_mean.copy_(self.smaller.generator.w_mean)
+                _map_like(new[0], self.smaller.model)
             return new[0].train(), new[1].train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -101,27 +117,37 @@ def trained_on(base: Model) -> Source:
     return Source(base, *_sizes(base))
 
 
+def _map_like(generator: Generator, smaller: Model) -> None:
+    if not generator.maps_like(smaller.generator):
+        log.warning(
+            "The base gets the mapping network of '%s'; if it did not grow from that, its pictures will be ruined.",
+            smaller.header.name,
+        )
+        generator.mapping.load_state_dict(smaller.generator.mapping.state_dict())
+        generator.w_mean.copy_(smaller.generator.w_mean)
+
+
 def _check_smaller(smaller: Model, source: Source) -> None:
     name, mine, its = smaller.header.name, source.anatomies[0], smaller.generator.anatomy
     if source.base is None:
-        raise UsageError("New networks cannot be held to a smaller model.", "Grow that one: name it with --from.")
+        raise UsageError("New networks cannot be held to a smaller model.", "Grow that one.")
     if its.resolution >= mine.resolution:
         raise UsageError(
-            f"'{name}' draws {its.resolution} pixels, the base {mine.resolution}.", "Name a smaller one with --smaller."
+            f"'{name}' draws {its.resolution} pixels, and what is held to it {mine.resolution}.",
+            "Name a smaller one with --smaller.",
         )
-    if its.low_rows or (its.z_dim, its.w_dim, its.mapping_layers) != (mine.z_dim, mine.w_dim, mine.mapping_layers):
+    shared = [(a.z_dim, a.w_dim, a.mapping_layers, a.image_channels) for a in (mine, its)]
+    if its.low_rows or shared[0] != shared[1]:
         raise UsageError(
-            f"The mapping network of '{name}' has other sizes than that of the base.", "Name the base it grew from."
+            f"The mapping network or the pictures of '{name}' have other sizes than those of the base.",
+            "Name the base it grew from, or a style of that by a recipe that freezes the mapping network.",
         )
-    if source.fine_tuned is not None:
-        networks = (model.generator.mapping.state_dict() for model in (smaller, source.fine_tuned))
-        mapped, ours = networks
-        if not all(torch.equal(mapped[key], ours[key]) for key in ours):
-            raise UsageError(
-                f"The mapping network of '{name}' is not that of the base, so codes mean something else in it.",
-                "Name a style of the base that this one grew from with --codes, by a recipe that freezes the mapping "
-                "network, such as freeze_fc.",
-            )
+    if source.fine_tuned is not None and not source.fine_tuned.generator.maps_like(smaller.generator):
+        raise UsageError(
+            f"The mapping network of '{name}' is not that of the base, so codes mean something else in it.",
+            "Name a style of the base that this one grew from with --codes, by a recipe that freezes the mapping "
+            "network, such as freeze_fc.",
+        )
 
 
 def _sizes(base: Model) -> tuple[GeneratorAnatomy, DiscriminatorAnatomy]:

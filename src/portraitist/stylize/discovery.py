@@ -20,7 +20,7 @@ from pathlib import Path
 from ..data.containers import is_known_head
 from ..data.suffixes import REPORT, is_hidden, is_picture
 from ..errors import UsageError
-from ..files import open_regular, parse_json, read_regular
+from ..files import open_regular, parse_json, read_regular, stems
 
 log = logging.getLogger("portraitist")
 
@@ -173,13 +173,10 @@ def _told_apart(found: list[Photo]) -> list[Photo]:
     for photo in found:
         group = groups[photo.name.lower()]
         named.append(photo if len({p.name for p in group}) == len(group) else replace(photo, name=_among(photo, group)))
-    crowd = Counter(_plain(photo.name).lower() for photo in named)
-    ready = [
-        replace(photo, stem=photo.name if crowd[_plain(photo.name).lower()] > 1 else _plain(photo.name))
-        for photo in named
-    ]
-    stems = Counter(photo.stem for photo in ready)
-    if twice := [photo for photo in ready if stems[photo.stem] > 1]:
+    begun = stems([photo.name for photo in named])
+    ready = [replace(photo, stem=stem) for photo, stem in zip(named, begun, strict=True)]
+    crowd = Counter(begun)
+    if twice := [photo for photo in ready if crowd[photo.stem] > 1]:
         raise UsageError(
             f"The pictures of {twice[0].path} and {twice[1].path} would have one name.",
             "Draw them one after the other.",
@@ -195,10 +192,6 @@ def _among(photo: Photo, group: list[Photo]) -> str:
         return own.relative_to(os.path.commonpath(places)).as_posix()
     except ValueError:  # on different drives
         return photo.name
-
-
-def _plain(name: str) -> str:
-    return Path(name).with_suffix("").as_posix()
 
 
 def _is_report(path: Path) -> bool:

@@ -127,8 +127,8 @@ def _joined(
         None if discriminator is None else discriminator.anatomy,
         name=name,
         description=f"low resolutions of {first.name or 'a model'}, high ones of {second.name or 'a model'}",
-        licence=_licence(first.licence, second.licence),
-        credit=_credit(first.credit, second.credit),
+        licence=joint_licence(first.licence, second.licence),
+        credit=joint_credit(first.credit, second.credit),
         recipe={**about, **digests, "version": __version__},
         lineage=[*first.lineage, *(step for step in second.lineage if step not in first.lineage)],
     )
@@ -154,14 +154,14 @@ def _bases(model: Model) -> frozenset[str]:
     return frozenset({generator_digest(model), str(last)} - {""})
 
 
-def _licence(first: str, second: str) -> str:
+def joint_licence(first: str, second: str) -> str:
     """Return the terms of both; none where one of them is not known."""
     if first == second or not (first and second):
         return first if first == second else ""
     return " AND ".join(f"({text})" if " OR " in text else text for text in (first, second))
 
 
-def _credit(first: str, second: str) -> str:
+def joint_credit(first: str, second: str) -> str:
     """Return both texts, unless one holds the other."""
     if first in second:
         return second

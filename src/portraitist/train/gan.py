@@ -19,7 +19,7 @@ from .distributed import ProcessGroup
 from .loop import Batches, Losses, Phase, Share
 from .spec import ROLES, Term, Training
 from .state import TrainState, random_of
-from .terms import SmallerBase, SourceModel, StepContext, standard_terms
+from .terms import SmallerModel, SourceModel, StepContext, standard_terms
 
 log = logging.getLogger("portraitist")
 
@@ -34,7 +34,7 @@ class Gan:
         terms: Sequence[Term] | None = None,
         source: SourceModel | None = None,
         features: Features | None = None,
-        smaller: SmallerBase | None = None,
+        smaller: SmallerModel | None = None,
     ) -> None:
         """Choose what is minimised.
 
@@ -44,7 +44,7 @@ class Gan:
             terms: Losses of both roles; those of StyleGAN2 and those that the training carries when None.
             source: What terms compare with that need the base.
             features: What the discriminator of features looks at, where there is one.
-            smaller: What a base that grows is held to, where terms do so.
+            smaller: The smaller model that the training is held to, where there is one.
         """
         self.training, self.batches, self.source, self.features = training, batches, source, features
         self.smaller = smaller
@@ -116,12 +116,12 @@ class Gan:
         return loss, context.report
 
     def _shares_evenly(self, state: TrainState, parts: int) -> bool:
-        """Tell whether each part has the statistic groups and path lengths that it has in the whole batch."""
+        """Tell whether each part has the statistic groups, and each term the images, that it has in the whole batch."""
         whole, group = self.training.batch // self.units, state.pair()[1].anatomy.group
         sizes = {
             max([g for g in range(1, min(group, n) + 1) if n % g == 0], default=0) for n in (whole, whole // parts)
         }
-        return len(sizes) == 1 and not (self.training.path_interval and whole // self.training.path_shrink % parts)
+        return len(sizes) == 1 and all(whole // term.shrink % parts == 0 for term in self.terms)
 
 
 def grouped(terms: Sequence[Term]) -> tuple[tuple[Term, ...], ...]:

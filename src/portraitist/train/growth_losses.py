@@ -1,6 +1,6 @@
-"""Terms that hold a base that grows to what its smaller self knows: its pictures, and its codes of photos.
+"""Terms that hold a training to a smaller model: to its pictures, and by its codes to the photos themselves.
 
-A discriminator tells that a picture is no photo, not what it should have been. The smaller base knows both for some
+A discriminator tells that a picture is no photo, not what it should have been. The smaller model knows both for some
 codes: the picture of any code, if reduced, and the photo itself where its code has been found.
 """
 
@@ -13,9 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import UsageError
 from ..losses.perceptual import PerceptualDistance
+from ..networks import GeneratorAnatomy
 from ..networks.growth import grown_codes
-from .spec import Role, Term, refuse_below_one
+from .spec import Role, Term, Training, refuse_below_one
 from .terms import StepContext
 
 
@@ -23,8 +25,8 @@ from .terms import StepContext
 class Downscaling(Term):
     """Downscaling loss (Menon et al. 2020, "PULSE", arXiv:2003.03808).
 
-    A picture of the grown base, reduced, should be what the smaller one draws of the same latents and noise. With the
-    mapping network frozen, codes keep their meaning, and with them encoders and directions.
+    A picture, reduced, should be what the smaller model draws of the same latents and noise. The mapping network is the
+    same and frozen, so codes keep their meaning.
     """
 
     weight: float = 30.0
@@ -34,6 +36,14 @@ class Downscaling(Term):
 
     def __post_init__(self) -> None:
         self.refuse_negative("weight")
+
+    def check(self, training: Training, anatomy: GeneratorAnatomy) -> None:
+        """Refuse several paths, of which the smaller model knows one.
+
+        Raises:
+            UsageError: There are several.
+        """
+        _refuse_paths(self, training)
 
     def __call__(self, context: StepContext) -> Tensor:
         """Return the weighted mean absolute difference."""
@@ -47,9 +57,9 @@ class Downscaling(Term):
 
 @dataclass(frozen=True)
 class Reconstruction(Term):
-    """Photos whose codes in the smaller base are known, against what the grown base draws of these codes.
+    """Photos whose codes in the smaller model are known, against what the generator draws of these codes.
 
-    The code does not see the photo beyond the side of the smaller base: what is finer, the generator learns to add.
+    A code does not see the photo beyond the side of the smaller model: what is finer, the generator learns to add.
     """
 
     weight: float = 1.0
@@ -57,16 +67,30 @@ class Reconstruction(Term):
     pixels: float = 2.0
     """Of the mean absolute difference."""
     shrink: int = 2
-    """A step draws batch / shrink photos."""
+    """A step draws the codes of batch / shrink photos."""
     name: ClassVar[str] = "reconstruction"
     role: ClassVar[Role] = "G"
     uses_features: ClassVar[bool] = True
     needs_features: ClassVar[bool] = True
     needs_smaller: ClassVar[bool] = True
+    needs_codes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self.refuse_negative("weight", "pixels")
         refuse_below_one(self, "shrink", prefix=f"{self.name}.")
+
+    def check(self, training: Training, anatomy: GeneratorAnatomy) -> None:
+        """Refuse several paths, and a part of a balanced batch, which would hold some of the values only.
+
+        Raises:
+            UsageError: It is asked for.
+        """
+        _refuse_paths(self, training)
+        if training.balance and self.shrink > 1:
+            raise UsageError(
+                f"The first photos of a balanced batch show one value: {self.name} needs the whole batch.",
+                f"Set {self.name}.shrink=1.",
+            )
 
     def __call__(self, context: StepContext) -> Tensor:
         """Draw the codes of the first photos of the batch, and compare."""
@@ -79,3 +103,8 @@ class Reconstruction(Term):
         drawn = torch.where(mirrored.to(photos.device)[:, None, None, None], drawn.flip(-1), drawn)
         seen = PerceptualDistance(context.features)(drawn, photos).mean()  # of [N]
         return self.weight * seen + self.pixels * F.l1_loss(drawn, photos)
+
+
+def _refuse_paths(term: Term, training: Training) -> None:
+    if training.paths:
+        raise UsageError(f"A smaller model knows one style, not several paths ({term.name}).", "Leave multipath out.")

@@ -95,9 +95,13 @@ class Term(ABC):
     needs_features: ClassVar[bool] = False
     """Whether that network has to be given; without one the base's discriminator takes its place."""
     needs_smaller: ClassVar[bool] = False
-    """Whether it compares with the smaller self of a base that grows, ``context.smaller``."""
+    """Whether it compares with a smaller model, ``context.smaller``."""
+    needs_codes: ClassVar[bool] = False
+    """Whether it needs the codes of the pictures in that model, too."""
     every: int = 1
     """Steps between its steps; 1 joins the role's main phase, more is a lazy phase of its own."""
+    shrink: int = 1
+    """A step of it looks at batch / shrink images."""
 
     def refuse_negative(self, *names: str) -> None:
         """Refuse settings below 0, and those that are no finite number.

@@ -52,17 +52,17 @@ class SourceModel:
 
 
 @dataclass(frozen=True)
-class SmallerBase:
-    """What a base grows from, for terms that hold it to that; never trained."""
+class SmallerModel:
+    """What a training is held to, for terms that compare with it; never trained."""
 
     generator: Generator
     codes: Mapping[str, Tensor]
-    """Its codes of the photos that are trained on, [rows, w_dim] by name."""
+    """Its codes of the pictures that are trained on, [rows, w_dim] by name; empty where they are not known."""
     batches: ImageBatches
-    """These photos, in the order in which they are shown."""
+    """These pictures, in the order in which they are shown."""
 
     def known_at(self, images: int) -> tuple[Tensor, Tensor]:
-        """Return the codes [N, rows, w_dim] of the photos that follow ``images`` images, and which are mirrored [N]."""
+        """Return the codes [N, rows, w_dim] of the batch that follows ``images`` images, and which are mirrored [N]."""
         return torch.stack([self.codes[n] for n in self.batches.names(images)]), self.batches.mirrored(images)
 
 
@@ -86,7 +86,7 @@ class StepContext:
     share: Share = WHOLE
     source: SourceModel | None = None
     seen_by: Features | None = None
-    grown_from: SmallerBase | None = None
+    smaller_model: SmallerModel | None = None
     shown: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     """Drawn images that the discriminators of this step have in common, by path and share."""
     path: int = 0
@@ -147,10 +147,10 @@ class StepContext:
         return self.source
 
     @property
-    def smaller(self) -> SmallerBase:
-        """What the base grows from, for terms that need it."""
-        assert self.grown_from is not None, "a term that needs the smaller base was given none"
-        return self.grown_from
+    def smaller(self) -> SmallerModel:
+        """The smaller model, for terms that need it."""
+        assert self.smaller_model is not None, "a term that needs a smaller model was given none"
+        return self.smaller_model
 
     @property
     def features(self) -> Features:
