@@ -20,7 +20,6 @@ from torch import Tensor
 from portraitist.errors import BadModel, PortraitistError, UntrustedFile
 from portraitist.io.encoder_files import (
     StoredEncoder,
-    grown_encoder,
     load_encoder,
     read_foreign_encoder,
     save_encoder,
@@ -31,6 +30,7 @@ from portraitist.networks.encoder import new_encoder, small
 from portraitist.networks.encoder_anatomy import EncoderAnatomy, EncoderKind
 from portraitist.networks.growth import grow_encoder, grown_codes
 from portraitist.runs.source import grown
+from portraitist.surgery.encoders import grown_encoder
 from tests.conftest import make_model
 from tests.io.encoder_makers import HEAD, UNITS, WIDTHS, encoder_state, write_encoder
 

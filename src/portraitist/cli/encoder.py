@@ -92,7 +92,8 @@ def grow(
     from dataclasses import replace
 
     from ..io import registry
-    from ..io.encoder_files import grown_encoder, load_encoder, save_encoder
+    from ..io.encoder_files import load_encoder, save_encoder
+    from ..surgery.encoders import grown_encoder
 
     stored = load_encoder(registry.find_encoder(encoder))
     if not stored.header.base_digest:
