@@ -1,7 +1,4 @@
-"""Encoders for what their base has grown to.
-
-grown = grown_encoder(load_encoder("hvae.safetensors"), before, base)
-"""
+"""Encoders for what their base has grown to."""
 
 from __future__ import annotations
 
