@@ -37,11 +37,9 @@ class Size:
 
     codes: Annotated[
         Path | None,
-        opt("Folder of codes of the pictures in the smaller model (default of --smaller: --from)."),
+        opt("Folder of codes of the pictures in a smaller model: that of --smaller, else of --from (docs/larger.md)."),
     ] = None
-    smaller: Annotated[
-        str | None, opt("Smaller model that the training is held to: name, file or run folder (docs/larger.md).")
-    ] = None
+    smaller: Annotated[str | None, opt("Smaller model that the training is held to: name, file or run folder.")] = None
 
     @property
     def widths(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
