@@ -26,6 +26,9 @@ from typing import Any, BinaryIO
 
 from .errors import StorageError, UsageError
 
+CODE_SUFFIX, INVERTED_SUFFIX = ".code.safetensors", ".inverted.png"
+"""How the names of files of codes end, and of pictures of aligned faces beside their reconstructions."""
+
 
 @contextmanager
 def atomic_write(path: Path, *, overwrite: bool = False, needed: int | None = None) -> Iterator[BinaryIO]:

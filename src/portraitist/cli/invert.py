@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from ..errors import UsageError
+from ..files import CODE_SUFFIX, INVERTED_SUFFIX
 from . import bars, folders, groups, inputs, options
 from .options import opt
 
@@ -35,13 +36,10 @@ def command(
     noise that the model stores, whatever noise a method fitted beside the code. A folder needs --out: finished photos
     are skipped, failed ones listed, and the exit code is then 3.
     """
-    from ..io.codes import CODE_SUFFIX
-    from ..stylize.inverted import PICTURE
-
     given = inputs.Inputs.of(photo, out)
     if given.out == inputs.STDOUT:
         raise UsageError("Codes are not written to standard output.", "Give a folder with -o.")
-    given.refuse_existing([CODE_SUFFIX, PICTURE], overwrite)
+    given.refuse_existing([CODE_SUFFIX, INVERTED_SUFFIX], overwrite)
     how = inversion.how(seed, space=space, rank=rank, steps=steps)
     from ..faces import finder_named
     from ..io import registry

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import BadData, BadModel
-from ..files import open_regular, parse_json, stems, write_bytes
+from ..files import CODE_SUFFIX, open_regular, parse_json, stems, write_bytes
 from ..spaces import Code, W, WPlus, Z, ZPlus
 from .described import digest_of
 from .headers import DIGEST, refuse_many
@@ -20,8 +20,6 @@ from .model_file import Model, generator_digest
 from .pickles import FLOATS
 
 KEY = "portraitist-codes"
-CODE_SUFFIX = ".code.safetensors"
-"""How the names of files of codes end."""
 SPACES: dict[str, type[Code]] = {"Z": Z, "Z+": ZPlus, "W": W, "W+": WPlus}
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..data.images import Pixels, read_image, write_image
 from ..data.sheet import tile
-from ..io.codes import CODE_SUFFIX, load_as_wplus, save_codes
+from ..files import CODE_SUFFIX
+from ..io.codes import load_as_wplus, save_codes
 from ..io.model_file import generator_digest
 from ..spaces import WPlus
 from .crops import one_thread

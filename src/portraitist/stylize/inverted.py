@@ -11,13 +11,11 @@ from pathlib import Path
 from ..data.folder_run import FileReport, FolderRun, Made, settings_digest
 from ..data.images import encode_image
 from ..data.sheet import beside
-from ..io.codes import CODE_SUFFIX, encode_codes
+from ..files import CODE_SUFFIX, INVERTED_SUFFIX
+from ..io.codes import encode_codes
 from .batch import open_report, read_photo
 from .discovery import Photo, photos
 from .pipeline import Stylizer
-
-PICTURE = ".inverted.png"
-"""How the names of pictures of aligned faces beside their reconstructions end."""
 
 
 def invert_files(
@@ -65,7 +63,7 @@ class _Inverting:
         self.stylizer, self.photos, self.aligned = stylizer, photos, aligned
 
     def planned(self, name: str) -> list[str]:
-        return [f"{self.photos[name].stem}{end}" for end in (CODE_SUFFIX, PICTURE)]
+        return [f"{self.photos[name].stem}{end}" for end in (CODE_SUFFIX, INVERTED_SUFFIX)]
 
     def make(self, name: str, data: bytes) -> Made:
         (face,) = self.stylizer.stylize(data, which="largest", aligned=self.aligned).faces
