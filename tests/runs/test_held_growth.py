@@ -21,6 +21,7 @@ from portraitist.io.model_file import Model, generator_digest, load_model
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks import DiscriminatorAnatomy, Generator, GeneratorAnatomy
 from portraitist.networks.features import DiscriminatorFeatures, Features
+from portraitist.networks.generator import with_low_rows
 from portraitist.networks.growth import grown_codes
 from portraitist.recipes import compose, grow, held
 from portraitist.runs.finetune import TrainOptions, train
@@ -263,6 +264,7 @@ def test_what_does_not_belong_together_is_refused(
     plain, alone = replace(source, smaller=None), replace(source, smaller=Smaller(tiny_model))
     sizes = GeneratorAnatomy(32, (8,) * 4, 16, 16, 3)  # a layer more in the mapping network
     deep = Model(Generator(sizes), make_model(resolution=32).discriminator, Header(sizes))
+    two = replace(tiny_model, generator=with_low_rows(tiny_model.generator, 4))  # a FreezeSG style
     bare = replace(TRAINING, terms=())
     for begun, training, options, says in (
         (plain, TRAINING, told, "downscaling.weight needs a smaller model"),
@@ -281,6 +283,7 @@ def test_what_does_not_belong_together_is_refused(
         (lambda: Source(make_model(seed=5, resolution=32), smaller=Smaller(tiny_model)), "is not that of the base"),
         (lambda: replace(trained_on(tiny_model), smaller=Smaller(tiny_model)), "and what is held to it 16"),
         (lambda: replace(trained_on(deep), smaller=Smaller(tiny_model)), "have other sizes"),
+        (lambda: replace(grown(tiny_model, 32), smaller=Smaller(two)), "have other sizes"),
     ):
         with pytest.raises(UsageError, match=says):
             wrong()
