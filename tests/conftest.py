@@ -18,6 +18,7 @@ from portraitist.io import catalogue
 from portraitist.io.headers import Header
 from portraitist.io.model_file import Model
 from portraitist.networks import Discriminator, DiscriminatorAnatomy, Generator, GeneratorAnatomy
+from portraitist.networks.features import DiscriminatorFeatures, Features
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -91,6 +92,18 @@ def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PORTRAITIST_MODELS", str(folder))
     monkeypatch.setattr(catalogue, "bundled_folder", lambda: tmp_path / "bundled")
     return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    """The ten pictures of :func:`smooth_pictures`."""
+    return smooth_pictures(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="session")
+def features(tiny_model: Model) -> Features:
+    """What the discriminator of the tiny base sees; tests must not change it."""
+    return DiscriminatorFeatures(tiny_model.require_discriminator("to look through"))
 
 
 def smooth_pictures(folder: Path) -> ImageSet:

@@ -27,18 +27,13 @@ from portraitist.train.loop import fit
 from portraitist.train.signals import Interrupted
 from portraitist.train.source_losses import Structure
 from portraitist.train.spec import Freeze, Training
-from tests.conftest import make_model, smooth_pictures
+from tests.conftest import make_model
 
 SCRATCH = Source(generator=GeneratorAnatomy(32, (8,) * 4, 8, 8, 2), discriminator=DiscriminatorAnatomy(32, (8,) * 4))
 QUIET = TrainOptions(quiet=True)
 TRAINING = replace(
     grow(32, Training(batch=4, seed=3)), images=12, tick=4, snapshot=8, r1_every=2, entrance_images=12, ada_every=1
 )
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    return smooth_pictures(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from portraitist.io.headers import Header
 from portraitist.io.model_file import Model, generator_digest, load_model
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks import DiscriminatorAnatomy, Generator, GeneratorAnatomy
-from portraitist.networks.features import DiscriminatorFeatures, Features
+from portraitist.networks.features import Features
 from portraitist.networks.generator import with_low_rows
 from portraitist.networks.growth import grown_codes
 from portraitist.recipes import compose, grow, held
@@ -32,7 +32,7 @@ from portraitist.train.signals import Interrupted
 from portraitist.train.spec import Freeze, Training
 from portraitist.train.state import TrainState
 from portraitist.train.terms import SmallerModel, StepContext
-from tests.conftest import make_model, restyled, smooth_pictures
+from tests.conftest import make_model, restyled
 
 TRAINING = replace(
     held(grow(32, Training(batch=4, seed=3), features=True)),
@@ -45,16 +45,6 @@ TRAINING = replace(
 
 
 SCRATCH = Source(generator=GeneratorAnatomy(32, (8,) * 4, 16, 16, 2), discriminator=DiscriminatorAnatomy(32, (8,) * 4))
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    return smooth_pictures(tmp_path_factory.mktemp("photos"))
-
-
-@pytest.fixture(scope="module")
-def features(tiny_model: Model) -> Features:
-    return DiscriminatorFeatures(tiny_model.require_discriminator("to look through"))
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,6 @@ from portraitist.runs.painter import SHEET, TEACHER, PainterOptions, PainterRun,
 from portraitist.train.painter import PainterTraining
 from portraitist.train.painter_terms import AdversarialTerm, ColourTerm, FeatureTerm, PerceptualTerm
 from portraitist.train.signals import Asked, Interrupted
-from tests.conftest import smooth_pictures
 from tests.train.test_painter_training import Colours
 
 pytestmark = pytest.mark.recipe
@@ -60,11 +59,6 @@ class Negative:
         if self.drawn == self.stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
         return 255 - photo
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    return smooth_pictures(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from portraitist.data import ImageSet
 from portraitist.errors import UsageError
 from portraitist.io.model_file import Model, load_model
 from portraitist.networks.feature_discriminator import FeatureDiscriminator, patch_loss, spread, with_mean_pooling
-from portraitist.networks.features import DiscriminatorFeatures, Features, SqueezeNetFeatures
+from portraitist.networks.features import Features, SqueezeNetFeatures
 from portraitist.recipes import grow
 from portraitist.runs.finetune import TrainOptions, objective_of, train
 from portraitist.runs.source import Source, grown
@@ -26,22 +26,12 @@ from portraitist.train.loop import fit
 from portraitist.train.signals import Interrupted
 from portraitist.train.spec import Training
 from portraitist.train.state import TrainState
-from tests.conftest import make_model, smooth_pictures
+from tests.conftest import make_model
 
 TERM = FeatureLoss(weight=1.0, rest=4, ramp=4)
 TRAINING = replace(
     grow(32, Training(batch=4, seed=3)), images=16, tick=4, snapshot=8, r1_every=2, entrance_images=8
 ).with_term(TERM)
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    return smooth_pictures(tmp_path_factory.mktemp("photos"))
-
-
-@pytest.fixture(scope="module")
-def features(tiny_model: Model) -> Features:
-    return DiscriminatorFeatures(tiny_model.require_discriminator("to look through"))
 
 
 @pytest.fixture(scope="module")

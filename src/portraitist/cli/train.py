@@ -34,7 +34,6 @@ class Size:
     as_base: Annotated[
         bool, opt("Train the base on, at its own size, as a base: what comes of it is no style (docs/larger.md).")
     ] = False
-
     codes: Annotated[
         Path | None,
         opt("Folder of codes of the pictures in a smaller model: that of --smaller, else of --from (docs/larger.md)."),

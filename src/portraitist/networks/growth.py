@@ -125,10 +125,10 @@ def grow_encoder(old: Encoder, base: GeneratorAnatomy) -> Encoder:
     if old.anatomy.kind == "vae":
         raise BadModel("An encoder of the kind vae, which averages all rows, cannot grow.", "Train one for the base.")
     sizes, more = old.anatomy, base.rows - old.anatomy.rows
-    coarse, middle, fine = sizes.levels
-    last = max(level for level, rows in enumerate(sizes.levels) if rows)
-    extra = [max(more, 0) * (level == last) for level in range(3)]
-    anatomy = replace(sizes, levels=(coarse + extra[0], middle + extra[1], fine + extra[2]))
+    levels = list(sizes.levels)
+    levels[max(level for level, rows in enumerate(levels) if rows)] += max(more, 0)
+    coarse, middle, fine = levels
+    anatomy = replace(sizes, levels=(coarse, middle, fine))
     anatomy.check_base(base)
     with _seeded(0):  # every number is replaced
         new = Encoder(anatomy)
