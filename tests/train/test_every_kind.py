@@ -1,4 +1,4 @@
-"""Encoders, translators and painters in several processes, in parts and in mixed precision, as generators are.
+"""Encoders, translators, painters and held bases in several processes, in parts and in mixed precision.
 
 Run by torchrun, this file is the process that the tests launch: ``test_every_kind.py FOLDER``.
 """
@@ -9,21 +9,29 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from portraitist.data import ImageBatches
 from portraitist.errors import UsageError
 from portraitist.networks.encoder import new_encoder
+from portraitist.networks.features import DiscriminatorFeatures
+from portraitist.runs.source import grown
 from portraitist.train.distributed import SINGLE, ProcessGroup, process_group
 from portraitist.train.encoder import EncoderState, EncoderTraining, Encoding
+from portraitist.train.gan import Gan
+from portraitist.train.growth_losses import Downscaling, Reconstruction
 from portraitist.train.loop import WHOLE, Share, fit
 from portraitist.train.painter import Distillation
-from portraitist.train.state import State
+from portraitist.train.spec import Training
+from portraitist.train.state import State, TrainState
+from portraitist.train.terms import SmallerModel, standard_terms
 from portraitist.train.translator import Translation, TranslatorState
-from tests.conftest import make_model
+from tests.conftest import make_model, smooth_pictures
 from tests.train import test_encoder_training as encoders
 from tests.train import test_painter_training as painters
 from tests.train import test_translator_training as translators
@@ -35,6 +43,7 @@ pytestmark = pytest.mark.xdist_group("machine")
 ENCODER = replace(encoders.TINY, identity_part=0.5, learning_rate=1e-4)
 TRANSLATOR = replace(translators.TINY, pool=3, images=6, batch=2, learning_rate=1e-5)
 PAINTER = replace(painters.TINY, images=8, learning_rate=1e-5, panel_rate=1e-5)
+HELD = Training(images=16, batch=8, r1_every=0, path_every=0, learning_rate=1e-5, seed=3)
 GROUPS = ("women", "men", "kids")
 LONG = 240.0
 
@@ -68,7 +77,23 @@ def painter(group: ProcessGroup, accumulate: int = 1) -> dict[str, Any]:
     return go(painters.start(training), objective, group)
 
 
-KINDS = {"encoder": encoder, "translator": translator, "painter": painter}
+def held_base(group: ProcessGroup, accumulate: int = 1) -> dict[str, Any]:
+    """Train a base that grows, held to what it was and to photos whose codes are known."""
+    small = make_model(seed=5)
+    sizes, random = small.generator.anatomy, torch.Generator().manual_seed(6)
+    training = replace(HELD, accumulate=accumulate)
+    with TemporaryDirectory() as folder:
+        photos = smooth_pictures(Path(folder))
+    codes = {name: torch.randn(sizes.rows, sizes.w_dim, generator=random) for name in photos.names}
+    batches = ImageBatches((photos,), training.batch, training.seed, mirror=True)
+    terms = (*standard_terms(training), Downscaling(weight=3.0), Reconstruction(weight=2.0))
+    features = DiscriminatorFeatures(small.require_discriminator("to look through"))
+    smaller = SmallerModel(small.generator, codes, batches)
+    state = TrainState.start(*grown(small, 32).networks(0), training)
+    return go(state, Gan(training, batches, terms, features=features, smaller=smaller), group)
+
+
+KINDS = {"encoder": encoder, "translator": translator, "painter": painter, "held base": held_base}
 
 
 def go(state: Any, objective: Any, group: ProcessGroup) -> dict[str, Any]:
@@ -112,8 +137,8 @@ def test_two_processes_train_as_one(together: Path, kind: str) -> None:
     check_same(first, KINDS[kind](SINGLE))
 
 
-@pytest.mark.parametrize("kind", [translator, painter])
-def test_translators_and_painters_train_in_parts_as_in_one(kind: Callable[..., dict[str, Any]]) -> None:
+@pytest.mark.parametrize("kind", [translator, painter, held_base])
+def test_what_has_no_batch_normalisation_trains_in_parts_as_in_one(kind: Callable[..., dict[str, Any]]) -> None:
     check_same(kind(SINGLE, accumulate=2), kind(SINGLE))
 
 

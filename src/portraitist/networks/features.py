@@ -200,7 +200,9 @@ def resized(images: Tensor, side: int) -> Tensor:
     """Resize images [N, C, H, W] to ``side`` pixels with antialiasing; those of that size are returned as they are."""
     if images.shape[2:] == (side, side):
         return images
-    return F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    # In full precision: there is no such kernel of bfloat16 on processors.
+    full = images.to(torch.promote_types(images.dtype, torch.float32))
+    return F.interpolate(full, (side, side), mode="bilinear", antialias=True, align_corners=False).to(images.dtype)
 
 
 def check_fit(name: str, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
