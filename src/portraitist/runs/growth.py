@@ -15,6 +15,7 @@ from ..data import ImageBatches
 from ..io.headers import Header
 from ..io.model_file import Model
 from ..networks import Discriminator
+from ..surgery.join import joint_credit
 from ..train.distributed import ProcessGroup, check_identical
 from ..train.folder import passed
 from ..train.growth import EntranceRegression, EntranceState
@@ -99,5 +100,4 @@ def licensed(about: Header, before: Header) -> Header:
     """Return the header of a grown base under the terms of the one before it, unless it names its own."""
     if about.licence:
         return about
-    credit = "; ".join(dict.fromkeys(filter(None, (before.credit, about.credit))))
-    return replace(about, licence=before.licence, credit=credit)
+    return replace(about, licence=before.licence, credit=joint_credit(before.credit, about.credit))
