@@ -307,6 +307,17 @@ def test_a_bundled_style_needs_no_name_whatever_the_user_has_added(
     assert list(Stylizer.load().generators) == ["wild"]
 
 
+def test_of_several_bases_the_one_with_most_styles_needs_no_names(
+    models_folder: Path, tiny_model: Model, tiny_style: Model
+) -> None:
+    other = make_model(seed=7, name="other")
+    named = {"wild": (tiny_style, tiny_model), "a": (other, other), "b": (restyled(other, "b", seed=5), other)}
+    for name, (style, base) in named.items():
+        save_model(catalogue.bundled_folder() / f"{base.header.name}.safetensors", base, overwrite=True)
+        save_pack(catalogue.bundled_folder() / f"{name}.safetensors", restyled(style, name), base)
+    assert list(Stylizer.load().generators) == ["a", "b"]
+
+
 def test_the_real_finder_finds_the_astronaut(make: MakeStylizer, photo: Pixels) -> None:
     stylizer = make(finder=BlazeFinder())
     (face,) = stylizer.stylize(photo).faces

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,12 +113,15 @@ class Mixture:
 def default_styles(attribute: str | None) -> list[str]:
     """Return the names of the styles inside the package that can draw; of the user's where it holds none.
 
-    A style with a path per attribute takes part where it has a path of the one that is asked for, or where each face
-    is to choose (``auto``).
+    Of several bases, those of the base with most styles: styles are drawn together from one base's codes. A style with
+    a path per attribute takes part where it has a path of the one that is asked for, or where each face is to choose
+    (``auto``).
     """
     styles = [e for e in catalogue.entries() if e.header.kind == "style-pack"]
     known = [e for e in styles if not e.header.paths or attribute in (*e.header.paths, AUTO)]
-    return [e.name for e in known if e.where == "bundled"] or [e.name for e in known]
+    offered = [e for e in known if e.where == "bundled"] or known
+    bases = Counter(e.header.base_digest for e in offered)
+    return [e.name for e in offered if e.header.base_digest == bases.most_common(1)[0][0]]
 
 
 def no_style(path: Path) -> UsageError:
