@@ -40,7 +40,10 @@ Balance = Annotated[str, opt("Attribute whose values are shown equally often, on
 Attribute = Annotated[str | None, opt("Path of a multi-path style, e.g. female (see `portraitist models`).")]
 AttributeOrAuto = Annotated[
     str | None,
-    opt("Path of multi-path styles, e.g. female (see `portraitist models`); auto: each face chooses (default: auto)."),
+    opt(
+        "Path of multi-path styles, e.g. female (see `portraitist models`). auto: each face chooses, as it "
+        "does in styles that you name."
+    ),
 ]
 Aligned = Annotated[bool, opt("The pictures are aligned square faces already.", "--aligned")]
 Detail = Annotated[
