@@ -117,6 +117,14 @@ def test_help_answers_at_once_without_the_heavy_parts(help_of: dict[str, Answer]
     assert done.seconds < 1.0
 
 
+def test_the_page_of_commands_has_all_of_them_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
+    section = page.partition("\n## All commands\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    groups = {command.rpartition(" ")[0] for command in COMMANDS} - {"models"}  # which lists without a subcommand
+    assert sorted(name.strip(" `") for row in rows for name in row.split(",")) == sorted(set(COMMANDS) - groups)
+
+
 def test_the_package_itself_is_cheap_to_import() -> None:
     code = "import portraitist, sys; assert not {'torch', 'numpy', 'PIL'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
