@@ -21,7 +21,7 @@ import torch
 
 from portraitist.data import ImageSet
 from portraitist.detail import MEDIA, SIDE
-from portraitist.errors import UsageError
+from portraitist.errors import NothingLearned, UsageError
 from portraitist.evaluate.held_out import known_parts, parts_of
 from portraitist.faces import finder_named
 from portraitist.io import catalogue, registry
@@ -51,15 +51,15 @@ from portraitist.stylize.mixture import Mixture
 from portraitist.stylize.teacher import StyleTeacher, painter_header
 from portraitist.train.encoder import agilegan
 from portraitist.train.painter import PainterTraining
-from portraitist.train.painter_terms import AdversarialTerm, FeatureTerm, IdentityTerm
+from portraitist.train.painter_terms import AdversarialTerm, ColourTerm, FeatureTerm, IdentityTerm
 from portraitist.train.spec import Training
 
 log = logging.getLogger("portraitist")
 
-LICENCE = "CC-BY-NC-SA-4.0"
+FREE_PHOTOS = "SFHQ (Copyright (c) 2022 David Beniaguev), MIT; SD3 faces, CC0"
 PHOTOS = (
     "One Million Impressions faces (Peterson, Uddenberg, Griffiths, Todorov, Suchow 2022, PNAS, "
-    "doi 10.1073/pnas.2115228119), CC BY-NC-SA 4.0; SFHQ (Copyright (c) 2022 David Beniaguev), MIT; SD3 faces, CC0"
+    f"doi 10.1073/pnas.2115228119), CC BY-NC-SA 4.0; {FREE_PHOTOS}"
 )
 ARTFLOW = (
     "Images by artflow.ai (https://artflow.ai), CC BY 4.0, via github.com/initiative-sh/artflow-portraits; modified"
@@ -81,6 +81,8 @@ class Style:
     """How far the parts of a face move towards the exemplars'."""
     strokes: float = 0.5
     """How much its painter listens to what knows the exemplars, beside its teacher."""
+    colour: float = 0.0
+    """How much its painter keeps the photo's colours of areas."""
     balanced: tuple[str, ...] = ()
     """Values of ``gender`` that its painter's exemplars are shown equally often by."""
     painted: bool = True
@@ -90,7 +92,7 @@ class Style:
 
 
 STYLES = (
-    Style("toon3d", "style_toon3d", "3-D cartoon heads", balanced=GENDERS),
+    Style("toon3d", "style_toon3d", "3-D cartoon heads", colour=6.0, balanced=GENDERS),
     Style("anime", "style_anime", "digital painting with a touch of anime", shape=1.4, strokes=0.12),
     Style("oil", "style_oil", "oil paint and broad brushes", "brush", strokes=0.4, balanced=GENDERS),
     Style(
@@ -98,6 +100,53 @@ STYLES = (
     ),
     Style("toon3d-paths", "style_toon3d", "3-D cartoon heads, women and men apart", paths=GENDERS, painted=False),
 )
+
+
+@dataclass(frozen=True)
+class Family:
+    """A base and the models that belong to it."""
+
+    base: str
+    description: str
+    licence: str
+    """Of the base, its encoder and chooser."""
+    styles_licence: str
+    credit: str
+    """Of what the base learned from."""
+    styles: tuple[Style, ...]
+    licences: tuple[str, ...] = ()
+    """Only photos under these; all, when empty."""
+    chooser: bool = True
+    """Whether something learns to choose the paths of its styles."""
+
+
+FAMILIES = {
+    family.base: family
+    for family in (
+        Family(
+            "faces",
+            "faces of people who do not exist",
+            licence="CC-BY-NC-SA-4.0",
+            styles_licence="CC-BY-NC-SA-4.0",
+            credit=PHOTOS,
+            styles=STYLES,
+        ),
+        Family(
+            "faces-open",
+            "faces of people who do not exist, for products too",
+            licence="MIT",
+            styles_licence="CC-BY-4.0",
+            credit=FREE_PHOTOS,
+            styles=tuple(
+                replace(style, name=f"{style.name}-open", description=f"{style.description}, for products too")
+                for style in STYLES
+                if style.name in ("toon3d", "oil")
+            ),
+            licences=("MIT", "CC0-1.0"),
+            chooser=False,
+        ),
+    )
+}
 
 
 def candidates(resolution: int) -> dict[str, Training]:
@@ -129,7 +178,7 @@ PAINTER = PainterTraining(
 FURTHER_PAINTERS = 6_000
 """Images of each painter after the first."""
 STAGES = ["base", "styles", "encoder", "chooser", "painters"]
-WHAT = [*STAGES, *(style.name for style in STYLES)]
+WHAT = [*STAGES, *(style.name for family in FAMILIES.values() for style in family.styles)]
 
 
 def main() -> None:
@@ -137,6 +186,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with photos_256.zip and style_*/")
     parser.add_argument("--runs", type=Path, default=Path("runs/models"), help="folder for the run folders")
     parser.add_argument("--out", type=Path, default=catalogue.bundled_folder(), help="where the model files go")
+    parser.add_argument(
+        "--base", default="faces", choices=FAMILIES, help="the base, whose styles and encoder come along"
+    )
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--channel-base", type=int, default=1536)
     parser.add_argument("--channel-cap", type=int, default=128)
@@ -156,30 +208,41 @@ def main() -> None:
     keep_heap()
     if options.threads:
         torch.set_num_threads(options.threads)
-    base = make_base(options) if "base" in options.only else load_model(options.out / "faces.safetensors")
-    for style in STYLES:
+    family = FAMILIES[options.base]
+    if strange := {*options.only} - {*STAGES, *(style.name for style in family.styles)}:
+        parser.error(f"{', '.join(sorted(strange))}: not among the styles of {family.base}")
+    makes_base = "base" in options.only
+    base = make_base(family, options) if makes_base else load_model(options.out / f"{family.base}.safetensors")
+    for style in family.styles:
         if {"styles", style.name} & set(options.only):
-            make_style(style, base, options)
+            make_style(style, family, base, options)
     if "encoder" in options.only:
-        make_encoder(base, options)
-    if "chooser" in options.only:
-        make_chooser(base, options)
+        make_encoder(family, base, options)
+    if "chooser" in options.only and family.chooser:
+        make_chooser(family, base, options)
     if "painters" in options.only:
-        make_painters(options)
+        make_painters(family, options)
 
 
-def make_base(options: argparse.Namespace) -> Model:
-    """Train the base of faces and put it in place in half precision."""
-    photos = ImageSet.open(options.data / "photos_256.zip", options.resolution)
+def photos_of(family: Family, options: argparse.Namespace, side: int) -> ImageSet:
+    """Return the photos that a family may learn from."""
+    photos = ImageSet.open(options.data / "photos_256.zip", side, labels=options.data / "photos_256.csv")
+    under = photos.attributes["licence"]
+    return photos.subset([k for k, licence in enumerate(under) if not family.licences or licence in family.licences])
+
+
+def make_base(family: Family, options: argparse.Namespace) -> Model:
+    """Train the base of a family and put it in place in half precision."""
+    photos = photos_of(family, options, options.resolution)
     channels = channels_for(options.resolution, base=options.channel_base, cap=options.channel_cap)
     generator = GeneratorAnatomy(options.resolution, channels, z_dim=128, w_dim=128, mapping_layers=4)
     source = Source(generator=generator, discriminator=DiscriminatorAnatomy(options.resolution, channels))
     about = Header(
         generator,
-        name="faces",
-        description=f"faces of people who do not exist, {options.resolution} px",
-        licence=LICENCE,
-        credit=PHOTOS,
+        name=family.base,
+        description=f"{family.description}, {options.resolution} px",
+        licence=family.licence,
+        credit=family.credit,
     )
     # About twice the rule: there are few photos for a base.
     plain = replace(from_scratch(options.resolution), r1_gamma=0.2 * (options.resolution / 64) ** 2)
@@ -187,20 +250,28 @@ def make_base(options: argparse.Namespace) -> Model:
     # The augmentation slows the first steps, when the discriminator cannot overfit yet. Each later stage begins from
     # the averaged generator of the one before.
     first = replace(plain, augment="none", images=options.warm_up, seed=1)
-    path = train(photos, options.runs / "faces-warm-up", source, first, told)
+    path = train(photos, options.runs / f"{family.base}-warm-up", source, first, told)
     for k, images in enumerate(options.images, 2):
         training = replace(plain, images=images, seed=k)
-        path = train(photos, options.runs / f"faces-{k - 1}", Source(base=load_model(path)), training, told)
+        run = options.runs / f"{family.base}-{k - 1}"
+        path = train(photos, run, Source(base=load_model(path)), training, told)
         # Half precision after every stage: any of them may be the one that ships, and styles must fit what ships.
-        path = save_model(options.runs / f"faces-{k - 1}.safetensors", load_model(path), half=True, overwrite=True)
-    shipped = save_model(options.out / "faces.safetensors", load_model(path), half=True, overwrite=True)
+        path = save_model(run.with_suffix(".safetensors"), load_model(path), half=True, overwrite=True)
+    shipped = save_model(options.out / f"{family.base}.safetensors", load_model(path), half=True, overwrite=True)
     registry.record_digest(shipped)
     return load_model(shipped)
 
 
-def make_style(style: Style, base: Model, options: argparse.Namespace) -> None:
+def make_style(style: Style, family: Family, base: Model, options: argparse.Namespace) -> None:
     """Fine-tune one style by each recipe and put the best pack in place in half precision."""
-    tried = {name: train_style(style, name, base, options) for name in recipes_of(style, options)}
+    tried = {}
+    for recipe in recipes_of(style, options):
+        try:
+            tried[recipe] = train_style(style, family, recipe, base, options)
+        except NothingLearned as reason:
+            log.warning("%s, %s: %s", style.name, recipe, reason)
+    if not tried:
+        raise NothingLearned(f"No recipe taught {style.name}.", "Show more images (--style-images).")
     name = best({name: read_header(pack).metrics for name, pack in tried.items()})
     log.info("%s: %s", style.name, name)
 
@@ -228,7 +299,7 @@ def recipes_of(style: Style, options: argparse.Namespace) -> dict[str, Training]
     return {"freeze_fc+multipath": compose("freeze_fc+multipath", options.resolution, paths=style.paths)}
 
 
-def train_style(style: Style, name: str, base: Model, options: argparse.Namespace) -> Path:
+def train_style(style: Style, family: Family, name: str, base: Model, options: argparse.Namespace) -> Path:
     """Fine-tune the base by one recipe, until held-out exemplars say stop, and return the pack."""
     labels = options.data / f"labels_{style.folder}.csv" if style.paths else None
     exemplars = ImageSet.open(options.data / style.folder, options.resolution, labels=labels)
@@ -237,8 +308,8 @@ def train_style(style: Style, name: str, base: Model, options: argparse.Namespac
         base.generator.anatomy,
         name=style.name,
         description=style.description,
-        licence=LICENCE,
-        credit=f"{ARTFLOW}. Fine-tuned from faces: {PHOTOS}",
+        licence=family.styles_licence,
+        credit=f"{ARTFLOW}. Fine-tuned from {family.base}: {family.credit}",
     )
     told = TrainOptions(
         recipe=name, attribute="gender" if style.paths else "", about=about, device=options.device, quiet=options.quiet
@@ -260,21 +331,21 @@ def best(scores: Mapping[str, Mapping[str, Any]]) -> str:
     return max(near, key=lambda name: near[name]["likeness"])
 
 
-def make_encoder(base: Model, options: argparse.Namespace) -> None:
+def make_encoder(family: Family, base: Model, options: argparse.Namespace) -> None:
     """Train the encoder of the base and put it in place in half precision.
 
     Two networks that are not shipped judge it: SqueezeNet how alike pictures look, MobileFaceNet who is who.
     """
-    photos = ImageSet.open(options.data / "photos_256.zip", options.resolution)
+    photos = photos_of(family, options, options.resolution)
     sizes = replace(small(base.generator.anatomy, "hvae"), standardised=True)
     weights = options.data / "weights"
     told = EncoderOptions(
         about=EncoderHeader(
             sizes,
-            name="faces-hvae",
-            description="photos to codes of faces: AgileGAN's hierarchical variational encoder",
-            licence=LICENCE,
-            credit=PHOTOS,
+            name=f"{family.base}-hvae",
+            description=f"photos to codes of {family.base}: AgileGAN's hierarchical variational encoder",
+            licence=family.licence,
+            credit=family.credit,
         ),
         perceptual=PerceptualDistance(load_features(weights / "squeezenet1_1_imagenet_mxnet.npz")),
         identity=load_identity(weights / "mobilefacenet.pt"),
@@ -283,12 +354,14 @@ def make_encoder(base: Model, options: argparse.Namespace) -> None:
         quiet=options.quiet,
     )
     training = replace(ENCODER, images=options.encoder_images)
-    path = train_encoder(photos, options.runs / "faces-hvae", base, sizes, training, told)
-    shipped = save_encoder(options.out / "faces-hvae.safetensors", load_encoder(path), half=True, overwrite=True)
+    path = train_encoder(photos, options.runs / f"{family.base}-hvae", base, sizes, training, told)
+    shipped = save_encoder(
+        options.out / f"{family.base}-hvae.safetensors", load_encoder(path), half=True, overwrite=True
+    )
     registry.record_digest(shipped)
 
 
-def make_chooser(base: Model, options: argparse.Namespace) -> None:
+def make_chooser(family: Family, base: Model, options: argparse.Namespace) -> None:
     """Learn what chooses the paths of styles on the base's encoder, and put it in place in half precision.
 
     The photos that measure it take no part in the fit, nor in any other model.
@@ -298,24 +371,24 @@ def make_chooser(base: Model, options: argparse.Namespace) -> None:
         for name in ("photos_256", "photos_eval_256")
     )
     about = About(
-        name="faces-chooser",
-        description="the path of a multi-path style for a face of faces, by its encoder's latents",
-        licence=LICENCE,
-        credit=PHOTOS,
+        name=f"{family.base}-chooser",
+        description=f"the path of a multi-path style for a face of {family.base}, by its encoder's latents",
+        licence=family.licence,
+        credit=family.credit,
     )
-    encoder = load_encoder(options.out / "faces-hvae.safetensors", base=base)
+    encoder = load_encoder(options.out / f"{family.base}-hvae.safetensors", base=base)
     learned = learn_chooser(photos, ["gender", "group"], base, encoder, held_out=others, about=about)
-    shipped = save_chooser(options.out / "faces-chooser.safetensors", learned, half=True, overwrite=True)
+    shipped = save_chooser(options.out / f"{family.base}-chooser.safetensors", learned, half=True, overwrite=True)
     registry.record_digest(shipped)
 
 
-def make_painters(options: argparse.Namespace) -> None:
+def make_painters(family: Family, options: argparse.Namespace) -> None:
     """Distil a painter of each style that gets one, and put it into the style's pack."""
     weights, start = options.data / "weights", None
     perceptual = PerceptualDistance(load_features(weights / "squeezenet1_1_imagenet_mxnet.npz"))
     identity = load_identity(weights / "mobilefacenet.pt")
-    photos = ImageSet.open(options.data / "photos_256.zip", PAINTER.side)
-    for style in (style for style in STYLES if style.painted):
+    photos = photos_of(family, options, PAINTER.side)
+    for style in (style for style in family.styles if style.painted):
         pack = options.out / f"{style.name}.safetensors"
         by = Stylizer.load([pack], method="code", device=options.device)
         teacher = StyleTeacher(by, PAINTER.side)
@@ -338,8 +411,8 @@ def make_painters(options: argparse.Namespace) -> None:
             quiet=options.quiet,
         )
         images = PAINTER.images if start is None else FURTHER_PAINTERS
-        strokes = FeatureTerm(style.strokes)
-        training = replace(PAINTER, images=images, feature_discriminator=strokes, balance=style.balanced)
+        strokes, colour = FeatureTerm(style.strokes), ColourTerm(style.colour)
+        training = replace(PAINTER, images=images, feature_discriminator=strokes, colour=colour, balance=style.balanced)
         run = options.runs / f"{style.name}-painter"
         stored = load_painter(distill(photos, seen, run, teacher, about.painter, training, told))
         found = compared(photos, unseen, run, teacher, training, stored.painter, identity, perceptual.features)

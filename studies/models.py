@@ -34,8 +34,9 @@ from portraitist.evaluate import (
     pooled_features,
 )
 from portraitist.faces import BlazeFinder
-from portraitist.io import registry
+from portraitist.io import catalogue, registry
 from portraitist.io.feature_files import load_features
+from portraitist.io.headers import Header
 from portraitist.io.identity_files import load_identity
 from portraitist.io.model_file import Model
 from portraitist.losses.perceptual import default_perceptual
@@ -49,6 +50,7 @@ from portraitist.stylize.choices import Options
 from .material import drawn_photos, samples, shown_people
 from .verdict import mean_error
 
+BASE = "faces"
 SAMPLES, SHOWN, PHOTOS, PEOPLE, CODES, STEPS = 1000, 64, 24, 12, 2000, 20
 HEIGHT = 128
 
@@ -97,7 +99,7 @@ class BundledModels:
 
     @classmethod
     def of(cls, data: Path) -> BundledModels:
-        base = registry.load("faces")
+        base = registry.load(BASE)
         features = {
             "discriminator": DiscriminatorFeatures(base.require_discriminator("to measure with")),
             "SqueezeNet": load_features(data / "weights/squeezenet1_1_imagenet_mxnet.npz"),
@@ -122,10 +124,16 @@ class BundledModels:
         return self.stylizers[f"encoder + {STEPS} steps"]
 
 
+def packs() -> list[catalogue.Entry[Header]]:
+    """Return the bundled styles of the base."""
+    return [
+        e for e in registry.entries() if (e.where, e.header.kind, e.header.base_name) == ("bundled", "style-pack", BASE)
+    ]
+
+
 def styles() -> list[tuple[str, str | None]]:
-    """Return every bundled style, and every path of one that has paths."""
-    packs = [e for e in registry.entries() if e.where == "bundled" and e.header.kind == "style-pack"]
-    return [(e.name, path) for e in packs for path in (e.header.paths or (None,))]
+    """Return every bundled style of the base, and every path of one that has paths."""
+    return [(e.name, path) for e in packs() for path in (e.header.paths or (None,))]
 
 
 def label(name: str, attribute: str | None) -> str:
@@ -254,9 +262,7 @@ def pack_table(models: BundledModels) -> list[str]:
         ),
     ]
     body = []
-    for entry in registry.entries():
-        if entry.where != "bundled" or entry.header.kind != "style-pack":
-            continue
+    for entry in packs():
         metrics, header = entry.header.metrics, entry.header
         apart = [
             model_distance(
