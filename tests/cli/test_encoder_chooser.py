@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,9 @@ def test_a_chooser_is_learned_measured_and_added(
     assert run("models", "add", out)[0] == 0
     code, lines, err = run("models", "show", "who")
     assert code == 0 and '"margin"' in "".join(lines), err
+    assert [line.split()[:2] for line in run("encoder", "list")[1][:-2]] == [["hvae", "hvae"], ["who", "chooser"]]
+    listed = json.loads(run("encoder", "list", "--json")[1][-1])
+    assert [(e["name"], e["header"]["choices"][0]["attribute"]) for e in listed["choosers"]] == [("who", "kind")]
 
 
 @pytest.mark.parametrize("attribute", [(), ("--attribute", "auto")])

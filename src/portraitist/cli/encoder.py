@@ -26,26 +26,30 @@ SIZES = "Network"
 
 @app.callback()
 def encoder() -> None:
-    """Train, list and import encoders, which turn photos into codes in one pass."""
+    """Train, grow, list and import encoders, which turn photos into codes in one pass; learn what chooses paths."""
 
 
 @groups.add(app, "list")
 def listing() -> None:
-    """List the encoders that have a name: bundled ones and your own."""
+    """List the encoders that have a name, bundled ones and your own, and what chooses paths by them."""
     from dataclasses import asdict
 
     from ..io import catalogue
+    from ..io.headers import EncoderHeader
 
     found = catalogue.encoders(lambda path, error: typer.echo(f"{path}: {error}", err=True))
+    choosers = catalogue.choosers()
     if talk().json:
-        note(encoders=[asdict(e) for e in found])
+        note(encoders=[asdict(e) for e in found], choosers=[asdict(e) for e in choosers])
         return
-    for entry in found:
+    listed: list[catalogue.EncoderEntry | catalogue.ChooserEntry] = [*found, *choosers]
+    for entry in listed:
         header = entry.header
+        kind = header.encoder.kind if isinstance(header, EncoderHeader) else header.kind
         base = f"of {header.base_name or header.base_digest[:12] or 'an unknown base'}"
         description = " ".join(header.description.split())
         typer.echo(
-            f"{entry.name:<16} {header.encoder.kind:<5} {base:<18} {entry.where:<8} "
+            f"{entry.name:<16} {kind:<7} {base:<18} {entry.where:<8} "
             f"{header.licence or 'licence unknown':<18} {entry.sha256[:12] or 'no digest':<12}  {description}".rstrip()
         )
     typer.echo(
