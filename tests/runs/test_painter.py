@@ -177,11 +177,14 @@ def test_it_stops_when_held_out_exemplars_come_no_nearer(photos: ImageSet, tmp_p
 def test_it_starts_from_a_painter_of_another_style(done: Path, photos: ImageSet, tmp_path: Path) -> None:
     first = load_painter(done)
     still = replace(TINY, images=2, learning_rate=1e-12)
-    path = distill(photos, photos, tmp_path / "s", Negative(), ANATOMY, still, replace(OPTIONS, start=first))
+    told = replace(OPTIONS, start=first, about=replace(ABOUT, licence="CC-BY-4.0", credit="her drawings"))
+    path = distill(photos, photos, tmp_path / "s", Negative(), ANATOMY, still, told)
     after = load_painter(path)
     for name, tensor in first.painter.state_dict().items():
         assert torch.allclose(after.painter.state_dict()[name], tensor, atol=1e-8), name
     assert after.header.training["start"] == {"name": "mine", "digest": first.digest}
+    # Its weights come of both.
+    assert (after.header.licence, after.header.credit) == ("CC0-1.0 AND CC-BY-4.0", "her drawings")
     with pytest.raises(UsageError, match=r"start\.digest: .* -> "):
         distill(photos, photos, tmp_path / "s", Negative(), ANATOMY, still, OPTIONS)
     with pytest.raises(UsageError, match="Take its own sizes"):

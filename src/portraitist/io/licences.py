@@ -14,10 +14,17 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import NoLicence
 
+if TYPE_CHECKING:
+    from .headers import About
+
 log = logging.getLogger("portraitist")
+
+T = TypeVar("T", bound="About")
 
 VARIABLE = "PORTRAITIST_REQUIRE_LICENCE"
 _PERMISSIVE = re.compile(
@@ -81,3 +88,30 @@ def warn_of_licence(name: str, licence: str) -> None:
     check_licence(name, licence)
     if not licence:
         log.warning("%s names no licence: ask its author before you pass on it or its pictures", name)
+
+
+def joint_licence(first: str, second: str) -> str:
+    """Return the terms of both; none where one of them is not known."""
+    if first == second or not (first and second):
+        return first if first == second else ""
+    return " AND ".join(f"({text})" if " OR " in text else text for text in (first, second))
+
+
+def joint_credit(first: str, second: str) -> str:
+    """Return both texts, unless one holds the other."""
+    if first in second:
+        return second
+    return first if second in first else f"{first}; {second}"
+
+
+def inherited(about: T, before: About) -> T:
+    """Return a header under the terms of what the network went on from, unless it names its own; with its credit."""
+    if about.licence:
+        return about
+    return replace(about, licence=before.licence, credit=joint_credit(before.credit, about.credit))
+
+
+def under_both(about: T, other: About) -> T:
+    """Return a header under the terms of another model too, from which the network learned, and with its credit."""
+    licence = joint_licence(other.licence, about.licence) if about.licence else other.licence
+    return replace(about, licence=licence, credit=joint_credit(other.credit, about.credit))

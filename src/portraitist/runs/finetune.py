@@ -24,6 +24,7 @@ from ..faces import FaceFinder
 from ..io import registry
 from ..io.described import digest_of
 from ..io.headers import Header, check_header, read_header
+from ..io.licences import inherited, under_both
 from ..io.model_file import Model, generator_digest, lineage, save_model, save_pack
 from ..losses.perceptual import PerceptualDistance, default_perceptual
 from ..networks import Generator
@@ -269,11 +270,11 @@ class Finetuning(Run[TrainState]):
         step = lineage(state.images, self.settings)
         about = self.options.about or Header(source.anatomies[0])
         if source.base is not None and source.fine_tuned is None:
-            about = growth.licensed(about, source.base.header)
+            about = inherited(about, source.base.header)
             if source.grows:
                 step |= growth.record(self.out, source.base)
-        about = held.licensed(about, source.smaller)
         if source.smaller is not None:
+            about = under_both(about, source.smaller.model.header)
             step["held_to"] = self.settings["smaller"]
         header = replace(about, recipe=self.settings, lineage=[*before, step])
         if (base := source.fine_tuned) is None:

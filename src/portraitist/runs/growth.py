@@ -5,17 +5,14 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ..data import ImageBatches
-from ..io.headers import Header
 from ..io.model_file import Model
 from ..networks import Discriminator
-from ..surgery.join import joint_credit
 from ..train.distributed import ProcessGroup, check_identical
 from ..train.folder import passed
 from ..train.growth import EntranceRegression, EntranceState
@@ -94,10 +91,3 @@ def record(out: Path, base: Model) -> dict[str, Any]:
         counters = counters_of(newest[-1])
         found |= {f"entrance_{name}": counters[name] for name in ("images", "error")}
     return {"grown_from": found}
-
-
-def licensed(about: Header, before: Header) -> Header:
-    """Return the header of a grown base under the terms of the one before it, unless it names its own."""
-    if about.licence:
-        return about
-    return replace(about, licence=before.licence, credit=joint_credit(before.credit, about.credit))

@@ -1,14 +1,10 @@
-"""Trainings that are held to a smaller model: what belongs together, what is recorded, and whom to credit."""
+"""Trainings that are held to a smaller model: what belongs together, and what is recorded."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..errors import UsageError
 from ..io.described import digest_of
-from ..io.headers import Header
 from ..io.model_file import generator_digest
-from ..surgery.join import joint_credit, joint_licence
 from ..train.spec import Training
 from .source import Smaller, Source
 
@@ -45,12 +41,3 @@ def record(smaller: Smaller | None) -> dict[str, str]:
         return {"smaller": "", "codes": ""}
     codes = "" if smaller.codes is None else digest_of({}, dict(smaller.codes))
     return {"smaller": generator_digest(smaller.model), "codes": codes}
-
-
-def licensed(about: Header, smaller: Smaller | None) -> Header:
-    """Return a header under the terms of the smaller model too, whose pictures are learned, and with its credit."""
-    if smaller is None:
-        return about
-    its = smaller.model.header
-    licence = joint_licence(its.licence, about.licence) if about.licence else its.licence
-    return replace(about, licence=licence, credit=joint_credit(its.credit, about.credit))

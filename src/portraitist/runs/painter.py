@@ -23,6 +23,7 @@ from ..data.sheet import grid
 from ..data.teacher import Pairs, Teacher, TeacherPictures
 from ..errors import UsageError
 from ..evaluate import kernel_interval, pooled_features
+from ..io.licences import under_both
 from ..io.model_file import lineage
 from ..io.painter_files import FILE, PainterHeader, StoredPainter, check_painter_header, save_painter
 from ..losses.identity import identity_distance
@@ -163,6 +164,8 @@ class PainterRun(Run[PainterState]):
                 "Take its own sizes.",
             )
         about = options.about or PainterHeader(anatomy)
+        if options.start is not None:
+            about = under_both(about, options.start.header)
         self.header = dataclasses.replace(about, painter=anatomy, side=training.side, teacher_digest=teacher.digest)
         check_painter_header(self.header)
         self.drawn = TeacherPictures(out / TEACHER, training.side, teacher)

@@ -16,6 +16,7 @@ from pathlib import Path
 from .._version import __version__
 from ..errors import UsageError
 from ..io.headers import Header
+from ..io.licences import joint_credit, joint_licence
 from ..io.model_file import Model, generator_digest, save_model, save_pack
 from ..networks import Generator
 from .blend import Side, blend, check_sizes, check_upto, hard
@@ -152,17 +153,3 @@ def _bases(model: Model) -> frozenset[str]:
         return frozenset({header.base_digest})
     last = header.lineage[-1].get("base", "") if header.lineage else ""
     return frozenset({generator_digest(model), str(last)} - {""})
-
-
-def joint_licence(first: str, second: str) -> str:
-    """Return the terms of both; none where one of them is not known."""
-    if first == second or not (first and second):
-        return first if first == second else ""
-    return " AND ".join(f"({text})" if " OR " in text else text for text in (first, second))
-
-
-def joint_credit(first: str, second: str) -> str:
-    """Return both texts, unless one holds the other."""
-    if first in second:
-        return second
-    return first if second in first else f"{first}; {second}"
