@@ -12,12 +12,14 @@ import pytest
 from PIL import Image
 
 from portraitist.data import ImageSet, write_image
+from portraitist.evaluate import Interval, PictureMeasures
 from portraitist.evaluate.held_out import EXEMPLARS
 from portraitist.io import registry
 from portraitist.io.headers import read_header
 from portraitist.io.measured import add_metrics
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.io.painter_files import load_painter
+from portraitist.runs.painter_pack import Compared, save_with_painter
 from tests.cli.conftest import Run
 from tests.conftest import smooth_pictures
 from tests.stylize.tiny_encoders import make_encoder
@@ -89,6 +91,13 @@ def goes_into_the_pack(run: Run, data: Path) -> None:
     assert f"identity {measured['painter']['identity']['value']:.3f}" in painter
     assert f"style {measured['code']['style']['value']:.2f}" in by_code
     assert header.painter.is_default == painter.endswith("<- default") != by_code.endswith("<- default")
+    assert header.licence == load_painter(data / "run").header.licence == "CC-BY-4.0"
+    stored = load_painter(data / "run")
+    same = PictureMeasures(*[Interval(1.0, 0.1)] * 9)
+    found = Compared(same, same, is_grey=False)
+    other = replace(stored, header=replace(stored.header, licence="MIT", credit="the photographer"))
+    by_both = read_header(save_with_painter(registry.find("wild"), other, found, data / "both.safetensors"))
+    assert by_both.licence == "CC-BY-4.0 AND MIT" and "the photographer" in by_both.credit
     code, _, told = run(*words(data, "--pack", pack))
     assert code == 2 and "exists" in told
     code, _, told = run(*words(data, "--overwrite"))

@@ -19,6 +19,7 @@ from ..errors import UsageError
 from ..evaluate import PictureMeasures, PictureScorer
 from ..evaluate.picture_signals import SIDE, Batch
 from ..io.headers import Header, PackPainter, read_header
+from ..io.licences import joint_credit, joint_licence
 from ..io.measured import rewritten, without_people
 from ..io.model_file import Model
 from ..io.painter_files import StoredPainter
@@ -117,7 +118,7 @@ def save_with_painter(
     """Write the pack of a style with a painter in it, which is its default where it measured better.
 
     Args:
-        style: The pack; its generator, its look and its header stay.
+        style: The pack; its generator, its look and its header stay, but for the terms of the painter.
         stored: The painter.
         found: What was measured of both.
         out: The file to write.
@@ -131,8 +132,14 @@ def save_with_painter(
     about = PackPainter(mine.painter, mine.side, found.is_better, mine.teacher_digest, mine.training, found.as_json())
 
     def carrying(model: Model) -> Model:
-        metrics = without_people(model.header.metrics)
-        return replace(model, painter=stored.painter, header=replace(model.header, painter=about, metrics=metrics))
+        header = replace(
+            model.header,
+            painter=about,
+            metrics=without_people(model.header.metrics),
+            licence=joint_licence(model.header.licence, mine.licence),
+            credit=joint_credit(model.header.credit, mine.credit),
+        )
+        return replace(model, painter=stored.painter, header=header)
 
     return rewritten(style, out, carrying, overwrite=overwrite)
 
