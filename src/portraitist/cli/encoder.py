@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..io.model_file import Model
     from ..networks.encoder_anatomy import EncoderAnatomy
 
-HELP = "Train, grow, list and import encoders; learn what chooses paths."
+HELP = "Train, grow, list and import encoders, and choosers."
 
 app = typer.Typer(help=HELP, rich_markup_mode=None, no_args_is_help=True)
 
