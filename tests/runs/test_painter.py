@@ -185,6 +185,9 @@ def test_it_starts_from_a_painter_of_another_style(done: Path, photos: ImageSet,
     assert after.header.training["start"] == {"name": "mine", "digest": first.digest}
     # Its weights come of both.
     assert (after.header.licence, after.header.credit) == ("CC0-1.0 AND CC-BY-4.0", "her drawings")
+    unknown = replace(told, about=replace(ABOUT, licence=""))
+    path = distill(photos, photos, tmp_path / "u", Negative(), ANATOMY, still, unknown)
+    assert load_painter(path).header.licence == ""
     with pytest.raises(UsageError, match=r"start\.digest: .* -> "):
         distill(photos, photos, tmp_path / "s", Negative(), ANATOMY, still, OPTIONS)
     with pytest.raises(UsageError, match="Take its own sizes"):

@@ -155,7 +155,7 @@ def command(
     A painter is a small network that needs no code of a face. The style draws the photos first, as `stylize` does; its
     pictures stay in OUT/teacher. Ctrl-C keeps what was drawn and learned, and the same command continues: on the CPU,
     with as many threads, bit for bit. Licence and credit are the style's unless you name others. --from saves time:
-    another style's painter knows faces already.
+    another style's painter knows faces already; its licence and credit are added.
     """
     from dataclasses import asdict, replace
 

@@ -112,6 +112,6 @@ def inherited(about: T, before: About) -> T:
 
 
 def under_both(about: T, other: About) -> T:
-    """Return a header under the terms of another model too, from which the network learned, and with its credit."""
-    licence = joint_licence(other.licence, about.licence) if about.licence else other.licence
-    return replace(about, licence=licence, credit=joint_credit(other.credit, about.credit))
+    """Return a header under the terms of what else its weights come from, too, and with its credit."""
+    licence, credit = joint_licence(other.licence, about.licence), joint_credit(other.credit, about.credit)
+    return replace(about, licence=licence, credit=credit)

@@ -274,7 +274,8 @@ class Finetuning(Run[TrainState]):
             if source.grows:
                 step |= growth.record(self.out, source.base)
         if source.smaller is not None:
-            about = under_both(about, source.smaller.model.header)
+            its = source.smaller.model.header
+            about = under_both(about, its) if about.licence else inherited(about, its)
             step["held_to"] = self.settings["smaller"]
         header = replace(about, recipe=self.settings, lineage=[*before, step])
         if (base := source.fine_tuned) is None:

@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..evaluate import PictureMeasures, PictureScorer
 from ..evaluate.picture_signals import SIDE, Batch
 from ..io.headers import Header, PackPainter, read_header
-from ..io.licences import joint_credit, joint_licence
+from ..io.licences import under_both
 from ..io.measured import rewritten, without_people
 from ..io.model_file import Model
 from ..io.painter_files import StoredPainter
@@ -132,13 +132,8 @@ def save_with_painter(
     about = PackPainter(mine.painter, mine.side, found.is_better, mine.teacher_digest, mine.training, found.as_json())
 
     def carrying(model: Model) -> Model:
-        header = replace(
-            model.header,
-            painter=about,
-            metrics=without_people(model.header.metrics),
-            licence=joint_licence(model.header.licence, mine.licence),
-            credit=joint_credit(model.header.credit, mine.credit),
-        )
+        metrics = without_people(model.header.metrics)
+        header = under_both(replace(model.header, painter=about, metrics=metrics), mine)
         return replace(model, painter=stored.painter, header=header)
 
     return rewritten(style, out, carrying, overwrite=overwrite)
