@@ -200,7 +200,9 @@ def main() -> None:
     parser.add_argument("--encoder-images", type=int, default=ENCODER.images, help="images of the encoder")
     parser.add_argument("--encoder-from", type=Path, help="an encoder of an earlier base to go on from")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--only", nargs="+", default=STAGES, choices=WHAT, help="what to make; the rest is loaded")
+    parser.add_argument(
+        "--only", nargs="+", choices=WHAT, help="what to make (default: every stage); the rest is loaded"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress bars")
     parser.add_argument("--threads", type=int, default=0, help="threads of PyTorch; its own choice when 0")
     options = parser.parse_args()
@@ -209,8 +211,10 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     family = FAMILIES[options.base]
-    if strange := {*options.only} - {*STAGES, *(style.name for style in family.styles)}:
-        parser.error(f"{', '.join(sorted(strange))}: not among the styles of {family.base}")
+    stages = [stage for stage in STAGES if stage != "chooser" or family.chooser]
+    options.only = options.only or stages
+    if strange := {*options.only} - {*stages, *(style.name for style in family.styles)}:
+        parser.error(f"{', '.join(sorted(strange))}: not made for {family.base}")
     makes_base = "base" in options.only
     base = make_base(family, options) if makes_base else load_model(options.out / f"{family.base}.safetensors")
     for style in family.styles:
@@ -218,7 +222,7 @@ def main() -> None:
             make_style(style, family, base, options)
     if "encoder" in options.only:
         make_encoder(family, base, options)
-    if "chooser" in options.only and family.chooser:
+    if "chooser" in options.only:
         make_chooser(family, base, options)
     if "painters" in options.only:
         make_painters(family, options)

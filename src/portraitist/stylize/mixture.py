@@ -120,8 +120,8 @@ def default_styles(attribute: str | None) -> list[str]:
     styles = [e for e in catalogue.entries() if e.header.kind == "style-pack"]
     known = [e for e in styles if not e.header.paths or attribute in (*e.header.paths, AUTO)]
     offered = [e for e in known if e.where == "bundled"] or known
-    bases = Counter(e.header.base_digest for e in offered)
-    return [e.name for e in offered if e.header.base_digest == bases.most_common(1)[0][0]]
+    most = Counter(e.header.base_digest for e in offered).most_common(1)
+    return [e.name for e in offered if e.header.base_digest == most[0][0]]
 
 
 def no_style(path: Path) -> UsageError:
