@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from portraitist.io.model_file import Model, save_model, save_pack
+from portraitist.networks.painter_anatomy import PainterAnatomy
 from portraitist.stylize import Stylizer
 from portraitist.stylize.mixture import Mixture
-from portraitist.stylize.teacher import StyleTeacher, terms_of
+from portraitist.stylize.teacher import StyleTeacher, painter_header
 from tests.conftest import restyled
 
 
@@ -45,6 +46,15 @@ def test_the_digest_tells_teachers_apart(tiny_model: Model, tiny_style: Model) -
     assert len({first, *(teacher.digest for teacher in others)}) == 5
 
 
-def test_a_painter_has_the_terms_of_its_style(styles: Path) -> None:
-    assert terms_of(Mixture.find("wild")) == ("CC-BY-4.0", "Nobody")
-    assert terms_of(Mixture.find("wild:0.5+calm:0.5")) == ("", "Nobody; Somebody")  # two licences: the user must say
+@pytest.mark.parametrize(
+    ("style", "terms"),
+    [
+        ("wild", ("CC-BY-4.0", "Nobody")),
+        ("wild:0.5+calm:0.5", ("CC-BY-4.0 AND MIT", "Nobody; Somebody")),
+    ],
+)
+def test_a_painter_has_the_terms_of_its_style(
+    styles: Path, tiny_model: Model, tiny_style: Model, style: str, terms: tuple[str, str]
+) -> None:
+    header = painter_header(Mixture.find(style), Stylizer(tiny_model, {"wild": tiny_style}), PainterAnatomy())
+    assert (header.licence, header.credit) == terms

@@ -20,6 +20,7 @@ from ..errors import UsageError
 from ..io import painter_files, registry, translator_files
 from ..io.encoder_files import StoredEncoder
 from ..io.headers import About, kind_of
+from ..io.licences import joint_terms
 from ..io.model_file import Model
 from ..io.painter_files import StoredPainter, default_painter, load_painter
 from ..io.translator_files import StoredTranslator, load_translator
@@ -145,16 +146,10 @@ def of_translator(stored: StoredTranslator, group: str = "") -> Drawable:
 def of_style(style: Model, base: Model, stored: StoredEncoder) -> Drawable:
     """Return a style with the encoder of its base: what `stylize --detail 0` draws by the encoder's code."""
     network = _Coded(stored.encoder, base.generator, style.generator)
-    licence, credit = joined_terms(style.header, stored.header)
+    licence, credit = joint_terms((style.header, stored.header))
     about = replace(style.header, licence=licence, credit=credit)
     digest = tensors_digest(network.state_dict())
     return Drawable(_frozen(network), style.generator.anatomy.resolution, "style", digest, about)
-
-
-def joined_terms(*headers: About) -> tuple[str, str]:
-    """Return licence and credit of what is made of several files."""
-    licences, credits = ([h.licence for h in headers if h.licence], [h.credit for h in headers if h.credit])
-    return " AND ".join(dict.fromkeys(licences)), "; ".join(dict.fromkeys(credits))
 
 
 class _Drawing(nn.Module):

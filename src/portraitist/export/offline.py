@@ -26,12 +26,13 @@ from ..faces.networks import Name, network_named
 from ..files import refuse_existing, write_bytes
 from ..io import registry
 from ..io.encoder_files import StoredEncoder
+from ..io.licences import joint_terms
 from ..io.model_file import Model, generator_digest
 from ..io.painter_files import StoredPainter, default_painter, load_painter
 from ..networks.digest import tensors_digest
 from ..report.template import render
 from ..stylize.portraits import SMALLEST_PICTURE
-from .drawable import joined_terms, of_painter, with_encoder
+from .drawable import of_painter, with_encoder
 from .files import CLOSE
 from .graph import difference, require_packages, to_onnx
 from .page_networks import Coder, StrongPainter, StrongStyle
@@ -175,7 +176,7 @@ def _of_painter(stored: StoredPainter) -> PageStyle:
 
 
 def _of_style(style: Model, base: Model, stored: StoredEncoder) -> PageStyle:
-    anatomy, (licence, credit) = base.generator.anatomy, joined_terms(style.header, stored.header)
+    anatomy, (licence, credit) = base.generator.anatomy, joint_terms((style.header, stored.header))
     network = StrongStyle(base.generator, style.generator)
     z = torch.randn(2, anatomy.z_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -12,9 +12,10 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import reduce
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import NoLicence
@@ -91,10 +92,17 @@ def warn_of_licence(name: str, licence: str) -> None:
 
 
 def joint_licence(first: str, second: str) -> str:
-    """Return the terms of both; none where one of them is not known."""
+    """Return the terms of both, each named once; none where one of them is not known."""
     if first == second or not (first and second):
         return first if first == second else ""
-    return " AND ".join(f"({text})" if " OR " in text else text for text in (first, second))
+    return " AND ".join(dict.fromkeys((*_conjuncts(first), *_conjuncts(second))))
+
+
+def _conjuncts(licence: str) -> list[str]:
+    """Return the parts of an SPDX expression that all count."""
+    if " OR " in re.sub(r"\([^()]*\)", "", licence):
+        return [f"({licence})"]
+    return re.split(r"\s+AND\s+(?![^(]*\))", licence)
 
 
 def joint_credit(first: str, second: str) -> str:
@@ -102,6 +110,12 @@ def joint_credit(first: str, second: str) -> str:
     if first in second:
         return second
     return first if second in first else f"{first}; {second}"
+
+
+def joint_terms(headers: Iterable[About]) -> tuple[str, str]:
+    """Return licence and credit of what is made of several files, at least one."""
+    licences, credits = zip(*((header.licence, header.credit) for header in headers), strict=True)
+    return reduce(joint_licence, licences), reduce(joint_credit, credits)
 
 
 def inherited(about: T, before: About) -> T:

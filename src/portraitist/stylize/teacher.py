@@ -11,6 +11,7 @@ import json
 from functools import cached_property
 
 from ..data.images import Pixels
+from ..io.licences import joint_terms
 from ..io.painter_files import PainterHeader
 from ..networks.digest import tensors_digest
 from ..networks.painter_anatomy import PainterAnatomy
@@ -56,10 +57,10 @@ def painter_header(
         redrawer: Draws in it alone.
         anatomy: Sizes of the painter.
         name: Of the painter.
-        licence: The style's where empty.
-        credit: The style's where empty.
+        licence: The style's where empty; that of all its parts for a mixture.
+        credit: The style's where empty; that of all its parts for a mixture.
     """
-    terms = terms_of(style)
+    terms = joint_terms(part.header for part in style.parts)
     return PainterHeader(
         anatomy,
         name=name,
@@ -69,11 +70,3 @@ def painter_header(
         style_name=style.name,
         style_digest=tensors_digest(redrawer.generators[redrawer.styles[0]].state_dict()),
     )
-
-
-def terms_of(mixture: Mixture) -> tuple[str, str]:
-    """Return licence and credit of a style or a mixture; the licence is empty where the parts have several."""
-    headers = [part.header for part in mixture.parts]
-    licences = {header.licence for header in headers}
-    credit = "; ".join(dict.fromkeys(header.credit for header in headers if header.credit))
-    return (licences.pop() if len(licences) == 1 else ""), credit
