@@ -14,7 +14,7 @@ import pytest
 
 import portraitist
 from portraitist.errors import StorageError, UsageError
-from portraitist.files import atomic_write, parse_json, refuse_existing, write_bytes
+from portraitist.files import atomic_write, parse_json, refuse_existing, stems, write_bytes
 
 
 def test_a_new_file_appears_whole_with_the_usual_permissions(tmp_path: Path) -> None:
@@ -129,3 +129,16 @@ def test_texts_that_are_no_plain_json_are_value_errors(text: bytes) -> None:
 
 def test_plain_json_is_read() -> None:
     assert parse_json('{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a.jpg", "b.jpg"], ["a", "b"]),
+        (["a.jpg", "a.png", "b/a.png"], ["a.jpg", "a.png", "b/a"]),
+        (["a.jpg", "a.png", "a.jpg.png"], ["a.jpg_", "a.png", "a.jpg"]),
+        (["A.jpg", "a.jpg"], ["A.jpg", "a.jpg_"]),
+    ],
+)
+def test_names_without_their_suffixes_differ(names: list[str], expected: list[str]) -> None:
+    assert stems(names) == expected

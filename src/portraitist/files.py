@@ -202,8 +202,18 @@ def _free(folder: Path) -> int:
 def stems(names: Sequence[str]) -> list[str]:
     """Return what the names of files begin with that are made of others: the name without its suffix.
 
-    Where several would be the same, also on systems where upper and lower case are one, they keep their suffixes.
+    Where several would be the same, also on systems where upper and lower case are one, they keep their suffixes, and
+    ``_`` follows those that still would be.
     """
     plain = [Path(name).with_suffix("").as_posix() for name in names]
     crowd = Counter(stem.lower() for stem in plain)
-    return [name if crowd[stem.lower()] > 1 else stem for name, stem in zip(names, plain, strict=True)]
+    taken = {stem for stem, count in crowd.items() if count == 1}
+    found = []
+    for name, stem in zip(names, plain, strict=True):
+        if crowd[stem.lower()] > 1:
+            stem = name
+            while stem.lower() in taken:
+                stem += "_"
+            taken.add(stem.lower())
+        found.append(stem)
+    return found

@@ -122,8 +122,8 @@ def test_names_that_would_collide_are_kept_apart(tmp_path: Path) -> None:
         assert {entry.name: entry.outputs for entry in report.entries} == {
             "a.png": ("a.png", "a_2_.png"),
             "a_2.png": ("a_2.png",),
-            "b.jpg": ("b_jpg.png",),
-            "b.png": ("b_png.png",),
+            "b.jpg": ("b.jpg.png",),
+            "b.png": ("b.png.png",),
         }
         assert np.array_equal(read_image(tmp_path / "out" / "a_2.png"), noise(8, 8, 2))
     assert report.skipped == 4

@@ -12,13 +12,13 @@ Example::
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import BadData, NoFaceFound, UsageError
+from ..files import stems
 from .folder_run import FileReport, FolderRun, Made, RunReport, report_in, settings_digest
 from .images import WHITE, Pixels, encode_image, read_image, resize
 from .sources import open_source
@@ -124,7 +124,7 @@ def prepare(
     before = dict(report.lines)
     for name, kind, reason in pictures.refused:
         report.note(FileReport(name, "failed", kind=kind, reason=reason))
-    work = _Aligning(size, matte, aligner, _stems(pictures.names))
+    work = _Aligning(size, matte, aligner, dict(zip(pictures.names, stems(pictures.names), strict=True)))
     run = FolderRun(
         out, work, settings_digest(key), report, overwrite=overwrite, keep_failures=True, delete_earlier=True
     )
@@ -141,7 +141,7 @@ class _Aligning:
 
     def __init__(self, size: int, matte: tuple[int, int, int], aligner: Aligner, stems: Mapping[str, str]) -> None:
         self.size, self.matte, self.aligner, self.stems = size, matte, aligner, stems
-        self._taken = set(stems.values())
+        self._taken = {stem.lower() for stem in stems.values()}
 
     def planned(self, name: str) -> tuple[str, ...]:
         return self._targets(name, 1)
@@ -163,26 +163,10 @@ class _Aligning:
         targets = [stem][:count]
         for number in range(2, count + 1):
             target = f"{stem}_{number}"
-            while target in self._taken:  # the name belongs to another picture
+            while target.lower() in self._taken:  # the name belongs to another picture
                 target += "_"
             targets.append(target)
         return tuple(f"{target}.png" for target in targets)
-
-
-def _stems(names: Sequence[str]) -> dict[str, str]:
-    """Give each picture its own stem; names that differ in suffix or case alone keep it (``a_jpg``)."""
-    plain = {name: str(PurePosixPath(name).with_suffix("")) for name in names}
-    crowd = Counter(stem.lower() for stem in plain.values())
-    stems: dict[str, str] = {}
-    taken = {stem.lower() for stem in plain.values() if crowd[stem.lower()] == 1}
-    for name, stem in plain.items():
-        if crowd[stem.lower()] > 1:
-            stem = f"{stem}_{PurePosixPath(name).suffix[1:]}"
-            while stem.lower() in taken:
-                stem += "_"
-            taken.add(stem.lower())
-        stems[name] = stem
-    return stems
 
 
 def _entry(line: FileReport) -> Entry:

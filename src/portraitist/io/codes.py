@@ -82,10 +82,11 @@ def load_known(folder: Path, names: Sequence[str], model: Model) -> dict[str, Te
         BadModel: A file holds no code, several, or one of another model.
     """
     paths: dict[str, Path] = {}
-    for name, stem in zip(names, stems(names), strict=True):
+    begun = stems(names)
+    for name, stem in zip(names, begun, strict=True):
         # The code of a.jpg keeps the suffix where there was an a.png, though that may have been left out since.
         whole, plain = (folder / f"{text}{CODE_SUFFIX}" for text in (name, stem))
-        paths[name] = whole if whole.is_file() else plain
+        paths[name] = whole if name not in begun and whole.is_file() else plain
     if missing := [name for name, path in paths.items() if not path.is_file()]:
         raise BadData(
             f"{len(missing)} of {len(paths)} pictures have no code in {folder}, such as {missing[0]}.",

@@ -173,15 +173,14 @@ def _told_apart(found: list[Photo]) -> list[Photo]:
     for photo in found:
         group = groups[photo.name.lower()]
         named.append(photo if len({p.name for p in group}) == len(group) else replace(photo, name=_among(photo, group)))
-    begun = stems([photo.name for photo in named])
-    ready = [replace(photo, stem=stem) for photo, stem in zip(named, begun, strict=True)]
-    crowd = Counter(begun)
-    if twice := [photo for photo in ready if crowd[photo.stem] > 1]:
+    names = [photo.name for photo in named]
+    crowd = Counter(names)
+    if twice := [photo for photo in named if crowd[photo.name] > 1]:
         raise UsageError(
             f"The pictures of {twice[0].path} and {twice[1].path} would have one name.",
             "Draw them one after the other.",
         )
-    return ready
+    return [replace(photo, stem=stem) for photo, stem in zip(named, stems(names), strict=True)]
 
 
 def _among(photo: Photo, group: list[Photo]) -> str:
