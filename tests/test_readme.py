@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import shlex
@@ -80,3 +81,17 @@ def test_every_page_is_finished_and_its_links_hold(page: str) -> None:
     assert "@@" not in text and "TODO" not in text
     for link in re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", text):
         assert (ROOT / page).parent.joinpath(link).is_file(), link
+
+
+def test_usage_lists_what_json_shows_of_results() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "src/portraitist/cli").glob("*.py")]
+    keys = {
+        keyword.arg
+        for source in sources
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) == "note"
+        for keyword in call.keywords
+    }
+    usage = (ROOT / "docs/usage.md").read_text(encoding="utf-8")
+    table = usage.partition("results of their own:")[2].partition("- `-q`")[0]
+    assert len(keys) > 8 and keys - set(re.findall(r"`([a-z_]+)`", table)) == set()
