@@ -170,6 +170,11 @@ def test_the_version_and_the_help_without_a_command(program: Program) -> None:
         (["train", ".", "-o", "x", "--from", "nobody"], "There is no model 'nobody'"),
         (["train", ".", "-o", "x", "--set", "colour=1"], "no setting 'colour'"),
         (["train", ".", "-o", "x", "--seed", "-1"], "--seed"),
+        (["sample", "tiny", "-o", "x", "--seeds", str(2**64)], "The largest is 9223372036854775807"),
+        (["stylize", ".", "-o", "x", "--seed", str(2**63)], "--seed"),
+        (["stylize", "missing.png", "-o", "out.jpg"], "Give -o ., and --suffix .jpg for the format."),
+        (["stylize", "missing.png", "-o", "out.tif"], "looks like a picture. Give -o .."),
+        (["invert", "missing.png", "-o", "d/code.png"], "looks like a picture. Give -o d."),
         (["models", "show", "nobody"], "There is no model 'nobody'"),
         (["models", "add", "nobody"], "There is no file or folder nobody"),
     ],
@@ -408,8 +413,7 @@ def test_a_style_with_paths_asks_for_the_attribute(
     assert program("convert", pack, native, "--attribute", "men").code == 0
     assert generator_digest(load_model(native)) == generator_digest(paths["men"])
     assert asks in program.refuses(2, "invert", face, "--aligned", "--base", "both", "-o", tmp_path / "no")
-    assert program("sample", "wild", "-o", tmp_path / "wild", "--seeds", "1", "--attribute", "x").code == 0
-    assert (tmp_path / "wild" / "seed0001.png").read_bytes() == drawn["women"][1]  # `wild` has one path only
+    assert "no path 'x'" in program.refuses(2, "sample", "wild", "-o", tmp_path / "no", "--attribute", "x")
 
 
 def test_styles_are_mixed_by_weight(
@@ -595,6 +599,9 @@ def test_prepare_checks_exemplars_and_writes_nothing_else(program: Program, exem
     findings = json.loads(program(*check, "--json").out)["findings"]
     assert findings["counts"] == {"duplicate": 1, "unreadable": 1}
     assert {path: path.read_bytes() for path in exemplars.iterdir()} == before
+    points.write_text(points.read_text(), encoding="utf-16")
+    cut = program("prepare", exemplars, "-o", tmp_path / "cut", "--size", "16", "--points", points)
+    assert cut.code == 0 and "faces from" in cut.out
     for path in before:
         path.write_bytes(b"x")
     assert program(*check).code == 3
@@ -629,6 +636,14 @@ def test_seeds_are_ranges_and_numbers() -> None:
     assert options.seeds("0-2,85,7") == [0, 1, 2, 85, 7]
     for text in ("", "a", "1-", "-1", "3-1", "1,,2"):
         with pytest.raises(UsageError, match="does not list seeds"):
+            options.seeds(text)
+    assert options.seeds("9223372036854775807") == [2**63 - 1]
+    for text, told in (
+        ("18446744073709551616", "too large"),
+        ("0-99999,5", "more than 100000"),
+        ("0-99999999", "more"),
+    ):
+        with pytest.raises(UsageError, match=told):
             options.seeds(text)
 
 

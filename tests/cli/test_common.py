@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from portraitist.cli.config import _of_run
 from portraitist.data import write_image
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
+from portraitist.train.signals import Interrupted
 from tests.cli.bare import PYTORCH, answers
 from tests.cli.conftest import Run
 
@@ -212,3 +214,41 @@ def _seen(text: str) -> list[str]:
             shown = part.removeprefix("\x1b[2K") if part.startswith("\x1b[2K") else part + shown[len(part) :]
         lines.append(shown.rstrip())
     return lines
+
+
+def test_what_cannot_be_parsed_is_json_too(run: Run, photo: Path) -> None:
+    for words, command in (
+        (["stylize", photo, "--nope"], "stylize"),
+        (["stylize", photo, "-v", "-q"], "stylize"),
+        (["models", "show"], "models show"),
+        (["stylize", photo, "--config", "none.yaml"], "stylize"),
+    ):
+        code, out, err = run(*words, "--json")
+        (found,) = map(json.loads, out)
+        assert code == found["exit_code"] == 2 and found["error"] and found["cure"] and found["command"] == command
+        assert err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KeyboardInterrupt(), 130),
+        (MemoryError(), 4),
+        (Interrupted(signal.SIGTERM), 143),
+    ],
+)
+def test_json_has_the_exit_code_of_the_program(
+    run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    def fails(*given: object, **more: object) -> None:
+        raise error
+
+    monkeypatch.setattr(registry, "load", fails)
+    found, out, _ = run("sample", "tiny", "-o", photo.parent / "s", "--json")
+    told = json.loads(out[-1])
+    assert found == told["exit_code"] == code and told["error"]
+
+
+def test_standard_output_takes_one_thing(run: Run, photo: Path) -> None:
+    assert "takes the picture or the JSON" in run(*drawn(photo, "-o", "-", "--json"))[2]
+    assert "has no report" in run(*drawn(photo, "-o", "-", "--report", photo.parent / "r.json"))[2]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from portraitist.data import write_image
-from portraitist.evaluate.study import Answer, Answers, StudyKey, read_key
+from portraitist.evaluate.study import Answer, Answers, StudyKey, _prefers, read_key
 from tests.cli.conftest import Run
 
 METHODS = {"ours": 0.6, "theirs": 0.3, "others": 0.1}
@@ -149,3 +149,11 @@ def test_wrong_use_is_told_with_the_cure(
     monkeypatch.chdir(pictures)
     code, _, err = run(*words)
     assert code == 2 and told in err and not (pictures / "s").exists()
+
+
+def test_places_are_preferred_by_raters_who_do_and_seldom_by_chance() -> None:
+    random = np.random.default_rng(0)
+    for count in (2, 5):
+        alarms = sum(_prefers(random.integers(count, size=300).tolist(), count) for _ in range(400))
+        assert alarms / 400 < 0.09
+        assert _prefers([0] * 100 + random.integers(count, size=200).tolist(), count)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from portraitist.data import write_image
 from portraitist.errors import UsageError
 from portraitist.io import registry
-from portraitist.io.model_file import Model, save_model
+from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.io.translator_files import save_translator
 from portraitist.train.encoder import agilegan, psp
 from portraitist.train.painter import PainterTraining
@@ -102,3 +104,48 @@ def test_settings_that_have_an_effect_are_not_idle() -> None:
     assert agilegan().idle(posterior=True) == {} and psp().idle(posterior=False).keys() == {"kl_weight"}
     assert TranslatorTraining().idle(groups=2, attention=True, new=True) == {}
     assert PainterTraining().idle.keys() == {"colour.area"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["stylize", "me.png", "-o", "o", "--appearance-truncation", "0.5"], "is for --appearance random:N"),
+        (["stylize", "me.png", "-o", "o", "--appearance-from", "32"], "is for --appearance and --reference"),
+        (["stylize", "me.png", "-o", "o", "--reference-aligned"], "is for --reference"),
+        (["stylize", "me.png", "-o", "o", "--swap-by", "weights"], "is for --swap"),
+        (["stylize", "me.png", "-o", "o", "--method", "painter", "--features", "f.pth"], "a painter draws"),
+        (["stylize", "me.png", "-o", "o", "--attribute", "women"], "There is no path 'women' in wild"),
+        (["translate", "run", "me.png", "--translator", "e", "-o", "o", "--reference-aligned"], "is for --reference"),
+        (["look", "wild", "--exemplars", "e", "--medium", "dry", "--count", "3"], "is for --medium auto"),
+        (["look", "wild", "--exemplars", "e", "--medium", "auto", "--photos", "e", "--shape", "2"], "is chosen by"),
+        (["page", "-o", "o", "--painter", "p", "--encoder", "e"], "is for --style"),
+        (["edit", "video", "me.png", "e.png", "-o", "o.mp4", "--strengths", "0:1"], "is for --direction and --word"),
+        (["prepare", "e", "--check", "--overwrite"], "is for writing faces"),
+        (["convert", "b.safetensors", "o.safetensors", "--template", "t.pkl"], "is for a .pkl"),
+        (["convert", "b.safetensors", "o.safetensors", "--attribute", "women"], "There is no path 'women' in b"),
+        (["sample", "tiny", "-o", "o", "--attribute", "women"], "There is no path 'women' in tiny"),
+        (
+            ["swap", "--low", "tiny", "--high", "wild", "-o", "o.safetensors", "--upto", "8", "--attribute", "women"],
+            "no path 'women'",
+        ),
+    ],
+)
+def test_options_without_effect_are_refused(
+    run: Run,
+    models_folder: Path,
+    tmp_path: Path,
+    tiny_model: Model,
+    tiny_style: Model,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    registry.add(save_model(tmp_path / "b.safetensors", tiny_model))
+    registry.add(save_pack(tmp_path / "wild.safetensors", tiny_style, tiny_model))
+    (tmp_path / "e").mkdir()
+    write_image(tmp_path / "me.png", np.full((16, 16, 3), 99, np.uint8))
+    write_image(tmp_path / "e.png", np.full((16, 16, 3), 99, np.uint8))
+    code, _, err = run(*words)
+    assert code == 2 and told in err, err
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("o")]

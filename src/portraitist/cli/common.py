@@ -15,7 +15,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +23,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import PortraitistError, UsageError
+from ..errors import UsageError
 from ..io import licences
 from .config import read_config
+from .failures import Failure
 from .options import opt
 
 PANEL = "General"
@@ -48,11 +49,36 @@ class Talk:
 
 
 _talk = Talk()
+_answered = False
+
+
+def begin() -> None:
+    """Forget that an object of --json was printed."""
+    global _answered
+    _answered = False
 
 
 def talk() -> Talk:
     """Return how the command in hand talks."""
     return _talk
+
+
+def refuse_given(names: Collection[str], why: str) -> None:
+    """Refuse options that were typed, or came from a file of options, and would be without effect.
+
+    Args:
+        names: Parameters of the command.
+        why: What follows their option's name.
+
+    Raises:
+        UsageError: There is one.
+    """
+    context = _talk.context
+    assert context is not None
+    for name in sorted(names):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP"):
+            raise UsageError(f"--{name.replace('_', '-')} {why}.", "Leave it out.")
 
 
 def note(**values: Any) -> None:
@@ -120,27 +146,41 @@ def with_common(function: Command) -> Command:
 
 def _as_json(function: Command, values: dict[str, Any], name: str) -> None:
     """Run a command and print its result as JSON, whatever becomes of it."""
-    printed, shown = io.StringIO(), {"command": name, "exit_code": 0}
-    failure: dict[str, Any] = {}
+    printed = io.StringIO()
+    ending: Failure | int = 0
     try:
         with redirect_stdout(printed):
             function(**values)
-    except PortraitistError as error:
-        failure = {"exit_code": error.exit_code, "error": error.message, "cure": error.cure}
-        raise
     except typer.Exit as ended:
-        failure = {"exit_code": ended.exit_code}
+        ending = ended.exit_code
         raise
     except BaseException as error:
-        failure = {"exit_code": getattr(error, "exit_code", 1), "error": str(error), "cure": ""}
+        ending = Failure.of(error) or Failure(str(error), "", 1)
         raise
     finally:
         lines = printed.getvalue().splitlines()
         files = [line for line in lines if os.path.isfile(line)]
         rest = [line for line in lines if line not in files]
-        print_result({**shown, **failure, "files": files, "lines": rest, **_talk.result})
+        print_result(name, ending, files=files, lines=rest, **_talk.result)
 
 
-def print_result(result: dict[str, Any]) -> None:
-    """Print the object of --json."""
-    print(json.dumps(result, default=str))
+def print_result(command: str, ending: Failure | int = 0, **found: Any) -> None:
+    """Print the object of --json.
+
+    Args:
+        command: Its name.
+        ending: What went wrong, or the exit code alone.
+        found: Results by their keys; ``files`` and ``lines`` are empty without them.
+    """
+    global _answered
+    _answered = True
+    code = ending if isinstance(ending, int) else ending.exit_code
+    failure = {} if isinstance(ending, int) else {"error": ending.message, "cure": ending.cure}
+    print(
+        json.dumps({"command": command, "exit_code": code, **failure, "files": [], "lines": [], **found}, default=str)
+    )
+
+
+def has_answered() -> bool:
+    """Tell whether the object of --json was printed."""
+    return _answered

@@ -11,6 +11,7 @@ import typer
 from ..errors import UsageError
 from ..files import refuse_existing
 from . import groups, options
+from .common import refuse_given
 from .options import opt
 
 
@@ -40,11 +41,14 @@ def command(
             model = registry.load(source, attribute=attribute)  # a style pack needs its base
         networks = Networks(model.generator, model.discriminator, {"format": "native"})
     else:
+        refuse_given({"attribute"}, "chooses a path of a style, and this is a file of another program")
         networks, model = read_networks(source), None
         for note in (text for key, text in networks.notes.items() if key != "format"):
             typer.echo(note, err=True)
     licences.check_licence(source.name, authorship.licence or (model.header.licence if model else ""))
     kind = kind_of_ending(target)
+    if kind != "nvidia":
+        refuse_given({"template"}, "is for a .pkl that is written")
     if kind == "native":
         model = model or as_model(networks)
         header = replace(model.header, **{key: value for key, value in asdict(authorship).items() if value})

@@ -198,7 +198,9 @@ def command(
         typer.echo(f"{len(faces)} photos, {len(shown)} exemplars{apart}")
         return
     if perceptual is None:
-        perceptual = default_perceptual(stylizer.base.require_discriminator("to compare drawings with"))
+        perceptual = default_perceptual(
+            stylizer.base.require_discriminator("to compare drawings with", or_features=True)
+        )
     how = PainterOptions(
         device=where,
         **processes.settings(),

@@ -14,7 +14,7 @@ import typer
 from ..errors import UsageError
 from . import bars, groups, options
 from .bars import bar_of
-from .common import talk
+from .common import refuse_given, talk
 from .options import opt
 
 if TYPE_CHECKING:
@@ -343,6 +343,8 @@ def video(
     moves = [] if direction is word is None else _moves(direction, [] if word is None else [word], None, strengths)
     if (len(sources) == 1) != bool(moves):
         raise UsageError("A video needs two or more faces, or one with --direction or --word.")
+    if not moves:
+        refuse_given({"strengths"}, "is for --direction and --word")
     with drawing.stylizer(inversion, run) as stylizer:
         codes = [edited.code_of(stylizer, source, aligned=drawing.aligned) for source in sources]
         for along in (move.direction(stylizer) for move in moves):

@@ -143,7 +143,7 @@ def inversion(
     resolution = model.generator.anatomy.resolution
     perceptual = features.distance()
     if perceptual is None:
-        perceptual = default_perceptual(model.require_discriminator("to measure likeness with"))
+        perceptual = default_perceptual(model.require_discriminator("to measure likeness with", or_features=True))
     perceptual.to(where)
     compared = ways.of(model, perceptual, seed)
     embedder = options.persons(model, identity, where)

@@ -30,6 +30,8 @@ class PhotoRun:
     """
 
     def __init__(self, given: Inputs, report: Path | None = None) -> None:
+        if given.out == STDOUT and report is not None:
+            raise UsageError("What goes to standard output has no report.", "Leave out --report, or give -o OUT.")
         self._given, self._report = given, report or given.report
 
     def redraw(self, redrawer: Redrawer, options: Options, elsewhere: Elsewhere | None = None) -> None:

@@ -23,6 +23,7 @@ from ..data.containers import HEAD, refuse_foreign
 from ..data.suffixes import REPORT
 from ..errors import UsageError
 from ..stylize.discovery import STDIN, Photo, photos, photos_beside
+from .common import talk
 
 STDOUT = Path("-")
 """Stands for the place of the one picture that goes through standard output."""
@@ -62,10 +63,13 @@ class Inputs:
         if paths.count(STDIN) > 1:
             raise UsageError("Standard input is one photo.", "Give - once.")
         if STDIN in paths and (sys.stdin is None or sys.stdin.isatty()):
-            raise UsageError("No photo comes through standard input.", "Write `portraitist stylize - < me.jpg`.")
+            command = getattr(talk().context, "command_path", "portraitist stylize")
+            raise UsageError("No photo comes through standard input.", f"Write `{command} - -o OUT < me.jpg`.")
         if out == STDOUT:
             if len(paths) > 1 or folders:
                 raise UsageError("Standard output takes the picture of one photo.", "Give a folder with -o.")
+            if talk().json:
+                raise UsageError("Standard output takes the picture or the JSON.", "Give a folder with -o.")
             if sys.stdout.isatty():
                 raise UsageError("Pictures are not written to a terminal.", "Write -o - > me.png, or give a folder.")
             return cls(photos(paths, Path()), out, is_folder=False, remembers=False)
@@ -118,13 +122,12 @@ def refuse_picture(out: Path) -> None:
     Raises:
         UsageError: It is one.
     """
-    from ..data.suffixes import PICTURES
+    from ..data.suffixes import PICTURES, WRITABLE
 
     if out.suffix.lower() in PICTURES and not os.path.isdir(out):
-        raise UsageError(
-            f"--out takes a folder, but {out} looks like a picture.",
-            f"Give -o {out.parent}, and --suffix {out.suffix} for the format.",
-        )
+        chooses = out.suffix.lower() in WRITABLE and "suffix" in getattr(talk().context, "params", {})
+        cure = f"Give -o {out.parent}" + (f", and --suffix {out.suffix} for the format." if chooses else ".")
+        raise UsageError(f"--out takes a folder, but {out} looks like a picture.", cure)
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import BadData, UsageError
 from . import options
+from .common import refuse_given
 from .evaluate_models import set_network
 from .options import opt
 
@@ -61,8 +62,10 @@ def command(
         raise UsageError(f"There is no medium '{medium}'.", f"Use {', '.join((*MEDIA, AUTO))}.")
     if (medium == AUTO) != (photos is not None):
         raise UsageError("--medium auto and --photos belong together.", "Give both, or neither.")
-    if medium != AUTO and (identity is not None or features is not None):
-        raise UsageError("Only --medium auto looks through --identity and --features.", "Leave them out.")
+    if medium == AUTO:
+        refuse_given({"shape"}, "is chosen by --medium auto")
+    else:
+        refuse_given({"identity", "features", "count"}, "is for --medium auto")
 
     from ..data import ImageSet
     from ..detail import measure_look, photo_population

@@ -5,20 +5,20 @@ Nothing heavy is imported before a command runs, so that every ``--help`` answer
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
-import signal
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from .._version import __version__
-from ..errors import PortraitistError
 from . import (
     animate,
+    common,
     convert,
     distill,
     edit,
@@ -40,6 +40,7 @@ from . import (
     train,
     translate,
 )
+from .failures import Failure
 
 app = typer.Typer(
     name="portraitist",
@@ -78,6 +79,7 @@ def options(
 
 def main() -> None:
     """Run the command line; errors that are the user's to mend are one line on stderr and an exit code."""
+    common.begin()
     _reopen_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -89,17 +91,14 @@ def main() -> None:
     except BrokenPipeError:
         _silence()
         code = 1
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise
-        _silence()
-        code = _fail(f"The output cannot be written: {error.strerror}. Free some space or write elsewhere.", 5)
-    except KeyboardInterrupt:
-        code = _fail("stopped", 128 + signal.SIGINT)
     except typer.TyperException as error:
         code = _refuse(error)
     except BaseException as error:
-        code = _fail(*_meaning(error))
+        if (failure := Failure.of(error)) is None:
+            raise
+        if isinstance(error, OSError):
+            _silence()
+        code = _fail(failure)
     sys.exit(code)
 
 
@@ -129,26 +128,23 @@ def _refuse(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     command = "portraitist" if context is None else context.command_path
     cure = refusals.cure_of(message, sys.argv[1:])
-    return _fail(f"{message} {cure} See `{command} --help`.", error.exit_code)
+    return _fail(Failure(message, f"{cure} See `{command} --help`.".strip(), error.exit_code))
 
 
-def _meaning(error: BaseException) -> tuple[str, int]:
-    """Return message and exit code of an error that is not a bug; raise the others."""
-    if isinstance(error, PortraitistError):
-        return str(error), error.exit_code
-    if isinstance(error, MemoryError | RuntimeError) and _is_full(error):
-        return "There is not enough memory. Use a smaller size or batch, or close other programs.", 4
-    if isinstance(code := getattr(error, "exit_code", None), int):
-        return str(error), code  # a training that was asked to stop
-    raise error
+def _fail(failure: Failure) -> int:
+    """Report a failure, as JSON too where that is asked for and no command has."""
+    print(f"error: {' '.join(str(failure).split())}", file=sys.stderr)
+    if "--json" in sys.argv[1:] and not common.has_answered():
+        common.print_result(_command_of(sys.argv[1:]), failure)
+    return failure.exit_code
 
 
-def _is_full(error: MemoryError | RuntimeError) -> bool:
-    from ..ops.memory import is_full
-
-    return is_full(error)
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return code
+def _command_of(words: Sequence[str]) -> str:
+    """Return the name of the command that words begin with."""
+    command: object = get_command(app)
+    names: list[str] = []
+    for word in words:
+        if (command := getattr(command, "commands", {}).get(word)) is None:
+            break
+        names.append(word)
+    return " ".join(names)

@@ -69,9 +69,7 @@ def listing(
     others = [entry for entry in known if entry not in found]
     if as_json:
         models = [asdict(entry) for entry in found]
-        print_result(
-            {"command": "models", "exit_code": 0, "files": [], "lines": [], "models": models, "left_out": len(others)}
-        )
+        print_result("models", models=models, left_out=len(others))
         return
     for entry in found:
         header = entry.header

@@ -29,7 +29,8 @@ def opt(help: str, *names: str, panel: str | None = None, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, **more)
 
 
-Seed = Annotated[int, opt("Seed of all random numbers.", min=0)]
+LARGEST_SEED = 2**63 - 1
+Seed = Annotated[int, opt("Seed of all random numbers.", min=0, max=LARGEST_SEED)]
 Device = Annotated[str, opt("auto, cpu, cuda, cuda:N or mps.")]
 Overwrite = Annotated[bool, opt("Replace existing files.", "--overwrite")]
 Out = Annotated[Path | None, opt("Folder to write to.", "--out", "-o")]
@@ -338,9 +339,12 @@ def seeds(text: str) -> list[int]:
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not (last.isdecimal() and int(last) >= int(first))):
             raise UsageError(f"'{text}' does not list seeds.", "Write 0-7,85.")
-        if int(last or first) - int(first) >= MOST_SEEDS:
+        begin, end = int(first), int(last or first)
+        if end > LARGEST_SEED:
+            raise UsageError(f"'{text}' has a seed that is too large.", f"The largest is {LARGEST_SEED}.")
+        if len(found) + end - begin >= MOST_SEEDS:
             raise UsageError(f"'{text}' lists more than {MOST_SEEDS} seeds.", "Ask for fewer at a time.")
-        found += range(int(first), int(last or first) + 1)
+        found += range(begin, end + 1)
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import common, options
+from .common import refuse_given
 from .options import opt
 
 
@@ -30,6 +31,8 @@ def command(
     """
     from ..export.offline import write_page
 
+    if not style:
+        refuse_given({"encoder"}, "is for --style: painters need no codes")
     page = write_page(out, styles=style or [], painters=painter or [], encoder=encoder, overwrite=overwrite)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     common.note(bytes=size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from ..errors import UsageError
 from ..files import read_regular
 from . import folders, options
 from .bars import bar_of
-from .common import note
+from .common import note, refuse_given
 from .options import opt
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def command(
 
     if check and out is not None:
         raise UsageError("--check writes no faces.", "Leave out -o.")
+    if check:
+        refuse_given({"detector", "overwrite"}, "is for writing faces, and --check writes none")
     by_name = {} if points is None else read_points(points)
     if check:
         _check(pictures, size, by_name)
@@ -55,7 +58,7 @@ def command(
 
     settings: dict[str, object] = {
         "finder": repr(finder),
-        "points": "" if points is None else read_regular(points).decode(),
+        "points": "" if points is None else hashlib.sha256(read_regular(points)).hexdigest(),
     }
     folders.prepare_faces(pictures, out, size, aligner, settings, overwrite)
 

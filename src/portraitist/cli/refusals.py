@@ -49,6 +49,10 @@ def refuse_missing(values: Mapping[str, Any]) -> None:
                 raise UsageError(f"There is no file or folder {path}.", "Check the path.")
 
 
+def _is_file(value: Any) -> bool:
+    return isinstance(value, Path | str) and os.path.isfile(value)
+
+
 def _refuse(value: Any) -> None:
     if isinstance(value, list | tuple):
         for one in value:
@@ -72,8 +76,9 @@ def refuse_same(values: Mapping[str, Any]) -> None:
         target = values[name]
         if not isinstance(target, Path) or not os.path.isfile(target):
             continue
-        others = [other for key, other in values.items() if key != name and isinstance(other, Path | str)]
-        if any(os.path.isfile(other) and os.path.samefile(other, target) for other in others):
+        given = [value for key, value in values.items() if key != name]
+        others = [one for value in given for one in (value if isinstance(value, list | tuple) else [value])]
+        if any(_is_file(other) and os.path.samefile(other, target) for other in others):
             raise UsageError(f"{target} would be written over what it is made of.", "Choose another name.")
 
 

@@ -11,6 +11,7 @@ from ..errors import UsageError
 from ..stylize.names import planned_ends
 from . import bars, folders, groups, inputs, options, videos
 from . import cluster as clusters
+from .common import refuse_given
 from .options import opt
 
 if TYPE_CHECKING:
@@ -31,9 +32,15 @@ class Amount:
     swap_by: Annotated[Literal["features", "weights"], opt("What --swap swaps.")] = "features"
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings of a stylizer."""
+        """Return the settings of a stylizer.
+
+        Raises:
+            UsageError: One would be without effect.
+        """
         from ..surgery import released_upto
 
+        if not released_upto(self.swap):
+            refuse_given({"swap_by"}, "is for --swap")
         return {**asdict(self), "swap": released_upto(self.swap)}
 
 
@@ -55,9 +62,19 @@ class Appearances:
         return options.random_appearances(self.appearance)
 
     def read(self) -> Appearance:
-        """Return the appearances, the references read."""
+        """Return the appearances, the references read.
+
+        Raises:
+            UsageError: A setting would be without effect.
+        """
         from ..stylize import Appearance, Reference
 
+        if not self.random:
+            refuse_given({"appearance_truncation"}, "is for --appearance random:N")
+            if not self.reference:
+                refuse_given({"appearance_from"}, "is for --appearance and --reference")
+        if not self.reference:
+            refuse_given({"reference_aligned"}, "is for --reference")
         references = tuple(Reference.read(path, aligned=self.reference_aligned) for path in self.reference or [])
         return Appearance(self.random, references, self.appearance_from, self.appearance_truncation)
 
@@ -126,6 +143,8 @@ def command(
     from ..stylize import Stylizer
 
     how = inversion.how(seed, samples=samples, best=best, steps=steps, rank=rank)
+    if inversion.by == "painter":
+        refuse_given({"features", "lpips"}, "compares drawings of codes, and a painter draws")
     perceptual = features.distance()
     appearance = appearances.read()
     where = options.device(device)

@@ -228,13 +228,12 @@ def _source(base: str | None, attribute: str | None, recipe: str, size: Size, sc
                 "Grow that one: name it with --from, and give a larger --resolution.",
             )
         return scratch.source(size.resolution or 64, widths, narrower)
-    model = registry.load(base, attribute=attribute)
+    model, *smaller = registry.load_together([base, size.smaller] if size.smaller else [base], attribute=attribute)
     source = grown(model, size.resolution, widths, narrower)
     if size.as_base and not source.grows:
         source = trained_on(model)
     if size.smaller is not None or size.codes is not None:
-        smaller = registry.load(size.smaller, attribute=attribute) if size.smaller else model
-        source = replace(source, smaller=Smaller(smaller))
+        source = replace(source, smaller=Smaller(smaller[0] if smaller else model))
     if source.fine_tuned is None and recipe:
         raise UsageError(
             "A base grows, or is trained on, by itself, without a recipe.",

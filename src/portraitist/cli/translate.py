@@ -10,6 +10,7 @@ import typer
 
 from ..errors import UsageError
 from . import folders, groups, inputs, options
+from .common import refuse_given
 from .options import opt
 
 if TYPE_CHECKING:
@@ -188,10 +189,8 @@ def run(
     written = output.written(faces)
     given = inputs.Inputs.of(photo, output.out)
     count = options.random_appearances(appearance)
-    if reference_aligned and not reference:
-        raise UsageError(
-            "There is no --reference that could be aligned.", "Give one, or leave out --reference-aligned."
-        )
+    if not reference:
+        refuse_given({"reference_aligned"}, "is for --reference")
     from ..stylize import Appearance, Reference
     from ..stylize.translate import PictureTranslator
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypedDict
 import typer
 
 from ..errors import PortraitistError, UsageError
-from ..files import refuse_existing
+from ..files import refuse_existing, stems
 from ..video.names import FORMATS, is_video
 from .bars import bar_of
-from .common import note, talk
+from .common import note, refuse_given, talk
+from .inputs import STDOUT
 from .options import opt
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Moving:
             UsageError: Photos and videos are mixed, or an option does not belong to what is drawn.
         """
         if self.painter is not None:
-            _refuse(_OF_STYLES, "belongs to styles, and --painter draws by itself")
+            refuse_given(_OF_STYLES, "belongs to styles, and --painter draws by itself")
         moving = [Path(word) for word in words if is_video(word) and not os.path.isdir(word)]
         if self.camera is None and self.seconds is not None:
             raise UsageError("--seconds is for a camera.", "Add --camera, or leave it out.")
@@ -78,7 +79,7 @@ class Moving:
             return None
         if len(moving) < len(words) or (words and self.camera is not None):
             raise UsageError("Photos, videos and cameras are drawn one after the other.", "Give one kind of them.")
-        _refuse(_OF_PHOTOS, "has no meaning for a video")
+        refuse_given(_OF_PHOTOS, "has no meaning for a video")
         return VideoRun(moving, self, out, overwrite)
 
     def loaded(self, finder: FaceFinder, device: str) -> PhotoPainter | None:
@@ -99,14 +100,18 @@ class VideoRun:
     """One run of a command over videos or a camera."""
 
     def __init__(self, paths: Sequence[Path], moving: Moving, out: Path | None, overwrite: bool) -> None:
-        self._paths, self._moving, self._out, self._overwrite = paths, moving, out, overwrite
+        if out == STDOUT:
+            raise UsageError("A video cannot be written to standard output.", "Give -o FILE.mp4, or a folder.")
+        self._paths = list({os.path.abspath(path): path for path in paths}.values())
+        self._moving, self._out, self._overwrite = moving, out, overwrite
         self._is_file = out is not None and is_video(out) and not os.path.isdir(out)
         if moving.camera is not None and not self._is_file:
             raise UsageError("A camera's video needs a name.", "Give -o FILE.mp4.")
-        if self._is_file and len(paths) > 1:
-            raise UsageError(f"{len(paths)} videos do not fit into {out}.", "Give -o a folder.")
+        if self._is_file and len(self._paths) > 1:
+            raise UsageError(f"{len(self._paths)} videos do not fit into {out}.", "Give -o a folder.")
         if self._is_file and out is not None:
             refuse_existing(out, overwrite)
+        self._begun = dict(zip(self._paths, _beginnings(self._paths, out), strict=True))
 
     def style(self, named: Sequence[str] | None, attribute: str | None) -> list[str]:
         """Return the style to draw in: the first that is bundled where none is named."""
@@ -150,7 +155,16 @@ class VideoRun:
         if self._is_file and self._out is not None:
             return self._out
         suffix = path.suffix.lower()
-        return (self._out or path.parent) / f"{path.stem}.{name}{suffix if suffix in FORMATS else '.mp4'}"
+        return Path(f"{self._begun[path]}.{name}{suffix if suffix in FORMATS else '.mp4'}")
+
+
+def _beginnings(paths: Sequence[Path], out: Path | None) -> list[str]:
+    """Return what the paths of the videos of videos begin with, which all differ: in a folder, or beside their own."""
+    from ..stylize.discovery import Photo, told_apart
+
+    if out is None:
+        return stems([str(path) for path in paths])
+    return [str(out / video.stem) for video in told_apart([Photo(path, path.name, "") for path in paths])]
 
 
 @dataclass(frozen=True)
@@ -219,17 +233,3 @@ def _tell(report: VideoReport) -> None:
         log.warning(f"{report.undrawn} faces at the edge of a frame could not be drawn.")
     note(outputs=[*talk().result.get("outputs", []), str(report.out)])
     typer.echo(report.out)
-
-
-def _refuse(names: frozenset[str], why: str) -> None:
-    """Refuse options that were given and would be without effect.
-
-    Raises:
-        UsageError: There is one.
-    """
-    context = talk().context
-    assert context is not None
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if name in names and source is not None and source.name == "COMMANDLINE":
-            raise UsageError(f"--{name.replace('_', '-')} {why}.", "Leave it out.")

@@ -61,17 +61,21 @@ class Model:
         """SHA-256 over the names and values of all tensors; two models draw the same when theirs are equal."""
         return tensors_digest(self.tensors())
 
-    def require_discriminator(self, purpose: str) -> Discriminator:
-        """Return the discriminator; ``purpose`` says in the error what it is needed for, as in "to train on with".
+    def require_discriminator(self, purpose: str, *, or_features: bool = False) -> Discriminator:
+        """Return the discriminator.
+
+        Args:
+            purpose: What it is needed for, as in "to train on with".
+            or_features: The weights of a feature network would do as well.
 
         Raises:
             UsageError: The model has none.
         """
         if self.discriminator is None:
-            raise UsageError(
-                f"The base '{self.header.name}' has no discriminator {purpose}.",
-                "Convert it from a checkpoint that holds one, or give feature weights with --features.",
+            cure = "Convert it from a checkpoint that holds one" + (
+                ", or give feature weights with --features." if or_features else "."
             )
+            raise UsageError(f"The base '{self.header.name}' has no discriminator {purpose}.", cure)
         return self.discriminator
 
     def tensors(self) -> dict[str, Tensor]:

@@ -84,13 +84,32 @@ def load(name: Path | str, *, attribute: str | None = None) -> Model:
 
     Args:
         name: Name, file or run folder.
-        attribute: Which path of a style pack that has one per attribute; of no meaning for other models.
+        attribute: Which path of a style pack that has one per attribute.
 
     Raises:
-        PortraitistError: There is no such model, it is damaged, or its base is not known.
+        PortraitistError: There is no such model or path, it is damaged, or its base is not known.
     """
     path = find(name)
+    refuse_idle_attribute(attribute, [path])
     return load_model(path, find_base=lambda header: base_of(header, path), attribute=attribute)
+
+
+def load_together(names: Sequence[Path | str], *, attribute: str | None = None) -> list[Model]:
+    """Load models as :func:`load` does, of which one at least has paths where an attribute is given."""
+    paths = [find(name) for name in names]
+    refuse_idle_attribute(attribute, paths)
+    return [load(path, attribute=attribute if read_header(path).paths else None) for path in paths]
+
+
+def refuse_idle_attribute(attribute: str | None, paths: Sequence[Path]) -> None:
+    """Refuse the name of a path where no file has paths.
+
+    Raises:
+        UsageError: It is given, and none has.
+    """
+    if attribute is not None and not any(read_header(path).paths for path in paths):
+        named = ", ".join(path.name for path in paths)
+        raise UsageError(f"There is no path '{attribute[:80]}' in {named}.", "Leave out the attribute (--attribute).")
 
 
 def load_base(name: Path | str) -> Model:

@@ -24,7 +24,8 @@ class Sides:
 
     def __init__(self, low: str, high: str, attribute: str | None = None) -> None:
         self._paths = [registry.find(name) for name in (low, high)]
-        self.low, self.high = (_named(registry.load(path, attribute=attribute), path) for path in self._paths)
+        models = registry.load_together(self._paths, attribute=attribute)
+        self.low, self.high = (_named(model, path) for model, path in zip(models, self._paths, strict=True))
 
     def find_base(self, header: Header) -> Model:
         """Return the base of one of them."""

@@ -244,7 +244,7 @@ class Parts:
 
 
 def check_output(source: VideoSource, out: Path) -> None:
-    """Refuse a file that cannot be written or cannot hold the sound; ask before long work.
+    """Refuse a file that cannot be written, is the source or cannot hold its sound; ask before long work.
 
     Raises:
         UsageError: There is such a reason.
@@ -252,6 +252,8 @@ def check_output(source: VideoSource, out: Path) -> None:
     suffix = out.suffix.lower()
     if suffix not in FORMATS:
         raise UsageError(f"A video cannot be written as '{out.name}'.", f"End it in {', '.join(FORMATS)}.")
+    if not source.live and os.path.exists(out) and os.path.samefile(source.path, out):
+        raise UsageError(f"{out} would be written over what it is made of.", "Choose another name.")
     av = av_package()
     try:
         with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as container:
