@@ -23,7 +23,7 @@ from tests.stylize.test_batch import draw, with_styles
 from tests.stylize.test_batch import folder as folder
 
 distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
-from portraitist.stylize.cluster import Cluster  # noqa: E402
+from portraitist.stylize.cluster import Cluster, _Held  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
@@ -141,3 +141,7 @@ def test_errors_keep_their_fields_between_processes(kind: type[PortraitistError]
     error = pickle.loads(pickle.dumps(kind("That is wrong.", "Do this.", **more)))
     assert type(error) is kind and str(error) == "That is wrong. Do this."
     assert getattr(error, "kind", "") == {BadImage: "format", NoFaceFound: "no-face"}.get(kind, "")
+
+
+def test_runs_of_the_same_settings_do_not_share_what_draws() -> None:
+    assert _Held(b"load", "settings").name != _Held(b"load", "settings").name

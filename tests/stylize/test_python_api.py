@@ -150,3 +150,13 @@ def test_a_photo_is_inverted_by_a_function(known: None) -> None:
     face = invert_photo(FACE, base="tiny", inversion=how, aligned=True, device="cpu")
     assert tuple(face.code.data.shape) == (1, 6, 16) and face.reconstruction.shape == (256, 256, 3)
     assert not face.pictures and {"train_style", "edit_photo", "evaluate_style"} <= set(portraitist.__all__)
+
+
+def test_a_batch_keeps_what_is_transparent(tiny_model: Model, tiny_style: Model, tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 4), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "me.png")
+    stylizer = Stylizer(tiny_model, {"wild": tiny_style})
+    (one,) = stylizer.batch([tmp_path / "me.png"], aligned=True)
+    alone = stylizer.stylize(tmp_path / "me.png", aligned=True)
+    assert one.opacity is not None and alone.opacity is not None
+    assert np.array_equal(one.opacity, picture[..., 3]) and np.array_equal(one.photo, alone.photo)

@@ -123,3 +123,16 @@ def test_no_photo_outlives_its_job(end: str, caplog: pytest.LogCaptureFixture) -
     if end == "broken":
         assert job.failure is not None and job.failure.status == 500 and "report it" in caplog.text
         assert "ZeroDivision" not in str(job.failure.as_json())
+
+
+def test_of_given_styles_of_two_bases_those_of_the_commoner_are_drawn_unasked(
+    known: None, tmp_path: Path, photo: bytes, tiny_model: Model
+) -> None:
+    other = make_model(seed=7, name="other")
+    registry.add(save_model(tmp_path / "o.safetensors", other))
+    registry.add(save_pack(tmp_path / "t.safetensors", restyled(other, "theirs"), other))
+    registry.add(save_pack(tmp_path / "q.safetensors", restyled(tiny_model, "quiet", seed=2), tiny_model))
+    studio = Studio(["theirs", "wild", "quiet"], finder=TWO)
+    studio.warm_up()
+    assert set(studio.styles) == {"theirs", "wild", "quiet"} and studio.default_styles() == ("wild", "quiet")
+    assert [*studio.draw(photo, Wanted(style=("theirs",), face=1), Silent())] == ["portrait.theirs.png"]

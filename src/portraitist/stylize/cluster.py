@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -172,11 +173,11 @@ class _Ahead:
 
 
 class _Held(WorkerPlugin):
-    """What redraws, in a worker: loaded when it is first needed, and kept for the run."""
+    """What redraws, in a worker: loaded when it is first needed, and kept for the run, whose own it is."""
 
     def __init__(self, load: bytes, settings: str) -> None:
         self.load, self.settings = load, settings
-        self.name = f"portraitist-{hashlib.sha256(load + settings.encode()).hexdigest()[:16]}"
+        self.name = f"portraitist-{secrets.token_hex(8)}"
 
     def setup(self, worker: Worker) -> None:
         self.one = threading.Lock()

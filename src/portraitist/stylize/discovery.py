@@ -69,7 +69,7 @@ def photos(source: Path | Sequence[Path], out: Path) -> list[Photo]:
         for file, name in names:
             found.setdefault(os.path.abspath(file), Photo(file, name, name))
     _tell_drawn(drawn)
-    return _told_apart(list(found.values()))
+    return told_apart(list(found.values()))
 
 
 def photos_beside(files: Sequence[Path]) -> tuple[Path, list[Photo]]:
@@ -84,7 +84,7 @@ def photos_beside(files: Sequence[Path]) -> tuple[Path, list[Photo]]:
         if not os.path.isfile(path):
             raise UsageError(f"There is no file or folder {path}.", "Check the path.")
     if len(files) == 1:
-        return files[0].parent, _told_apart([Photo(files[0], files[0].name, "")])
+        return files[0].parent, told_apart([Photo(files[0], files[0].name, "")])
     drawn = drawn_pictures(files)
     _tell_drawn(drawn)
     plain = not any(path.is_absolute() or ".." in path.parts for path in files)
@@ -94,7 +94,7 @@ def photos_beside(files: Sequence[Path]) -> tuple[Path, list[Photo]]:
     except ValueError as error:
         raise UsageError("These photos lie on different drives.", "Give a folder for the pictures with -o.") from error
     named = [Photo(path, path.relative_to(folder).as_posix(), "") for path in places.values()]
-    return folder, _told_apart(named)
+    return folder, told_apart(named)
 
 
 def drawn_pictures(paths: Iterable[Path]) -> set[Path]:
@@ -164,7 +164,7 @@ def _tell_drawn(drawn: set[Path]) -> None:
         log.info("left out %d pictures that earlier runs have drawn, such as %s", len(drawn), min(drawn))
 
 
-def _told_apart(found: list[Photo]) -> list[Photo]:
+def told_apart(found: Sequence[Photo]) -> list[Photo]:
     """Give photos names and stems that differ, also on systems where upper and lower case are one."""
     groups: dict[str, list[Photo]] = defaultdict(list)
     for photo in found:

@@ -200,7 +200,9 @@ class PhotoInverter:
         """Return the perceptual distance, on the device of the base: on its discriminator unless one is given."""
         perceptual = self.perceptual
         if perceptual is None:
-            perceptual = default_perceptual(self.base.require_discriminator("to measure likeness with"))
+            perceptual = default_perceptual(
+                self.base.require_discriminator("to measure likeness with", or_features=True)
+            )
         return perceptual.to(self.base.generator.w_mean.device)
 
     def codes(self, target: Tensor, progress: Progress | None = None) -> list[WPlus]:

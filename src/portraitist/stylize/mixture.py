@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -120,8 +120,13 @@ def default_styles(attribute: str | None) -> list[str]:
     styles = [e for e in catalogue.entries() if e.header.kind == "style-pack"]
     known = [e for e in styles if not e.header.paths or attribute in (*e.header.paths, AUTO)]
     offered = [e for e in known if e.where == "bundled"] or known
-    most = Counter(e.header.base_digest for e in offered).most_common(1)
-    return [e.name for e in offered if e.header.base_digest == most[0][0]]
+    return of_commonest_base({e.name: e.header for e in offered})
+
+
+def of_commonest_base(headers: Mapping[str, Header]) -> list[str]:
+    """Return the names of the styles of the base that most of them have, which can be drawn together."""
+    bases = Counter(header.base_digest for header in headers.values())
+    return [name for name, header in headers.items() if header.base_digest == max(bases, key=bases.__getitem__)]
 
 
 def no_style(path: Path) -> UsageError:

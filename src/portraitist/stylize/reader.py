@@ -18,7 +18,7 @@ from ..networks import Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
 from ..surgery import compatibility
 from .interpolation import mixed
-from .mixture import Mixture, Part, default_styles, no_style
+from .mixture import AUTO, Mixture, Part, default_styles, no_style
 from .packed import PackedPainter
 
 log = logging.getLogger("portraitist")
@@ -57,6 +57,7 @@ def of_one_base(
     origin = None if source is None else Mixture.find(source, or_base=True, attribute=attribute)
     every = mixtures if origin is None else [*mixtures, origin]
     parts = [part for mixture in every for part in mixture.parts]
+    registry.refuse_idle_attribute(None if attribute == AUTO else attribute, [part.path for part in parts])
     if not parts:
         assert mixtures[0].base_path is not None
         raise no_style(mixtures[0].base_path)

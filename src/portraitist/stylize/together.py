@@ -7,19 +7,19 @@ for portraits in redrawn_together(stylizer, ["a.jpg", "b.jpg"], 8, which="all", 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..data.images import Pixels
+from ..data.images import Opacity, Pixels
 from ..errors import PortraitistError, UsageError
 from ..faces import AlignedFace
 from ..ops import at_once
 from ..ops.memory import memory_told
 from ..spaces import WPlus
 from .choices import Which
-from .crops import Photo, one_thread
+from .crops import Photo, one_thread, opened
 from .paths import for_face
 from .portraits import Portrait, Portraits
 
@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 
 Face = tuple[AlignedFace, "Stylizer"]
 """A face, and what draws it."""
-Found = tuple[Pixels, list[Face]]
+
+
+class Found(NamedTuple):
+    """A photo whose faces are to be drawn."""
+
+    pixels: Pixels
+    faces: list[Face]
+    opacity: Opacity | None
 
 
 def redrawn_together(
@@ -62,27 +69,28 @@ def _over(
     for photo in photos:
         try:
             with memory_told(), one_thread():
-                pixels, crops = stylizer._faces(photo, which, aligned, size)
-                waiting.append((pixels, [(crop, for_face(stylizer, crop)) for crop in crops]))
+                read, opacity = opened(photo)
+                pixels, crops = stylizer._faces(read, which, aligned, size)
+                waiting.append(Found(pixels, [(crop, for_face(stylizer, crop)) for crop in crops], opacity))
         except PortraitistError as error:
             if on_error is None:
                 raise
             on_error(photo, error)
-        if sum(len(faces) for _, faces in waiting) >= together:
+        if sum(len(found.faces) for found in waiting) >= together:
             yield from _drawn(stylizer, waiting, together, size)
             waiting = []
     yield from _drawn(stylizer, waiting, together, size)
 
 
 def _drawn(stylizer: Stylizer, found: list[Found], together: int, size: int | None) -> Iterator[Portraits]:
-    every = [face for _, faces in found for face in faces]
+    every = [face for photo in found for face in photo.faces]
     portraits: list[Portrait] = []
     with memory_told():
         for start in range(0, len(every), together):
             portraits += _redrawn(stylizer, every[start : start + together], size)
     rest = iter(portraits)
-    for pixels, faces in found:
-        yield Portraits(pixels, tuple(next(rest) for _ in faces))
+    for photo in found:
+        yield Portraits(photo.pixels, tuple(next(rest) for _ in photo.faces), photo.opacity)
 
 
 def _redrawn(stylizer: Stylizer, faces: list[Face], size: int | None) -> list[Portrait]:

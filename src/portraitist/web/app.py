@@ -188,7 +188,11 @@ class _Service:
         job, name = self.queue.get(request.path_params["id"]), request.path_params["name"]
         if name not in job.files:
             raise Refused(404, "no-picture", "There is no such picture, or it was fetched.", "Draw it again.")
-        fetched = BackgroundTask(job.files.pop, name, None) if request.method == "GET" else None
+
+        async def forget() -> None:  # not in a thread, where the queue might count the files meanwhile
+            job.files.pop(name, None)
+
+        fetched = BackgroundTask(forget) if request.method == "GET" else None
         kind = TYPES[name[name.rindex(".") :]]
         return Response(job.files[name], media_type=kind, headers=_named(name), background=fetched)
 

@@ -24,7 +24,7 @@ from ..io.model_file import Model
 from ..stylize import ByEncoder, Stylizer
 from ..stylize.appearance import random_codes
 from ..stylize.batch import pictures
-from ..stylize.mixture import Mixture, default_styles, no_style
+from ..stylize.mixture import Mixture, default_styles, no_style, of_commonest_base
 from ..stylize.portraits import SMALLEST_PICTURE
 from .limits import Limits
 from .wanted import StylizerSettings, Wanted
@@ -91,7 +91,7 @@ class Studio:
             check_licence(name, header.licence)
         if wrong := [name for name, header in self.styles.items() if header.kind != "style-pack"]:
             raise no_style(self._files[wrong[0]])
-        self._chosen = tuple(self._files) if styles else ()
+        self._chosen = tuple(of_commonest_base(self.styles)) if styles else ()
         self._finder = _Watched(finder or finder_named())
         self._device, self._limits = device, limits or Limits()
         self._bases: dict[str, tuple[Model, StoredEncoder | None]] = {}
@@ -99,7 +99,10 @@ class Studio:
         self._thumbnails: dict[str, bytes] = {}
 
     def default_styles(self, attribute: str | None = None) -> tuple[str, ...]:
-        """Return the names of the styles that are drawn where none is named, as ``portraitist stylize`` has it."""
+        """Return the names of the styles that are drawn where none is named, as ``portraitist stylize`` has it.
+
+        Of those that the studio was given, those of the base that most of them have.
+        """
         return self._chosen or tuple(default_styles(attribute))
 
     def draw(self, photo: bytes, wanted: Wanted, report: Report) -> dict[str, bytes]:
