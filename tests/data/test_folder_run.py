@@ -249,3 +249,11 @@ def test_temporary_files_of_dead_writers_are_swept(tmp_path: Path) -> None:
 
 if sys.platform == "win32":
     pytest.skip("these tests fork", allow_module_level=True)
+
+
+@pytest.mark.parametrize(("data", "left"), [(b"bug", ["a.one", "a.two"]), (b"bad", [])])
+def test_what_fails_for_now_keeps_what_was_made_before(tmp_path: Path, data: bytes, left: list[str]) -> None:
+    walk(tmp_path, {"a": b"1"}, delete_earlier=True)
+    assert walk(tmp_path, {"a": data}, "t", delete_earlier=True)["a"].status == "failed"
+    assert sorted(pictures_of(tmp_path)) == left
+    assert walk(tmp_path, {"a": b"1"}, "t", delete_earlier=True)["a"].status == "done"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from portraitist.errors import BadData, UsageError
 from portraitist.evaluate import diversity, identity_similarity, pair_distance, path_length
-from portraitist.evaluate.pairs import KEPT
+from portraitist.evaluate.pairs import KEPT, pair_interval
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.features import DiscriminatorFeatures
 from tests.conftest import make_model
@@ -120,3 +120,20 @@ def test_wrong_paths_are_refused() -> None:
     for wrong in ({"space": "v"}, {"sampling": "middle"}, {"epsilon": 0.0}):
         with pytest.raises(UsageError, match="No path is measured"):
             path_length(styles, draw, Squared(), z_dim=4, **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [24, 100])
+def test_pairs_that_share_pictures_say_less(count: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    held, wide = 0, 0.0
+    for _ in range(200):
+        values = torch.rand(count, generator=random)
+        first = torch.randint(count, (2000,), generator=random)
+        second = (first + torch.randint(1, count, (2000,), generator=random)) % count
+        found = pair_interval((values[first] - values[second]).abs(), first, second)
+        held += abs(found.value - 1 / 3) < 1.96 * found.spread
+        wide += found.spread
+    assert 0.89 < held / 200 <= 1.0 and wide / 200 < 0.5 / count**0.5
+    alone = torch.arange(0, 8, 2)
+    apart = pair_interval(torch.rand(4, generator=random), alone, alone + 1)
+    assert apart.spread > 0  # no pair shares one: as interval() has it

@@ -118,3 +118,11 @@ def test_the_table_of_the_docs_is_what_the_recipes_do() -> None:
     }
     mine = {(name, preset): told(of(name, preset)) for name, recipe in RECIPES.items() for preset in recipe.presets}
     assert {key: (a, d, round(g, 1), p) for key, (a, d, g, p) in mine.items()} == found
+
+
+def test_correspondence_needs_pictures_in_each_process() -> None:
+    training = compose("correspondence", 16)
+    (term,) = [term for term in training.terms if term.name == "correspondence"]
+    term.check_parts(training, training.batch // 4)
+    with pytest.raises(UsageError, match="Correspondence needs 3 pictures at once, not 2"):
+        term.check_parts(training, training.batch // 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +52,16 @@ def test_what_cannot_be_learned_is_refused(tmp_path: Path, tiny_model: Model) ->
         learn_chooser(photos, ["sex"], tiny_model, encoder)
     with pytest.raises(UsageError, match="--by"):
         learn_chooser(photos, [], tiny_model, encoder)
+
+
+def test_other_words_in_the_held_out_labels_are_refused(tmp_path: Path, tiny_model: Model) -> None:
+    photos, others = labelled(tmp_path / "a", 80, seed=0), labelled(tmp_path / "b", 20, seed=1)
+    capitals = replace(others, attributes={"kind": [label.upper() for label in others.attributes["kind"]]})
+    with pytest.raises(BadData, match="None of the 20 other photos is labelled with a kind of bright, dark"):
+        learn_chooser(photos, ["kind"], tiny_model, make_encoder(tiny_model), held_out=capitals)
+
+
+@pytest.mark.parametrize("wrong", [{"folds": 1}, {"folds": 21}, {"strength": 0.0}, {"wanted": 1.5}, {"wanted": np.nan}])
+def test_settings_without_a_meaning_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=f"The setting {next(iter(wrong))} is"):
+        Fit(**wrong)  # type: ignore[arg-type]

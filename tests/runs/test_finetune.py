@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -475,3 +476,17 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(
     assert code == 0, words
     assert left(run) == undisturbed
     assert [p for p in run.rglob("*") if p.name.endswith(".part")] == []
+
+
+def test_sheets_that_are_no_samples_are_left_out_of_the_report(
+    images: ImageSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base, out = make_model(seed=5, name="tiny"), tmp_path / "run"
+    training = short("baseline", held_out=0.0, patience=0, images=8)
+    train(images, out, Source(base=base), training, TrainOptions(quiet=True))
+    report = (out / "report.html").read_bytes()
+    (sheet,) = (out / "samples").glob("images-*8.png")
+    shutil.copy(sheet, sheet.with_name("images-000000008-crop.png"))
+    sheet.with_name("images-000000004.png").write_bytes(b"torn")
+    train(images, out, Source(base=base), training, TrainOptions(quiet=True))
+    assert (out / "report.html").read_bytes() == report and "images-000000004.png out of the report" in caplog.text

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from portraitist.data import ImageSet, read_image
 from portraitist.data.images import Pixels
@@ -207,3 +208,23 @@ def test_what_cannot_be_trained_on_is_refused(photos: ImageSet, tmp_path: Path) 
     with pytest.raises(BadData, match="Cannot hold out 8 of 6"):
         distill(photos.subset(range(6)), photos, tmp_path / "f", Negative(), ANATOMY, TINY, OPTIONS)
     assert not (tmp_path / "f").exists()
+
+
+def test_a_folder_of_another_kind_of_run_is_told(photos: ImageSet, tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "settings.json").write_text(json.dumps({"paths": [], "batch": 8}))
+    with pytest.raises(UsageError, match="batch: 8 -> "):
+        distill(photos, photos, tmp_path / "r", Negative(), ANATOMY, TINY, OPTIONS)
+
+
+def test_without_patience_the_last_painter_counts(photos: ImageSet, tmp_path: Path) -> None:
+    few = replace(TINY, images=400, patience=1, learning_rate=1e-9)
+    stopped = load_painter(distill(photos, photos, tmp_path / "p", Negative(), ANATOMY, few, OPTIONS))
+    assert stopped.header.lineage[-1]["images_seen"] < 40
+    on = replace(few, patience=0)
+    last = load_painter(distill(photos, photos, tmp_path / "p", Negative(), ANATOMY, on, OPTIONS))
+    assert last.header.lineage[-1]["images_seen"] == 400
+    *_, path = sorted((tmp_path / "p" / "snapshots").glob("*.safetensors"))
+    with safe_open(path, "pt") as file:
+        for name, tensor in last.painter.state_dict().items():
+            assert torch.equal(file.get_tensor(f"average.{name}"), tensor), name

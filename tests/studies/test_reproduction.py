@@ -277,3 +277,13 @@ def test_a_run_is_kept_where_runs_are_compared_and_goes_on(images: ImageSet, tmp
     same = Run("waves", "freeze_fc", 0)
     pairs = zip(study.trained(run).parameters(), short.trained(same).parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_training_that_balances_values_held_out_of_the_whole_set(images: ImageSet) -> None:
+    half = images.subset(range(0, COUNT, 2))
+    told = {"data": {"digest": images.digest, "count": COUNT}, "attributes": {"female": half.digest}, "held_out": 0.2}
+    anatomy = make_model().generator.anatomy
+    balanced = reference_of(Header(anatomy, recipe={**told, "paths": []}), half)
+    assert "does not tell" in balanced.warning and balanced.trained is None
+    by_paths = reference_of(Header(anatomy, recipe={**told, "paths": ["female"]}), half)
+    assert by_paths.warning == "" and by_paths.trained is not None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from portraitist.errors import NonFinite, UsageError
+from portraitist.losses.painting import ViewSettings
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.feature_discriminator import FeatureDiscriminator
 from portraitist.networks.painter import PainterAnatomy, new_painter
@@ -289,3 +290,12 @@ BAD: dict[str, Callable[[], object]] = {
 def test_settings_that_make_no_training_are_refused(part: str) -> None:
     with pytest.raises(UsageError, match="pixels" if part == "side" else part):
         BAD[part]()
+
+
+def test_settings_that_only_fail_later_are_refused_at_once() -> None:
+    for term in (AdversarialTerm, FeatureTerm):
+        with pytest.raises(UsageError, match="policy: unknown augmentation 'colour'"):
+            term(policy="color,colour")
+        term(policy="")
+    with pytest.raises(UsageError, match=r"consistency\.views\.zoom must be a number"):
+        ConsistencyTerm(views=ViewSettings(zoom=float("nan")))

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from portraitist.errors import BadData, StorageError, UsageError
-from portraitist.train.folder import LIBRARIES, LOCK, SETTINGS, check_allowed, check_config, libraries, locked
+from portraitist.train.folder import (
+    LIBRARIES,
+    LOCK,
+    SETTINGS,
+    check_allowed,
+    check_config,
+    differences,
+    libraries,
+    locked,
+)
 
 
 def test_a_folder_is_made_held_and_let_go(tmp_path: Path) -> None:
@@ -172,3 +181,14 @@ def test_what_cannot_be_let_through_is_refused(tmp_path: Path) -> None:
     check_allowed(frozenset({"rate", "frozen", "frozen.upto"}), settings, frozenset({"data"}))
     with pytest.raises(UsageError, match="no run in"):
         check_config(tmp_path, settings, allowed=frozenset({"rate"}))
+
+
+def test_what_was_absent_and_is_there_now_is_another_setting() -> None:
+    before: dict[str, object] = {"persons": None, "rate": 1}
+    now = {"persons": {"name": "mobilefacenet", "digest": "1"}, "rate": 1}
+    assert differences(before, now, frozenset()) == ["persons: None -> other settings"]
+    assert differences(before, now, frozenset({"persons"})) == []
+    assert sorted(differences(now, before, frozenset())) == [
+        "persons.digest: 1 -> None",
+        "persons.name: mobilefacenet -> None",
+    ]

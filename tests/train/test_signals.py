@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from portraitist.train.distributed import SingleProcess
 from portraitist.train.signals import Interrupted, graceful_shutdown
 
 
@@ -31,6 +32,7 @@ def test_the_handlers_return_after_an_error_too() -> None:
 def test_a_second_signal_ends_the_process_at_once() -> None:
     code = """
 import os, signal
+from portraitist.train.distributed import SingleProcess
 from portraitist.train.signals import graceful_shutdown
 with graceful_shutdown():
     os.kill(os.getpid(), signal.SIGTERM)
@@ -59,3 +61,17 @@ def test_being_interrupted_has_the_shells_exit_code() -> None:
     assert (Interrupted(signal.SIGTERM).exit_code, Interrupted(signal.SIGINT).exit_code) == (143, 130)
     assert str(Interrupted(signal.SIGTERM)) == "stopped by SIGTERM; the same command continues"
     assert not isinstance(Interrupted(2), Exception)  # so that no handler of errors takes it for one
+
+
+class Sending(SingleProcess):
+    """A process group of one, to which a signal comes while it exchanges numbers."""
+
+    def all_reduce_max(self, number: int) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return number
+
+
+def test_a_signal_that_comes_during_the_exchange_is_told_next_time() -> None:
+    with graceful_shutdown() as asked:
+        assert asked.anywhere(Sending()) is None and asked.number == signal.SIGTERM
+        assert asked.anywhere(SingleProcess()) == signal.SIGTERM

@@ -274,7 +274,7 @@ class FolderRun:
         except Exception as error:
             kind, reason = _failure(name, error)
             line = replace(line, kind=kind, reason=reason)
-        if self.delete_earlier:
+        if self.delete_earlier and line.kind not in PASSING:
             known = self._without_stale(known)
         return replace(
             line,

@@ -40,8 +40,8 @@ def pair_distance(distance: PerceptualDistance, outputs: Tensor, inputs: Tensor)
 def diversity(distance: PerceptualDistance, outputs: Tensor, *, pairs: int = 2000, seed: int = 0) -> Interval:
     """Return the mean distance of randomly chosen pairs of different outputs [N, 3, H, W], and its standard error.
 
-    LPIPS_d of Huang et al. 2020, Table II, where the distance is LPIPS; the paper does not say how many pairs. The
-    standard error is that of the mean over pairs, as if no output were in two of them.
+    LPIPS_d of Huang et al. 2020, Table II, where the distance is LPIPS; the paper does not say how many pairs. Pairs
+    that share an output are not independent: see :func:`pair_interval`.
 
     Args:
         distance: What compares two pictures.
@@ -58,7 +58,27 @@ def diversity(distance: PerceptualDistance, outputs: Tensor, *, pairs: int = 200
     first = torch.randint(len(outputs), (pairs,), generator=random)
     # Any other one: a pair of a picture and itself has no distance.
     second = (first + torch.randint(1, len(outputs), (pairs,), generator=random)) % len(outputs)
-    return interval(_distances(distance, outputs, outputs, first, second))
+    return pair_interval(_distances(distance, outputs, outputs, first, second), first, second)
+
+
+def pair_interval(values: Tensor, first: Tensor, second: Tensor) -> Interval:
+    """Return the mean of values of pairs [P], and its standard error where pairs share members.
+
+    The variance sums the products of the deviations of all two pairs with a common member (Fafchamps and Gubert 2007,
+    J. Dev. Econ. 83, p. 330, eq. 2.6), and is at least that of independent pairs.
+
+    Args:
+        values: One of each pair.
+        first: The pairs' first members, as whole numbers [P].
+        second: And their second ones.
+    """
+    plain = interval(values)
+    apart = values.cpu().double() - plain.value
+    members = torch.zeros(int(torch.maximum(first, second).max()) + 1, dtype=torch.float64)
+    for side in (first, second):
+        members.index_add_(0, side.cpu(), apart)
+    shared = float(members.square().sum() - apart.square().sum()) ** 0.5 / len(apart)
+    return Interval(plain.value, max(plain.spread, shared))
 
 
 def identity_similarity(embedder: Identity, outputs: Tensor, inputs: Tensor) -> tuple[Interval, Interval]:

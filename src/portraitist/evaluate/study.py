@@ -15,6 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Annotated, Literal, TypeVar
 
 import numpy as np
@@ -112,6 +113,8 @@ class StudyScore:
     design_effect: float
     places: tuple[Bounded, ...]
     """Share of the answers that chose what stood first, second, ...; of questions with as many drawings as most."""
+    place_preferred: bool
+    """Whether one of these shares is not that of chance: at a level of 5 % for all of them together (Bonferroni)."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -119,8 +122,7 @@ class StudyScore:
         found = []
         if self.raters < FEW_RATERS:
             found.append(f"{self.raters} raters speak for themselves only; ask {FEW_RATERS} or more.")
-        chance = 1 / max(len(self.places), 1)
-        if any(not place.low <= chance <= place.high for place in self.places):
+        if self.place_preferred:
             found.append("Raters preferred a place on the page, whatever stood there.")
         return tuple(found)
 
@@ -199,7 +201,15 @@ def _scored(key: StudyKey, sessions: Sequence[Answers], ask: int) -> StudyScore 
         answers=len(given),
         design_effect=found.design_effect,
         places=tuple(wilson(places.count(k), len(places)) for k in range(wide)),
+        place_preferred=_prefers(places, wide),
     )
+
+
+def _prefers(places: Sequence[int], count: int) -> bool:
+    """Tell whether one of ``count`` places, of which there are two at least, was chosen otherwise than by chance."""
+    level = 0.05 / (count if count > 2 else 1)  # the shares of two places are one number
+    widest = NormalDist().inv_cdf(1 - level / 2) * (len(places) * (count - 1)) ** 0.5 / count
+    return any(abs(places.count(k) - len(places) / count) > widest for k in range(count))
 
 
 def _misfit(found: Answers, key: StudyKey) -> str:

@@ -51,7 +51,11 @@ class Correspondence(SourceTerm):
 
     def check(self, training: Training, anatomy: GeneratorAnatomy) -> None:
         """Refuse batches in which no picture has two others."""
-        if (each := training.batch // max(len(training.paths), 1) // training.accumulate) < 3:
+        self.check_parts(training, training.accumulate)
+
+    def check_parts(self, training: Training, parts: int) -> None:
+        """Refuse as many parts of a batch that no picture of one has two others: the loss would be 0."""
+        if (each := training.batch // max(len(training.paths), 1) // parts) < 3:
             raise UsageError(f"Correspondence needs 3 pictures at once, not {each}.", "Set batch higher.")
 
 

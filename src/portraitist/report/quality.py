@@ -82,7 +82,8 @@ def explained(settings: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
         "frechet": f"Fréchet: {settings['Fréchet']}, squared, bootstrap of {settings['draws']} draws. At so few "
         "exemplars it is mostly bias: compare within one table only.",
         "kernel": f"Kernel: {settings['kernel']}, unbiased, jackknife; not clipped: clearly below 0 is a copy alarm.",
-        "kernel_subsets": "Kernel, subsets: the same over 100 subsets of at most 1000, as KID is given; ± over them.",
+        "kernel_subsets": "Kernel, subsets: the same over 100 subsets of at most 1000, as KID is given; ± 1.96 of "
+        "their deviations, thus 0 where subsets hold all.",
         "kernel_trained": "Kernel to trained: to the exemplars trained on; below 0 for copies, the more so the fewer "
         "they are.",
         "precision": f"Precision, recall: k = {k}; density, coverage: k = {k_density}; at equal numbers of both sets.",

@@ -9,6 +9,7 @@ such, and else of the folds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -45,6 +46,14 @@ class Fit:
     wanted: float = 0.99
     """Accuracy of the faces that it chooses for; the margin is the least at which the folds have it."""
 
+    def __post_init__(self) -> None:
+        if not 0 < self.strength < math.inf:
+            raise UsageError(f"The setting strength is above 0, not {self.strength}.")
+        if not 2 <= self.folds <= LEAST:
+            raise UsageError(f"The setting folds is 2 to {LEAST}, not {self.folds}.")
+        if not 0 < self.wanted <= 1:
+            raise UsageError(f"The setting wanted is a share above 0, at most 1, not {self.wanted}.")
+
 
 def learn_chooser(
     photos: ImageSet,
@@ -69,7 +78,7 @@ def learn_chooser(
 
     Raises:
         UsageError: There is no such column, or scikit-learn is not installed.
-        BadData: A value has fewer than 20 photos.
+        BadData: A value has fewer than 20 photos, or none is known of the other photos.
     """
     require("Learning a chooser", "evaluate", "sklearn")
     if not attributes:
@@ -88,6 +97,11 @@ def learn_chooser(
         if held_out is not None and other is not None:
             own, known = _labels(held_out, attribute)
             known &= np.isin(own, values)
+            if not known.any():
+                raise BadData(
+                    f"None of the {len(held_out)} other photos is labelled with a {attribute} of {', '.join(values)}.",
+                    "Use the words of the photos that are learned from.",
+                )
             own, shares = own[known], _shares(lines[attribute], other[known][:, 0])
         choices.append(_choice(attribute, values, margin, len(pairs), shares, own))
     anatomy = encoder.encoder.anatomy

@@ -118,7 +118,7 @@ class EncoderRun(Run[EncoderState]):
         check_encoder_header(self.header)
         training.refuse_idle(identity=options.identity is not None, features=options.perceptual is not None)
         self.perceptual = options.perceptual or default_perceptual(
-            base.require_discriminator("to measure likeness with")
+            base.require_discriminator("to measure likeness with", or_features=True)
         )
         self.identity = options.identity
         if self.identity is None and training.identity_weight and base.discriminator is not None:
@@ -204,7 +204,7 @@ class EncoderRun(Run[EncoderState]):
     def finish(self, state: EncoderState) -> Path:
         """Write the averaged encoder, as it was when it scored best."""
         average = copy.deepcopy(state.average)
-        if state.best:
+        if self.training.patience and state.best:
             average.load_state_dict(state.best)
         metrics = {"held_out": measured(average, self.loss, self.held)}
         before = [] if self.options.start is None else self.options.start.header.lineage

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from torch import Tensor
 from ..data import ImageSet, to_tensor
 from ..data.images import read_image, write_image
 from ..data.sheet import grid, ungrid
+from ..errors import PortraitistError
 from ..evaluate import CopyReport, copy_test, pooled_features
 from ..files import parse_json
 from ..io.headers import Header
@@ -27,6 +30,8 @@ from ..train.spec import Training
 from ..train.state import TrainState
 from ..train.symptoms import SYMPTOMS
 from . import early_stopping
+
+log = logging.getLogger("portraitist")
 
 SHEET = "style.png"
 COPIES = 500
@@ -194,8 +199,14 @@ def _moments(folder: Path, kept: Moment) -> tuple[Moment, ...]:
     """Return the moments that sample grids show, and that of the model that was kept."""
     found = {}
     for path in folder.glob("images-*.png"):
-        tiles = ungrid(read_image(path), kept.pictures.shape[-1])[:SHOWN]
-        images = int(path.stem.removeprefix("images-"))
-        found[images] = Moment(images, torch.stack([to_tensor(t) for t in tiles]))
+        if not (images := re.fullmatch(r"images-(\d+)", path.stem)):
+            continue
+        try:
+            tiles = ungrid(read_image(path), kept.pictures.shape[-1])[:SHOWN]
+            moment = Moment(int(images[1]), torch.stack([to_tensor(t) for t in tiles]))
+        except (PortraitistError, RuntimeError) as error:
+            log.warning("left the sheet %s out of the report: %s", path, error)
+        else:
+            found[moment.images] = moment
     found[kept.images] = kept
     return tuple(found[images] for images in sorted(found))

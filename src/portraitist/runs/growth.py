@@ -64,10 +64,10 @@ def fit_entrance(
         log.info("continuing from %s", used.name)
 
     def on_step(state: EntranceState, report: dict[str, Tensor]) -> bool:
-        asked.number = group.all_reduce_max(asked.number or 0) or None
-        if group.rank == 0 and (asked.number or passed(state.images, training.batch, training.tick)):
+        stopped = asked.anywhere(group)
+        if group.rank == 0 and (stopped or passed(state.images, training.batch, training.tick)):
             write_snapshot(out / FOLDER, state, settings)
-        return asked.number is not None
+        return stopped is not None
 
     fit(state, EntranceRegression(old.from_rgb, batches, training), on_step, group)
     for p in frozen:

@@ -228,6 +228,8 @@ class PainterRun(Run[PainterState]):
             "colour": dataclasses.asdict(ColourTerm(0.0)),
             "attributes": {},
         }
+        if not {"consistency", "painter"} <= config.keys():
+            return config  # of a run of another kind, which is told as such
         old = {**off, **config}
         consistency = old["consistency"]
         old["consistency"] = {**consistency, "views": {"mirror": 0.0, **consistency["views"]}}
@@ -243,9 +245,8 @@ class PainterRun(Run[PainterState]):
                 for index in missing[first + group.rank : first + group.rank + 1]:
                     self.drawn.draw(self.photos[index])
                 bar.update(min(group.size, len(missing) - first))
-                asked.number = group.all_reduce_max(asked.number or 0) or None
-                if asked.number is not None:
-                    raise Interrupted(asked.number)
+                if stopped := asked.anywhere(group):
+                    raise Interrupted(stopped)
 
     def objective(self, state: PainterState) -> Distillation:
         """Return the losses, on the pictures that are trained on."""
@@ -295,7 +296,7 @@ class PainterRun(Run[PainterState]):
     def finish(self, state: PainterState) -> Path:
         """Write the averaged painter, as it was when it scored best, and the sheet."""
         average = copy.deepcopy(state.average)
-        if state.best:
+        if self.training.patience and state.best:
             average.load_state_dict(state.best)
         write_image(self.out / SHEET, grid(self._sheet(average), columns=3))
         mine = lineage(state.images, {**self.settings, "base": self.header.style_digest})

@@ -120,8 +120,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], may_change: f
     One that ``before`` does not know came with a later version of the program, which keeps its meaning.
     """
     old, new = _flat(before), _flat(json.loads(json.dumps(now)))
-    changed = [k for k in old if old[k] != new.get(k) and not _among(k, may_change)]
-    return [f"{k}: {old[k]} -> {new.get(k)}" for k in changed]
+    whole = {".".join(key.split(".")[:n]) for key in new for n in range(1, key.count(".") + 1)}
+    changed = [k for k in old if (old[k] != new.get(k) or k in whole) and not _among(k, may_change)]
+    return [f"{k}: {old[k]} -> {'other settings' if k in whole else new.get(k)}" for k in changed]
 
 
 def _among(key: str, names: frozenset[str]) -> bool:

@@ -25,6 +25,7 @@ from ..networks.identity import Identity
 from ..networks.painter import Painted, Painter
 from ..networks.patch_discriminator import PatchPanel
 from ..ops.augment import diff_augment
+from ..ops.augment.diff import named
 from ..ops.colour import colours_of_areas
 from .loop import WHOLE, Share
 from .spec import refuse_not_finite
@@ -166,6 +167,7 @@ class AdversarialTerm(PainterTerm):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_crop(self.name, self.crop)
+        _check_policy(self.name, self.policy)
         if self.gan_loss not in get_args(GanLoss):
             raise UsageError(f"The setting adversarial.gan_loss is one of {get_args(GanLoss)}, not '{self.gan_loss}'.")
 
@@ -209,6 +211,7 @@ class FeatureTerm(PainterTerm):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_crop(self.name, self.crop)
+        _check_policy(self.name, self.policy)
         if self.detail < 0 or not self.rate > 0:
             raise UsageError(f"{self.name}.detail must be at least 0, and {self.name}.rate above 0.")
 
@@ -292,6 +295,7 @@ class ConsistencyTerm(PainterTerm):
         super().__post_init__()
         if not 0 < self.part <= 1:
             raise UsageError(f"The setting consistency.part is a share above 0, at most 1, not {self.part}.")
+        refuse_not_finite(self.views, "consistency.views.")
         if not 0 <= self.views.mirror <= 1:
             raise UsageError(f"The setting consistency.views.mirror is a share from 0 to 1, not {self.views.mirror}.")
 
@@ -308,6 +312,13 @@ class ConsistencyTerm(PainterTerm):
         )
         again: Painted = step.painter(views.seen(photos))
         return inconsistency(again.image, still, views) * (mine * step.share.of / some)
+
+
+def _check_policy(name: str, policy: str) -> None:
+    try:
+        named(policy)
+    except ValueError as error:
+        raise UsageError(f"The setting {name}.policy: {error}.") from error
 
 
 def _check_crop(name: str, crop: int) -> None:

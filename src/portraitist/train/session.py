@@ -190,8 +190,8 @@ class Run(ABC, Generic[S]):
                 def on_step(state: S, report: dict[str, Tensor]) -> bool:
                     if recorder is not None:
                         recorder.step(state, report)
-                    asked.number = group.all_reduce_max(asked.number or 0) or None
-                    return group.broadcast(self.is_over(state)) or asked.number is not None
+                    stopped = asked.anywhere(group)
+                    return group.broadcast(self.is_over(state)) or stopped is not None
 
                 if not group.broadcast(self.is_over(state)):
                     try:

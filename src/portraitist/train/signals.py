@@ -8,6 +8,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .distributed import ProcessGroup
 
 
 class Interrupted(BaseException):
@@ -23,6 +27,15 @@ class Asked:
 
     def __init__(self) -> None:
         self.number: int | None = None
+
+    def anywhere(self, group: ProcessGroup) -> int | None:
+        """Return the signal that any process has noted, the same in all, and note it here.
+
+        One that comes meanwhile stays noted, and is told next time.
+        """
+        number = group.all_reduce_max(self.number or 0) or None
+        self.number = number or self.number
+        return number
 
 
 @contextmanager

@@ -135,6 +135,13 @@ class Term(ABC):
             UsageError: It is one, and why.
         """
 
+    def check_parts(self, training: Training, parts: int) -> None:  # noqa: B027
+        """Refuse as many parts of a batch, of all processes together, if the term has no effect then.
+
+        Raises:
+            UsageError: They are refused, and why.
+        """
+
 
 @dataclass(frozen=True)
 class SourceTerm(Term):

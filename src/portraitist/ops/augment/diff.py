@@ -32,11 +32,22 @@ def diff_augment(
     Raises:
         ValueError: A name is unknown.
     """
-    for name in filter(None, (part.strip() for part in policy.split(","))):
-        if name not in _POLICIES:
-            raise ValueError(f"unknown augmentation {name!r}; known are {', '.join(_POLICIES)}")
+    for name in named(policy):
         images = _POLICIES[name](images, _Dice(len(images), generator, share))
     return images
+
+
+def named(policy: str) -> list[str]:
+    """Return the names in a policy.
+
+    Raises:
+        ValueError: One is unknown.
+    """
+    names = [part.strip() for part in policy.split(",") if part.strip()]
+    for name in names:
+        if name not in _POLICIES:
+            raise ValueError(f"unknown augmentation {name!r}; known are {', '.join(_POLICIES)}")
+    return names
 
 
 @dataclass(frozen=True)
