@@ -23,7 +23,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 BUDGET = 150
 """Megabytes that an installation may take beside PyTorch and what PyTorch needs."""
 WHEEL_BUDGET = 60
-"""Megabytes of the wheel itself: two bases while the larger one is learning, styles, painters to come."""
+"""Megabytes of the wheel itself: bases, encoders, styles with their painters, and what the offline page runs on."""
 # Runs inside the environment; prints the bytes of each distribution that PyTorch does not bring, largest first.
 SIZES = r"""
 import json, re

@@ -1,4 +1,4 @@
-"""Redraw a photo in every bundled style: the demonstration of the README.
+"""Redraw a photo in the bundled styles of faces: the demonstration of the README.
 
 Writes into the folder given: the photo (Eileen Collins, NASA, public domain, from scikit-image), its picture in each
 style, the photo with the picture in the face's place, and a sheet.

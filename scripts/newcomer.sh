@@ -87,7 +87,7 @@ documents() {
 step "install" install
 export PATH="$home/clean/bin:$PATH" PYTHONNOUSERSITE=1
 step "pictures to begin with" pictures
-step "a portrait in every style" portrait
+step "a portrait in the styles of faces" portrait
 step "a folder" folder
 step "the page" page
 step "a style of one's own" style

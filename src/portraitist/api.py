@@ -179,7 +179,7 @@ def edit_photo(
             (``FILE`` alone if it holds one).
         strength: How far, in deviations of the codes; may be negative.
         resolutions: Blocks that move, such as ``[4, 8]``; all when None.
-        style: As ``Stylizer.from_pretrained``; all bundled styles when empty.
+        style: As ``Stylizer.from_pretrained``; the bundled styles of one base when empty.
         inversion: As :func:`invert_photo`.
         aligned: As :func:`invert_photo`.
         finder: As :func:`invert_photo`.

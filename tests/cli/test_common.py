@@ -229,6 +229,26 @@ def test_what_cannot_be_parsed_is_json_too(run: Run, photo: Path) -> None:
         assert err.startswith("error: ")
 
 
+def test_json_that_nobody_takes_changes_no_exit_code(photo: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "portraitist", "stylize", photo, "--nope", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+
+
+def test_what_a_file_leaves_as_it_is_asks_for_nothing(run: Run, photo: Path, tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("reference-aligned: false\nappearance-from: 64\nstyle: [wild]\n")
+    assert run(*drawn(photo, "--config", file))[0] == 0
+    file.write_text("reference-aligned: true\n")
+    assert "is for --reference" in run(*drawn(photo, "--config", file, "-o", tmp_path / "o"))[2]
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

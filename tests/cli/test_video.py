@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,16 @@ def test_videos_that_share_a_stem_keep_apart(tmp_path: Path, painter: Path, run:
     ):
         code, told, error = run("stylize", *clips, clips[0], "--painter", painter, *out)
         assert (code, told) == (0, [str(tmp_path / place) for place in places]), error
+
+
+def test_one_folder_may_be_spelled_in_two_ways(
+    tmp_path: Path, painter: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "clip.mp4", 2)
+    shutil.copy("clip.mp4", "clip.mov")
+    code, told, error = run("stylize", "clip.mp4", tmp_path / "clip.mov", "--painter", painter)
+    assert (code, told) == (0, ["clip.mp4.dark.mp4", str(tmp_path / "clip.mov.dark.mov")]), error
 
 
 def test_a_source_is_not_written_over_from_python_either(tmp_path: Path, painter: Path) -> None:

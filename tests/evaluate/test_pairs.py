@@ -134,6 +134,8 @@ def test_pairs_that_share_pictures_say_less(count: int) -> None:
         held += abs(found.value - 1 / 3) < 1.96 * found.spread
         wide += found.spread
     assert 0.89 < held / 200 <= 1.0 and wide / 200 < 0.5 / count**0.5
+    ring = pair_interval(torch.tensor([1.0, 0.0, 1.0, 0.0]), torch.arange(4), torch.tensor([1, 2, 3, 0]))
+    assert ring.value == 0.5 and 0 < ring.spread < 1  # what pairs share may be less than nothing
     alone = torch.arange(0, 8, 2)
     apart = pair_interval(torch.rand(4, generator=random), alone, alone + 1)
     assert apart.spread > 0  # no pair shares one: as interval() has it

@@ -23,7 +23,7 @@ from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
 from portraitist.stylize import ByOptimisation, FileReport, Stylizer, stylize_files
 from portraitist.stylize.choices import Options
-from portraitist.stylize.discovery import photos
+from portraitist.stylize.discovery import drawn_pictures, photos
 from tests.conftest import restyled
 
 Pixels = npt.NDArray[np.uint8]
@@ -439,3 +439,11 @@ def test_a_stopped_run_draws_the_photo_in_hand_again(
     pictures = [name for name in files(whole) if name != "report.json"]
     assert {n: (out / n).read_bytes() for n in pictures} == {n: (whole / n).read_bytes() for n in pictures}
     assert files(out) == files(whole)
+
+
+def test_pictures_of_photos_that_differ_in_case_are_known_again(
+    models_folder: Path, tiny_model: Model, tiny_style: Model
+) -> None:
+    save_pack(models_folder / "wild.safetensors", tiny_style, tiny_model)
+    names = [Path("A.jpg"), Path("a.jpg"), Path("A.jpg.wild.png"), Path("a.jpg_.wild.png"), Path("b_.wild.png")]
+    assert drawn_pictures(names) == {Path("A.jpg.wild.png"), Path("a.jpg_.wild.png")}

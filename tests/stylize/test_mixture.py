@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portraitist.cli.styles import first_default
 from portraitist.errors import UsageError
 from portraitist.io import registry
 from portraitist.io.model_file import Model, save_model, save_pack
@@ -162,3 +163,10 @@ def test_a_path_as_it_stands_goes_before_a_mixture(known: None, tmp_path: Path, 
     save_pack(plus / "style.safetensors", calm, tiny_model)
     found = Mixture.find(f"wild:0.5+{plus}:0.25")  # its name ends like a weight and holds a plus
     assert found.name == "wild-0.5+c++:1-0.25" and found.parts[1].path.parent == plus
+
+
+def test_the_one_style_of_an_attribute_has_its_path(models_folder: Path, tiny_model: Model, tiny_style: Model) -> None:
+    paths = {"women": tiny_style, "men": restyled(tiny_model, "both", seed=5)}
+    save_pack(models_folder / "both.safetensors", paths, tiny_model)
+    save_pack(models_folder / "a.safetensors", restyled(tiny_model, "a", seed=2), tiny_model)
+    assert first_default(None) == ["a"] and first_default("men") == ["both"]

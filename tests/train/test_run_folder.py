@@ -186,8 +186,10 @@ def test_what_cannot_be_let_through_is_refused(tmp_path: Path) -> None:
 def test_what_was_absent_and_is_there_now_is_another_setting() -> None:
     before: dict[str, object] = {"persons": None, "rate": 1}
     now = {"persons": {"name": "mobilefacenet", "digest": "1"}, "rate": 1}
-    assert differences(before, now, frozenset()) == ["persons: None -> other settings"]
+    assert differences(before, now, frozenset()) == ["persons: None -> {'digest': '1', 'name': 'mobilefacenet'}"]
     assert differences(before, now, frozenset({"persons"})) == []
+    assert differences({"sets": {}}, {"sets": {"a": 1}}, frozenset()) == ["sets: {} -> {'a': 1}"]
+    assert differences({"sets": {}}, {"sets": {}}, frozenset()) == []
     assert sorted(differences(now, before, frozenset())) == [
         "persons.digest: 1 -> None",
         "persons.name: mobilefacenet -> None",

@@ -32,7 +32,6 @@ def test_the_handlers_return_after_an_error_too() -> None:
 def test_a_second_signal_ends_the_process_at_once() -> None:
     code = """
 import os, signal
-from portraitist.train.distributed import SingleProcess
 from portraitist.train.signals import graceful_shutdown
 with graceful_shutdown():
     os.kill(os.getpid(), signal.SIGTERM)

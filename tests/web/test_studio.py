@@ -136,3 +136,8 @@ def test_of_given_styles_of_two_bases_those_of_the_commoner_are_drawn_unasked(
     studio.warm_up()
     assert set(studio.styles) == {"theirs", "wild", "quiet"} and studio.default_styles() == ("wild", "quiet")
     assert [*studio.draw(photo, Wanted(style=("theirs",), face=1), Silent())] == ["portrait.theirs.png"]
+
+
+def test_an_attribute_that_no_style_has_is_refused(known: None, photo: bytes) -> None:
+    with pytest.raises(UsageError, match="no path 'women' in wild"):
+        Studio(finder=TWO).draw(photo, Wanted(style=("wild",), attribute="women"), Silent())

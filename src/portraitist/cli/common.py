@@ -64,7 +64,7 @@ def talk() -> Talk:
 
 
 def refuse_given(names: Collection[str], why: str) -> None:
-    """Refuse options that were typed, or came from a file of options, and would be without effect.
+    """Refuse options that were typed, or that a file of options sets to other than their default, without effect.
 
     Args:
         names: Parameters of the command.
@@ -75,9 +75,11 @@ def refuse_given(names: Collection[str], why: str) -> None:
     """
     context = _talk.context
     assert context is not None
+    usual = {parameter.name: parameter.default for parameter in context.command.params}
     for name in sorted(names):
         source = context.get_parameter_source(name)
-        if source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP"):
+        typed, read = (source is not None and source.name == where for where in ("COMMANDLINE", "DEFAULT_MAP"))
+        if typed or (read and context.params[name] != usual[name]):
             raise UsageError(f"--{name.replace('_', '-')} {why}.", "Leave it out.")
 
 

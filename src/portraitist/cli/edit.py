@@ -49,7 +49,9 @@ class Drawing:
 
     panel: ClassVar[str] = "Style"
 
-    style: Annotated[list[str] | None, opt("Style; may be repeated (default: all bundled).", "--style", "-s")] = None
+    style: Annotated[
+        list[str] | None, opt("Style; may be repeated (default: the bundled ones of one base).", "--style", "-s")
+    ] = None
     attribute: options.Attribute = None
     aligned: options.Aligned = False
     detector: options.Detector = ""

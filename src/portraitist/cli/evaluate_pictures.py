@@ -78,7 +78,11 @@ def pictures(
     photos: Annotated[Path, typer.Argument(help="Photos of different people: folder or zip.")],
     style: Annotated[
         list[str] | None,
-        opt("Name, file, run folder or mixture; may be repeated (default: all bundled styles).", "--style", "-s"),
+        opt(
+            "Name, file, run folder or mixture; may be repeated (default: the bundled ones of one base).",
+            "--style",
+            "-s",
+        ),
     ] = None,
     exemplars: Annotated[
         list[str] | None,

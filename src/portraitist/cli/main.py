@@ -135,7 +135,11 @@ def _fail(failure: Failure) -> int:
     """Report a failure, as JSON too where that is asked for and no command has."""
     print(f"error: {' '.join(str(failure).split())}", file=sys.stderr)
     if "--json" in sys.argv[1:] and not common.has_answered():
-        common.print_result(_command_of(sys.argv[1:]), failure)
+        try:
+            common.print_result(_command_of(sys.argv[1:]), failure)
+            sys.stdout.flush()
+        except OSError:
+            _silence()
     return failure.exit_code
 
 

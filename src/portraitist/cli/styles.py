@@ -10,7 +10,7 @@ from ..stylize.mixture import Mixture, default_styles
 
 
 def names(styles: Sequence[str], attribute: str | None) -> list[str]:
-    """Return what the pictures of styles are called by; those of all bundled styles when none is named.
+    """Return what the pictures of styles are called by; those of the bundled ones of one base when none is named.
 
     Raises:
         UsageError: There is no such style.
@@ -22,13 +22,16 @@ def names(styles: Sequence[str], attribute: str | None) -> list[str]:
 def first_default(attribute: str | None) -> list[str]:
     """Return the style that is drawn where there is room for one picture and none is named.
 
+    It is one that has the path of the attribute, where there is one.
+
     Raises:
         UsageError: No style is known.
     """
     known = default_styles(attribute)
     if not known:
         raise UsageError("No style is known.", "Train one with `portraitist train`, or name a file.")
-    return known[:1]
+    fitting = (name for name in known for part in Mixture.find(name).parts if attribute in part.header.paths)
+    return [next(fitting, known[0])]
 
 
 def further(samples: int | None, best: bool, random: int, references: Sequence[Path]) -> list[str]:

@@ -86,7 +86,7 @@ def command(
         list[str] | None,
         opt(
             "Name, file, run folder, or a mixture such as toon3d:0.6+charcoal:0.4; may be repeated "
-            "(default: all bundled styles).",
+            "(default: the bundled ones of one base).",
             "--style",
             "--to-style",
             "-s",

@@ -228,12 +228,13 @@ def _source(base: str | None, attribute: str | None, recipe: str, size: Size, sc
                 "Grow that one: name it with --from, and give a larger --resolution.",
             )
         return scratch.source(size.resolution or 64, widths, narrower)
-    model, *smaller = registry.load_together([base, size.smaller] if size.smaller else [base], attribute=attribute)
+    models = registry.load_together([base, size.smaller] if size.smaller else [base], attribute=attribute)
+    model = models[0]
     source = grown(model, size.resolution, widths, narrower)
     if size.as_base and not source.grows:
         source = trained_on(model)
     if size.smaller is not None or size.codes is not None:
-        source = replace(source, smaller=Smaller(smaller[0] if smaller else model))
+        source = replace(source, smaller=Smaller(models[-1]))
     if source.fine_tuned is None and recipe:
         raise UsageError(
             "A base grows, or is trained on, by itself, without a recipe.",

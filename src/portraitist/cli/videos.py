@@ -163,7 +163,8 @@ def _beginnings(paths: Sequence[Path], out: Path | None) -> list[str]:
     from ..stylize.discovery import Photo, told_apart
 
     if out is None:
-        return stems([str(path) for path in paths])
+        begun = stems([os.path.abspath(path) for path in paths])
+        return [str(path.with_name(os.path.basename(stem))) for path, stem in zip(paths, begun, strict=True)]
     return [str(out / video.stem) for video in told_apart([Photo(path, path.name, "") for path in paths])]
 
 

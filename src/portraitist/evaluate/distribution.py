@@ -88,8 +88,7 @@ def kernel_subsets(
 
     The form in which Binkowski et al. 2018, arXiv:1801.01401, Sec. 4, and most tools report KID. Its expectation is
     that of :func:`portraitist.evaluate.kernel_distance`, which uses every pair and scatters less; the deviation is that
-    of one subset, not of the mean, and 0 where a subset holds all rows of both.
-    It is not clipped at 0.
+    of one subset, not of the mean, and 0 where a subset holds all rows of both. It is not clipped at 0.
 
     Args:
         rows: One set, [N, F].

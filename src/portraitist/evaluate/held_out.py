@@ -115,8 +115,7 @@ def reference_of(header: Header, images: ImageSet, trained: ImageSet | None = No
 def _digests(settings: Mapping[str, Any]) -> set[str]:
     """Return the digests of the sets that a training split: the whole one, or that of each of its paths."""
     sets: Mapping[str, str] = settings.get("attributes") or {}
-    if (
-        settings.get("paths") and sets
-    ):  # a training that balances values on one path knows them too, and splits the whole
+    # A training that balances values on one path knows their sets too, and splits the whole.
+    if settings.get("paths") and sets:
         return set(sets.values())
     return {str(settings.get("data", {}).get("digest", ""))}

@@ -77,7 +77,7 @@ def pair_interval(values: Tensor, first: Tensor, second: Tensor) -> Interval:
     members = torch.zeros(int(torch.maximum(first, second).max()) + 1, dtype=torch.float64)
     for side in (first, second):
         members.index_add_(0, side.cpu(), apart)
-    shared = float(members.square().sum() - apart.square().sum()) ** 0.5 / len(apart)
+    shared = max(float(members.square().sum() - apart.square().sum()), 0.0) ** 0.5 / len(apart)
     return Interval(plain.value, max(plain.spread, shared))
 
 

@@ -14,8 +14,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import comb
 from pathlib import Path
-from statistics import NormalDist
 from typing import Annotated, Literal, TypeVar
 
 import numpy as np
@@ -208,8 +208,10 @@ def _scored(key: StudyKey, sessions: Sequence[Answers], ask: int) -> StudyScore 
 def _prefers(places: Sequence[int], count: int) -> bool:
     """Tell whether one of ``count`` places, of which there are two at least, was chosen otherwise than by chance."""
     level = 0.05 / (count if count > 2 else 1)  # the shares of two places are one number
-    widest = NormalDist().inv_cdf(1 - level / 2) * (len(places) * (count - 1)) ** 0.5 / count
-    return any(abs(places.count(k) - len(places) / count) > widest for k in range(count))
+    n = len(places)
+    chances = [comb(n, k) * (count - 1) ** (n - k) / count**n for k in range(n + 1)]  # binomial
+    tails = (min(sum(chances[: hits + 1]), sum(chances[hits:])) for hits in map(places.count, range(count)))
+    return any(2 * tail < level for tail in tails)
 
 
 def _misfit(found: Answers, key: StudyKey) -> str:

@@ -30,6 +30,8 @@ DIGEST = "digest"
 MOST = 20_000
 """Tensors that a file may hold; no network that exists comes near."""
 LARGEST_HEADER = 8 << 20
+AUTO = "auto"
+"""In an attribute's place: each face chooses its path."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What may be a model's name: a word that is safe in file names, in web pages and on a terminal."""
 LONGEST_TEXT = 10_000

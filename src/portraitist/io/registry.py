@@ -41,6 +41,7 @@ from .catalogue import (
 from .chooser_files import StoredChooser, load_chooser
 from .encoder_files import StoredEncoder, load_encoder, read_foreign_encoder, save_encoder
 from .headers import (
+    AUTO,
     NAME,
     AnyHeader,
     ChooserHeader,
@@ -102,12 +103,12 @@ def load_together(names: Sequence[Path | str], *, attribute: str | None = None) 
 
 
 def refuse_idle_attribute(attribute: str | None, paths: Sequence[Path]) -> None:
-    """Refuse the name of a path where no file has paths.
+    """Refuse the name of a path where no file has paths; ``auto`` lets each face choose, where there is a choice.
 
     Raises:
         UsageError: It is given, and none has.
     """
-    if attribute is not None and not any(read_header(path).paths for path in paths):
+    if attribute not in (None, AUTO) and not any(read_header(path).paths for path in paths):
         named = ", ".join(path.name for path in paths)
         raise UsageError(f"There is no path '{attribute[:80]}' in {named}.", "Leave out the attribute (--attribute).")
 

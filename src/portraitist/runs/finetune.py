@@ -240,6 +240,11 @@ class Finetuning(Run[TrainState]):
         self._score(state)
         self.watch(state)
 
+    def check_processes(self, count: int) -> None:
+        """Refuse parts of a batch in which a term has no effect."""
+        for term in self.training.terms:
+            term.check_parts(self.training, self.training.accumulate * count)
+
     def tick(self, state: TrainState) -> dict[str, float]:
         """Score the averaged generator on held-out exemplars."""
         score = self._score(state)

@@ -109,7 +109,9 @@ def drawn_pictures(paths: Iterable[Path]) -> set[Path]:
         re.DOTALL,
     )
     stems = {path.with_suffix("") for path in paths} | set(paths)  # me.jpg beside me.png: both keep their suffix
-    return {p for p in paths if (m := pattern.fullmatch(p.stem)) and p.with_name(m["stem"]) in stems}
+    found = ((path, pattern.fullmatch(path.stem)) for path in paths)
+    begun = ((path, {m["stem"], m["stem"].rstrip("_")}) for path, m in found if m)  # a.jpg_ beside A.jpg
+    return {path for path, names in begun if any(path.with_name(name) in stems for name in names if name)}
 
 
 def _in_folder(source: Path, out: Path) -> list[Path]:

@@ -17,11 +17,9 @@ from typing import Self
 
 from ..errors import UsageError
 from ..io import catalogue
-from ..io.headers import Header, read_header
+from ..io.headers import AUTO, Header, read_header
 
 PART = re.compile(r"(.+?):(\d+(?:\.\d+)?|\.\d+)(?:\+|$)")
-AUTO = "auto"
-"""In an attribute's place: each face chooses its path."""
 LARGEST_WEIGHT = 1.5
 """Beyond it the weights lie so far from any that were trained that the pictures fall apart."""
 

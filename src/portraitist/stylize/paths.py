@@ -22,10 +22,11 @@ from ..errors import BadImage, UsageError
 from ..io import registry
 from ..io.chooser_files import StoredChooser
 from ..io.encoder_files import StoredEncoder
+from ..io.headers import AUTO
 from ..io.model_file import Model
 from ..networks import Generator
 from ..spaces import W, WPlus
-from .mixture import AUTO, Mixture
+from .mixture import Mixture
 
 if TYPE_CHECKING:
     from ..faces import AlignedFace

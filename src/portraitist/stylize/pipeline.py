@@ -28,6 +28,7 @@ from ..detail import Look
 from ..errors import PortraitistError, UsageError
 from ..faces import AlignedFace, FaceFinder, finder_named
 from ..invert import Inverter, Progress
+from ..io import registry
 from ..io.encoder_files import StoredEncoder
 from ..io.model_file import Model
 from ..losses.perceptual import PerceptualDistance
@@ -157,7 +158,7 @@ class Stylizer:
         device: str = "cpu",
         **settings: Unpack[Settings],
     ) -> Self:
-        """Load styles by name, file or run folder, or mixtures of them; all bundled ones when none is named.
+        """Load styles by name, file or run folder, or mixtures of them; those of one base when none is named.
 
         Args:
             styles: What to load, as :meth:`add` takes it.
@@ -217,6 +218,7 @@ class Stylizer:
         """
         if not isinstance(style, Model | Mixture):
             style = Mixture.find(style, or_base=True, attribute=attribute)
+            registry.refuse_idle_attribute(attribute, [part.path for part in style.parts])
         name = name or (style.header.name if isinstance(style, Model) else style.name)
         rule = None if isinstance(style, Model) else path_rule(self.base, style, photos=self._source is None)
         upto = style.header.swap_upto if isinstance(style, Model) else style.swap_upto

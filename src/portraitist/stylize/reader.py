@@ -18,7 +18,7 @@ from ..networks import Generator, GeneratorAnatomy
 from ..networks.digest import tensors_digest
 from ..surgery import compatibility
 from .interpolation import mixed
-from .mixture import AUTO, Mixture, Part, default_styles, no_style
+from .mixture import Mixture, Part, default_styles, no_style
 from .packed import PackedPainter
 
 log = logging.getLogger("portraitist")
@@ -38,7 +38,7 @@ def of_one_base(
     """Find styles, and the style that pictures come in: their base, what was found of the one, and of the other.
 
     Args:
-        styles: Names, files or run folders, or mixtures of them; all bundled ones when there is none.
+        styles: Names, files or run folders, or mixtures of them; the bundled ones of one base when there is none.
         attribute: Path of multi-path styles.
         source: As one of the styles; None for photos.
 
@@ -57,7 +57,7 @@ def of_one_base(
     origin = None if source is None else Mixture.find(source, or_base=True, attribute=attribute)
     every = mixtures if origin is None else [*mixtures, origin]
     parts = [part for mixture in every for part in mixture.parts]
-    registry.refuse_idle_attribute(None if attribute == AUTO else attribute, [part.path for part in parts])
+    registry.refuse_idle_attribute(attribute, [part.path for part in parts])
     if not parts:
         assert mixtures[0].base_path is not None
         raise no_style(mixtures[0].base_path)

@@ -122,7 +122,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], may_change: f
     old, new = _flat(before), _flat(json.loads(json.dumps(now)))
     whole = {".".join(key.split(".")[:n]) for key in new for n in range(1, key.count(".") + 1)}
     changed = [k for k in old if (old[k] != new.get(k) or k in whole) and not _among(k, may_change)]
-    return [f"{k}: {old[k]} -> {'other settings' if k in whole else new.get(k)}" for k in changed]
+    added = {k: {key.removeprefix(f"{k}."): new[key] for key in new if key.startswith(f"{k}.")} for k in changed}
+    return [f"{k}: {old[k]} -> {added[k] or new.get(k)}" for k in changed]
 
 
 def _among(key: str, names: frozenset[str]) -> bool:
@@ -156,5 +157,6 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return settings under dotted names, as ``train --set`` takes them."""
     found: dict[str, Any] = {}
     for key, value in sorted(settings.items()):
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        within = isinstance(value, dict) and value
+        found |= _flat(value, f"{prefix}{key}.") if within else {f"{prefix}{key}": value}
     return found

@@ -66,13 +66,7 @@ class Gan:
         )
 
     def prepare(self, state: TrainState, parts: int, group: ProcessGroup) -> None:
-        """Warn where parts see other groups of images than the whole batch has; a term may refuse them.
-
-        Raises:
-            UsageError: A term does.
-        """
-        for term in self.terms:
-            term.check_parts(self.training, parts)
+        """Warn where parts see other groups of images than the whole batch has."""
         if group.rank == 0 and not self._shares_evenly(state, parts):
             log.warning(
                 "A batch of %d in %d parts trains otherwise than as a whole; twice the batch, or fewer parts, would "

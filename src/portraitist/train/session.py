@@ -144,6 +144,13 @@ class Run(ABC, Generic[S]):
     def samples(self, state: S, run: RunLog) -> None:
         """Draw a sheet beside a snapshot; process 0 only."""
 
+    def check_processes(self, count: int) -> None:
+        """Refuse a number of processes that a batch cannot be shared among; nothing by default.
+
+        Raises:
+            UsageError: It is one, and why.
+        """
+
     def is_over(self, state: S) -> bool:
         """Tell whether the training ends before all images were seen."""
         return False
@@ -171,6 +178,7 @@ class Run(ABC, Generic[S]):
             locked(self.out) if group.rank == 0 else nullcontext(),
         ):
             check_allowed(o.allow, self.settings, self.facts)
+            self.check_processes(group.size)
             if group.rank == 0:
                 check_config(
                     self.out, self.settings, may_change=self.may_change, upgrade=self.upgraded, allowed=o.allow

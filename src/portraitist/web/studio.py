@@ -35,7 +35,7 @@ STYLIZERS = 4
 """How many stay loaded; of each, only the tensors count that differ from the base."""
 THUMBNAIL = 128
 SITTER, TRUNCATION, SEED = 12, 0.5, 11
-"""Which person of the prior the thumbnails show: nobody, but a face that all bundled styles draw well."""
+"""Which person of the prior the thumbnails show: nobody, but a face that the styles of `faces` draw well."""
 
 
 class Report(Protocol):
@@ -189,6 +189,7 @@ class Studio:
         """Build a Stylizer on a base that stays: the one place where settings of a request reach it."""
         names = settings.style or self.default_styles(settings.attribute)
         mixtures = [Mixture.find(style, attribute=settings.attribute, file_of=self._file_of) for style in names]
+        registry.refuse_idle_attribute(settings.attribute, [part.path for m in mixtures for part in m.parts])
         headers = {part.header.base_digest: part for mixture in mixtures for part in mixture.parts}
         if len(headers) > 1:
             raise UsageError(
