@@ -68,6 +68,7 @@ def main() -> None:
 
 
 def build(folder: Path) -> Path:
+    shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)  # what was removed since would still be packed
     run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT)
     (wheel,) = folder.glob("*.whl")
     size = wheel.stat().st_size / 1e6

@@ -140,7 +140,7 @@ FAMILIES = {
             styles=tuple(
                 replace(style, name=f"{style.name}-open", description=f"{style.description}, for products too")
                 for style in STYLES
-                if style.name in ("toon3d", "oil")
+                if style.name in ("toon3d", "charcoal")
             ),
             licences=("MIT", "CC0-1.0"),
             chooser=False,

@@ -26,6 +26,7 @@ PAGES = (
     "group_weights",
     "figures",
     "growth",
+    "permissive",
     "pictures",
     "painter",
     "trainings",

@@ -34,10 +34,10 @@ def bundled_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTRAITIST_MODELS", str(tmp_path / "none"))
 
 
-def test_two_bases_and_five_styles_ship_within_the_limits() -> None:
+def test_three_bases_and_eight_styles_ship_within_the_limits() -> None:
     found = registry.entries()
     kinds = [e.header.kind for e in found]
-    assert kinds.count("model") == 2 and kinds.count("style-pack") == 5
+    assert kinds.count("model") == 3 and kinds.count("style-pack") == 8
     assert sum(bool(e.header.paths) for e in found) == 1
     files = [e.path for e in (*found, *registry.encoders())]
     assert sum(path.stat().st_size for path in files) <= LIMIT
@@ -87,6 +87,19 @@ def test_the_encoders_of_the_bases_ship_too(base: str) -> None:
     model = registry.load(base)
     stored = registry.load_encoder_of(model)
     assert stored is not None and stored.digest == load_encoder(entry.path, base=model).digest
+
+
+def test_products_may_use_a_base_and_two_styles_that_draw_by_themselves() -> None:
+    free = catalogue.with_licence(registry.entries(), "permissive")
+    assert [entry.name for entry in free] == ["charcoal-open", "faces-open", "toon3d-open"]
+    for entry in free:
+        assert "SFHQ" in entry.header.credit and "One Million Impressions" not in entry.header.credit
+    styles = [entry for entry in free if entry.header.kind == "style-pack"]
+    assert all(e.header.painter is not None and "artflow.ai" in e.header.credit for e in styles)
+    stylizer = Stylizer.load([entry.name for entry in styles])
+    photo = np.asarray(astronaut())
+    face = stylizer.stylize(photo, which="largest", size=256).faces[0]
+    assert stylizer.base.header.name == "faces-open" and list(face.pictures) == ["charcoal-open", "toon3d-open"]
 
 
 def test_the_chooser_of_the_base_ships_too_and_says_how_often_it_was_right() -> None:
