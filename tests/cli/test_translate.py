@@ -80,7 +80,7 @@ def test_munit_draws_in_many_appearances(run: Run, data: Path, tmp_path: Path) -
     ends = ("m", "m.random1", "m.0")
     assert code == 0 and lines == [str(tmp_path / f"me.{end}.png") for end in ends]
     assert len({read_image(line).tobytes() for line in lines}) == 3
-    for wrong, part in ((("--appearance", "2"), "random:N"), (("--reference-aligned",), "no --reference")):
+    for wrong, part in ((("--appearance", "2"), "random:N"), (("--reference-aligned",), "is for --reference")):
         code, _, told = run(*one, *wrong, "--overwrite")
         assert code == 2 and part in told
     code, _, told = run("train", data, "-o", tmp_path / "x", *words, "--set", "identity_weight=1")

@@ -159,7 +159,12 @@ def test_a_pack_with_paths_is_added_and_its_attribute_asked_for(
     assert generator_digest(registry.load("wild", attribute="men")) == generator_digest(other)
     with pytest.raises(UsageError, match="women, men"):
         registry.load("wild")
-    assert registry.load("tiny", attribute="men").digest == tiny_model.digest
+    with pytest.raises(UsageError, match="no path 'men' in tiny"):
+        registry.load("tiny", attribute="men")
+    tiny, men = registry.load_together(["tiny", "wild"], attribute="men")
+    assert tiny.digest == tiny_model.digest and generator_digest(men) == generator_digest(other)
+    with pytest.raises(UsageError, match=r"no path 'men' in tiny\.safetensors, tiny\.safetensors"):
+        registry.load_together(["tiny", "tiny"], attribute="men")
 
 
 def test_the_base_of_a_freeze_sg_pack_is_found_by_name_and_beside_it(

@@ -121,8 +121,7 @@ class Stylizer:
             base.generator.to(device)
         except RuntimeError as error:
             raise UsageError(f"There is no device {device!r} here.", "Give cpu or cuda.") from error
-        self.base = base
-        self.strength, self.seed, self.device = strength, seed, device
+        self.base, self.strength, self.seed, self.device = base, strength, seed, device
         self.progress, self.on_progress = progress, on_progress
         self._finder, self._perceptual = finder, perceptual
         self._swap, self._swap_by = swap, swap_by
