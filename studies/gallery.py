@@ -30,7 +30,7 @@ from portraitist.stylize import Stylizer
 
 from .pictures import draw
 
-STYLES = ("toon3d", "anime", "oil", "charcoal")
+STYLES = ("toon3d", "anime", "oil", "charcoal", "toon3d-open", "charcoal-open")
 GROUPS = {"women": 8, "men": 8, "elderly": 4, "kids": 4}
 """People of each group, by the labels of the photos."""
 SHOWABLE = ("CC0-1.0", "MIT")
@@ -57,9 +57,9 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     names = chosen(_column(given.labels, "group"), _column(given.origins, "licence"))
     photos = pictures_named(ImageSet.open(given.photos, SIDE), names)
-    drawn = draw(Stylizer.load(given.styles.split(",")), photos)
     lines = ["# Gallery: 24 people who do not exist", BLANK, *prose(HEAD)]
-    for style, pictures in drawn.pictures.items():
+    for style in given.styles.split(","):
+        pictures = draw(Stylizer.load([style]), photos).pictures[style]
         picture = write_image(given.out / f"gallery_{style}.jpg", sheet(photos, pictures))
         moved = f"Colours of areas are {recoloured(photos, pictures):.1f} grey levels from the photos'."
         lines += [f"## {style}", BLANK, *prose(moved), f"![24 photos and drawings in {style}]({picture.name})", BLANK]
