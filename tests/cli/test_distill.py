@@ -60,6 +60,7 @@ def test_from_a_style_to_a_painter(run: Run, data: Path) -> None:
     assert (data / "run" / "teacher" / "index.jsonl").read_text() == before
     starts_from_another(run, data)
     goes_into_the_pack(run, data)
+    starts_from_the_painter_of_a_style(run, data)
     code, _, told = run(*words(data, "--seed", 1))
     assert code == 2 and "seed: 0 -> 1" in told and "new folder" in told
 
@@ -74,6 +75,17 @@ def starts_from_another(run: Run, data: Path) -> None:
     alone[-1] = data / "run"
     assert run(*alone)[0] == 0
     assert load_painter(data / "second").header.training["start"]["name"] == "mine"
+
+
+def starts_from_the_painter_of_a_style(run: Run, data: Path) -> None:
+    plain = words(data, "--dry-run")
+    first = plain.index("--widths")
+    alone = plain[:first] + plain[first + 4 :]
+    code, lines, told = run(*alone, "--from", data / "packed.safetensors")
+    sizes = load_painter(data / "run").header.painter.widths
+    assert code == 0 and tuple(json.loads("\n".join(lines[:-1]))["painter"]["widths"]) == sizes, told
+    code, _, told = run(*alone, "--from", "wild")
+    assert code == 2 and "wild carries no painter" in told
 
 
 def goes_into_the_pack(run: Run, data: Path) -> None:

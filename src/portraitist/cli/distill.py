@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -29,9 +30,14 @@ class Network:
 
     panel: ClassVar[str] = "Network"
 
-    start: Annotated[Path | None, opt("Painter to start from, of whatever style (default: a new one).", "--from")] = (
-        None
-    )
+    start: Annotated[
+        str | None,
+        opt(
+            "Painter to start from, of whatever style: file, run folder, or a style that carries one (default: a new "
+            "one).",
+            "--from",
+        ),
+    ] = None
     widths: Annotated[str, opt("Channels at a half, a quarter, an eighth, such as 24,48,96.")] = ""
     blocks: Annotated[int | None, opt("Residual blocks.", min=0, max=64)] = None
 
@@ -39,15 +45,22 @@ class Network:
         """Return the painter to start from; None for a new one.
 
         Raises:
-            UsageError: It is to have other sizes than its own.
+            UsageError: It is to have other sizes than its own, or the style carries none.
         """
-        from ..io.painter_files import load_painter
+        from ..io import registry
+        from ..io.headers import kind_of
+        from ..io.painter_files import load_painter, packed_painter
 
         if self.start is None:
             return None
         if self.widths or self.blocks is not None:
             raise UsageError("A painter to start from has its own sizes.", "Leave out --widths and --blocks.")
-        return load_painter(self.start)
+        path = Path(self.start)
+        if os.path.isdir(path) or (os.path.isfile(path) and kind_of(path) == "painter"):
+            return load_painter(path)
+        if (found := packed_painter(registry.load(self.start))) is None:
+            raise UsageError(f"{self.start} carries no painter.", "Name a style that does, or the file of a painter.")
+        return found
 
     def anatomy(self, first: StoredPainter | None, *, grey: bool) -> PainterAnatomy:
         """Return the sizes of the painter: those of the first, or those asked for."""
