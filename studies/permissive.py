@@ -141,7 +141,7 @@ def encoder_section(data: Path, encoder: StoredEncoder) -> list[str]:
         *prose(
             f"{PHOTOS} photos of each set, reconstructed. *Identity*: cosine of MobileFaceNet between photo and "
             "reconstruction, in brackets that of another photo and the reconstruction. *Layout*: correlation of "
-            "luminance over 16 x 16 areas."
+            "luminance over 16 x 16 areas. The encoder of `faces-open` (`--encoder`) does not ship."
         ),
         *table(["photos", "base", "codes by", "identity ↑", "layout ↑"], rows),
     ]

@@ -19,7 +19,7 @@ import shutil
 import stat
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -197,6 +197,16 @@ def _free(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError:
         return 0
+
+
+def refuse_over(target: Path, sources: Iterable[Path]) -> None:
+    """Refuse to write a file over one that it is made of, which allowing to overwrite does not ask for.
+
+    Raises:
+        UsageError: It is one of the sources, by whatever name.
+    """
+    if os.path.isfile(target) and any(os.path.isfile(s) and os.path.samefile(s, target) for s in sources):
+        raise UsageError(f"{target} would be written over what it is made of.", "Choose another name.")
 
 
 def stems(names: Sequence[str]) -> list[str]:

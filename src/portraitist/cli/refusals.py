@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..files import refuse_over
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(?=[^/\\])", re.IGNORECASE)
 """Such as https://, of which a path has lost a slash; a single letter is a drive."""
@@ -49,10 +50,6 @@ def refuse_missing(values: Mapping[str, Any]) -> None:
                 raise UsageError(f"There is no file or folder {path}.", "Check the path.")
 
 
-def _is_file(value: Any) -> bool:
-    return isinstance(value, Path | str) and os.path.isfile(value)
-
-
 def _refuse(value: Any) -> None:
     if isinstance(value, list | tuple):
         for one in value:
@@ -74,12 +71,10 @@ def refuse_same(values: Mapping[str, Any]) -> None:
     """
     for name in {"out", "target"} & values.keys():
         target = values[name]
-        if not isinstance(target, Path) or not os.path.isfile(target):
-            continue
-        given = [value for key, value in values.items() if key != name]
-        others = [one for value in given for one in (value if isinstance(value, list | tuple) else [value])]
-        if any(_is_file(other) and os.path.samefile(other, target) for other in others):
-            raise UsageError(f"{target} would be written over what it is made of.", "Choose another name.")
+        if isinstance(target, Path):
+            given = [value for key, value in values.items() if key != name]
+            others = [one for value in given for one in (value if isinstance(value, list | tuple) else [value])]
+            refuse_over(target, [Path(other) for other in others if isinstance(other, Path | str)])
 
 
 def cure_of(message: str, words: Sequence[str]) -> str:

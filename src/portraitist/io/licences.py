@@ -127,5 +127,5 @@ def inherited(about: T, before: About) -> T:
 
 def under_both(about: T, other: About) -> T:
     """Return a header under the terms of what else its weights come from, too, and with its credit."""
-    licence, credit = joint_licence(other.licence, about.licence), joint_credit(other.credit, about.credit)
+    licence, credit = joint_terms((other, about))
     return replace(about, licence=licence, credit=credit)

@@ -12,6 +12,7 @@ import logging
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..errors import BadModel, NoLicence, PortraitistError, UntrustedFile, UsageError
@@ -90,16 +91,15 @@ def load(name: Path | str, *, attribute: str | None = None) -> Model:
     Raises:
         PortraitistError: There is no such model or path, it is damaged, or its base is not known.
     """
-    path = find(name)
-    refuse_idle_attribute(attribute, [path])
-    return load_model(path, find_base=lambda header: base_of(header, path), attribute=attribute)
+    (model,) = load_together([name], attribute=attribute)
+    return model
 
 
 def load_together(names: Sequence[Path | str], *, attribute: str | None = None) -> list[Model]:
     """Load models as :func:`load` does, of which one at least has paths where an attribute is given."""
     paths = [find(name) for name in names]
     refuse_idle_attribute(attribute, paths)
-    return [load(path, attribute=attribute if read_header(path).paths else None) for path in paths]
+    return [load_model(path, find_base=partial(base_of, path=path), attribute=attribute) for path in paths]
 
 
 def refuse_idle_attribute(attribute: str | None, paths: Sequence[Path]) -> None:

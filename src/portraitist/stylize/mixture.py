@@ -123,8 +123,8 @@ def default_styles(attribute: str | None) -> list[str]:
 
 def of_commonest_base(headers: Mapping[str, Header]) -> list[str]:
     """Return the names of the styles of the base that most of them have, which can be drawn together."""
-    bases = Counter(header.base_digest for header in headers.values())
-    return [name for name, header in headers.items() if header.base_digest == max(bases, key=bases.__getitem__)]
+    commonest = Counter(header.base_digest for header in headers.values()).most_common(1)
+    return [name for name, header in headers.items() if header.base_digest == commonest[0][0]]
 
 
 def no_style(path: Path) -> UsageError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from .._version import __version__
 from ..errors import UsageError
 from ..io.headers import Header
-from ..io.licences import joint_credit, joint_licence
+from ..io.licences import joint_terms
 from ..io.model_file import Model, generator_digest, save_model, save_pack
 from ..networks import Generator
 from .blend import Side, blend, check_sizes, check_upto, hard
@@ -120,6 +120,7 @@ def _joined(
     sides = {"low": low, "high": high}
     digests = {side: {"name": m.header.name, "digest": generator_digest(m)} for side, m in sides.items()}
     first, second = low.header, high.header
+    licence, credit = joint_terms((first, second))
     base = _common_base(low, high, find_base)
     # No judge of the result; its features are what likeness is measured with.
     discriminator = sides[owner].discriminator
@@ -128,8 +129,8 @@ def _joined(
         None if discriminator is None else discriminator.anatomy,
         name=name,
         description=f"low resolutions of {first.name or 'a model'}, high ones of {second.name or 'a model'}",
-        licence=joint_licence(first.licence, second.licence),
-        credit=joint_credit(first.credit, second.credit),
+        licence=licence,
+        credit=credit,
         recipe={**about, **digests, "version": __version__},
         lineage=[*first.lineage, *(step for step in second.lineage if step not in first.lineage)],
     )

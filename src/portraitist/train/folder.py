@@ -120,10 +120,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], may_change: f
     One that ``before`` does not know came with a later version of the program, which keeps its meaning.
     """
     old, new = _flat(before), _flat(json.loads(json.dumps(now)))
-    whole = {".".join(key.split(".")[:n]) for key in new for n in range(1, key.count(".") + 1)}
-    changed = [k for k in old if (old[k] != new.get(k) or k in whole) and not _among(k, may_change)]
-    added = {k: {key.removeprefix(f"{k}."): new[key] for key in new if key.startswith(f"{k}.")} for k in changed}
-    return [f"{k}: {old[k]} -> {added[k] or new.get(k)}" for k in changed]
+    # What had no settings below it may have some now.
+    below = {k: {key.removeprefix(f"{k}."): new[key] for key in new if key.startswith(f"{k}.")} for k in old}
+    found = {k: below[k] or new.get(k) for k in old}
+    return [f"{k}: {old[k]} -> {found[k]}" for k in old if old[k] != found[k] and not _among(k, may_change)]
 
 
 def _among(key: str, names: frozenset[str]) -> bool:

@@ -32,7 +32,7 @@ from safetensors.numpy import save
 from ..data.images import Pixels
 from ..data.video import av_package
 from ..errors import UsageError
-from ..files import atomic_write, parse_json, sweep_partial, write_bytes
+from ..files import atomic_write, parse_json, refuse_over, sweep_partial, write_bytes
 from .names import FORMATS
 from .source import Colour, Mark, VideoSource
 from .tracks import Arrays
@@ -252,8 +252,8 @@ def check_output(source: VideoSource, out: Path) -> None:
     suffix = out.suffix.lower()
     if suffix not in FORMATS:
         raise UsageError(f"A video cannot be written as '{out.name}'.", f"End it in {', '.join(FORMATS)}.")
-    if not source.live and os.path.exists(out) and os.path.samefile(source.path, out):
-        raise UsageError(f"{out} would be written over what it is made of.", "Choose another name.")
+    if not source.live:
+        refuse_over(out, [source.path])
     av = av_package()
     try:
         with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as container:
