@@ -41,13 +41,18 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog=f"python -m studies {NAME}", description=__doc__)
     add_options(parser)
     parser.add_argument("--weights", default="1,10,100", help="of the group classification, joined by commas")
+    parser.add_argument("--both", action="store_true", help="beside --initial, the same without it")
     options = parser.parse_args(arguments)
     if options.identity is None:
         raise UsageError("The page tells whether the person stays.", "Give the weights of a face embedder: --identity.")
+    if options.both and not options.initial:
+        raise UsageError("--both is of trainings with --initial, and without.", "Give --initial too.")
     first, *more = map(float, options.weights.split(","))
     study = GroupStudy(options, first)
     studies = [study, *(study.weighing(weight) for weight in more)]
-    rows = {BASIC: (studies[0], BASIC)} | {f"weight {s.group_weight:g}": (s, OURS) for s in studies}
+    rows = _rows([s.beginning(0) for s in studies] if options.both else studies)
+    if options.both:
+        rows |= {f"after copies, {name}": row for name, row in _rows(studies).items()}
     if options.page and any(not study.kept(method, SEED).exists() for study, method in rows.values()):
         raise UsageError("Not all weights are measured yet.", "Call the command without --page.")
     found = {name: study.measured(method, SEED) for name, (study, method) in rows.items()}
@@ -63,6 +68,11 @@ def main(arguments: Sequence[str]) -> None:
     ]
     _draw_gallery(studies[0], rows, options.out)
     (options.out / f"{NAME}.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+def _rows(studies: Sequence[GroupStudy]) -> dict[str, tuple[GroupStudy, str]]:
+    """Return what is compared: the basic model, and the second stage by each weight."""
+    return {BASIC: (studies[0], BASIC)} | {f"weight {s.group_weight:g}": (s, OURS) for s in studies}
 
 
 def _persons(study: GroupStudy, method: str) -> dict[str, float]:
@@ -92,14 +102,17 @@ def _head(studies: Sequence[GroupStudy]) -> str:
     training = study.first_stage.training
     weights = ", ".join(f"{s.group_weight:g}" for s in studies)
     sizes, held, fall = amounts(study)
+    copies = f"of which the first {training.initial_images} were only drawn as they are, as the drawings beside them"
+    seen = f"Rows that begin with *after copies* have seen as many, {copies}." if options.both else ""
+    begun = f", {copies}" if training.initial_share and not options.both else ""
     return f"""Written by `python -m studies {NAME}`: recipe `{options.preset}` at {options.size} pixels,
     {options.channels} channels, batch {options.batch}, learning rate {training.learning_rate:g} {fall}, face-ID loss
     of weight {training.person_weight:g}, seed {SEED}. Photos/{options.style} drawings trained on, at
-    most: {sizes}; held out: {held}. *Basic* has seen {options.images} photos of {study.common}; from it, each weight
-    ({weights}; the paper's is 100) was trained for {options.few} photos of each group. Distance and accuracy as in
-    [groups.md](groups.md). *Person* is the mean cosine of embeddings of held-out photos and of their drawings by
-    {_embedder(study).name}, the network of the face-ID loss. In the pictures are samples of the base, people who do
-    not exist, as in the paper's Figs 9 to 12."""
+    most: {sizes}; held out: {held}. *Basic* has seen {options.images} photos of {study.common}{begun}; from it, each
+    weight ({weights}; the paper's is 100) was trained for {options.few} photos of each group. {seen} Distance and
+    accuracy as in [groups.md](groups.md). *Person* is the mean cosine of embeddings of held-out photos and of their
+    drawings by {_embedder(study).name}, the network of the face-ID loss. In the pictures are samples of the base,
+    people who do not exist, as in the paper's Figs 9 to 12."""
 
 
 def _table(

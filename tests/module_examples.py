@@ -91,6 +91,7 @@ NOT_RUN = {
     "portraitist.io.clip_files": WEIGHTS,
     "portraitist.io.described": FRAGMENT,
     "portraitist.io.chooser_files": WEIGHTS,
+    "portraitist.io.foreign_encoders": WEIGHTS,
     "portraitist.io.encoder_files": WEIGHTS,
     "portraitist.io.feature_files": WEIGHTS,
     "portraitist.io.formats": WEIGHTS,

@@ -62,6 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channels", type=int, default=16, help="width of the networks")
     parser.add_argument("--preset", default="paper", choices=list(PRESETS))
     parser.add_argument("--images", type=int, default=4000, help="photos that the basic model is shown")
+    parser.add_argument("--initial", type=float, help="share of them that are only drawn as they are; the preset's")
     parser.add_argument("--few", type=int, default=1500, help="photos of each group in the second stage")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rate", type=float, help="learning rate; that of the preset if absent")
@@ -101,10 +102,6 @@ class GroupStudy:
         self.common, *few = self.groups
         self.few = tuple(few)
         self.pictures = prepared(options.data, options.runs / "pictures", self.drawings)
-        training = self.first_stage.training
-        parts = (options.style, options.preset, options.size, options.channels, options.images, options.batch)
-        settings = (training.learning_rate, training.decay_from, training.person_weight)
-        self.folder: Path = options.runs / "-".join(map(str, (*parts, *settings)))
         self.base = registry.load("faces")
         self.networks: list[Features] = [DiscriminatorFeatures(self.base.require_discriminator("to measure with"))]
         if options.features is not None:
@@ -123,12 +120,29 @@ class GroupStudy:
         other.group_weight = group_weight
         return other
 
+    def beginning(self, initial: float) -> Self:
+        """Return the same study of basic models that draw pictures as they are for that share of their training."""
+        other = copy.copy(self)
+        other.options = argparse.Namespace(**{**vars(self.options), "initial": initial})
+        return other
+
+    @property
+    def folder(self) -> Path:
+        """Where the trainings are that begin with the same settings."""
+        options, training = self.options, self.first_stage.training
+        parts = (options.style, options.preset, options.size, options.channels, options.images, options.batch)
+        settings = (training.learning_rate, training.decay_from, training.person_weight)
+        initial = (f"initial{training.initial_share:g}",) if training.initial_share else ()
+        return Path(options.runs, "-".join(map(str, (*parts, *settings, *initial))))
+
     @property
     def first_stage(self) -> TranslatorRecipe:
         """The recipe of the basic model."""
         options = self.options
         recipe = PRESETS[options.preset](options.size, options.channels)
         training = replace(recipe.training, images=options.images, batch=options.batch, snapshot=SNAPSHOT)
+        if options.initial is not None:
+            training = replace(training, initial_share=options.initial)
         if options.rate is not None:
             training = replace(training, learning_rate=options.rate)
         if options.decay_from is not None:
@@ -196,7 +210,11 @@ class GroupStudy:
         first, several = self.first_stage, len(groups) == len(self.groups)
         training = replace(first.training, seed=seed, selective=selective, group_weight=self.group_weight)
         few = self.options.few * len(groups)
-        recipe = replace(first, training=replace(training, images=training.images + few if fresh else few))
+        if fresh:
+            training = replace(training, images=training.images + few)
+        else:  # of translators that draw already
+            training = replace(training, images=few, initial_share=0.0)
+        recipe = replace(first, training=training)
         if self._there(out, recipe, len(groups) if several and not fresh else 1):
             return out
         data = self.data(groups, seed)

@@ -12,7 +12,7 @@ from portraitist.io.painter_files import PainterHeader, StoredPainter, save_pain
 from portraitist.io.translator_files import StoredTranslator, described, load_translator, save_translator
 from portraitist.networks.branches import BranchedTranslator, TranslatorSystem
 from portraitist.networks.painter import PainterAnatomy, new_painter
-from portraitist.networks.translator import ugatit
+from portraitist.networks.translator_anatomy import ugatit
 from tests.cli.conftest import Run
 
 TINY = PainterAnatomy((4, 4, 4), 0, 5.0)

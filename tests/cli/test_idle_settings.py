@@ -35,6 +35,7 @@ TRAIN = ["train", "photos", "--resolution", "16"]
         ([*TRANSLATOR, "--preset", "cyclegan", "--set", "attention_weight=1"], "attention_weight has no effect"),
         ([*TRANSLATOR, "--set", "group_weight=1"], "group_weight has no effect, because there is one group"),
         ([*TRANSLATOR, "--from", "t.safetensors", "--set", "init=torch"], "init has no effect"),
+        ([*TRANSLATOR, "--from", "t.safetensors", "--set", "initial_share=.5"], "initial_share has no effect"),
         ([*TRANSLATOR, "--from", "t.safetensors", "--size", "64"], "--size is for a new translator"),
         ([*TRANSLATOR, "--from", "t.safetensors", "--own", "1,1"], "--own is for a new translator"),
         ([*PAINTER, "--set", "adversarial.weight=0", "--set", "panel_rate=1"], "panel_rate has no effect"),

@@ -121,7 +121,7 @@ def test_what_is_wrong_is_said(run: Run, data: Path, basic: Path, tmp_path: Path
         ("train", data, "-o", tmp_path / "x", "--own", "4"): "two whole numbers",
         ("train", data, "-o", tmp_path / "x", "--own", "9,9"): "cannot own 9",
         ("train", data, "-o", tmp_path / "x", "--set", "cycle=1"): "no setting 'cycle'",
-        ("extend", data, "-t", data, "-o", tmp_path / "x"): "no model file",
+        ("extend", data, "-t", data, "-o", tmp_path / "x"): "holds no trained translator",
         ("run", data, "-t", basic): "Give -o OUT",
         ("train", data, "-o", tmp_path / "x", *SMALL, "--set", "beta1=2"): "beta1",
     }.items():

@@ -24,7 +24,7 @@ from portraitist.io.painter_files import PainterHeader, StoredPainter, load_pain
 from portraitist.io.translator_files import StoredTranslator, described, load_translator, save_translator
 from portraitist.networks.branches import BranchedTranslator, TranslatorSystem
 from portraitist.networks.painter import PainterAnatomy, new_painter
-from portraitist.networks.translator import cyclegan, drit, munit, photo2cartoon, ugatit, unit
+from portraitist.networks.translator_anatomy import cyclegan, drit, munit, photo2cartoon, ugatit, unit
 from portraitist.stylize import Stylizer
 from tests.conftest import smooth_pictures
 from tests.stylize.tiny_encoders import make_encoder

@@ -23,21 +23,21 @@ from portraitist.faces import read_points
 from portraitist.io.clip_files import load_clip
 from portraitist.io.codes import load_codes, save_codes
 from portraitist.io.directions import load_directions, save_directions
-from portraitist.io.encoder_files import load_encoder, read_foreign_encoder, save_encoder
+from portraitist.io.encoder_files import load_encoder, save_encoder
 from portraitist.io.feature_files import read_tensors
+from portraitist.io.foreign_encoders import read_foreign_encoder
 from portraitist.io.formats import read_networks
-from portraitist.io.headers import read_header
+from portraitist.io.headers import TranslatorHeader, read_header
 from portraitist.io.legacy_tf import read_legacy
 from portraitist.io.model_file import load_model, save_model, save_pack
 from portraitist.io.nvidia import read_nvidia, read_nvidia_state, write_nvidia_state
 from portraitist.io.painter_files import PainterHeader, StoredPainter, load_painter, save_painter
 from portraitist.io.photo2cartoon import read_photo2cartoon, write_photo2cartoon
 from portraitist.io.rosinality import read_rosinality, write_rosinality
-from portraitist.io.translator_files import StoredTranslator, TranslatorHeader, load_translator, save_translator
+from portraitist.io.translator_files import StoredTranslator, load_translator, save_translator
 from portraitist.networks.branches import TranslatorSystem
 from portraitist.networks.painter import PainterAnatomy, new_painter
-from portraitist.networks.patch_discriminator import PanelAnatomy
-from portraitist.networks.translator import ugatit
+from portraitist.networks.translator_anatomy import PanelAnatomy, ugatit
 from portraitist.spaces import WPlus
 from portraitist.spaces.direction import Direction
 from portraitist.stylize.batch import open_report

@@ -21,9 +21,9 @@ from portraitist.errors import BadModel, PortraitistError, UntrustedFile
 from portraitist.io.encoder_files import (
     StoredEncoder,
     load_encoder,
-    read_foreign_encoder,
     save_encoder,
 )
+from portraitist.io.foreign_encoders import read_foreign_encoder
 from portraitist.io.headers import DIGEST, KEY, EncoderHeader
 from portraitist.io.model_file import Model, generator_digest, load_model, save_model
 from portraitist.networks.encoder import new_encoder, small

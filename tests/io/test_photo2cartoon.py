@@ -12,8 +12,7 @@ import torch
 from portraitist.errors import BadModel, UntrustedFile, UsageError
 from portraitist.io.photo2cartoon import read_photo2cartoon, write_photo2cartoon
 from portraitist.networks.branches import TranslatorSystem
-from portraitist.networks.patch_discriminator import PanelAnatomy
-from portraitist.networks.translator import cyclegan, photo2cartoon, ugatit
+from portraitist.networks.translator_anatomy import PanelAnatomy, cyclegan, photo2cartoon, ugatit
 
 PANEL = PanelAnatomy((4, 3), 4)
 LIGHT = replace(ugatit(16, 4, light=True), blocks=2)

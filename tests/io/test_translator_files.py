@@ -10,21 +10,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from portraitist.errors import BadModel
+from portraitist.errors import BadModel, UsageError
 from portraitist.io.encoder_files import load_encoder
-from portraitist.io.headers import DIGEST, KEY
+from portraitist.io.headers import DIGEST, KEY, TranslatorHeader
 from portraitist.io.model_file import load_model
 from portraitist.io.translator_files import (
     FILE,
     StoredTranslator,
-    TranslatorHeader,
     load_translator,
     save_translator,
     without_trainers,
 )
 from portraitist.networks.branches import TranslatorSystem
-from portraitist.networks.patch_discriminator import PanelAnatomy
-from portraitist.networks.translator import cyclegan, drit, munit, photo2cartoon, ugatit, unit
+from portraitist.networks.translator_anatomy import PanelAnatomy, cyclegan, drit, munit, photo2cartoon, ugatit, unit
 
 GROUPS = ("women", "men")
 KINDS = (
@@ -104,7 +102,7 @@ def test_files_that_are_not_whole_are_refused(stored: StoredTranslator, tmp_path
         load_model(path)
     with pytest.raises(BadModel, match="is a translator, not an encoder"):
         load_encoder(path)
-    with pytest.raises(BadModel, match="no model file"):
+    with pytest.raises(UsageError, match="holds no trained translator"):
         load_translator(tmp_path)
 
 

@@ -10,8 +10,9 @@ import torch
 
 from portraitist.errors import BadModel, UsageError
 from portraitist.networks.branches import BranchedTranslator, TranslatorSystem
-from portraitist.networks.patch_discriminator import PanelAnatomy, PatchPanel
-from portraitist.networks.translator import Translator, cyclegan, drit, munit, photo2cartoon, ugatit, unit
+from portraitist.networks.patch_discriminator import PatchPanel
+from portraitist.networks.translator import Translator
+from portraitist.networks.translator_anatomy import PanelAnatomy, cyclegan, drit, munit, photo2cartoon, ugatit, unit
 
 TINY = replace(ugatit(16, 4, light=True), blocks=1)
 UNIT = replace(unit(16, 4), blocks=2)

@@ -6,14 +6,8 @@ import pytest
 import torch
 
 from portraitist.errors import BadModel
-from portraitist.networks.patch_discriminator import (
-    PanelAnatomy,
-    PatchPanel,
-    Spectral,
-    attentive_panel,
-    patch_panel,
-    scaled_panel,
-)
+from portraitist.networks.patch_discriminator import PatchPanel, Spectral
+from portraitist.networks.translator_anatomy import PanelAnatomy, attentive_panel, patch_panel, scaled_panel
 
 TINY = PanelAnatomy((4, 3), 4, groups=3)
 

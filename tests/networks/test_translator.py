@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from portraitist.errors import BadModel
-from portraitist.networks.patch_discriminator import PanelAnatomy, PatchPanel, Spectral
-from portraitist.networks.translator import (
-    Translator,
+from portraitist.networks.patch_discriminator import PatchPanel, Spectral
+from portraitist.networks.translator import Translator, initialise
+from portraitist.networks.translator_anatomy import (
+    PanelAnatomy,
     TranslatorAnatomy,
     cyclegan,
     drit,
-    initialise,
     munit,
     photo2cartoon,
     ugatit,

@@ -22,7 +22,7 @@ from portraitist.errors import BadData, UsageError
 from portraitist.io.painter_files import PainterHeader, load_painter
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.painter import PainterAnatomy
-from portraitist.networks.patch_discriminator import PanelAnatomy
+from portraitist.networks.translator_anatomy import PanelAnatomy
 from portraitist.runs.painter import SHEET, TEACHER, PainterOptions, PainterRun, distill
 from portraitist.train.painter import PainterTraining
 from portraitist.train.painter_terms import AdversarialTerm, ColourTerm, FeatureTerm, PerceptualTerm

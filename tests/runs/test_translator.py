@@ -15,7 +15,7 @@ from portraitist.data.groups import Groups
 from portraitist.errors import UsageError
 from portraitist.io.translator_files import load_translator, without_trainers
 from portraitist.networks.branches import TranslatorSystem
-from portraitist.networks.patch_discriminator import PanelAnatomy
+from portraitist.networks.translator_anatomy import PanelAnatomy
 from portraitist.recipes.translator import PRESETS, paper
 from portraitist.runs.translator import TranslatorOptions, extend_translator, train_translator
 from portraitist.train.signals import Interrupted

@@ -19,8 +19,7 @@ from portraitist.faces.align import photo2cartoon_quad
 from portraitist.faces.background import cut_out, face_oval, person_or_oval
 from portraitist.io.translator_files import FILE, StoredTranslator, described, save_translator, without_trainers
 from portraitist.networks.branches import TranslatorSystem
-from portraitist.networks.patch_discriminator import PanelAnatomy
-from portraitist.networks.translator import cyclegan, munit, ugatit
+from portraitist.networks.translator_anatomy import PanelAnatomy, cyclegan, munit, ugatit
 from portraitist.stylize import Appearance, Reference, stylize_files
 from portraitist.stylize.choices import Options
 from portraitist.stylize.crops import as_aligned_face

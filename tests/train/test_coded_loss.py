@@ -13,8 +13,8 @@ from torch import Tensor
 
 from portraitist.errors import NonFinite, UsageError
 from portraitist.networks.branches import TranslatorSystem
-from portraitist.networks.patch_discriminator import PanelAnatomy
-from portraitist.networks.translator import TranslatorAnatomy, cyclegan, initialise, munit, ugatit, unit
+from portraitist.networks.translator import initialise
+from portraitist.networks.translator_anatomy import PanelAnatomy, TranslatorAnatomy, cyclegan, munit, ugatit, unit
 from portraitist.recipes.translator import PRESETS
 from portraitist.train.coded_loss import CodedLoss
 from portraitist.train.distributed import SINGLE, ProcessGroup, process_group
@@ -260,6 +260,9 @@ def test_losses_that_a_kind_has_not_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=f"{anatomy.kind} have no loss for {name}"):
             CodedLoss(system(anatomy), training(anatomy, **{name: 1.0}))
+    for anatomy in (UNIT, MUNIT):
+        with pytest.raises(UsageError, match="initial_share has no meaning"):
+            replace(training(anatomy), initial_share=0.1).refuse_foreign(anatomy)
     for anatomy in (ugatit(16, 4), cyclegan(16, 4)):
         with pytest.raises(UsageError, match="kl_weight and reconstruction_weight"):
             TranslatorTraining(reconstruction_weight=1.0, kl_weight=1.0).refuse_foreign(anatomy)

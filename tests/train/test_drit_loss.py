@@ -13,7 +13,8 @@ from torch import Tensor
 from portraitist.errors import UsageError
 from portraitist.networks.branches import TranslatorSystem
 from portraitist.networks.drit_layers import ContentDiscriminator
-from portraitist.networks.translator import Translator, TranslatorAnatomy, drit, initialise, munit
+from portraitist.networks.translator import Translator, initialise
+from portraitist.networks.translator_anatomy import TranslatorAnatomy, drit, munit
 from portraitist.train.distributed import SINGLE, process_group
 from portraitist.train.drit_loss import DritLoss
 from portraitist.train.loop import fit

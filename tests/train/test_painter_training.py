@@ -14,7 +14,8 @@ from portraitist.losses.painting import ViewSettings
 from portraitist.losses.perceptual import PerceptualDistance
 from portraitist.networks.feature_discriminator import FeatureDiscriminator
 from portraitist.networks.painter import PainterAnatomy, new_painter
-from portraitist.networks.patch_discriminator import PanelAnatomy, PatchPanel
+from portraitist.networks.patch_discriminator import PatchPanel
+from portraitist.networks.translator_anatomy import PanelAnatomy
 from portraitist.train.loop import WHOLE, Share, fit
 from portraitist.train.painter import Distillation, PainterState, PainterTraining
 from portraitist.train.painter_terms import (

@@ -13,8 +13,16 @@ from torch import Tensor
 from portraitist.data.groups import Groups
 from portraitist.errors import NonFinite, UsageError
 from portraitist.networks.branches import TranslatorSystem
-from portraitist.networks.patch_discriminator import PanelAnatomy
-from portraitist.networks.translator import TranslatorAnatomy, cyclegan, drit, munit, photo2cartoon, ugatit, unit
+from portraitist.networks.translator_anatomy import (
+    PanelAnatomy,
+    TranslatorAnatomy,
+    cyclegan,
+    drit,
+    munit,
+    photo2cartoon,
+    ugatit,
+    unit,
+)
 from portraitist.networks.translator_layers import LIN, AdaLIN, SoftAdaLIN
 from portraitist.recipes.translator import PRESETS
 from portraitist.train.loop import WHOLE, fit
@@ -187,6 +195,31 @@ def test_terms_of_weight_0_are_left_out() -> None:
 
 
 @pytest.mark.recipe
+@pytest.mark.parametrize("pool", [0, 3])
+def test_translators_first_draw_pictures_as_they_are(pool: int) -> None:
+    training = replace(TINY, images=602, initial_share=600 / 602, pool=pool, learning_rate=3e-3)
+    players, before = (system(groups=("women",)) for _ in range(2))
+    state, reports = run(players, training, stop_at=600)
+    assert {frozenset(report) for report in reports} == {frozenset({"loss_g", "copies", "gradient_g"})}
+    assert not state.pools
+    assert all(
+        torch.equal(*pair) for pair in zip(players.of_photos.parameters(), before.of_photos.parameters(), strict=True)
+    )
+    sample = Shapes().at(0)["women"]
+
+    def error(system: TranslatorSystem) -> float:
+        drawn = [(x, t(x, "women").image) for t in system.players()[:2] for x in sample]
+        return sum(float((y - x).abs().mean().detach()) for x, y in drawn) / 2
+
+    assert error(players) < 0.6 * error(before)
+    terms = TranslationLoss(players, training).of_copies(sample, "women")
+    assert float(terms["copies"][1].detach()) == pytest.approx(error(players), rel=1e-5)
+    whole, reports = run(system(groups=("women",)), replace(training, images=4, initial_share=0.5))
+    assert [report.keys() >= {"loss_d", "game_g", "cycle", "identity"} for report in reports] == [False, True]
+    assert bool(whole.pools) == bool(pool)
+
+
+@pytest.mark.recipe
 def test_a_tiny_run_is_pinned() -> None:
     _, reports = run(system())
     _, again = run(system())
@@ -196,9 +229,10 @@ def test_a_tiny_run_is_pinned() -> None:
 
 
 @pytest.mark.recipe
+@pytest.mark.parametrize("initial", [0, 1 / 3, 2 / 3])
 @pytest.mark.parametrize("pool", [0, 3])
-def test_a_training_goes_on_bit_for_bit(pool: int) -> None:
-    training = replace(TINY, pool=pool, decay_from=0.5)
+def test_a_training_goes_on_bit_for_bit(pool: int, initial: float) -> None:
+    training = replace(TINY, pool=pool, decay_from=0.5, initial_share=initial)
     whole, told = run(system(), training)
     half, first = run(system(), training, stop_at=6)
     saved = {k: v.clone() for k, v in half.tensors().items()}
@@ -258,6 +292,7 @@ def test_pictures_are_cut_at_random_but_always_alike() -> None:
 def test_impossible_settings_are_refused() -> None:
     wrong = ({"images": 0}, {"cycle_weight": -1.0}, {"learning_rate": 0.0}, {"decay_from": 1.5}, {"enlarge": 0.9})
     wrong += ({"discriminator_weight": 0.0}, {f"{name}_weight": 0.0 for name in ("adversarial", "cycle", "identity")})
+    wrong += ({"initial_share": -0.1}, {"initial_share": 1.0})
     wrong += ({"beta1": 1.0}, {"weight_decay": float("nan")}, {"person_weight": float("nan")})
     wrong += ({"cycle_weight": float("inf")}, {"learning_rate": float("inf")})
     for setting in wrong:

@@ -18,7 +18,7 @@ PHOTOS_SIDE = 256
 
 def command(
     *,
-    what: Annotated[Path, typer.Argument(help="A style by name, a painter, a translator; file or run folder.")],
+    what: Annotated[Path, typer.Argument(help="A style or a translator by name, or a painter; file or run folder.")],
     out: Annotated[Path, opt("File to write: .onnx; .pt or .safetensors for some.", "--out", "-o")],
     int8: Annotated[bool, opt("Let convolutions compute in eight bits.", "--int8", panel=ONNX)] = False,
     photos: Annotated[

@@ -89,7 +89,7 @@ def listing(
 
 @groups.add(app)
 def add(
-    file: Annotated[Path, typer.Argument(help="File of a model, an encoder or a chooser, or a run folder.")],
+    file: Annotated[Path, typer.Argument(help="File of a model, encoder, chooser or translator, or a run folder.")],
     name: Annotated[str, opt("Name to use it by (default: its own).")] = "",
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -101,7 +101,7 @@ def add(
 
 
 @groups.add(app)
-def remove(name: Annotated[str, typer.Argument(help="Name of a model, an encoder or a chooser of your own.")]) -> None:
+def remove(name: Annotated[str, typer.Argument(help="Name of what you have added.")]) -> None:
     """Remove a file from your folder of models."""
     from ..io import catalogue
 
@@ -113,7 +113,7 @@ def show(
     model: Annotated[str, typer.Argument(help="Name, file or run folder.")],
     card: Annotated[bool, opt("A model card instead: Markdown in the form that model hubs show.", "--card")] = False,
 ) -> None:
-    """Print the metadata of a model, an encoder or a chooser."""
+    """Print the metadata of a model."""
     from ..io import catalogue
     from ..io.headers import read_any_header
 

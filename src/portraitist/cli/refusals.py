@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(?=[^/\\])", re.IGNORECASE)
 """Such as https://, of which a path has lost a slash; a single letter is a drive."""
 _FREE = ("cluster", "credit", "header", "licence", "place")
 """Parameters that may be addresses."""
-_WORKED_ON = frozenset("data exemplars file labels photos pictures source sources translator".split())
+_WORKED_ON = frozenset("data exemplars file labels photos pictures source sources".split())
 """Parameters that name the files and folders that a command works on."""
 
 

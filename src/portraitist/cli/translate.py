@@ -10,7 +10,7 @@ import typer
 
 from ..errors import UsageError
 from . import folders, groups, inputs, options
-from .common import refuse_given
+from .common import note, refuse_given, talk
 from .options import opt
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ HELP = "Draw faces by one network, with a branch per group."
 app = typer.Typer(help=HELP, rich_markup_mode=None, no_args_is_help=True)
 
 Data = Annotated[Path, typer.Argument(help="Folder with photos/GROUP/* and drawings/GROUP/*.")]
-Translator = Annotated[Path, opt("Translator file or run folder.", "--translator", "-t")]
+Translator = Annotated[Path, opt("Translator by name, file or run folder.", "--translator", "-t")]
 Framed = Annotated[str, opt("How faces are cut out of photos: ffhq or photo2cartoon.", "--framing")]
 Images = Annotated[int | None, opt("Photos to show, of all groups together.", min=1)]
 
@@ -72,7 +72,9 @@ def train(
     data: Data,
     out: options.RunFolder,
     group: Annotated[list[str] | None, opt("Common group; several become one (default: largest).", "--group")] = None,
-    preset: Annotated[str, opt("Recipe: paper, photo2cartoon, ugatit, cyclegan, unit, munit, drit.")] = "paper",
+    preset: Annotated[
+        str, opt("Recipe: default, paper, photo2cartoon, ugatit, cyclegan, unit, munit, drit.")
+    ] = "default",
     size: Annotated[int | None, opt("Side of the pictures in pixels (default: 256).", min=16, max=1024)] = None,
     channels: Annotated[int | None, opt("Width (default: the recipe's).", min=4, max=256)] = None,
     full: Annotated[bool | None, opt("Style from whole maps or from averages.", "--full/--light")] = None,
@@ -126,7 +128,9 @@ def extend(
     translator: Translator,
     out: options.RunFolder,
     group: Annotated[list[str] | None, opt("Group to add; may be repeated (default: all new ones).", "--group")] = None,
-    preset: Annotated[str, opt("Settings: paper, photo2cartoon, ugatit, cyclegan, unit, munit, drit.")] = "paper",
+    preset: Annotated[
+        str, opt("Settings: default, paper, photo2cartoon, ugatit, cyclegan, unit, munit, drit.")
+    ] = "default",
     images: Images = None,
     identity: options.Identity = None,
     authorship: groups.Authorship,
@@ -207,6 +211,29 @@ def run(
     folders.PhotoRun(given, output.report).redraw(redrawer, written)
 
 
+@groups.add(app, "list")
+def listing() -> None:
+    """List the translators that have a name, bundled ones and your own."""
+    from dataclasses import asdict
+
+    from ..io import catalogue
+
+    found = catalogue.translators(lambda path, error: typer.echo(f"{path}: {error}", err=True))
+    if talk().json:
+        note(translators=[asdict(entry) for entry in found])
+        return
+    for entry in found:
+        header = entry.header
+        description = " ".join(header.description.split())
+        typer.echo(
+            f"{entry.name:<16} {','.join(header.groups):<18} {header.translator.resolution:>4} px  {entry.where:<8} "
+            f"{header.licence or 'licence unknown':<18} {entry.sha256[:12] or 'no digest':<12}  {description}".rstrip()
+        )
+    typer.echo(
+        f"bundled translators lie in {catalogue.bundled_folder()}\nyour translators lie in    {catalogue.user_folder()}"
+    )
+
+
 @groups.add(app, "import")
 def importing(
     *,
@@ -225,8 +252,9 @@ def importing(
     from dataclasses import asdict
 
     from ..faces.align import Framing
+    from ..io.headers import TranslatorHeader
     from ..io.photo2cartoon import read_photo2cartoon
-    from ..io.translator_files import StoredTranslator, TranslatorHeader, save_translator
+    from ..io.translator_files import StoredTranslator, save_translator
 
     system = read_photo2cartoon(file, resolution=size or 0, group=group)
     lineage = [{"converted": {"format": system.anatomy.kind}}]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..io import painter_files, registry, translator_files
+from ..io.catalogue import translators
 from ..io.encoder_files import StoredEncoder
 from ..io.headers import About, kind_of
 from ..io.licences import joint_terms
@@ -55,7 +56,7 @@ def find_drawable(
     encoder: Path | str | None = None,
     side: int | None = None,
 ) -> Drawable:
-    """Find a painter or a translator by file or run folder, or a style by name, file or run folder.
+    """Find a painter by file or run folder, or a translator or a style by name, file or run folder.
 
     A style that its own painter draws is that painter, unless an encoder is named.
 
@@ -181,7 +182,7 @@ def _frozen(network: nn.Module) -> nn.Module:
 
 
 def _kind_of(what: Path | str) -> tuple[Kind, Path | str]:
-    """Tell what a file or a run folder holds; anything else is the name of a style."""
+    """Tell what a file or a run folder holds, or which translator has a name; anything else is the name of a style."""
     if os.path.isdir(what):
         inside = [Path(what) / name for name in _RUN_FILES if os.path.isfile(Path(what) / name)]
         if not inside:
@@ -193,4 +194,6 @@ def _kind_of(what: Path | str) -> tuple[Kind, Path | str]:
             return "painter", what
         if kind == "translator":
             return "translator", what
+    elif any(entry.name == str(what) for entry in translators()):
+        return "translator", what
     return "style", what

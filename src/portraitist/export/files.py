@@ -19,7 +19,7 @@ from ..data import ImageSet
 from ..errors import BadModel, UsageError
 from ..files import refuse_existing, write_bytes
 from ..io import registry
-from ..io.described import in_run_folder
+from ..io.catalogue import file_of, find_translator, translators
 from ..io.headers import kind_of
 from ..io.painter_files import FILE as PAINTER_FILE
 from ..io.painter_files import load_painter, save_painter
@@ -119,7 +119,7 @@ def rewrite(what: Path | str, out: Path, *, group: str = "", half: bool = False,
     """Write a translator as photo2cartoon's checkpoint, or a painter or translator small and able to draw only.
 
     Args:
-        what: File or run folder of a painter or a translator.
+        what: File or run folder of a painter, or file, run folder or name of a translator.
         out: File to write: ``.pt`` or ``.pth`` (photo2cartoon, UGATIT-pytorch), or ``.safetensors``.
         group: Of a translator: whose branch; ``.safetensors`` keeps all.
         half: Half precision, of ``.safetensors`` only.
@@ -132,7 +132,9 @@ def rewrite(what: Path | str, out: Path, *, group: str = "", half: bool = False,
     native = out.suffix.lower() == ".safetensors"
     if half and not native:
         raise UsageError("Only .safetensors can be in half precision.", "Leave out --half.")
-    path = next((p for name in (PAINTER_FILE, TRANSLATOR_FILE) if (p := in_run_folder(what, name)).is_file()), None)
+    path = file_of(what, (PAINTER_FILE, TRANSLATOR_FILE))
+    if path is None and any(entry.name == str(what) for entry in translators()):
+        path = find_translator(what)
     kind = "" if path is None else kind_of(path)
     if path is None or kind not in ("painter", "translator") or (kind == "painter" and not native):
         holds = "painters and translators" if native else "translators"

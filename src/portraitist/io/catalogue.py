@@ -1,4 +1,4 @@
-"""Models, encoders and choosers that have a name: those bundled with the package and those a user has added.
+"""What has a name, models, encoders, choosers and translators: those bundled with the package and those users add.
 
 Both folders hold the files beside a ``digests.json`` with the SHA-256 of each; a file whose bytes differ is refused.
 Nothing here loads PyTorch; ``registry`` loads the files.
@@ -24,7 +24,16 @@ from typing import Generic, TypeVar
 
 from ..errors import BadModel, PortraitistError, StorageError, UntrustedFile, UsageError
 from ..files import open_regular, parse_json, storage_error, write_bytes
-from .headers import NAME, AnyHeader, ChooserHeader, EncoderHeader, Header, StoredHeader, read_any_header
+from .headers import (
+    NAME,
+    AnyHeader,
+    ChooserHeader,
+    EncoderHeader,
+    Header,
+    StoredHeader,
+    TranslatorHeader,
+    read_any_header,
+)
 from .licences import is_permissive
 
 log = logging.getLogger("portraitist")
@@ -34,6 +43,7 @@ SUFFIX = ".safetensors"
 # What `train` leaves in a run folder, the most useful first.
 RUN_FILES = ("style.safetensors", "model.safetensors")
 ENCODER_FILE = "encoder.safetensors"
+TRANSLATOR_FILE = "translator.safetensors"
 
 
 ItsHeader = TypeVar("ItsHeader", covariant=True)
@@ -41,7 +51,7 @@ ItsHeader = TypeVar("ItsHeader", covariant=True)
 
 @dataclass(frozen=True)
 class Entry(Generic[ItsHeader]):
-    """One model, or one encoder, that can be loaded by name."""
+    """What can be loaded by name."""
 
     name: str
     path: Path
@@ -54,6 +64,7 @@ class Entry(Generic[ItsHeader]):
 ModelEntry = Entry[Header]
 EncoderEntry = Entry[EncoderHeader]
 ChooserEntry = Entry[ChooserHeader]
+TranslatorEntry = Entry[TranslatorHeader]
 AnyEntry = Entry[StoredHeader]
 
 
@@ -99,6 +110,11 @@ def choosers(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> 
     return _entries(on_bad, ChooserHeader)
 
 
+def translators(on_bad: Callable[[Path, PortraitistError], None] | None = None) -> list[TranslatorEntry]:
+    """Return all known translators; order and argument as of :func:`entries`."""
+    return _entries(on_bad, TranslatorHeader)
+
+
 def find(name: Path | str) -> Path:
     """Return the file of a model given by path, by run folder or by name, tried in this order.
 
@@ -136,8 +152,19 @@ def find_chooser(name: Path | str) -> Path:
     return file_of(name, ()) or _known_file(name, choosers(), "chooser", "portraitist encoder chooser")
 
 
+def find_translator(name: Path | str) -> Path:
+    """Return the file of a translator given by path, by run folder or by name, tried in this order.
+
+    Raises:
+        UsageError: There is none; the message lists the names known.
+        UntrustedFile: The file has changed since it was added.
+    """
+    found = file_of(name, (TRANSLATOR_FILE,))
+    return found or _known_file(name, translators(), "translator", "portraitist translate train")
+
+
 def find_any(name: Path | str) -> Path:
-    """Return the file of a model, an encoder or a chooser given by path, by run folder or by name, tried in this order.
+    """Return the file of whatever can have a name, given by path, by run folder or by name, tried in this order.
 
     Raises:
         UsageError: There is none; the message lists the names of models.
@@ -146,7 +173,7 @@ def find_any(name: Path | str) -> Path:
     try:
         return find(name)
     except UsageError as no_model:
-        for find_other in (find_encoder, find_chooser):
+        for find_other in (find_encoder, find_chooser, find_translator):
             with contextlib.suppress(UsageError):
                 return find_other(name)
         raise no_model
@@ -180,12 +207,12 @@ def is_native(path: Path) -> bool:
 
 
 def name_of(path: Path) -> str:
-    """Return the word by which a model file or an encoder's is called: that of its run folder, or its own."""
-    return path.resolve().parent.name if path.name in (*RUN_FILES, ENCODER_FILE) else path.stem
+    """Return the word by which a file is called: that of its run folder, or its own."""
+    return path.resolve().parent.name if path.name in (*RUN_FILES, ENCODER_FILE, TRANSLATOR_FILE) else path.stem
 
 
 def remove(name: str) -> Path:
-    """Remove a model or an encoder from the user's folder, and its entry in ``digests.json``.
+    """Remove a file from the user's folder, and its entry in ``digests.json``.
 
     Returns:
         The file that was removed.
@@ -198,7 +225,7 @@ def remove(name: str) -> Path:
     folder = user_folder()
     path = folder / f"{name}{SUFFIX}"
     if not NAME.fullmatch(name) or not path.is_file():
-        every = (*entries(), *encoders(), *choosers())
+        every = (*entries(), *encoders(), *choosers(), *translators())
         known = [entry.name for entry in every if entry.where == "user"]
         if any(entry.name == name for entry in every):
             raise UsageError(f"'{name}' is bundled with the package.", "Only your own models can be removed.")
@@ -272,7 +299,7 @@ def file_of(name: Path | str, run_files: Iterable[str]) -> Path | None:
 
 def _known_file(
     name: Path | str,
-    known: Sequence[ModelEntry] | Sequence[EncoderEntry] | Sequence[ChooserEntry],
+    known: Sequence[AnyEntry],
     what: str,
     trainer: str,
 ) -> Path:

@@ -1,4 +1,4 @@
-"""What files say about themselves: the headers of models, style packs, encoders and choosers, read without PyTorch.
+"""What files say about themselves: the headers of what can have a name, read without PyTorch.
 
 header = read_header(Path("toon.safetensors"))
 header.licence, header.generator.resolution
@@ -22,6 +22,7 @@ from ..files import open_regular, parse_json
 from ..networks.anatomy import DiscriminatorAnatomy, GeneratorAnatomy
 from ..networks.encoder_anatomy import EncoderAnatomy
 from ..networks.painter_anatomy import PainterAnatomy
+from ..networks.translator_anatomy import MOST_GROUPS, PanelAnatomy, TranslatorAnatomy, check_groups
 
 KEY = "portraitist"
 FORMAT = 1
@@ -173,7 +174,26 @@ class ChooserHeader(About):
     """Settings of the fit."""
 
 
-StoredHeader = Header | EncoderHeader | ChooserHeader
+@dataclass(frozen=True)
+class TranslatorHeader(About):
+    """What a translator file says about itself."""
+
+    translator: TranslatorAnatomy
+    groups: tuple[str, ...]
+    """Groups of people, the common one first."""
+    to_photo: bool = True
+    """Whether the way back is there too."""
+    panel: PanelAnatomy | None = None
+    """Sizes of the discriminators of either domain, where they are there."""
+    kind: Literal["translator"] = "translator"
+    training: dict[str, Any] = field(default_factory=dict)
+    """Settings of the training that made it."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    framing: Literal["ffhq", "photo2cartoon"] = "ffhq"
+    """How the faces that it was trained on were cut out of their photos (``faces.align.Framing``)."""
+
+
+StoredHeader = Header | EncoderHeader | ChooserHeader | TranslatorHeader
 """Of a file that can have a name."""
 
 
@@ -183,8 +203,8 @@ def read_header(path: Path | str) -> Header:
 
 
 def read_any_header(path: Path) -> StoredHeader:
-    """Read what a file of a model, of an encoder or of a chooser says about itself."""
-    return read_about(path, _parse_any_header, (*MODELS, "encoder", "chooser"))
+    """Read what a file of a model, an encoder, a chooser or a translator says about itself."""
+    return read_about(path, _parse_any_header, (*MODELS, "encoder", "chooser", "translator"))
 
 
 @cache
@@ -198,6 +218,8 @@ def _parse_any_header(found: object) -> StoredHeader:
         check_encoder_header(header)
     elif isinstance(header, ChooserHeader):
         check_chooser_header(header)
+    elif isinstance(header, TranslatorHeader):
+        check_translator_header(header)
     else:
         check_header(header)
     return header
@@ -296,6 +318,25 @@ def check_chooser_header(header: ChooserHeader) -> None:
         raise BadModel("A chooser chooses among two values or more, each named once.", "Name each value once.")
     if not (0 < header.rows <= DEEPEST and 0 < header.dim <= WIDEST) or len(names) > WIDEST:
         raise BadModel(f"A chooser of {header.rows} rows of {header.dim} and {len(names)} values is too large.")
+
+
+def check_translator_header(header: TranslatorHeader) -> None:
+    """Refuse names and sizes that no file may have.
+
+    Raises:
+        BadModel: One is too long or too large, or a name is none.
+    """
+    check_texts((header.name,), (header.description, header.licence, header.credit))
+    check_groups(header.groups)
+    a, panel = header.translator, header.panel
+    widest = 4 * a.channels if panel is None else max(4 * a.channels, panel.channels << (max(panel.layers) - 2))
+    if a.appearance:  # what its decoder's last linear layer gives at most: MUNIT's numbers for two norms of each block
+        widest = max(widest, a.appearance, 16 * a.channels * a.blocks)
+    too_large = widest > WIDEST or a.blocks > DEEPEST or a.resolution > LARGEST_SIDE
+    if too_large or len(header.groups) > MOST_GROUPS or (panel is not None and len(panel.layers) > DEEPEST):
+        raise BadModel(
+            f"A translator of {widest} channels, {a.blocks} blocks and {len(header.groups)} groups is too large."
+        )
 
 
 def check_painter_sizes(anatomy: PainterAnatomy, side: int) -> None:

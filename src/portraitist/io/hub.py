@@ -28,7 +28,7 @@ from ..errors import BadModel, NoLicence, StorageError, UntrustedFile, UsageErro
 from ..files import parse_json, storage_error
 from . import catalogue, registry
 from .catalogue import AnyEntry
-from .headers import NAME, ChooserHeader, StoredHeader, check_texts, read_any_header
+from .headers import NAME, ChooserHeader, StoredHeader, TranslatorHeader, check_texts, read_any_header
 from .licences import check_licence, warn_of_licence
 from .model_file import generator_digest, load_model
 from .places import Place
@@ -42,21 +42,20 @@ LARGEST = 4 << 30
 """Bytes of a model's file."""
 _ANOTHER_PLACE = "Give the folder or the address that `portraitist models push` wrote to."
 _PUSH_AGAIN = "Ask whoever keeps it to push it again."
-Known = catalogue.ModelEntry | catalogue.EncoderEntry | catalogue.ChooserEntry
 MakeCard = Callable[[StoredHeader, str], str]
 """Header and name -> Markdown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """What an index says of a model, an encoder or a chooser."""
+    """What an index says of a file."""
 
     name: Annotated[str, Field(min_length=1)]
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}\.safetensors$")]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     size: Annotated[int, Field(gt=0, le=LARGEST)]
     """Bytes."""
-    kind: Literal["model", "style-pack", "encoder", "chooser"]
+    kind: Literal["model", "style-pack", "encoder", "chooser", "translator"]
     licence: str = ""
     credit: str = ""
     description: str = ""
@@ -73,7 +72,7 @@ class Listed:
 
 
 def push(names: Sequence[str], place: Place, *, card: MakeCard, overwrite: bool = False) -> list[Listed]:
-    """Copy models, encoders and choosers to a place, each with a card, and list them in its index.
+    """Copy models, encoders, choosers and translators to a place, each with a card, and list them in its index.
 
     Args:
         names: Names, files or run folders.
@@ -142,7 +141,12 @@ def pull(place: Place, names: Sequence[str] = (), *, overwrite: bool = False) ->
     known = {entry.name: entry for entry in index}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"{place} lists no '{unknown[0][:80]}'.", f"It lists: {', '.join(known) or 'nothing'}.")
-    here: list[Known] = [*catalogue.entries(), *catalogue.encoders(), *catalogue.choosers()]
+    here: list[AnyEntry] = [
+        *catalogue.entries(),
+        *catalogue.encoders(),
+        *catalogue.choosers(),
+        *catalogue.translators(),
+    ]
     wanted = [entry for name in dict.fromkeys(names or known) if not _is_here(entry := known[name], here, overwrite)]
     with TemporaryDirectory(prefix="portraitist-") as folder:
         fetched: dict[str, Path] = {}
@@ -186,8 +190,8 @@ def _described(path: Path, header: StoredHeader, name: str) -> Listed:
         licence=header.licence,
         credit=header.credit,
         description=header.description,
-        base_name=header.base_name,
-        base_digest=header.base_digest,
+        base_name=getattr(header, "base_name", ""),  # a translator has no base
+        base_digest=getattr(header, "base_digest", ""),
         digest=generator_digest(load_model(path)) if header.kind == "model" else "",
     )
 
@@ -260,7 +264,7 @@ def _at_most(blocks: Generator[bytes], most: int) -> Iterator[bytes]:
                 return
 
 
-def _is_here(entry: Listed, here: Sequence[Known], overwrite: bool) -> bool:
+def _is_here(entry: Listed, here: Sequence[AnyEntry], overwrite: bool) -> bool:
     """Tell whether the very file is among those here; another of its name is refused unless it may be replaced."""
     check_licence(entry.name, entry.licence)
     of_name = [known for known in here if known.name == entry.name]
@@ -306,7 +310,7 @@ def _fetch(place: Place, entry: Listed, folder: Path) -> tuple[Path, StoredHeade
 
 def _missing_base(header: StoredHeader, index: Sequence[Listed], place: Place) -> Listed | None:
     """Return the base that something needs and nobody knows here, from an index; None where none is needed."""
-    if isinstance(header, ChooserHeader) or header.kind == "model" or not header.base_digest:
+    if isinstance(header, ChooserHeader | TranslatorHeader) or header.kind == "model" or not header.base_digest:
         return None
     try:
         registry.known_base(header)

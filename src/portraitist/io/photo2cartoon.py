@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from ..errors import BadModel
 from ..files import refuse_existing, write_bytes
 from ..networks.branches import BranchedTranslator, TranslatorSystem
-from ..networks.patch_discriminator import AttentiveDiscriminator, PanelAnatomy, PatchPanel
-from ..networks.translator import Translator, TranslatorAnatomy
+from ..networks.patch_discriminator import AttentiveDiscriminator, PatchPanel
+from ..networks.translator import Translator
+from ..networks.translator_anatomy import PanelAnatomy, TranslatorAnatomy
 from ..networks.translator_layers import LEVELS
 from .foreign import Name, build, size_of, tensors_of, under_their_names
 from .pickles import open_torch

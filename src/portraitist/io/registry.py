@@ -22,6 +22,7 @@ from .catalogue import (
     ENCODER_FILE,
     RUN_FILES,
     SUFFIX,
+    TRANSLATOR_FILE,
     AnyEntry,
     EncoderEntry,
     Entry,
@@ -36,11 +37,12 @@ from .catalogue import (
     is_native,
     name_of,
     record_digest,
+    translators,
     user_folder,
     verify,
 )
 from .chooser_files import StoredChooser, load_chooser
-from .encoder_files import StoredEncoder, load_encoder, read_foreign_encoder, save_encoder
+from .encoder_files import StoredEncoder, load_encoder, save_encoder
 from .headers import (
     AUTO,
     NAME,
@@ -49,6 +51,7 @@ from .headers import (
     EncoderHeader,
     Header,
     StoredHeader,
+    TranslatorHeader,
     read_any_header,
     read_header,
 )
@@ -234,18 +237,18 @@ def known_base(header: Header | EncoderHeader) -> Model:
 
 
 def add(path: Path | str, *, name: str = "", overwrite: bool = False) -> AnyEntry:
-    """Copy a model, an encoder or a chooser into the user's folder, where it can be loaded by name.
+    """Copy a model, an encoder, a chooser or a translator into the user's folder, where it can be loaded by name.
 
     Args:
         path: A native file, or a run folder.
         name: Name to load it by; that of its header, or of the file, when empty.
-        overwrite: Replace a model, or an encoder, of that name.
+        overwrite: Replace what has that name.
 
     Raises:
         UsageError: The name is taken or cannot be one.
         BadModel: The file is damaged, or a style pack or an encoder whose base has no name yet.
     """
-    path = file_of(path, (*RUN_FILES, ENCODER_FILE)) or find(path)
+    path = file_of(path, (*RUN_FILES, ENCODER_FILE, TRANSLATOR_FILE)) or find(path)
     header = read_any_header(path)
     target = _target(name or header.name or name_of(path), header, overwrite)
     check_loads(path, header)
@@ -270,6 +273,10 @@ def check_loads(path: Path, header: StoredHeader) -> None:
         _check_base_known(header)
     elif isinstance(header, ChooserHeader):
         load_chooser(path)
+    elif isinstance(header, TranslatorHeader):
+        from .translator_files import load_translator  # whoever draws by codes needs none of it
+
+        load_translator(path)
     else:
         attribute = next(iter(header.paths), None)  # checks all paths
         load_model(path, find_base=known_base, attribute=attribute, supports_feature_swap=True)
@@ -320,7 +327,12 @@ def import_encoder(
     native = path.is_dir() or is_native(path)
     if native and base is None and not any(terms):
         return add(find_encoder(path), name=name, overwrite=overwrite)
-    stored = load_encoder(find_encoder(path), base=base) if native else read_foreign_encoder(path, base=base)
+    if native:
+        stored = load_encoder(find_encoder(path), base=base)
+    else:
+        from .foreign_encoders import read_foreign_encoder  # whoever draws needs no reader of other programs' files
+
+        stored = read_foreign_encoder(path, base=base)
     header = stored.header
     if base is not None:
         header = replace(header, base_name=base.header.name, base_digest=generator_digest(base))
@@ -336,7 +348,8 @@ def _target(name: str, header: StoredHeader, overwrite: bool) -> Path:
         raise UsageError(f"{name[:80]!r} cannot be a model's name.", "Give a --name of letters, digits, - and _.")
     target = user_folder() / f"{name}{SUFFIX}"
     refuse_existing(target, overwrite)
-    if any(e.path == target and type(e.header) is not type(header) for e in (*entries(), *encoders(), *choosers())):
+    others: list[AnyEntry] = [*entries(), *encoders(), *choosers(), *translators()]
+    if any(e.path == target and type(e.header) is not type(header) for e in others):
         raise UsageError(f"{name} is the name of something of another kind already.", "Give another --name.")
     return target
 

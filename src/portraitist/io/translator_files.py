@@ -9,44 +9,22 @@ or only what is needed to run. Those of photo2cartoon and UGATIT-pytorch: :mod:`
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
 from torch import Tensor
 
-from ..errors import BadModel
-from ..networks.branches import BranchedTranslator, TranslatorSystem, check_groups
+from ..networks.branches import BranchedTranslator, TranslatorSystem
 from ..networks.digest import tensors_digest
 from ..networks.drit_layers import ContentDiscriminator
-from ..networks.patch_discriminator import PanelAnatomy, PatchPanel
-from ..networks.translator import TranslatorAnatomy
-from .described import assembled, in_run_folder, read_described, refuse_unknown, write_described
-from .headers import DEEPEST, WIDEST, About, check_texts, header_parser
+from ..networks.patch_discriminator import PatchPanel
+from .catalogue import TRANSLATOR_FILE, find_translator
+from .described import assembled, read_described, refuse_unknown, write_described
+from .headers import TranslatorHeader, check_translator_header, header_parser
 
-FILE = "translator.safetensors"
+FILE = TRANSLATOR_FILE
 """Its name in a run folder."""
 PREFIX = "T."
-MOST_GROUPS = 1000
-LARGEST_SIDE = 4096
-
-
-@dataclass(frozen=True)
-class TranslatorHeader(About):
-    """What a translator file says about itself."""
-
-    translator: TranslatorAnatomy
-    groups: tuple[str, ...]
-    """Groups of people, the common one first."""
-    to_photo: bool = True
-    """Whether the way back is there too."""
-    panel: PanelAnatomy | None = None
-    """Sizes of the discriminators of either domain, where they are there."""
-    kind: Literal["translator"] = "translator"
-    training: dict[str, Any] = field(default_factory=dict)
-    """Settings of the training that made it."""
-    framing: Literal["ffhq", "photo2cartoon"] = "ffhq"
-    """How the faces that it was trained on were cut out of their photos (``faces.align.Framing``)."""
 
 
 @dataclass(frozen=True)
@@ -87,35 +65,18 @@ def save_translator(path: Path | str, stored: StoredTranslator, *, half: bool = 
 
 
 def load_translator(path: Path | str) -> StoredTranslator:
-    """Read a translator file, or that of a run folder.
+    """Read a translator by file, by run folder or by name.
 
     Raises:
+        UsageError: There is none.
         BadModel: The file is damaged, incomplete or of another kind.
+        UntrustedFile: It has changed since it was added.
     """
-    path = in_run_folder(path, FILE)
+    path = find_translator(path)
     header, tensors = read_described(path, _parse_header, ["translator"])
     system = assembled(lambda: _built(header), tensors, PREFIX, path.name)
     refuse_unknown(tensors, path.name)
     return StoredTranslator(system, header)
-
-
-def check_translator_header(header: TranslatorHeader) -> None:
-    """Refuse names and sizes that no file may have.
-
-    Raises:
-        BadModel: One is too long or too large, or a name is none.
-    """
-    check_texts((header.name,), (header.description, header.licence, header.credit))
-    check_groups(header.groups)
-    a, panel = header.translator, header.panel
-    widest = 4 * a.channels if panel is None else max(4 * a.channels, panel.channels << (max(panel.layers) - 2))
-    if a.appearance:  # what its decoder's last linear layer gives at most: MUNIT's numbers for two norms of each block
-        widest = max(widest, a.appearance, 16 * a.channels * a.blocks)
-    too_large = widest > WIDEST or a.blocks > DEEPEST or a.resolution > LARGEST_SIDE
-    if too_large or len(header.groups) > MOST_GROUPS or (panel is not None and len(panel.layers) > DEEPEST):
-        raise BadModel(
-            f"A translator of {widest} channels, {a.blocks} blocks and {len(header.groups)} groups is too large."
-        )
 
 
 def _built(header: TranslatorHeader) -> TranslatorSystem:

@@ -13,7 +13,6 @@ through these to the encoder of their group, but none arrives at the shared para
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -22,13 +21,9 @@ from torch.func import functional_call
 
 from ..errors import BadModel, UsageError
 from .drit_layers import ContentDiscriminator
-from .patch_discriminator import PanelAnatomy, PatchPanel
-from .translator import Translated, Translator, TranslatorAnatomy
-
-GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-"""What may name a group: a word that is safe in names of files and tensors."""
-AUTO = "auto"
-"""Stands for the group that the classifier takes a photo for, and so is the name of none."""
+from .patch_discriminator import PatchPanel
+from .translator import Translated, Translator
+from .translator_anatomy import PanelAnatomy, TranslatorAnatomy, check_groups
 
 
 class Resting(nn.Module):
@@ -106,20 +101,6 @@ class BranchedTranslator(nn.Module):
         wider.groups = (*self.groups, *groups)
         wider.branches.extend([copy.deepcopy(self.branches[0]) for _ in groups])
         return wider
-
-
-def check_groups(groups: Sequence[str]) -> None:
-    """Refuse names of groups that are none, or that come twice.
-
-    Raises:
-        BadModel: They are such names.
-    """
-    bad = [group for group in groups if not GROUP.fullmatch(group) or group == AUTO or list(groups).count(group) > 1]
-    if bad or not groups:
-        raise BadModel(
-            f"{[b[:80] for b in bad]} cannot name groups." if bad else "A translator needs a group.",
-            f"Name each once: letters, digits, - and _, but not {AUTO}.",
-        )
 
 
 class TranslatorSystem(nn.Module):

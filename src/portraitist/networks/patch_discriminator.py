@@ -12,7 +12,7 @@ may stand on the features of the first (few-shot paper, Sec. 3.4).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import BadModel
+from .translator_anatomy import PanelAnatomy
 from .translator_layers import reflected, weighed
 
 SLOPE = 0.2
@@ -35,43 +35,6 @@ class Judged(NamedTuple):
     """[N, 1, h, w] per discriminator; and [N, 2] per attention."""
     groups: Tensor | None
     """Logits of the groups of people [N, groups]; None without such a head."""
-
-
-@dataclass(frozen=True)
-class PanelAnatomy:
-    """Sizes of the discriminators of one domain."""
-
-    layers: tuple[int, ...] = (7, 5)
-    """Of each discriminator, as U-GAT-IT counts them: n - 2 convolutions that halve, and two that do not."""
-    channels: int = 32
-    attentive: bool = True
-    """Spectral norm and attention, as U-GAT-IT; instance norm and neither, as CycleGAN, when False."""
-    groups: int = 0
-    """Groups of people that are told apart; 0 for no such head."""
-    scaled: bool = False
-    """MUNIT's: each sees the picture at half the side of the one before, without norms; of n layers n - 1 halve."""
-
-    def __post_init__(self) -> None:
-        if not self.layers or min(self.layers) < 3 or max(self.layers) > 12 or self.channels < 1 or self.groups < 0:
-            raise BadModel(f"Discriminators of {self.layers} layers and {self.channels} channels cannot be built.")
-        if self.scaled and self.attentive:
-            raise BadModel("Discriminators at several scales have no attention.", "Set attentive to false.")
-
-
-def attentive_panel(resolution: int = 256, channels: int = 32) -> PanelAnatomy:
-    """Return U-GAT-IT's two discriminators: 7 and 5 layers at 256 pixels, one less for each halving."""
-    depth = resolution.bit_length() - 1
-    return PanelAnatomy((max(depth - 1, 3), max(depth - 3, 3)), channels, True)
-
-
-def patch_panel(resolution: int = 256, channels: int = 64) -> PanelAnatomy:
-    """Return CycleGAN's: one that sees patches of 70 pixels, of 34 below 128 pixels."""
-    return PanelAnatomy((5 if resolution >= 128 else 4,), channels, False)
-
-
-def scaled_panel(resolution: int = 256, channels: int = 64) -> PanelAnatomy:
-    """Return MUNIT's: three scales, four halvings each, fewer below 64 pixels."""
-    return PanelAnatomy((min(resolution.bit_length() - 2, 5),) * 3, channels, False, scaled=True)
 
 
 class Spectral(nn.Module):

@@ -32,15 +32,14 @@ attribute of DRIT++) finds the rest in pictures of the *target* domain.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self, get_args
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadModel
 from .drit_layers import InformedResiduals, LayerNormUp, LeakyStem, PointToImage
 from .patch_discriminator import FIRST_ITERATIONS, Spectral
+from .translator_anatomy import TranslatorAnatomy, TranslatorKind
 from .translator_layers import (
     AdaptiveResiduals,
     AppearanceEncoder,
@@ -58,24 +57,8 @@ from .translator_layers import (
     WideUp,
 )
 
-TranslatorKind = Literal["photo2cartoon", "ugatit", "cyclegan", "unit", "munit", "drit"]
 Init = Literal["torch", "normal", "normal_convolutions", "kaiming"]
 Makers = Callable[[], nn.Module]
-# The hourglass halves its maps four times, and a norm needs more than one pixel.
-_LEAST = {"photo2cartoon": 32, "ugatit": 16, "cyclegan": 16, "unit": 16, "munit": 16, "drit": 16}
-_PARTS = {
-    "photo2cartoon": (
-        *("stem", "hourglass1", "hourglass2", "down1", "down2", "encode", "cam", "style", "decode", "up1", "up2"),
-        *("hourglass3", "hourglass4", "out"),
-    ),
-    "ugatit": ("stem", "down1", "down2", "encode", "cam", "style", "decode", "up1", "up2", "out"),
-    "cyclegan": ("stem", "down1", "down2", "encode", "up1", "up2", "out"),
-    "unit": ("stem", "down1", "down2", "encode", "to_code", "from_code", "decode", "up1", "up2", "out"),
-    "munit": ("stem", "down1", "down2", "encode", "appearance", "decode", "up1", "up2", "out"),
-    "drit": (
-        *("stem", "down1", "down2", "encode", "to_code", "from_code", "appearance", "decode", "up1", "up2", "out"),
-    ),
-}
 
 
 class Translated(NamedTuple):
@@ -87,122 +70,6 @@ class Translated(NamedTuple):
     """Of the auxiliary classifier of the source domain, [N, 2]; None without attention."""
     attention: Tensor | None
     """[N, 1, R/4, R/4]; None without attention."""
-
-
-@dataclass(frozen=True)
-class TranslatorAnatomy:
-    """Sizes of a translator, and which of its parts belong to one group of people alone."""
-
-    kind: TranslatorKind = "photo2cartoon"
-    resolution: int = 256
-    channels: int = 32
-    """Of the stem, c; a multiple of 4."""
-    blocks: int = 4
-    """Residual blocks of the encoder, and as many of the decoder where there is one."""
-    light: bool = True
-    """The style sees averages over the picture only; 18 times smaller at 256 pixels."""
-    own_first: int = 4
-    """So many parts, from the first on, does each group have for itself."""
-    own_last: int = 4
-    """So many up to the last."""
-    appearance: int = 0
-    """Numbers of the appearance of MUNIT (its style) and DRIT++ (its attribute); 0 for all other kinds."""
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(TranslatorKind):
-            raise BadModel(f"There is no translator of the kind '{self.kind}'.")
-        least = _LEAST[self.kind]
-        if self.resolution < least or self.resolution % least:
-            raise BadModel(
-                f"A translator of the kind {self.kind} cannot see pictures of {self.resolution} pixels.",
-                f"Use a multiple of {least}.",
-            )
-        if self.channels < 4 or self.channels % 4 or self.blocks < 1:
-            raise BadModel(f"A translator cannot have {self.channels} channels and {self.blocks} blocks.")
-        if min(self.own_first, self.own_last) < 0 or self.own_first + self.own_last > len(self.parts):
-            raise BadModel(
-                f"Of {len(self.parts)} parts, groups cannot own {self.own_first} at the start and {self.own_last} at "
-                "the end."
-            )
-        if self.blocks < 2 and self.tied:
-            raise BadModel(f"The kind {self.kind} needs 2 residual blocks at least: the innermost are shared.")
-        if set(self.tied) & set(self.own):
-            raise BadModel(
-                f"The two translators of the kind {self.kind} share the code, so groups cannot own parts of it.",
-                "Own less.",
-            )
-        if self.appearance < 0 or bool(self.appearance) != ("appearance" in self.parts):
-            raise BadModel(f"Translators of the kind {self.kind} have no appearance of {self.appearance} numbers.")
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of all parts, in the order in which a picture passes them."""
-        return _PARTS[self.kind]
-
-    @property
-    def own(self) -> tuple[str, ...]:
-        """The parts that each group has for itself: low layers of the encoder, top layers of the decoder."""
-        return tuple(p for k, p in enumerate(self.parts) if k < self.own_first or k >= len(self.parts) - self.own_last)
-
-    @property
-    def shared(self) -> tuple[str, ...]:
-        """The parts that all groups have together."""
-        return tuple(p for p in self.parts if p not in self.own)
-
-    @property
-    def attentive(self) -> bool:
-        """Whether there is attention by class activation."""
-        return "cam" in self.parts
-
-    @property
-    def coded(self) -> bool:
-        """Whether a code lies between encoder and decoder, which the other translator of the pair can decode too."""
-        return self.kind in ("unit", "munit", "drit")
-
-    @property
-    def adversarial(self) -> bool:
-        """Whether a discriminator sees the codes, which should not tell of their domain."""
-        return self.kind == "drit"
-
-    @property
-    def tied(self) -> tuple[str, ...]:
-        """The parts that both translators of a pair have in common (weight sharing of UNIT and DRIT++)."""
-        return ("to_code", "from_code") if self.kind in ("unit", "drit") else ()
-
-    @property
-    def code(self) -> tuple[int, int, int]:
-        """Shape of the code of a picture, where there is one."""
-        return 4 * self.channels, self.resolution // 4, self.resolution // 4
-
-
-def photo2cartoon(resolution: int = 256, channels: int = 32, *, light: bool = True) -> TranslatorAnatomy:
-    """Return the anatomy of photo2cartoon; light and 32 channels wide is what was released."""
-    return TranslatorAnatomy("photo2cartoon", resolution, channels, 4, light, 4, 4)
-
-
-def ugatit(resolution: int = 256, channels: int = 64, *, light: bool = False) -> TranslatorAnatomy:
-    """Return that of U-GAT-IT; groups own the two outermost parts at either end."""
-    return TranslatorAnatomy("ugatit", resolution, channels, 4, light, 2, 2)
-
-
-def cyclegan(resolution: int = 256, channels: int = 64) -> TranslatorAnatomy:
-    """Return that of CycleGAN: nine residual blocks, six below 256 pixels."""
-    return TranslatorAnatomy("cyclegan", resolution, channels, 9 if resolution >= 256 else 6, True, 2, 2)
-
-
-def unit(resolution: int = 256, channels: int = 64) -> TranslatorAnatomy:
-    """Return that of UNIT: four residual blocks to the code and four from it, of which the innermost are shared."""
-    return TranslatorAnatomy("unit", resolution, channels, 4, True, 2, 2)
-
-
-def munit(resolution: int = 256, channels: int = 64) -> TranslatorAnatomy:
-    """Return that of MUNIT: four residual blocks to the content, four from it, an appearance of 8 numbers."""
-    return TranslatorAnatomy("munit", resolution, channels, 4, True, 2, 2, 8)
-
-
-def drit(resolution: int = 256, channels: int = 64) -> TranslatorAnatomy:
-    """Return that of DRIT++: four residual blocks either side of the content, the innermost shared; 8 numbers."""
-    return TranslatorAnatomy("drit", resolution, channels, 4, True, 2, 2, 8)
 
 
 class Translator(nn.Module):

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..evaluate.people import GroupMeasures
 from ..files import write_bytes
-from ..io.headers import ChooserHeader, EncoderHeader, Header, StoredHeader
+from ..io.headers import ChooserHeader, EncoderHeader, Header, StoredHeader, TranslatorHeader
 from ..io.measured import PEOPLE
 from .pictures import group_rows
 from .template import render
@@ -33,6 +33,7 @@ TASKS = {
     "base": "unconditional-image-generation",
     "encoder": "image-feature-extraction",
     "chooser": "image-classification",
+    "translator": "image-to-image",
 }
 MEASURES = {
     "held_out": ("kernel-distance", "kernel distance to held-out exemplars"),
@@ -44,7 +45,7 @@ SETTINGS = ("recipe", "preset", "images", "batch", "learning_rate", "augment", "
 
 
 def model_card(header: StoredHeader, name: str, picture: str = "", remark: str = "") -> str:
-    """Return the card of a base, a style, an encoder or a chooser.
+    """Return the card of a base, a style, an encoder, a chooser or a translator.
 
     Args:
         header: What its file says.
@@ -62,8 +63,9 @@ def model_card(header: StoredHeader, name: str, picture: str = "", remark: str =
         name=name,
         header=header,
         resolution=_resolution(header),
-        base=header.base_name,
+        base=getattr(header, "base_name", ""),
         paths=getattr(header, "paths", ()),
+        groups=getattr(header, "groups", ()),
         picture=picture,
         settings=_settings(header),
         stages=list(_stages(header)),
@@ -90,7 +92,7 @@ def write_model_card(folder: Path, header: Header, picture: str = "") -> None:
 
 
 def _kind(header: StoredHeader) -> str:
-    if isinstance(header, EncoderHeader | ChooserHeader):
+    if not isinstance(header, Header):
         return header.kind
     # What a fine-tuning leaves whole is a style too.
     return "style" if header.kind == "style-pack" or header.recipe.get("recipe") else "base"
@@ -99,6 +101,8 @@ def _kind(header: StoredHeader) -> str:
 def _resolution(header: StoredHeader) -> int:
     if isinstance(header, ChooserHeader):
         return 0  # it sees the encoder's latents
+    if isinstance(header, TranslatorHeader):
+        return header.translator.resolution
     return header.encoder.resolution if isinstance(header, EncoderHeader) else header.generator.resolution
 
 

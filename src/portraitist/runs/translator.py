@@ -21,11 +21,11 @@ from torch import Tensor
 from .._version import __version__
 from ..data.groups import Groups
 from ..errors import UsageError
+from ..io.headers import check_translator_header
 from ..io.model_file import lineage
 from ..io.translator_files import (
     FILE,
     StoredTranslator,
-    check_translator_header,
     described,
     save_translator,
 )
@@ -156,9 +156,11 @@ class TranslatorRun(Run[TranslatorState]):
         stage: str,
     ) -> None:
         options = options or TranslatorOptions()
+        if basic is not None:  # which draws already
+            training = replace(training, initial_share=0.0)
         super().__init__(out, training, data.digest, options)
         self.groups, self.system, self.basic, self.stage = data, system, basic, stage
-        if training.decay_from < 1:  # the learning rate falls towards the last image
+        if training.decay_from < 1 or training.initial_share:  # shares of all images
             self.may_change = Run.may_change - {"images"}
         training.refuse_idle(options.identity is not None)
         training.refuse_foreign(system.anatomy)

@@ -33,9 +33,10 @@ from ..faces import AlignedFace, FaceFinder, align, finder_named
 from ..faces.align import Framing
 from ..faces.background import Mask, composite, cut_out, person_or_oval
 from ..faces.paste import paste_all
-from ..io.described import in_run_folder
-from ..io.translator_files import FILE, StoredTranslator, load_translator
-from ..networks.branches import AUTO, TranslatorSystem
+from ..io.catalogue import find_translator, name_of
+from ..io.translator_files import StoredTranslator, load_translator
+from ..networks.branches import TranslatorSystem
+from ..networks.translator_anatomy import AUTO
 from .appearance import Appearance
 from .choices import Which
 from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread, opened
@@ -157,12 +158,12 @@ class PictureTranslator:
         seed: int = 0,
         device: str = "cpu",
     ) -> Self:
-        """Load a translator file or a run folder.
+        """Load a translator by file, by run folder or by name.
 
         Args:
             path: What to load.
             group: As the constructor.
-            name: What pictures are called by; the translator's own name, or that of the file or folder, when empty.
+            name: What pictures are called by; the translator's own name, or that of the folder or file, when empty.
             finder: As the constructor.
             keep_background: As the constructor.
             appearance: As the constructor.
@@ -173,13 +174,12 @@ class PictureTranslator:
             BadModel: The file is damaged, incomplete or of another kind.
             UsageError: As the constructor.
         """
-        stored = load_translator(path)
-        file = in_run_folder(path, FILE)
-        own = file.parent.resolve().name if Path(path).is_dir() else file.stem
+        file = find_translator(path)
+        stored = load_translator(file)
         return cls(
             stored,
             group=group,
-            name=name or stored.header.name or own,
+            name=name or stored.header.name or name_of(file),
             finder=finder,
             keep_background=keep_background,
             appearance=appearance,

@@ -64,6 +64,8 @@ class Phase(Generic[S]):
     """Scalars of its report that must be finite."""
     loss: Callable[[S, Any, int, Share], Losses]
     """Of the state, one unit of the batch, the number of that unit, and the share of it to work on."""
+    after: int = 0
+    """Images of the training before its first step."""
 
 
 class Schedule(Protocol):
@@ -143,7 +145,7 @@ def fit(
         units = objective.begin(state)
         report: dict[str, Tensor] = {}
         for phase in objective.phases:
-            if state.step % phase.every == 0:
+            if state.images >= phase.after and state.step % phase.every == 0:
                 with _memory_told(objective, group.size):
                     report |= _descend(state, objective, phase, units, group)
         objective.finish(state, report)

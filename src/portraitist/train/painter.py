@@ -26,7 +26,8 @@ from ..losses.perceptual import PerceptualDistance
 from ..networks.feature_discriminator import FeatureDiscriminator, with_mean_pooling
 from ..networks.identity import Identity
 from ..networks.painter import MULTIPLE, Painter
-from ..networks.patch_discriminator import PanelAnatomy, PatchPanel
+from ..networks.patch_discriminator import PatchPanel
+from ..networks.translator_anatomy import PanelAnatomy
 from .distributed import ProcessGroup
 from .loop import Losses, Phase, Share
 from .painter_terms import (

@@ -19,6 +19,8 @@ Sample = tuple[Tensor, Tensor]
 """Photos and drawings of one group, [batch, 3, R, R] each."""
 Draws = tuple[Tensor, Tensor]
 """Random numbers that a translation of photos and one of drawings need, [N, ...] each."""
+COPIES_WEIGHT = 10.0
+"""Of pictures drawn again at the beginning: that of cycle and identity in the few-shot paper."""
 Terms = dict[str, tuple[float, Tensor]]
 """Weight and value of each part of a loss."""
 
@@ -99,6 +101,23 @@ class TranslationLoss:
         terms: Terms = {}
         for way in self._ways(sample, draws):
             self._one_way(terms, way, group, detached)
+        return terms
+
+    def of_copies(self, sample: Sample, group: str, *, detached: bool = False) -> Terms:
+        """Return the terms of translators that are yet to learn to draw pictures of either domain as they are.
+
+        As CartoonGAN is initialised (Chen et al. 2018, CVPR, Sec. 3.3), but by pixels in place of VGG features.
+
+        Args:
+            sample: Photos and drawings.
+            group: Whose.
+            detached: Keep the gradient from the shared parameters.
+        """
+        terms: Terms = {}
+        for way in self._ways(sample, None):
+            both = torch.cat([way.pictures, way.others])  # [2N, 3, R, R]
+            drawn = way.there(both, group, detached=detached).image.float()
+            add(terms, "copies", COPIES_WEIGHT, absolute_error(drawn, both).mean())
         return terms
 
     def fakes(self, sample: Sample, group: str, draws: Draws | None = None) -> Sample:

@@ -144,7 +144,7 @@ class Translation:
         self.training, self.samples, self.loss = training, samples, kind(system, training, identity)
         self.groups = len(system.groups)
         self.phases = (
-            Phase("the discriminators", "D", 1, ("loss_d",), self._discriminators),
+            Phase("the discriminators", "D", 1, ("loss_d",), self._discriminators, after=training.initial_images),
             Phase("the translators", "G", 1, ("loss_g",), self._translators),
         )
 
@@ -161,14 +161,16 @@ class Translation:
         for optimised in state.optimisers.values():
             for settings in optimised.optimiser.param_groups:
                 settings["lr"] = self.training.rate(state.images)
-        for panel in (self.loss.of_drawings, self.loss.of_photos):
-            panel.iterate()
+        if not self._initial(state):
+            for panel in (self.loss.of_drawings, self.loss.of_photos):
+                panel.iterate()
         batch, shown = self.samples.at(state.step), []
         self.groups = len(batch)
         for group, (photos, drawings) in batch.items():
             sample = photos.to(state.device), drawings.to(state.device)
             draws = self._draws(state, len(photos), group)
-            fakes = self._pooled(state, sample, group, draws) if self.training.pool else None
+            pooled = self.training.pool and not self._initial(state)
+            fakes = self._pooled(state, sample, group, draws) if pooled else None
             shown.append(Shown(group, sample, fakes, draws))
         return shown
 
@@ -187,6 +189,8 @@ class Translation:
         # Selective back-propagation (Sec. 3.3): all but the common group move their own branch only.
         detached = self.training.selective and shown.group != self.loss.groups[0]
         sample = _taken(shown.sample, share)
+        if self._initial(state):
+            return self._losses("loss_g", self.loss.of_copies(sample, shown.group, detached=detached))
         draws = None if shown.draws is None else _taken(shown.draws, share)
         return self._losses("loss_g", self.loss.of_translators(sample, shown.group, draws, detached=detached))
 
@@ -195,6 +199,10 @@ class Translation:
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
         report = {key: value.detach() for key, (_, value) in terms.items()}
         return loss, {name: loss.detach() * self.groups, **report}
+
+    def _initial(self, state: TranslatorState) -> bool:
+        """Tell whether the translators only learn to draw pictures again as yet."""
+        return state.images < self.training.initial_images
 
     def _draws(self, state: TranslatorState, count: int, group: str) -> Draws | None:
         drawn = self.loss.draws(count, self.training.seed, state.step, group)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from ..errors import UsageError
-from ..networks.translator import Init, TranslatorAnatomy
+from ..networks.translator import Init
+from ..networks.translator_anatomy import TranslatorAnatomy
 from .spec import refuse_below_one, refuse_not_finite
 
 _SOME = {"identity_weight", "attention_weight", "reconstruction_weight"}
@@ -31,6 +32,8 @@ class TranslatorTraining:
     beta2: float = 0.999
     weight_decay: float = 1e-4
     """Added to the gradient (L2), as the programs do it."""
+    initial_share: float = 0.0
+    """Share of the training in which translators only learn to draw pictures as they are (Chen et al. 2018)."""
     decay_from: float = 1.0
     """Share of the training after which the learning rate falls, in a straight line to 0; it is fixed at 1."""
     halve_every: int = 0
@@ -94,8 +97,15 @@ class TranslatorTraining:
             raise UsageError(
                 "The settings learning_rate, weight_decay, pool and halve_every cannot be negative, the first not 0."
             )
+        if not 0 <= self.initial_share < 1:
+            raise UsageError("The setting initial_share is a share from 0 to below 1: translators then translate.")
         if not 0 <= self.decay_from <= 1 or not 1 <= self.enlarge <= 2:
             raise UsageError("The setting decay_from is a share from 0 to 1; enlarge is a factor from 1 to 2.")
+
+    @property
+    def initial_images(self) -> int:
+        """Photos shown before the translators translate."""
+        return round(self.initial_share * self.images)
 
     def rate(self, images: int) -> float:
         """Return the learning rate after so many images."""
@@ -116,6 +126,7 @@ class TranslatorTraining:
             found |= dict.fromkeys(("group_weight", "selective"), "there is one group")
         if not new:
             found["init"] = "the weights are those of the translator to go on from"
+            found["initial_share"] = "the translator to go on from draws already"
         return found
 
     def refuse_idle(self, identity: bool) -> None:
@@ -142,6 +153,12 @@ class TranslatorTraining:
             "drit": {"kl_weight", "appearance_weight", "content_adversarial_weight", "mode_seeking_weight"},
         }
         known |= own.get(anatomy.kind, set())
+        if anatomy.coded and self.initial_share:
+            raise UsageError(
+                f"Translators of the kind {anatomy.kind} learn to draw pictures as they are throughout, so "
+                "initial_share has no meaning.",
+                "Leave it at 0.",
+            )
         if foreign := [name for name in sorted(_SOME - known) if getattr(self, name)]:
             raise UsageError(
                 f"Translators of the kind {anatomy.kind} have no loss for {' and '.join(foreign)}.",
