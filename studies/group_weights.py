@@ -41,6 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog=f"python -m studies {NAME}", description=__doc__)
     add_options(parser)
     parser.add_argument("--weights", default="1,10,100", help="of the group classification, joined by commas")
+    parser.add_argument("--name", default=NAME, help="of the page; another for other settings")
     parser.add_argument("--both", action="store_true", help="beside --initial, the same without it")
     options = parser.parse_args(arguments)
     if options.identity is None:
@@ -62,12 +63,12 @@ def main(arguments: Sequence[str]) -> None:
         "# The weight of the groups, measured",
         BLANK,
         *prose(_head(studies)),
-        f"![{shown}]({NAME}.png)",
+        f"![{shown}]({options.name}.png)",
         BLANK,
         *(line for look in studies[0].networks for line in _table(studies[0], look, found, persons)),
     ]
-    _draw_gallery(studies[0], rows, options.out)
-    (options.out / f"{NAME}.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    _draw_gallery(studies[0], rows, options.out / f"{options.name}.png")
+    (options.out / f"{options.name}.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
 def _rows(studies: Sequence[GroupStudy]) -> dict[str, tuple[GroupStudy, str]]:
@@ -129,7 +130,7 @@ def _table(
     return [f"## By {look.name} ({look.digest[:12]})", BLANK, *table(["", *columns], body)]
 
 
-def _draw_gallery(study: GroupStudy, rows: Mapping[str, tuple[GroupStudy, str]], out: Path, side: int = 128) -> None:
+def _draw_gallery(study: GroupStudy, rows: Mapping[str, tuple[GroupStudy, str]], target: Path, side: int = 128) -> None:
     """Write a row for each person: the sample, the basic model's drawing, and one for each weight."""
     drawers = [study.drawers(method, SEED) for study, method in rows.values()]
     pictures: list[Pixels] = []
@@ -138,4 +139,4 @@ def _draw_gallery(study: GroupStudy, rows: Mapping[str, tuple[GroupStudy, str]],
             small: Tensor = to_tensor(resize(person, study.options.size))[None]
             drawn = [to_array(each[group](small, study.options.device)[0]) for each in drawers]
             pictures += [resize(picture, side) for picture in (person, *drawn)]
-    write_image(out / f"{NAME}.png", np.ascontiguousarray(tile(pictures, 1 + len(rows))))
+    write_image(target, np.ascontiguousarray(tile(pictures, 1 + len(rows))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -87,3 +88,11 @@ def test_every_weight_is_measured_and_kept(words: list[str], tmp_path: Path, mon
     assert "| weight 1 |" in text and "| weight 5 |" in text and (tmp_path / "out" / "group_weights.png").exists()
     assert rests(group_weights.main, [*words, "--page"], tmp_path / "runs")
     assert (tmp_path / "out" / "group_weights.md").read_text(encoding="utf-8") == text
+    with pytest.raises(UsageError, match="--both is of trainings with --initial"):
+        group_weights.main([*words, "--both"])
+    group_weights.main([*words, "--both", "--images", "2", "--initial", "0.5", "--name", "copies", "--weights", "5"])
+    text = (tmp_path / "out" / "copies.md").read_text(encoding="utf-8")
+    assert all(f"| {begun}{row} |" in text for begun in ("", "after copies, ") for row in ("basic", "weight 5"))
+    assert "of which the first 1 were only drawn as they are" in " ".join(text.split())
+    (settings,) = (tmp_path / "runs").glob("*initial0.5/0/1-5/ours/settings.json")
+    assert json.loads(settings.read_text())["initial_share"] == 0  # of a translator that draws already
