@@ -72,7 +72,7 @@ def subject(name: Preset) -> Subject:
     recipe = PRESETS[name](SIDE)
     torch.manual_seed(0)
     system = TranslatorSystem.new(recipe.translator, recipe.panel, (GROUP,))
-    training = replace(recipe.training, person_weight=0.0)
+    training = replace(recipe.training, person_weight=0.0, initial_share=0.0)
     state = TranslatorState(system, training)
     objective = Translation(training, Noise(), system, None)
 

@@ -46,10 +46,10 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.identity is None:
         raise UsageError("The page tells whether the person stays.", "Give the weights of a face embedder: --identity.")
-    if options.both and not options.initial:
-        raise UsageError("--both is of trainings with --initial, and without.", "Give --initial too.")
     first, *more = map(float, options.weights.split(","))
     study = GroupStudy(options, first)
+    if options.both and not study.first_stage.training.initial_share:
+        raise UsageError("--both is of trainings with --initial, and without.", "Give --initial too.")
     studies = [study, *(study.weighing(weight) for weight in more)]
     rows = _rows([s.beginning(0) for s in studies] if options.both else studies)
     if options.both:
@@ -106,14 +106,16 @@ def _head(studies: Sequence[GroupStudy]) -> str:
     copies = f"of which the first {training.initial_images} were only drawn as they are, as the drawings beside them"
     seen = f"Rows that begin with *after copies* have seen as many, {copies}." if options.both else ""
     begun = f", {copies}" if training.initial_share and not options.both else ""
-    return f"""Written by `python -m studies {NAME}`: recipe `{options.preset}` at {options.size} pixels,
+    slower = "" if options.few_rate is None else f", at a learning rate of {options.few_rate:g}"
+    named = "" if options.name == NAME else f" --name {options.name}"
+    return f"""Written by `python -m studies {NAME}{named}`: recipe `{options.preset}` at {options.size} pixels,
     {options.channels} channels, batch {options.batch}, learning rate {training.learning_rate:g} {fall}, face-ID loss
     of weight {training.person_weight:g}, seed {SEED}. Photos/{options.style} drawings trained on, at
     most: {sizes}; held out: {held}. *Basic* has seen {options.images} photos of {study.common}{begun}; from it, each
-    weight ({weights}; the paper's is 100) was trained for {options.few} photos of each group. {seen} Distance and
-    accuracy as in [groups.md](groups.md). *Person* is the mean cosine of embeddings of held-out photos and of their
-    drawings by {_embedder(study).name}, the network of the face-ID loss. In the pictures are samples of the base,
-    people who do not exist, as in the paper's Figs 9 to 12."""
+    weight ({weights}; the paper's is 100) was trained for {options.few} photos of each group{slower}. {seen}
+    Distance and accuracy as in [groups.md](groups.md). *Person* is the mean cosine of embeddings of held-out photos
+    and of their drawings by {_embedder(study).name}, the network of the face-ID loss. In the pictures are samples of
+    the base, people who do not exist, as in the paper's Figs 9 to 12."""
 
 
 def _table(

@@ -205,9 +205,10 @@ FEWSHOT = (
     Figure(
         "Figs 9 to 12, drawings of four groups",
         "Women with long lashes, men, kids with blush, elderly with wrinkles.",
-        """The paper's own preset at 64 pixels, for three weights of the group classification
-        ([group_weights.md](group_weights.md)).""",
-        ["group_weights.png"],
+        """Women, men and kids by `toon3d-groups`, 128 pixels: the weight of 1
+        ([group_weights_128.md](group_weights_128.md)); the paper's own preset at 64 pixels is in
+        [group_weights.md](group_weights.md).""",
+        ["group_weights_128.png"],
     ),
 )
 

@@ -63,6 +63,8 @@ def head(study: GroupStudy, seeds: Sequence[int]) -> str:
     options, training = study.options, replace(study.first_stage.training, group_weight=study.group_weight)
     sizes, held, fall = amounts(study)
     face = f"of weight {training.person_weight:g}" if training.person_weight else "off"
+    begun = f", the first {training.initial_images} only to draw them as they are" if training.initial_share else ""
+    slower = "" if options.few_rate is None else f" at a learning rate of {options.few_rate:g}"
     few, total = options.few, options.images + options.few * len(study.groups)
     common, style, others = study.common, study.drawings.style, " and ".join(study.few)
     return f"""Written by `python -m studies groups`: recipe `{options.preset}` at {options.size} pixels,
@@ -70,9 +72,9 @@ def head(study: GroupStudy, seeds: Sequence[int]) -> str:
     face-ID loss {face}, group loss of weight {training.group_weight:g}; synthetic photos and {style} drawings on
     white, split into groups by their labels. Photos/drawings trained on, at most: {sizes}; held out: {held}. Seeds
     {", ".join(map(str, seeds))}; a seed splits, initialises and trains. *Basic* sees {options.images} photos of
-    {common}; *mixed* (baseline 1) {total} of all groups, as often as there are photos of each, without telling them
-    apart: as many as *ours* sees in both stages. From the basic model, with {few} photos of each group that they
-    see: *naive fine-tuning* (baseline 2) on {others} together, one photo of either in a step and so
+    {common}{begun}; *mixed* (baseline 1) {total} of all groups, as often as there are photos of each, without
+    telling them apart: as many as *ours* sees in both stages. From the basic model, with {few} photos of each group
+    that they see{slower}: *naive fine-tuning* (baseline 2) on {others} together, one photo of either in a step and so
     {len(study.few) * few} steps; *per-group fine-tuning* (baseline 3) on each alone, {few} steps; *ours* with a branch
     for each and a photo of each group in every of {few} steps; ours without selective back-propagation; and, to
     tell what a second stage does by itself, the *basic* model *trained on* with {common} alone, {few} steps. Kernel

@@ -64,6 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=int, default=4000, help="photos that the basic model is shown")
     parser.add_argument("--initial", type=float, help="share of them that are only drawn as they are; the preset's")
     parser.add_argument("--few", type=int, default=1500, help="photos of each group in the second stage")
+    parser.add_argument("--few-rate", type=float, help="learning rate of the second stage; that of the first if absent")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rate", type=float, help="learning rate; that of the preset if absent")
     parser.add_argument("--decay-from", type=float, help="share of a training after which the rate falls; the preset's")
@@ -154,7 +155,8 @@ class GroupStudy:
     @property
     def second_stage(self) -> Path:
         """Beside the number of a seed, the folder of what differs in the second stage."""
-        return Path(f"{self.options.few}-{self.group_weight:g}")
+        rate = "" if self.options.few_rate is None else f"-{self.options.few_rate:g}"
+        return Path(f"{self.options.few}-{self.group_weight:g}{rate}")
 
     def part(self, side: str, group: str, seed: int, *, held_out: bool, resolution: int) -> ImageSet:
         """Return the pictures of a group that a seed trains on, or those that it holds out."""
@@ -211,9 +213,11 @@ class GroupStudy:
         training = replace(first.training, seed=seed, selective=selective, group_weight=self.group_weight)
         few = self.options.few * len(groups)
         if fresh:
-            training = replace(training, images=training.images + few)
+            share = training.initial_images / (training.images + few)  # as many as the basic model draws as they are
+            training = replace(training, images=training.images + few, initial_share=share)
         else:  # of translators that draw already
-            training = replace(training, images=few, initial_share=0.0)
+            rate = self.options.few_rate or training.learning_rate
+            training = replace(training, images=few, learning_rate=rate).going_on()
         recipe = replace(first, training=training)
         if self._there(out, recipe, len(groups) if several and not fresh else 1):
             return out

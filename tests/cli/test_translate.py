@@ -68,6 +68,15 @@ def test_from_folders_to_pictures(run: Run, data: Path, basic: Path, tmp_path: P
     assert code == 2 and f"-o {tmp_path}, and --suffix .jpg" in told and not (tmp_path / "new.jpg").exists()
 
 
+def test_a_run_of_an_earlier_version_draws_already(run: Run, data: Path, basic: Path) -> None:
+    settings = json.loads((basic / "settings.json").read_text())
+    assert settings.pop("initial_share") == 0
+    (basic / "settings.json").write_text(json.dumps(settings))
+    again = ("train", data, "-o", basic, *SMALL, "--images", 4, "--name", "mine", "--device", "cpu")
+    code, _, told = run(*again, "--set", "initial_share=0.5", "--set", "decay_from=1")
+    assert code == 2 and "initial_share" in told
+
+
 def test_munit_draws_in_many_appearances(run: Run, data: Path, tmp_path: Path) -> None:
     words = ("--preset", "munit", "--size", 16, "--channels", 4, "--images", 1, "--device", "cpu")
     assert run("train", data, "-o", tmp_path / "m", *words, "--framing", "photo2cartoon")[0] == 0
@@ -85,6 +94,8 @@ def test_munit_draws_in_many_appearances(run: Run, data: Path, tmp_path: Path) -
         assert code == 2 and part in told
     code, _, told = run("train", data, "-o", tmp_path / "x", *words, "--set", "identity_weight=1")
     assert code == 2 and "munit have no loss for identity_weight" in told and not (tmp_path / "x").exists()
+    code, _, told = run("extend", data, "-t", tmp_path / "m", "-o", tmp_path / "x")
+    assert code == 2 and "no loss for attention_weight and identity_weight" in told and "take the preset" in told
     code, _, told = run("train", data, "-o", tmp_path / "x", *words, "--framing", "square")
     assert code == 2 and "no framing 'square'" in told
 
@@ -100,11 +111,14 @@ def test_weights_of_photo2cartoon_keep_its_framing(run: Run, shared: Path, tmp_p
 def test_a_dry_run_writes_nothing(run: Run, data: Path, basic: Path, tmp_path: Path) -> None:
     code, lines, _ = run("train", data, "-o", tmp_path / "x", "--group", "men", "--group", "kids", "--dry-run")
     assert code == 0 and lines[-2:] == ["men: 4 photos, 3 drawings", "kids: 3 photos, 3 drawings"]
-    assert json.loads("\n".join(lines[:-2]))["training"]["cycle_weight"] == 10
+    shown = json.loads("\n".join(lines[:-2]))
+    assert (shown["translator"]["kind"], shown["translator"]["resolution"]) == ("cyclegan", 128)
+    assert (shown["training"]["cycle_weight"], shown["training"]["initial_share"]) == (10, 0.25)
     code, lines, _ = run("train", data, "-o", tmp_path / "x", "--group", "men", "--own", "1,2", "--dry-run")
     assert code == 0 and json.loads("\n".join(lines[:-1]))["translator"]["own_first"] == 1
     code, lines, _ = run("extend", data, "-t", basic, "-o", tmp_path / "x", "--group", "men", "--dry-run")
     assert code == 0 and lines[-2:] == ["women: 6 photos, 5 drawings", "men: 4 photos, 3 drawings"]
+    assert json.loads("\n".join(lines[:-2]))["initial_share"] == 0  # it draws already
     code, _, told = run("extend", data, "-t", basic, "-o", tmp_path / "x", "--dry-run", "--device", "gpu")
     assert code == 2 and "Unknown device" in told
     code, _, told = run("extend", data, "-t", basic, "-o", tmp_path / "x", "--dry-run", "--identity", data / "no.pt")
@@ -120,6 +134,7 @@ def test_what_is_wrong_is_said(run: Run, data: Path, basic: Path, tmp_path: Path
         ("train", data, "-o", tmp_path / "x", "--size", "50"): "50 pixels",
         ("train", data, "-o", tmp_path / "x", "--own", "4"): "two whole numbers",
         ("train", data, "-o", tmp_path / "x", "--own", "9,9"): "cannot own 9",
+        ("train", data, "-o", tmp_path / "x", "--full"): "cyclegan have no style",
         ("train", data, "-o", tmp_path / "x", "--set", "cycle=1"): "no setting 'cycle'",
         ("extend", data, "-t", data, "-o", tmp_path / "x"): "holds no trained translator",
         ("run", data, "-t", basic): "Give -o OUT",

@@ -59,6 +59,9 @@ def test_a_name_is_of_one_kind(known: StoredTranslator, tmp_path: Path, tiny_mod
         registry.add(save_model(tmp_path / "o.safetensors", tiny_model), name="ink", overwrite=True)
     with pytest.raises(UsageError, match="another kind"):
         registry.add(tmp_path / "runs" / "pair", name="tiny", overwrite=True)
+    save_model(catalogue.bundled_folder() / "shipped.safetensors", tiny_model)
+    with pytest.raises(UsageError, match="another kind"):
+        registry.add(tmp_path / "runs" / "pair", name="shipped")
     assert catalogue.remove("ink").name == "ink.safetensors" and not registry.translators()
 
 
@@ -69,7 +72,11 @@ def test_pictures_are_called_by_its_name_or_that_of_its_run(known: StoredTransla
     assert PictureTranslator.load(path).name == PictureTranslator.load(path.parent).name == "other"
 
 
-def test_it_is_exported_by_name(known: StoredTranslator, run: Run, tmp_path: Path) -> None:
+def test_it_is_exported_by_name(
+    known: StoredTranslator, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ink").mkdir()
+    monkeypatch.chdir(tmp_path)  # where a folder has its name
     assert find_drawable("ink").digest == known.digest
     code, _, told = run("export", "ink", "-o", tmp_path / "alone.safetensors")
     assert code == 0, told
@@ -86,7 +93,9 @@ def test_it_goes_to_others_with_its_card(
     card = (tmp_path / "shared" / pushed.card).read_text(encoding="utf-8")
     front = yaml.safe_load(card.split("---\n")[1])
     assert front["tags"] == ["portrait", "translator"] and front["pipeline_tag"] == "image-to-image"
-    assert "portraitist translate run me.jpg -t ink\n" in card and "faces of 16 x 16 pixels" in card
+    assert "portraitist translate run me.jpg -t ink\n" in card
+    assert "faces of 16 x 16 pixels, aligned as the FFHQ set is" in card
+    assert "aligned as photo2cartoon cuts" in model_card(replace(known.header, framing="photo2cartoon"), "ink")
     monkeypatch.setenv("PORTRAITIST_MODELS", str(tmp_path / "another user"))
     assert [entry.name for entry in hub.pull(place)] == ["ink"]
     assert load_translator("ink").digest == known.digest

@@ -145,6 +145,16 @@ def test_presets_say_what_the_papers_say() -> None:
     assert {r.training.loaded(256) for r in (ours, photo2cartoon, ugatit, cyclegan)} == {286}
 
 
+def test_the_default_draws_pictures_as_they_are_at_first_and_learns_further_groups_slowly() -> None:
+    recipe = PRESETS["default"]()
+    assert recipe.translator == PRESETS["cyclegan"](128, 16).translator
+    assert (recipe.training.images, recipe.training.initial_images, recipe.training.person_weight) == (8000, 2000, 1)
+    further = recipe.going_on()
+    assert (further.images, further.initial_share, further.learning_rate) == (900, 0, 1e-4)
+    assert replace(recipe.training, **recipe.further, initial_share=0.0) == further  # type: ignore[arg-type]
+    assert paper().going_on() == paper().training
+
+
 def test_the_presets_of_unit_and_munit() -> None:
     found = {name: PRESETS[name]() for name in ("unit", "munit")}  # type: ignore[index]
     names = ("adversarial", "reconstruction", "cycle", "kl", "content", "appearance", "identity", "attention", "person")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from portraitist.stylize import ByOptimisation, Inversion, Stylizer, stylize_fil
 from portraitist.stylize.appearance import random_codes
 from portraitist.stylize.choices import Options
 from portraitist.stylize.crops import as_aligned_face
+from portraitist.stylize.translate import PictureTranslator
 
 LIMIT, NETWORK_LIMIT, STYLE_LIMIT = 60_000_000, 20_000_000, 10_000_000
 """Bytes: of all, of the base or an encoder, of a style."""
@@ -112,6 +114,21 @@ def test_the_chooser_of_the_base_ships_too_and_says_how_often_it_was_right() -> 
         assert choice.held_out > 500 and choice.accuracy > 0.9 and choice.chosen_accuracy > 0.98 and choice.chosen > 0.4
     found = registry.load_chooser_of(registry.load(header.base_name), ("female", "male"))
     assert found is not None and found[0].digest == load_chooser(entry.path).digest
+
+
+def test_a_translator_ships_that_keeps_the_person() -> None:
+    (entry,) = catalogue.translators()
+    header = entry.header
+    assert entry.where == "bundled" and registry.file_sha256(entry.path) == entry.sha256 and header.name == entry.name
+    assert header.licence and "artflow.ai" in header.credit and header.description and header.lineage
+    assert entry.path.stat().st_size <= 5_000_000 and header.groups == ("women", "men", "kids")
+    photo, drawn = np.asarray(astronaut()), []
+    for group in header.groups:
+        face = PictureTranslator.load(entry.name, group=group).stylize(photo, which="largest").faces[0]
+        seen, drawing = (to_tensor(picture)[None] for picture in (face.stages[0], face.drawing))
+        assert float(layout_similarity(seen, drawing)) > 0.9
+        drawn.append(drawing)
+    assert all((a - b).abs().mean() > 0.02 for a, b in pairwise(drawn))  # a branch for each
 
 
 def test_the_encoder_knows_a_face_from_others() -> None:

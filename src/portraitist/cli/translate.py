@@ -75,11 +75,15 @@ def train(
     preset: Annotated[
         str, opt("Recipe: default, paper, photo2cartoon, ugatit, cyclegan, unit, munit, drit.")
     ] = "default",
-    size: Annotated[int | None, opt("Side of the pictures in pixels (default: 256).", min=16, max=1024)] = None,
+    size: Annotated[
+        int | None, opt("Side of the pictures in pixels (default: the recipe's).", min=16, max=1024)
+    ] = None,
     channels: Annotated[int | None, opt("Width (default: the recipe's).", min=4, max=256)] = None,
     full: Annotated[bool | None, opt("Style from whole maps or from averages.", "--full/--light")] = None,
-    own: Annotated[str, opt("Parts at the start and at the end that each group has for itself, such as 4,4.")] = "",
-    start: Annotated[Path | None, opt("Basic model to fine-tune; sets the sizes.", "--from")] = None,
+    own: Annotated[str, opt("Parts at the start and at the end that each group has for itself, such as 2,2.")] = "",
+    start: Annotated[
+        Path | None, opt("Basic model to fine-tune, by name, file or run folder; sets the sizes.", "--from")
+    ] = None,
     framing: Framed = "",
     images: Images = None,
     identity: options.Identity = None,
@@ -104,10 +108,12 @@ def train(
     sizes = {"--size": size, "--channels": channels, "--full": full, "--own": own or None}
     if start is not None and (given := [option for option, value in sizes.items() if value is not None]):
         raise UsageError(f"{given[0]} is for a new translator; --from sets the sizes.", "Leave out one of them.")
-    recipe = _recipe(preset, size or 256, channels, full, own)
+    recipe = _recipe(preset, size, channels, full, own)
     first = None if start is None else load_translator(start)
     if first is not None:
         recipe = replace(recipe, translator=first.system.anatomy, panel=first.system.players()[2].anatomy)
+    if first is not None:
+        recipe = replace(recipe, training=recipe.going_on())
     training = _training(recipe.training, images, seed, set_)
     idle = training.idle(groups=1, attention=recipe.translator.attentive, new=first is None)
     refuse_idle(recipe.training, training, idle)
@@ -155,7 +161,7 @@ def extend(
     known = basic.system.groups
     both = set.intersection(*(set(folders(data / side)) for side in SIDES))
     new = group or sorted(both - set(known))
-    plain = _recipe(preset).training
+    plain = _recipe(preset).going_on()
     training = _training(plain, images, seed, set_)
     idle = training.idle(groups=len(known) + len(new), attention=basic.system.anatomy.attentive, new=False)
     refuse_idle(plain, training, idle)
@@ -265,21 +271,26 @@ def importing(
 
 
 def _recipe(
-    preset: str, size: int = 256, channels: int | None = None, full: bool | None = None, own: str = ""
+    preset: str, size: int | None = None, channels: int | None = None, full: bool | None = None, own: str = ""
 ) -> TranslatorRecipe:
     from dataclasses import replace
 
     from ..recipes.translator import PRESETS, Preset
 
     make = PRESETS[options.choice(preset, Preset, "preset")]
-    recipe = make(size) if channels is None else make(size, channels)
+    sizes = {"resolution": size, "channels": channels}
+    recipe = make(**{name: value for name, value in sizes.items() if value is not None})
     translator = recipe.translator
     if own:
         first, comma, last = own.partition(",")
         if not (comma and first.isdecimal() and last.isdecimal()):
-            raise UsageError(f"--own takes two whole numbers, not '{own}'.", "Write 4,4.")
+            raise UsageError(f"--own takes two whole numbers, not '{own}'.", "Write 2,2.")
         translator = replace(translator, own_first=int(first), own_last=int(last))
     if full is not None:
+        if "style" not in translator.parts:
+            raise UsageError(
+                f"Translators of the kind {translator.kind} have no style.", "Leave out --full and --light."
+            )
         translator = replace(translator, light=not full)
     return replace(recipe, translator=translator)
 

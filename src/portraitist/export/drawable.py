@@ -8,7 +8,6 @@ drawings = drawable.network(photos)                      # [N, 3, S, S] in [-1, 
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..io import painter_files, registry, translator_files
-from ..io.catalogue import translators
+from ..io.catalogue import entries, file_of, find_translator, translators
 from ..io.encoder_files import StoredEncoder
 from ..io.headers import About, kind_of
 from ..io.licences import joint_terms
@@ -181,19 +180,23 @@ def _frozen(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network).cpu().eval().requires_grad_(False)
 
 
+def stored_file(what: Path | str) -> Path | None:
+    """Return the file that a path is, that of a painter or a translator in a run folder, or that of a named translator.
+
+    Raises:
+        UntrustedFile: It has changed since it was added.
+    """
+    path = file_of(what, _RUN_FILES)
+    named = {entry.name for entry in translators()} - {entry.name for entry in entries()}
+    return find_translator(what) if path is None and str(what) in named else path
+
+
 def _kind_of(what: Path | str) -> tuple[Kind, Path | str]:
     """Tell what a file or a run folder holds, or which translator has a name; anything else is the name of a style."""
-    if os.path.isdir(what):
-        inside = [Path(what) / name for name in _RUN_FILES if os.path.isfile(Path(what) / name)]
-        if not inside:
-            return "style", what
-        what = inside[0]
-    if os.path.isfile(what):
-        kind = kind_of(Path(what))
+    if (path := stored_file(what)) is not None:
+        kind = kind_of(path)
         if kind == "painter":
-            return "painter", what
+            return "painter", path
         if kind == "translator":
-            return "translator", what
-    elif any(entry.name == str(what) for entry in translators()):
-        return "translator", what
+            return "translator", path
     return "style", what

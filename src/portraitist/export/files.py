@@ -19,16 +19,13 @@ from ..data import ImageSet
 from ..errors import BadModel, UsageError
 from ..files import refuse_existing, write_bytes
 from ..io import registry
-from ..io.catalogue import file_of, find_translator, translators
 from ..io.headers import kind_of
-from ..io.painter_files import FILE as PAINTER_FILE
 from ..io.painter_files import load_painter, save_painter
 from ..io.photo2cartoon import write_photo2cartoon
-from ..io.translator_files import FILE as TRANSLATOR_FILE
 from ..io.translator_files import load_translator, save_translator, without_trainers
 from ..networks.features import resized
 from ..networks.identity import Identity
-from .drawable import Drawable, find_drawable
+from .drawable import Drawable, find_drawable, stored_file
 from .graph import OPSET, described, difference, require_packages, to_onnx
 from .quantised import Kept, quantised
 
@@ -132,9 +129,7 @@ def rewrite(what: Path | str, out: Path, *, group: str = "", half: bool = False,
     native = out.suffix.lower() == ".safetensors"
     if half and not native:
         raise UsageError("Only .safetensors can be in half precision.", "Leave out --half.")
-    path = file_of(what, (PAINTER_FILE, TRANSLATOR_FILE))
-    if path is None and any(entry.name == str(what) for entry in translators()):
-        path = find_translator(what)
+    path = stored_file(what)
     kind = "" if path is None else kind_of(path)
     if path is None or kind not in ("painter", "translator") or (kind == "painter" and not native):
         holds = "painters and translators" if native else "translators"

@@ -112,7 +112,7 @@ def push(names: Sequence[str], place: Place, *, card: MakeCard, overwrite: bool 
 
 
 def pull(place: Place, names: Sequence[str] = (), *, overwrite: bool = False) -> list[AnyEntry]:
-    """Copy models, encoders and choosers of a place into the user's folder, each checked as ``registry.add`` does.
+    """Copy what a place lists into the user's folder, each file checked as ``registry.add`` does.
 
     All are fetched and compared with the index before the first is put into place. The base of a style or of an
     encoder comes too, where it is not known here. What is here already, byte for byte, is left as it is.

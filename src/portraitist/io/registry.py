@@ -80,6 +80,7 @@ __all__ = [
     "load_encoder_of",
     "name_of",
     "record_digest",
+    "translators",
     "user_folder",
 ]
 
@@ -349,7 +350,7 @@ def _target(name: str, header: StoredHeader, overwrite: bool) -> Path:
     target = user_folder() / f"{name}{SUFFIX}"
     refuse_existing(target, overwrite)
     others: list[AnyEntry] = [*entries(), *encoders(), *choosers(), *translators()]
-    if any(e.path == target and type(e.header) is not type(header) for e in others):
+    if any(e.name == name and type(e.header) is not type(header) for e in others):
         raise UsageError(f"{name} is the name of something of another kind already.", "Give another --name.")
     return target
 

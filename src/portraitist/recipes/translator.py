@@ -13,7 +13,7 @@ them, but that UNIT's weights are shared as its paper asks (Sec. 2; the program 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..networks.translator_anatomy import (
@@ -39,15 +39,21 @@ class TranslatorRecipe:
     translator: TranslatorAnatomy
     panel: PanelAnatomy
     training: TranslatorTraining
+    further: Mapping[str, float] = field(default_factory=dict)
+    """Settings that are others for translators that draw already."""
+
+    def going_on(self) -> TranslatorTraining:
+        """Return the settings for translators that draw already."""
+        return replace(self.training, **self.further).going_on()  # type: ignore[arg-type]
 
 
-def default(resolution: int = 256, channels: int = 32) -> TranslatorRecipe:
-    """Return what draws best from few pictures in a short training; the weight of the groups is 10."""
+def default(resolution: int = 128, channels: int = 16) -> TranslatorRecipe:
+    """Return what draws best from few pictures in a short training; further groups are learned slowly."""
     basic = released_cyclegan(resolution, channels)
     training = replace(
-        basic.training, learning_rate=5e-4, initial_share=0.25, person_weight=1.0, group_weight=10.0, cycle_weight=10.0
+        basic.training, images=8000, learning_rate=5e-4, initial_share=0.25, person_weight=1.0, group_weight=1.0
     )
-    return replace(basic, training=training)
+    return replace(basic, training=training, further={"images": 900, "learning_rate": 1e-4})
 
 
 def paper(resolution: int = 256, channels: int = 32) -> TranslatorRecipe:

@@ -166,7 +166,8 @@ def _limits(header: StoredHeader, kind: str) -> Iterator[str]:
             yield NO_LICENCE
         return
     side = _resolution(header)
-    yield f"It {'sees' if kind == 'encoder' else 'draws'} faces of {side} x {side} pixels, aligned as the FFHQ set is."
+    framed = "photo2cartoon cuts them out" if getattr(header, "framing", "ffhq") != "ffhq" else "the FFHQ set is"
+    yield f"It {'sees' if kind == 'encoder' else 'draws'} faces of {side} x {side} pixels, aligned as {framed}."
     last = header.lineage[-1] if header.lineage else {}
     data = last.get("data")
     count = data.get("count") if isinstance(data, dict) else None

@@ -157,7 +157,7 @@ class TranslatorRun(Run[TranslatorState]):
     ) -> None:
         options = options or TranslatorOptions()
         if basic is not None:  # which draws already
-            training = replace(training, initial_share=0.0)
+            training = training.going_on()
         super().__init__(out, training, data.digest, options)
         self.groups, self.system, self.basic, self.stage = data, system, basic, stage
         if training.decay_from < 1 or training.initial_share:  # shares of all images
@@ -195,6 +195,10 @@ class TranslatorRun(Run[TranslatorState]):
             "precision": self.options.precision,
             "version": __version__,
         }
+
+    def upgraded(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Return the config of a run as of today: what earlier ones did not have was off."""
+        return {"initial_share": 0.0, **config} if "cycle_weight" in config else config  # of a run of another kind
 
     def start(self, device: str) -> TranslatorState:
         """Bring the networks, the face embedder and the pictures of the sheets to the device."""

@@ -5,7 +5,8 @@ What they weigh: :mod:`.translation_loss`, :mod:`.coded_loss`, :mod:`.drit_loss`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 from ..errors import UsageError
 from ..networks.translator import Init
@@ -107,6 +108,10 @@ class TranslatorTraining:
         """Photos shown before the translators translate."""
         return round(self.initial_share * self.images)
 
+    def going_on(self) -> Self:
+        """Return the settings for translators that draw already."""
+        return replace(self, initial_share=0.0)
+
     def rate(self, images: int) -> float:
         """Return the learning rate after so many images."""
         rate = self.learning_rate * 0.5 ** (images // self.halve_every if self.halve_every else 0)
@@ -153,16 +158,16 @@ class TranslatorTraining:
             "drit": {"kl_weight", "appearance_weight", "content_adversarial_weight", "mode_seeking_weight"},
         }
         known |= own.get(anatomy.kind, set())
+        if foreign := [name for name in sorted(_SOME - known) if getattr(self, name)]:
+            raise UsageError(
+                f"Translators of the kind {anatomy.kind} have no loss for {' and '.join(foreign)}.",
+                "Set it to 0, or take the preset that belongs to the translator.",
+            )
         if anatomy.coded and self.initial_share:
             raise UsageError(
                 f"Translators of the kind {anatomy.kind} learn to draw pictures as they are throughout, so "
                 "initial_share has no meaning.",
                 "Leave it at 0.",
-            )
-        if foreign := [name for name in sorted(_SOME - known) if getattr(self, name)]:
-            raise UsageError(
-                f"Translators of the kind {anatomy.kind} have no loss for {' and '.join(foreign)}.",
-                "Set it to 0, or take the preset that belongs to the translator.",
             )
 
     def loaded(self, resolution: int) -> int:
