@@ -75,12 +75,15 @@ def test_a_group_draws_with_its_branch_and_depends_on_nothing_else(photo) -> Non
 
 
 def test_the_group_must_be_named_or_the_classifier_asked(photo) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(UsageError, match="must be named"):
+    with pytest.raises(UsageError, match=r"must be named.*or auto"):
         artist(group="")
     with pytest.raises(UsageError, match="no group 'kids'"):
         artist(group="kids")
     with pytest.raises(UsageError, match="no classifier"):
         PictureTranslator(without_trainers(stored()), group="auto")
+    with pytest.raises(UsageError, match="must be named") as told:
+        PictureTranslator(without_trainers(stored()))
+    assert "auto" not in str(told.value.cure)
     assert PictureTranslator(stored(("women",))).group == "women"
     with torch.no_grad():
         unsure = artist(group="auto", keep_background=True)

@@ -368,10 +368,12 @@ def _checked(system: TranslatorSystem, group: str) -> str:
     if not group and len(system.groups) == 1:
         return system.groups[0]
     known = ", ".join(system.groups)
+    chooses = system.of_photos is not None and system.of_photos.anatomy.groups > 0
     if group == AUTO:
-        if system.of_photos is None or not system.of_photos.anatomy.groups:
+        if not chooses:
             raise UsageError("This translator has no classifier of groups.", f"Name one with --group: {known}.")
     elif group not in system.groups:
         said = f"There is no group '{group}'." if group else "The group of the people must be named."
-        raise UsageError(said, f"Give --group with one of {known}, or {AUTO} to let its classifier choose.")
+        choice = f", or {AUTO} to let its classifier choose" if chooses else ""
+        raise UsageError(said, f"Give --group with one of {known}{choice}.")
     return group
