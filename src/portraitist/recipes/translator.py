@@ -1,9 +1,9 @@
 """Translators by recipe: the networks and settings of a basic model.
 
-``default`` is what draws best after an hour on one core (docs/groups.md): CycleGAN's networks, which learn fastest, the
-losses of the few-shot paper, and translators that first learn to draw pictures as they are. Where code and paper part,
-the other presets follow one each: ``paper`` is "Few-shot Fine-grained Cartoon Face Generation"
-(Sec. 3.4, 4.2), ``photo2cartoon`` the released program it builds on, ``ugatit`` Kim et al. 2020 (arXiv:1907.10830) as
+``default`` is what draws best after an hour on one core (docs/groups.md): CycleGAN's networks, which keep the person,
+the losses of the few-shot paper, and a first share of quick steps in which pictures are drawn as they are. Where code
+and paper part, the other presets follow one each: ``paper`` is "Few-shot Fine-grained Cartoon Face Generation" (Sec.
+3.4, 4.2), ``photo2cartoon`` the released program it builds on, ``ugatit`` Kim et al. 2020 (arXiv:1907.10830) as
 UGATIT-pytorch runs it, ``cyclegan`` Zhu et al. 2017 (arXiv:1703.10593), the baseline everyone compares to. ``unit`` is
 Liu et al. 2017 (arXiv:1703.00848) and ``munit`` Huang et al. 2018 (arXiv:1804.04732) as their authors' program trains
 them, but that UNIT's weights are shared as its paper asks (Sec. 2; the program has let go of it). ``drit`` is DRIT++
