@@ -33,7 +33,7 @@ TRAIN = ["train", "photos", "--resolution", "16"]
         ([*ENCODER, "--preset", "psp", "--set", "kl_weight=1"], "kl_weight has no effect, because codes"),
         ([*ENCODER, "--set", "identity_weight=0", "--set", "identity_part=0.5"], "identity_part has no effect"),
         ([*TRANSLATOR, "--preset", "cyclegan", "--set", "attention_weight=1"], "attention_weight has no effect"),
-        ([*TRANSLATOR, "--set", "group_weight=1"], "group_weight has no effect, because there is one group"),
+        ([*TRANSLATOR, "--set", "group_weight=2"], "group_weight has no effect, because there is one group"),
         ([*TRANSLATOR, "--from", "t.safetensors", "--set", "init=torch"], "init has no effect"),
         ([*TRANSLATOR, "--from", "t.safetensors", "--set", "initial_share=.5"], "initial_share has no effect"),
         ([*TRANSLATOR, "--from", "t.safetensors", "--size", "64"], "--size is for a new translator"),
