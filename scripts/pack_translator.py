@@ -1,7 +1,7 @@
 """Put the translator that a study of groups has trained into the package: what draws alone, in half precision.
 
-python -m studies group_weights --preset default --size 128 --images 8000 --few 300 --rate 5e-4 --weights 10 ...
-python -m scripts.pack_translator RUNS/toon3d-default-128-.../0/300-10/ours --name toon3d-groups
+python -m studies group_weights --preset default --size 128 --images 8000 --few 300 --rate 5e-4 --few-rate 1e-4 ...
+python -m scripts.pack_translator RUNS/toon3d-default-128-.../0/300-1-0.0001/ours --name toon3d-groups
 """
 
 from __future__ import annotations

@@ -47,11 +47,7 @@ def listing() -> None:
         header = entry.header
         kind = header.encoder.kind if isinstance(header, EncoderHeader) else header.kind
         base = f"of {header.base_name or header.base_digest[:12] or 'an unknown base'}"
-        description = " ".join(header.description.split())
-        typer.echo(
-            f"{entry.name:<16} {kind:<7} {base:<18} {entry.where:<8} "
-            f"{header.licence or 'licence unknown':<18} {entry.sha256[:12] or 'no digest':<12}  {description}".rstrip()
-        )
+        typer.echo(options.listed(entry, f"{kind:<7} {base:<18}", header.description).rstrip())
     typer.echo(
         f"bundled encoders lie in {catalogue.bundled_folder()}\nyour encoders lie in    {catalogue.user_folder()}"
     )

@@ -74,13 +74,9 @@ def listing(
     for entry in found:
         header = entry.header
         kind = f"style of {header.base_name}" if header.kind == "style-pack" else "base"
-        description = " ".join(header.description.split())
-        if header.paths:
-            description = f"{description} (--attribute {' | '.join(header.paths)})".lstrip()
-        typer.echo(
-            f"{entry.name:<16} {kind:<18} {header.generator.resolution:>4} px  {entry.where:<8} "
-            f"{header.licence or 'licence unknown':<18} {entry.sha256[:12] or 'no digest':<12}  {description}"
-        )
+        paths = f" (--attribute {' | '.join(header.paths)})" if header.paths else ""
+        what = f"{kind:<18} {header.generator.resolution:>4} px "
+        typer.echo(options.listed(entry, what, header.description + paths))
     if others:
         licences = ", ".join(sorted({entry.header.licence or "licence unknown" for entry in others}))
         typer.echo(f"left out: {len(others)} other{'s' if len(others) > 1 else ''} ({licences})")

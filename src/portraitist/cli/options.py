@@ -17,6 +17,7 @@ from ..invert.projection import METHODS
 if TYPE_CHECKING:
     from ..data import ImageSet
     from ..invert import Projection
+    from ..io.catalogue import AnyEntry
     from ..io.model_file import Model
     from ..losses.perceptual import PerceptualDistance
     from ..networks.identity import Identity as FaceEmbedder
@@ -360,3 +361,11 @@ def echo_once(path: Path) -> None:
     """Print what a training wrote; of several processes only the first prints."""
     if int(os.environ.get("RANK", 0)) == 0:
         typer.echo(path)
+
+
+def listed(entry: AnyEntry, what: str, description: str) -> str:
+    """Return the line of something that has a name, in a list of its kind."""
+    return (
+        f"{entry.name:<16} {what} {entry.where:<8} {entry.header.licence or 'licence unknown':<18} "
+        f"{entry.sha256[:12] or 'no digest':<12}  {' '.join(description.split())}"
+    )

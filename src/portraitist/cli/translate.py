@@ -230,11 +230,8 @@ def listing() -> None:
         return
     for entry in found:
         header = entry.header
-        description = " ".join(header.description.split())
-        typer.echo(
-            f"{entry.name:<16} {','.join(header.groups):<18} {header.translator.resolution:>4} px  {entry.where:<8} "
-            f"{header.licence or 'licence unknown':<18} {entry.sha256[:12] or 'no digest':<12}  {description}".rstrip()
-        )
+        what = f"{','.join(header.groups):<18} {header.translator.resolution:>4} px "
+        typer.echo(options.listed(entry, what, header.description).rstrip())
     typer.echo(
         f"bundled translators lie in {catalogue.bundled_folder()}\nyour translators lie in    {catalogue.user_folder()}"
     )

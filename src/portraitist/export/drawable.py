@@ -186,9 +186,10 @@ def stored_file(what: Path | str) -> Path | None:
     Raises:
         UntrustedFile: It has changed since it was added.
     """
-    path = file_of(what, _RUN_FILES)
+    if (path := file_of(what, _RUN_FILES)) is not None:
+        return path
     named = {entry.name for entry in translators()} - {entry.name for entry in entries()}
-    return find_translator(what) if path is None and str(what) in named else path
+    return find_translator(what) if str(what) in named else None
 
 
 def _kind_of(what: Path | str) -> tuple[Kind, Path | str]:

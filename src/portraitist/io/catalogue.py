@@ -115,6 +115,11 @@ def translators(on_bad: Callable[[Path, PortraitistError], None] | None = None) 
     return _entries(on_bad, TranslatorHeader)
 
 
+def everything() -> list[AnyEntry]:
+    """Return all that has a name, of each kind in turn."""
+    return [*entries(), *encoders(), *choosers(), *translators()]
+
+
 def find(name: Path | str) -> Path:
     """Return the file of a model given by path, by run folder or by name, tried in this order.
 
@@ -225,7 +230,7 @@ def remove(name: str) -> Path:
     folder = user_folder()
     path = folder / f"{name}{SUFFIX}"
     if not NAME.fullmatch(name) or not path.is_file():
-        every = (*entries(), *encoders(), *choosers(), *translators())
+        every = everything()
         known = [entry.name for entry in every if entry.where == "user"]
         if any(entry.name == name for entry in every):
             raise UsageError(f"'{name}' is bundled with the package.", "Only your own models can be removed.")

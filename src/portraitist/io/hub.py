@@ -141,12 +141,7 @@ def pull(place: Place, names: Sequence[str] = (), *, overwrite: bool = False) ->
     known = {entry.name: entry for entry in index}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"{place} lists no '{unknown[0][:80]}'.", f"It lists: {', '.join(known) or 'nothing'}.")
-    here: list[AnyEntry] = [
-        *catalogue.entries(),
-        *catalogue.encoders(),
-        *catalogue.choosers(),
-        *catalogue.translators(),
-    ]
+    here = catalogue.everything()
     wanted = [entry for name in dict.fromkeys(names or known) if not _is_here(entry := known[name], here, overwrite)]
     with TemporaryDirectory(prefix="portraitist-") as folder:
         fetched: dict[str, Path] = {}

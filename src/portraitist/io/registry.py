@@ -30,6 +30,7 @@ from .catalogue import (
     choosers,
     encoders,
     entries,
+    everything,
     file_of,
     file_sha256,
     find,
@@ -349,8 +350,7 @@ def _target(name: str, header: StoredHeader, overwrite: bool) -> Path:
         raise UsageError(f"{name[:80]!r} cannot be a model's name.", "Give a --name of letters, digits, - and _.")
     target = user_folder() / f"{name}{SUFFIX}"
     refuse_existing(target, overwrite)
-    others: list[AnyEntry] = [*entries(), *encoders(), *choosers(), *translators()]
-    if any(e.name == name and type(e.header) is not type(header) for e in others):
+    if any(e.name == name and type(e.header) is not type(header) for e in everything()):
         raise UsageError(f"{name} is the name of something of another kind already.", "Give another --name.")
     return target
 
