@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import os
+import random
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,25 @@ def _rank(item: pytest.Item) -> int:
     group = item.get_closest_marker("xdist_group")
     assert group
     return 0 if group.args == ("machine",) else 1 if item.get_closest_marker("recipe") else 2
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> None:
+    """Build what several tests share from the same random numbers, whichever test asks for it first."""
+    if fixturedef.scope != "function":
+        _seed()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Give each test the same random numbers, in whatever order the workers run them."""
+    _seed()
+
+
+def _seed() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture

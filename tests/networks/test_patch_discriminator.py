@@ -53,7 +53,7 @@ def test_smaller_pictures_have_fewer_layers(resolution: int) -> None:
 
 def test_power_iteration_finds_the_largest_singular_value() -> None:
     panel = PatchPanel(TINY)
-    panel.iterate(200)
+    panel.iterate(2000)
     layers = [m for m in panel.modules() if isinstance(m, Spectral)]
     assert len(layers) == 3 + 2 + 2 * 3
     for layer in layers:
