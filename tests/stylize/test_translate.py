@@ -17,12 +17,14 @@ from portraitist.errors import BadImage, NoFaceFound, UsageError
 from portraitist.faces import FixedPoints, Landmarks, ffhq_quad, finder_named
 from portraitist.faces.align import photo2cartoon_quad
 from portraitist.faces.background import cut_out, face_oval, person_or_oval
+from portraitist.io import registry
 from portraitist.io.translator_files import FILE, StoredTranslator, described, save_translator, without_trainers
 from portraitist.networks.branches import TranslatorSystem
 from portraitist.networks.translator_anatomy import PanelAnatomy, cyclegan, munit, ugatit
 from portraitist.stylize import Appearance, Reference, stylize_files
 from portraitist.stylize.choices import Options
 from portraitist.stylize.crops import as_aligned_face
+from portraitist.stylize.paths import PathRule
 from portraitist.stylize.translate import PictureTranslator, heat_map, onto_white
 
 SMALL = replace(ugatit(16, 4, light=True), blocks=1)
@@ -80,9 +82,9 @@ def test_the_group_must_be_named_or_the_classifier_asked(photo) -> None:  # type
     with pytest.raises(UsageError, match="no group 'kids'"):
         artist(group="kids")
     with pytest.raises(UsageError, match="no classifier"):
-        PictureTranslator(without_trainers(stored()), group="auto")
+        PictureTranslator(without_trainers(stored(("women", "robots"))), group="auto")
     with pytest.raises(UsageError, match="must be named") as told:
-        PictureTranslator(without_trainers(stored()))
+        PictureTranslator(without_trainers(stored(("women", "robots"))))
     assert "auto" not in str(told.value.cure)
     assert PictureTranslator(stored(("women",))).group == "women"
     with torch.no_grad():
@@ -101,6 +103,31 @@ def test_an_unsure_classifier_refuses(photo) -> None:  # type: ignore[no-untyped
     three = PictureTranslator(stored(("women", "men", "kids")), group="auto", keep_background=True)
     with pytest.raises(BadImage, match=r"not sure of the group \(women 33%, men 33%, kids 33%\).*--group"):
         three.stylize(photo, aligned=True)
+
+
+def test_without_a_classifier_a_chooser_predicts_the_group(photo, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    slim = without_trainers(stored(("men", "kids", "women")))
+    with pytest.raises(UsageError, match=r"or auto"):
+        PictureTranslator(slim)
+    chosen = PictureTranslator(slim, group="auto")
+    monkeypatch.setattr(PathRule, "margin", 0.8)
+    (face,) = chosen.stylize(photo, which="largest").faces
+    assert face.group == "women"
+    named = PictureTranslator(slim, group="women")
+    assert np.array_equal(named.stylize(photo, which="largest").faces[0].drawing, face.drawing)
+    assert chosen.settings["chooser"] == registry.load_chooser_of(registry.load("faces"), ("men",))[0].digest  # type: ignore[index]
+    assert "chooser" not in named.settings and "chooser" not in artist(group="auto").settings
+    monkeypatch.setattr(PathRule, "margin", 1.1)
+    with pytest.raises(BadImage, match=r"not sure enough.*--group") as told:
+        chosen.stylize(photo, which="largest")
+    assert told.value.kind == "group" and "women" not in str(told.value)
+
+
+def test_a_chooser_knows_no_other_framing_than_its_own() -> None:
+    slim = without_trainers(stored())
+    header = replace(slim.header, framing="photo2cartoon")
+    with pytest.raises(UsageError, match="no classifier"):
+        PictureTranslator(replace(slim, header=header), group="auto")
 
 
 def test_the_stages_are_shown_as_far_as_they_are_known(photo) -> None:  # type: ignore[no-untyped-def]

@@ -142,5 +142,14 @@ def path_rule(base: Model, mixture: Mixture, *, photos: bool) -> PathRule | None
     return PathRule(*found, paths)
 
 
+def group_rule(groups: Sequence[str]) -> PathRule | None:
+    """Return what chooses among the branches of a translator: a chooser of ``faces``; None where none knows them all.
+
+    It knows photos that are cut out as FFHQ's, with their background.
+    """
+    found = registry.load_chooser_of(registry.load("faces"), groups)
+    return found and PathRule(*found, tuple(groups))
+
+
 def _cure(paths: Sequence[str]) -> str:
     return f"Name one with --attribute: {', '.join(paths)}; or use a style without paths."

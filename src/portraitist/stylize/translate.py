@@ -1,7 +1,7 @@
 """Draw photos with a translator: find and align the face, put it on white, translate, put the result on white.
 
-The background is removed as photo2cartoon does it, before and after; the group of a person is given, or predicted by
-the classifier on the discriminator of photos where that is asked for.
+The background is removed as photo2cartoon does it, before and after. The group of a person is given; or, where that is
+asked for, predicted by the classifier on the discriminator of photos, without one by the chooser of the base `faces`.
 
     artist = PictureTranslator.load("runs/groups", group="men")
     found = artist.stylize("me.jpg", which="largest")
@@ -40,6 +40,7 @@ from ..networks.translator_anatomy import AUTO
 from .appearance import Appearance
 from .choices import Which
 from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread, opened
+from .paths import PathRule, group_rule
 from .portraits import SMALLEST_PICTURE
 from .shown import Shown, with_faces
 
@@ -108,7 +109,8 @@ class PictureTranslator:
 
     Args:
         stored: The translator.
-        group: Whose branch, or ``auto`` to let the classifier predict it; may be empty where there is only one group.
+        group: Whose branch, or ``auto`` to let the classifier or a chooser predict it; may be empty where there is
+            only one group.
         name: What pictures are called by; the translator's own name when empty.
         finder: Finds faces; the first of ``faces.FINDERS`` when None.
         keep_background: Leave what is behind a person in the photo, and what the translator draws there.
@@ -117,7 +119,7 @@ class PictureTranslator:
         device: ``cpu`` or ``cuda``.
 
     Raises:
-        UsageError: There is no such group, none was named, or there is no classifier or no appearance.
+        UsageError: There is no such group, none was named, or nothing predicts one, or there is no appearance.
         NoFaceFound: There is no face in a reference.
     """
 
@@ -135,9 +137,9 @@ class PictureTranslator:
     ) -> None:
         self.system: TranslatorSystem = stored.system.to(device).eval().requires_grad_(False)
         self.digest, self.device, self.keep_background = stored.digest, device, keep_background
-        self.group = _checked(self.system, group)
         self.name = name or stored.header.name or "drawing"
         self._finder, self.framing = finder, stored.header.framing
+        self.group = self._checked(group)
         self.appearance, self.seed = appearance or Appearance(), seed
         if self.appearance.names and not stored.system.anatomy.appearance:
             raise UsageError(
@@ -207,6 +209,7 @@ class PictureTranslator:
             "keep_background": self.keep_background,
             "device": self.device,
             **({} if self.framing == "ffhq" else {"framing": self.framing}),
+            **({"chooser": self._rule.stored.digest} if self.group == AUTO and self._rule else {}),
             **({"appearance": [*self.appearance.settings, self.seed]} if self.further else {}),
         }
 
@@ -233,7 +236,7 @@ class PictureTranslator:
 
         Raises:
             NoFaceFound: There is no face, or none of that number.
-            BadImage: The photo cannot be read, or the classifier is not sure of the group of a face.
+            BadImage: The photo cannot be read, or what predicts the group of a face is not sure.
             UsageError: The pixels have another layout, or ``which`` does not select faces.
         """
         check_size(size)
@@ -248,7 +251,7 @@ class PictureTranslator:
         face, photo, mask = self._seen(crop.image)
         side = size or max(self.system.anatomy.resolution, SMALLEST_PICTURE)
         with one_thread(), torch.no_grad():
-            group = self._predict_group(photo) if self.group == AUTO else self.group
+            group = self._predicted(crop.image, photo) if self.group == AUTO else self.group
             drawn, before, after = self._steps(photo, group)
             dressed = {
                 name: self.system.to_drawing(photo, group, worn).image[0] for name, worn in self._worn(group).items()
@@ -308,8 +311,48 @@ class PictureTranslator:
             after.append(to_array(back.image[0]))
         return to_array(there.image[0]), before, after
 
-    def _predict_group(self, photo: Tensor) -> str:
-        """Let the classifier predict the group of a photo [1, 3, R, R]."""
+    def _checked(self, group: str) -> str:
+        groups = self.system.groups
+        if not group and len(groups) == 1:
+            return groups[0]
+        known = ", ".join(groups)
+        if group == AUTO:
+            if not self._predicts:
+                raise UsageError("This translator has no classifier of groups.", f"Name one with --group: {known}.")
+        elif group not in groups:
+            said = f"There is no group '{group}'." if group else "The group of the people must be named."
+            choice = f", or {AUTO} to let each face choose" if self._predicts else ""
+            raise UsageError(said, f"Give --group with one of {known}{choice}.")
+        return group
+
+    @property
+    def _classifies(self) -> bool:
+        return self.system.of_photos is not None and self.system.of_photos.anatomy.groups > 0
+
+    @property
+    def _predicts(self) -> bool:
+        return self._classifies or self._rule is not None
+
+    @cached_property
+    def _rule(self) -> PathRule | None:
+        """What chooses in the place of a classifier; None where there is one, or no chooser that knows these photos."""
+        return None if self._classifies or self.framing != "ffhq" else group_rule(self.system.groups)
+
+    def _predicted(self, crop: Pixels, photo: Tensor) -> str:
+        """Return the group of a person.
+
+        Args:
+            crop: The aligned face with its background, which a chooser sees.
+            photo: The face as the translator and its classifier see it, [1, 3, R, R].
+        """
+        if self._rule is None:
+            return self._classified(photo)
+        group = self._rule.path(to_tensor(crop)[None])
+        if group is None:
+            raise BadImage("The group of this person is not sure enough.", "Name it with --group.", kind="group")
+        return group
+
+    def _classified(self, photo: Tensor) -> str:
         assert self.system.of_photos is not None
         logits = self.system.of_photos(photo).groups
         assert logits is not None
@@ -362,18 +405,3 @@ def heat_map(picture: Tensor, attention: Tensor) -> Pixels:
     heat = resize(np.rint(colours).astype(np.uint8), side).astype(np.float32)
     mixed: Pixels = np.rint((heat + to_array(picture).astype(np.float32)) / 2).astype(np.uint8)
     return mixed
-
-
-def _checked(system: TranslatorSystem, group: str) -> str:
-    if not group and len(system.groups) == 1:
-        return system.groups[0]
-    known = ", ".join(system.groups)
-    chooses = system.of_photos is not None and system.of_photos.anatomy.groups > 0
-    if group == AUTO:
-        if not chooses:
-            raise UsageError("This translator has no classifier of groups.", f"Name one with --group: {known}.")
-    elif group not in system.groups:
-        said = f"There is no group '{group}'." if group else "The group of the people must be named."
-        choice = f", or {AUTO} to let its classifier choose" if chooses else ""
-        raise UsageError(said, f"Give --group with one of {known}{choice}.")
-    return group
