@@ -13,7 +13,7 @@ import json
 import sys
 from importlib.metadata import distribution
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_LZMA, ZipFile, ZipInfo
 
 FILES = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 NOTICES = ("LICENSE", "ThirdPartyNotices.txt")
@@ -27,7 +27,7 @@ def main(package: Path) -> None:
     target = Path(__file__).parents[1] / "src" / "portraitist" / "export" / f"onnxruntime-web-{version}.zip"
     with ZipFile(target, "w") as file:
         for name, content in contents.items():
-            file.writestr(ZipInfo(name), content, compress_type=ZIP_DEFLATED, compresslevel=9)
+            file.writestr(ZipInfo(name), content, compress_type=ZIP_LZMA)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB of {sum(map(len, contents.values())) / 1e6:.1f}")
 
 

@@ -35,6 +35,7 @@ PAGES = (
     "words",
     "animate",
     "gallery",
+    "translators",
 )
 
 

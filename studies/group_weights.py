@@ -108,11 +108,13 @@ def _head(studies: Sequence[GroupStudy]) -> str:
     begun = f", {copies}" if training.initial_share and not options.both else ""
     slower = "" if options.few_rate is None else f", at a learning rate of {options.few_rate:g}"
     named = "" if options.name == NAME else f" --name {options.name}"
-    return f"""Written by `python -m studies {NAME}{named}`: recipe `{options.preset}` at {options.size} pixels,
-    {options.channels} channels, batch {options.batch}, learning rate {training.learning_rate:g} {fall}, face-ID loss
-    of weight {training.person_weight:g}, seed {SEED}. Photos/{options.style} drawings trained on, at
-    most: {sizes}; held out: {held}. *Basic* has seen {options.images} photos of {study.common}{begun}; from it, each
-    weight ({weights}; the paper's is 100) was trained for {options.few} photos of each group{slower}. {seen}
+    transposed = " with transposed convolutions (`--transposed`)" if options.transposed else ""
+    return f"""Written by `python -m studies {NAME}{named}`: recipe `{options.preset}`{transposed}
+    at {options.size} pixels, {options.channels} channels, batch {options.batch}, learning rate
+    {training.learning_rate:g} {fall}, face-ID loss of weight {training.person_weight:g}, seed {SEED}.
+    Photos/{options.style} drawings trained on, at most: {sizes}; held out: {held}. *Basic* has seen {options.images}
+    photos of {study.common}{begun}; from it, each weight ({weights}; the paper's is 100) was trained for
+    {options.few} photos of each group{slower}. {seen}
     Distance and accuracy as in [groups.md](groups.md). *Person* is the mean cosine of embeddings of held-out photos
     and of their drawings by {_embedder(study).name}, the network of the face-ID loss. In the pictures are samples of
     the base, people who do not exist, as in the paper's Figs 9 to 12."""

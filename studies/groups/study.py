@@ -61,6 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=64, help="side of the pictures")
     parser.add_argument("--channels", type=int, default=16, help="width of the networks")
     parser.add_argument("--preset", default="paper", choices=list(PRESETS))
+    parser.add_argument("--transposed", action="store_true", help="CycleGAN's transposed convolutions, also in default")
     parser.add_argument("--images", type=int, default=4000, help="photos that the basic model is shown")
     parser.add_argument("--initial", type=float, help="share of them that are only drawn as they are; the preset's")
     parser.add_argument("--few", type=int, default=1500, help="photos of each group in the second stage")
@@ -130,11 +131,13 @@ class GroupStudy:
     @property
     def folder(self) -> Path:
         """Where the trainings are that begin with the same settings."""
-        options, training = self.options, self.first_stage.training
+        options, recipe = self.options, self.first_stage
+        training = recipe.training
         parts = (options.style, options.preset, options.size, options.channels, options.images, options.batch)
         settings = (training.learning_rate, training.decay_from, training.person_weight)
         initial = (f"initial{training.initial_share:g}",) if training.initial_share else ()
-        return Path(options.runs, "-".join(map(str, (*parts, *settings, *initial))))
+        resized = ("resized",) if recipe.translator.resized else ()
+        return Path(options.runs, "-".join(map(str, (*parts, *settings, *initial, *resized))))
 
     @property
     def first_stage(self) -> TranslatorRecipe:
@@ -150,7 +153,8 @@ class GroupStudy:
             training = replace(training, decay_from=options.decay_from)
         if options.identity is None:
             training = replace(training, person_weight=0.0)
-        return replace(recipe, training=training)
+        translator = replace(recipe.translator, resized=recipe.translator.resized and not options.transposed)
+        return replace(recipe, translator=translator, training=training)
 
     @property
     def second_stage(self) -> Path:

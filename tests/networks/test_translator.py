@@ -118,9 +118,34 @@ def test_impossible_codes_are_refused() -> None:
         (drit(), {"own_first": 5}),
         (drit(), {"appearance": 0}),
         (cyclegan(), {"appearance": 8}),
+        (unit(), {"resized": True}),
     ):
         with pytest.raises(BadModel):
             replace(anatomy, **wrong)  # type: ignore[arg-type]
+
+
+def test_resized_maps_leave_no_grid() -> None:
+    plan = replace(cyclegan(32, 4), blocks=1)
+    seen = {}
+    for anatomy in (plan, replace(plan, resized=True)):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            translator = Translator(anatomy).eval()
+        kinds = {type(m) for m in translator.modules()}
+        assert (torch.nn.ConvTranspose2d in kinds) != anatomy.resized
+        up = translator.parts["up2"]
+        with torch.no_grad():  # of what is even, before the norm
+            even = up.conv(torch.ones(1, 8, 16, 16) if not anatomy.resized else torch.ones(1, 8, 34, 34))
+        inside = even[0, :, 2:-2, 2:-2]
+        seen[anatomy.resized] = float((inside - inside.mean((1, 2), keepdim=True)).abs().max())
+    assert seen[True] < 1e-6 < 1e-2 < seen[False]
+
+
+def test_cyclegan_draws_at_twice_its_side_up_to_256() -> None:
+    assert [cyclegan(side).drawn for side in (16, 128, 256, 512)] == [32, 256, 256, 512]
+    assert cyclegan(192).drawn == 256 and ugatit(128).drawn == munit(128).drawn == 128
+    translator = Translator(replace(cyclegan(16, 4), blocks=1))
+    assert translator(torch.zeros(1, 3, 32, 32)).image.shape == (1, 3, 32, 32)
 
 
 def test_an_appearance_changes_the_drawing_and_not_the_content() -> None:

@@ -147,7 +147,7 @@ def test_presets_say_what_the_papers_say() -> None:
 
 def test_the_default_draws_pictures_as_they_are_at_first_and_learns_further_groups_slowly() -> None:
     recipe = PRESETS["default"]()
-    assert recipe.translator == PRESETS["cyclegan"](128, 16).translator
+    assert recipe.translator == replace(PRESETS["cyclegan"](128, 16).translator, resized=True)
     assert (recipe.training.images, recipe.training.initial_images, recipe.training.person_weight) == (8000, 2000, 1)
     further = recipe.going_on()
     assert (further.images, further.initial_share, further.learning_rate) == (900, 0, 1e-4)

@@ -130,6 +130,20 @@ def test_a_chooser_knows_no_other_framing_than_its_own() -> None:
         PictureTranslator(replace(slim, header=header), group="auto")
 
 
+def test_a_classifier_sees_photos_at_the_side_it_learned_at(photo) -> None:  # type: ignore[no-untyped-def]
+    anatomy = replace(cyclegan(16, 4), blocks=1)
+    system = TranslatorSystem.new(anatomy, PanelAnatomy((3,), 4, False, groups=2), ("women", "men"))
+    artist = PictureTranslator(StoredTranslator(system, described(system)), group="auto", keep_background=True)
+    seen: list[tuple[int, ...]] = []
+    artist.system.of_photos.register_forward_hook(lambda _, given, __: seen.append(tuple(given[0].shape)))  # type: ignore[union-attr]
+    artist.system.of_photos.head.bias.data = torch.tensor([9.0, 0.0])  # type: ignore[union-attr]
+    drawn: list[tuple[int, ...]] = []
+    artist.system.to_drawing.register_forward_hook(lambda _, given, __: drawn.append(tuple(given[0].shape)))
+    assert artist.stylize(photo, aligned=True).faces[0].group == "women"
+    assert seen == [(1, 3, 16, 16)] and drawn == [(1, 3, 32, 32)] and artist.side == 32
+    assert artist.settings["side"] == 32
+
+
 def test_the_stages_are_shown_as_far_as_they_are_known(photo) -> None:  # type: ignore[no-untyped-def]
     found = artist(keep_background=True).stylize(photo)
     assert len(found.faces[0].stages) == 5 and found.sheet().shape == (256, 5 * 256 + 4 * 8, 3)

@@ -139,7 +139,7 @@ def of_translator(stored: StoredTranslator, group: str = "") -> Drawable:
         raise UsageError("The file has room for one group.", f"Give --group with one of {', '.join(groups)}.")
     path = _frozen(stored.system.to_drawing.path(group or groups[0]))
     drawing = _Drawing(path, lambda translator, photos: translator(photos).image)
-    side = stored.system.anatomy.resolution
+    side = stored.system.anatomy.drawn
     return Drawable(drawing, side, "translator", stored.digest, stored.header)
 
 

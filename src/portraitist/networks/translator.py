@@ -49,6 +49,7 @@ from .translator_layers import (
     Hourglass,
     Pointwise,
     Residuals,
+    ResizedUp,
     SoftResiduals,
     Style,
     ToImage,
@@ -178,7 +179,7 @@ def _makers(a: TranslatorAnatomy) -> dict[str, Makers]:
     inside = a.blocks - bool(a.tied)  # of the residual blocks, those that are not shared
     ups: dict[TranslatorKind, Callable[[int, int], nn.Module]]
     ups = {"cyclegan": TransposedUp, "unit": WideUp, "munit": WideUp, "drit": LayerNormUp}
-    up = ups.get(a.kind, Up)
+    up = ResizedUp if a.resized else ups.get(a.kind, Up)
     decode: dict[TranslatorKind, Makers] = {
         "photo2cartoon": lambda: SoftResiduals(wide, a.blocks),
         "ugatit": lambda: AdaptiveResiduals(wide, a.blocks),

@@ -53,6 +53,9 @@ class TranslatorAnatomy:
     """So many up to the last."""
     appearance: int = 0
     """Numbers of the appearance of MUNIT (its style) and DRIT++ (its attribute); 0 for all other kinds."""
+    resized: bool = False
+    """CycleGAN's networks double the side by repeated pixels and a convolution. Their transposed convolutions leave a
+    grid (Odena et al. 2016, doi 10.23915/distill.00003)."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(TranslatorKind):
@@ -77,6 +80,8 @@ class TranslatorAnatomy:
                 f"The two translators of the kind {self.kind} share the code, so groups cannot own parts of it.",
                 "Own less.",
             )
+        if self.resized and self.kind != "cyclegan":
+            raise BadModel(f"Translators of the kind {self.kind} have no transposed convolutions to replace.")
         if self.appearance < 0 or bool(self.appearance) != ("appearance" in self.parts):
             raise BadModel(f"Translators of the kind {self.kind} have no appearance of {self.appearance} numbers.")
 
@@ -109,6 +114,15 @@ class TranslatorAnatomy:
     def adversarial(self) -> bool:
         """Whether a discriminator sees the codes, which should not tell of their domain."""
         return self.kind == "drit"
+
+    @property
+    def drawn(self) -> int:
+        """Side in pixels at which photos are drawn.
+
+        CycleGAN's networks draw any side. At twice the side that they learned at they keep more of the person, and the
+        strokes are finer (docs/results/translators.md); beyond 256 pixels they draw at their own.
+        """
+        return max(self.resolution, min(2 * self.resolution, 256)) if self.kind == "cyclegan" else self.resolution
 
     @property
     def tied(self) -> tuple[str, ...]:

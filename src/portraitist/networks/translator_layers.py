@@ -399,6 +399,18 @@ class TransposedUp(nn.Module):
         return F.relu(F.instance_norm(self.conv(x)))
 
 
+class ResizedUp(nn.Module):
+    """Twice the side by repeated pixels, convolution, instance norm, rectifier (Odena et al. 2016)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn [N, inputs, h, w] into [N, outputs, 2h, 2w]."""
+        return F.relu(F.instance_norm(self.conv(reflected(F.interpolate(x, scale_factor=2.0, mode="nearest")))))
+
+
 class WideUp(nn.Module):
     """Twice the side by repeated pixels, convolution of five pixels, layer norm, rectifier, as in MUNIT."""
 

@@ -53,7 +53,8 @@ def default(resolution: int = 128, channels: int = 16) -> TranslatorRecipe:
     training = replace(
         basic.training, images=8000, learning_rate=5e-4, initial_share=0.25, person_weight=1.0, group_weight=1.0
     )
-    return replace(basic, training=training, further={"images": 900, "learning_rate": 1e-4})
+    translator = replace(basic.translator, resized=True)
+    return replace(basic, translator=translator, training=training, further={"images": 900, "learning_rate": 1e-4})
 
 
 def paper(resolution: int = 256, channels: int = 32) -> TranslatorRecipe:

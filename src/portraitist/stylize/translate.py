@@ -137,6 +137,8 @@ class PictureTranslator:
     ) -> None:
         self.system: TranslatorSystem = stored.system.to(device).eval().requires_grad_(False)
         self.digest, self.device, self.keep_background = stored.digest, device, keep_background
+        self.side = stored.system.anatomy.drawn
+        """At which it draws, in pixels."""
         self.name = name or stored.header.name or "drawing"
         self._finder, self.framing = finder, stored.header.framing
         self.group = self._checked(group)
@@ -207,6 +209,7 @@ class PictureTranslator:
             "group": self.group,
             "finder": repr(self.finder),
             "keep_background": self.keep_background,
+            "side": self.side,
             "device": self.device,
             **({} if self.framing == "ffhq" else {"framing": self.framing}),
             **({"chooser": self._rule.stored.digest} if self.group == AUTO and self._rule else {}),
@@ -232,7 +235,7 @@ class PictureTranslator:
             photo: A file, its bytes, or pixels ``uint8 [H, W, 3]``.
             which: All faces, the largest, or one by its number (1 is the largest).
             aligned: The photo is an aligned square crop already; no face is searched.
-            size: Side of the pictures; the translator's resolution, but at least 256, when None.
+            size: Side of the pictures; that at which the translator draws, but at least 256, when None.
 
         Raises:
             NoFaceFound: There is no face, or none of that number.
@@ -241,7 +244,7 @@ class PictureTranslator:
         """
         check_size(size)
         # The person is separated from the background on more pixels than a small translator has.
-        side = max(self.system.anatomy.resolution, SMALLEST_PICTURE)
+        side = max(self.side, SMALLEST_PICTURE)
         photo, opacity = opened(photo)
         pixels, crops = faces_of(photo, None if aligned else self.finder, which, side, framing=self.framing)
         return TranslatedFaces(pixels, tuple(self.draw(crop, size) for crop in crops), opacity)
@@ -249,9 +252,9 @@ class PictureTranslator:
     def draw(self, crop: AlignedFace, size: int | None = None) -> TranslatedFace:
         """Draw one aligned face, alone and by one thread, so that it depends on nothing but itself."""
         face, photo, mask = self._seen(crop.image)
-        side = size or max(self.system.anatomy.resolution, SMALLEST_PICTURE)
+        side = size or max(self.side, SMALLEST_PICTURE)
         with one_thread(), torch.no_grad():
-            group = self._predicted(crop.image, photo) if self.group == AUTO else self.group
+            group = self._predicted(crop.image, face) if self.group == AUTO else self.group
             drawn, before, after = self._steps(photo, group)
             dressed = {
                 name: self.system.to_drawing(photo, group, worn).image[0] for name, worn in self._worn(group).items()
@@ -271,7 +274,7 @@ class PictureTranslator:
         """Return an aligned face as the translator sees it, that as [1, 3, R, R], and how much of it is the person."""
         mask = None if self.keep_background else person_or_oval(crop)
         face = crop if mask is None else composite(crop, mask)
-        return face, to_tensor(resize(face, self.system.anatomy.resolution))[None].to(self.device), mask
+        return face, to_tensor(resize(face, self.side))[None].to(self.device), mask
 
     def _worn(self, group: str) -> dict[str, Tensor]:
         """Return the further appearances, [1, 8] each, as the branch of a group draws them; found once."""
@@ -292,7 +295,7 @@ class PictureTranslator:
     @cached_property
     def _references(self) -> list[Tensor]:
         """The reference drawings as the translator sees them, [1, 3, R, R] each."""
-        side, found = max(self.system.anatomy.resolution, SMALLEST_PICTURE), []
+        side, found = max(self.side, SMALLEST_PICTURE), []
         for reference in self.appearance.references:
             finder = None if reference.aligned else self.finder
             _, (crop,) = faces_of(reference.pixels, finder, "largest", side, framing=self.framing)
@@ -338,21 +341,22 @@ class PictureTranslator:
         """What chooses in the place of a classifier; None where there is one, or no chooser that knows these photos."""
         return None if self._classifies or self.framing != "ffhq" else group_rule(self.system.groups)
 
-    def _predicted(self, crop: Pixels, photo: Tensor) -> str:
+    def _predicted(self, crop: Pixels, face: Pixels) -> str:
         """Return the group of a person.
 
         Args:
             crop: The aligned face with its background, which a chooser sees.
-            photo: The face as the translator and its classifier see it, [1, 3, R, R].
+            face: The same as the translator and its classifier see it.
         """
         if self._rule is None:
-            return self._classified(photo)
+            return self._classified(to_tensor(resize(face, self.system.anatomy.resolution))[None].to(self.device))
         group = self._rule.path(to_tensor(crop)[None])
         if group is None:
             raise BadImage("The group of this person is not sure enough.", "Name it with --group.", kind="group")
         return group
 
     def _classified(self, photo: Tensor) -> str:
+        """Let the classifier predict the group of a photo [1, 3, R, R]."""
         assert self.system.of_photos is not None
         logits = self.system.of_photos(photo).groups
         assert logits is not None
