@@ -132,7 +132,7 @@ def intro(given: argparse.Namespace) -> list[str]:
         "networks draw any side: each translator drew at the side that it learned at and at that at which `translate "
         "run` draws, twice as large. The measures are those "
         f"of [pictures.md](pictures.md), at {SIDE} pixels: identity by {given.identity.stem}, style by "
-        f"{given.features.stem}, the distance to drawings on white."
+        f"{given.features.stem}, the distance to drawings on white, most of which they learned from."
     )
 
 

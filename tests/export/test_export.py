@@ -142,6 +142,14 @@ def test_translators(anatomy: Any) -> None:
     content = to_onnx(men.network, {"photos": photos[:2]}, ["drawings"])
     assert difference(content, men.network, {"photos": photos}) < 5e-5
     assert difference(content, women.network, {"photos": photos}) > 5e-3
+    assert men.side == anatomy.drawn
+    grey = of_translator(replace(stored, header=replace(stored.header, grey=True)), "men")
+    drawn, shown = (found.network(photos) for found in (men, grey))
+    wanted = (drawn * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    torch.testing.assert_close(shown, wanted.expand_as(drawn))
+    assert (
+        difference(to_onnx(grey.network, {"photos": photos[:2]}, ["drawings"]), grey.network, {"photos": photos}) < 5e-5
+    )
     with pytest.raises(UsageError, match="women, men"):
         of_translator(stored)
     with pytest.raises(UsageError, match="no group"):

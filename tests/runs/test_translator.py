@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,28 @@ def test_it_goes_on_where_it_was(basic: Path, root: Path, tmp_path: Path) -> Non
     longer = replace(falling, training=replace(falling.training, images=16))
     with pytest.raises(UsageError, match="images: 8 -> 16"):
         train_translator(data, tmp_path / "c", longer, QUIET)
+
+
+def test_a_run_of_an_earlier_version_goes_on(basic: Path, root: Path, tmp_path: Path) -> None:
+    data, half = Groups.open(root, SIDE, ["women"]), replace(RECIPE, training=replace(RECIPE.training, images=4))
+    train_translator(data, tmp_path / "b", half, QUIET)
+    settings = json.loads((tmp_path / "b" / "settings.json").read_text(encoding="utf-8"))
+    del settings["translator"]["resized"], settings["initial_share"]
+    (tmp_path / "b" / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    assert (
+        load_translator(train_translator(data, tmp_path / "b", RECIPE, QUIET)).digest == load_translator(basic).digest
+    )
+
+
+def test_grey_drawings_are_remembered(basic: Path, root: Path, tmp_path: Path) -> None:
+    assert not load_translator(basic).header.grey
+    grey = tmp_path / "grey"
+    shutil.copytree(root, grey)
+    for path in (grey / "drawings").rglob("*.png"):
+        write_image(path, np.repeat(read_image(path)[..., :1], 3, axis=2))
+    short = replace(RECIPE, training=replace(RECIPE.training, images=2))
+    found = load_translator(train_translator(Groups.open(grey, SIDE, ["women"]), tmp_path / "a", short, QUIET))
+    assert found.header.grey
 
 
 def test_groups_are_added_and_the_file_extends_again(basic: Path, root: Path, tmp_path: Path) -> None:

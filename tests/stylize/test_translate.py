@@ -130,6 +130,23 @@ def test_a_chooser_knows_no_other_framing_than_its_own() -> None:
         PictureTranslator(replace(slim, header=header), group="auto")
 
 
+def test_what_learned_from_grey_drawings_draws_in_grey(photo, many: StoredTranslator) -> None:  # type: ignore[no-untyped-def]
+    random = Appearance(1)
+    coloured, grey = (
+        PictureTranslator(
+            replace(many, header=replace(many.header, grey=grey)), keep_background=True, appearance=random
+        )
+        .stylize(photo, aligned=True)
+        .faces[0]
+        for grey in (False, True)
+    )
+    assert np.ptp(coloured.drawing.astype(int), axis=2).max() > 3
+    for drawn, shown in zip(coloured.named().values(), grey.named().values(), strict=True):
+        assert np.ptp(shown.astype(int), axis=2).max() == 0
+        wanted = drawn @ np.array([0.299, 0.587, 0.114])  # of channels that were rounded before they were enlarged
+        assert np.abs(wanted - shown[..., 0]).max() <= 2.5 and not np.array_equal(drawn, shown)
+
+
 def test_a_classifier_sees_photos_at_the_side_it_learned_at(photo) -> None:  # type: ignore[no-untyped-def]
     anatomy = replace(cyclegan(16, 4), blocks=1)
     system = TranslatorSystem.new(anatomy, PanelAnatomy((3,), 4, False, groups=2), ("women", "men"))

@@ -28,6 +28,7 @@ from ..networks.digest import tensors_digest
 from ..networks.encoder import Encoder
 from ..networks.generator import Generator
 from ..networks.painter import MULTIPLE
+from ..ops.colour import greyed
 
 Kind = Literal["painter", "translator", "style"]
 _RUN_FILES = (painter_files.FILE, translator_files.FILE)
@@ -138,7 +139,8 @@ def of_translator(stored: StoredTranslator, group: str = "") -> Drawable:
     if not group and len(groups) > 1:
         raise UsageError("The file has room for one group.", f"Give --group with one of {', '.join(groups)}.")
     path = _frozen(stored.system.to_drawing.path(group or groups[0]))
-    drawing = _Drawing(path, lambda translator, photos: translator(photos).image)
+    grey = stored.header.grey
+    drawing = _Drawing(path, lambda translator, photos: _shown(translator(photos).image, grey=grey))
     side = stored.system.anatomy.drawn
     return Drawable(drawing, side, "translator", stored.digest, stored.header)
 
@@ -150,6 +152,10 @@ def of_style(style: Model, base: Model, stored: StoredEncoder) -> Drawable:
     about = replace(style.header, licence=licence, credit=credit)
     digest = tensors_digest(network.state_dict())
     return Drawable(_frozen(network), style.generator.anatomy.resolution, "style", digest, about)
+
+
+def _shown(drawings: Tensor, *, grey: bool) -> Tensor:
+    return greyed(drawings) if grey else drawings
 
 
 class _Drawing(nn.Module):

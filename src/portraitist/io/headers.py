@@ -191,6 +191,8 @@ class TranslatorHeader(About):
     metrics: dict[str, Any] = field(default_factory=dict)
     framing: Literal["ffhq", "photo2cartoon"] = "ffhq"
     """How the faces that it was trained on were cut out of their photos (``faces.align.Framing``)."""
+    grey: bool = False
+    """Whether the drawings it learned from are grey: then it draws in grey, the luminance of what its networks give."""
 
 
 StoredHeader = Header | EncoderHeader | ChooserHeader | TranslatorHeader

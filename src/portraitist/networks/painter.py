@@ -39,7 +39,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..ops.colour import luminance
+from ..ops.colour import greyed
 from ..ops.warp import sample_bilinear
 from .layers import channels_last
 from .painter_anatomy import PainterAnatomy as PainterAnatomy
@@ -153,7 +153,7 @@ class Painter(nn.Module):
         mask = mask.sigmoid()
         paint = mask * residual
         if self.anatomy.grey:
-            image = luminance(warped + paint).expand_as(warped)
+            image = greyed(warped + paint)
             return Painted(image, field, warped, image - warped, mask)
         return Painted(warped + paint, field, warped, paint, mask)
 

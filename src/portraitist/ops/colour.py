@@ -1,6 +1,6 @@
 """The luminance of colours, and whether there are any.
 
-grey = luminance(pictures).expand_as(pictures)
+grey = greyed(pictures)
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ GREY = 4.0
 def luminance(x: Tensor) -> Tensor:
     """Return the luminance [N, 1, H, W] of colour pictures [N, 3, H, W]."""
     return (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+
+
+def greyed(x: Tensor) -> Tensor:
+    """Return pictures [N, 3, H, W] in grey: each channel is the luminance."""
+    return luminance(x).expand_as(x)
 
 
 def colours_of_areas(x: Tensor, area: int) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .._version import __version__
-from ..data.groups import Groups
+from ..data.groups import Groups, Pool
 from ..errors import UsageError
 from ..io.headers import check_translator_header
 from ..io.model_file import lineage
@@ -32,6 +32,8 @@ from ..io.translator_files import (
 from ..networks.branches import TranslatorSystem
 from ..networks.identity import Identity
 from ..networks.translator import initialise
+from ..networks.translator_anatomy import TranslatorAnatomy
+from ..ops.colour import are_grey
 from ..recipes.translator import TranslatorRecipe
 from ..train.log import RunLog
 from ..train.session import Run, RunOptions
@@ -42,6 +44,8 @@ from ..train.translator_settings import TranslatorTraining
 
 SHOWN = 3
 """Pictures of each group in the sheets of a run."""
+LOOKED_AT = 64
+"""Drawings of each group that tell whether the style is grey."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,7 @@ class TranslatorRun(Run[TranslatorState]):
             credit=options.credit,
             framing=options.framing or ("ffhq" if basic is None else basic.header.framing),
         )
+        self.header = replace(self.header, grey=are_grey(torch.cat([_some(pool) for pool in data.drawings.values()])))
         check_translator_header(self.header)
         self.batches = GroupBatches(data, training, system.anatomy.resolution)
         # The sheets show the first pictures that the training sees.
@@ -198,7 +203,10 @@ class TranslatorRun(Run[TranslatorState]):
 
     def upgraded(self, config: dict[str, Any]) -> dict[str, Any]:
         """Return the config of a run as of today: what earlier ones did not have was off."""
-        return {"initial_share": 0.0, **config} if "cycle_weight" in config else config  # of a run of another kind
+        if "cycle_weight" not in config or not isinstance(config.get("translator"), dict):
+            return config  # of a run of another kind
+        usual = {f.name: f.default for f in dataclasses.fields(TranslatorAnatomy)}
+        return {"initial_share": 0.0, **config, "translator": {**usual, **config["translator"]}}
 
     def start(self, device: str) -> TranslatorState:
         """Bring the networks, the face embedder and the pictures of the sheets to the device."""
@@ -237,6 +245,12 @@ class TranslatorRun(Run[TranslatorState]):
         header = replace(self.header, training=self.settings, lineage=history)
         stored = StoredTranslator(copy.deepcopy(state.system).cpu().eval(), header)
         return save_translator(self.path, stored, overwrite=True)
+
+
+def _some(pool: Pool) -> Tensor:
+    """Return the first pictures of a pool, [N, 3, R, R]."""
+    count = min(len(pool), LOOKED_AT)
+    return pool.batch(torch.arange(count), torch.zeros(count, dtype=torch.bool))
 
 
 @torch.no_grad()

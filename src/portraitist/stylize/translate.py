@@ -37,6 +37,7 @@ from ..io.catalogue import find_translator, name_of
 from ..io.translator_files import StoredTranslator, load_translator
 from ..networks.branches import TranslatorSystem
 from ..networks.translator_anatomy import AUTO
+from ..ops.colour import greyed
 from .appearance import Appearance
 from .choices import Which
 from .crops import Photo, as_aligned_face, check_size, faces_of, one_thread, opened
@@ -140,7 +141,7 @@ class PictureTranslator:
         self.side = stored.system.anatomy.drawn
         """At which it draws, in pixels."""
         self.name = name or stored.header.name or "drawing"
-        self._finder, self.framing = finder, stored.header.framing
+        self._finder, self.framing, self.grey = finder, stored.header.framing, stored.header.grey
         self.group = self._checked(group)
         self.appearance, self.seed = appearance or Appearance(), seed
         if self.appearance.names and not stored.system.anatomy.appearance:
@@ -257,7 +258,8 @@ class PictureTranslator:
             group = self._predicted(crop.image, face) if self.group == AUTO else self.group
             drawn, before, after = self._steps(photo, group)
             dressed = {
-                name: self.system.to_drawing(photo, group, worn).image[0] for name, worn in self._worn(group).items()
+                name: self._picture(self.system.to_drawing(photo, group, worn).image)
+                for name, worn in self._worn(group).items()
             }
 
         def finished(picture: Pixels) -> tuple[Pixels, Pixels]:
@@ -265,7 +267,7 @@ class PictureTranslator:
             return unmasked if mask is None else composite(unmasked, mask), unmasked
 
         drawing, unmasked = finished(drawn)
-        further = {name: finished(to_array(picture)) for name, picture in dressed.items()}
+        further = {name: finished(picture) for name, picture in dressed.items()}
         stages = (face, *(resize(p, side) for p in before), drawing, *(resize(p, side) for p in after))
         stages = (*stages, *(picture for picture, _ in further.values()))
         return TranslatedFace(replace(crop, image=face), group, drawing, mask, unmasked, stages, further)
@@ -312,7 +314,11 @@ class PictureTranslator:
             if back.attention is not None:
                 after.append(heat_map(there.image[0], back.attention[0, 0]))
             after.append(to_array(back.image[0]))
-        return to_array(there.image[0]), before, after
+        return self._picture(there.image), before, after
+
+    def _picture(self, drawn: Tensor) -> Pixels:
+        """Return a drawing [1, 3, R, R] as it is shown."""
+        return to_array((greyed(drawn) if self.grey else drawn)[0])
 
     def _checked(self, group: str) -> str:
         groups = self.system.groups
