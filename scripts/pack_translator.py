@@ -1,7 +1,12 @@
 """Put the translator that a study of groups has trained into the package: what draws alone, in half precision.
 
-python -m studies group_weights --preset default --size 128 --images 8000 --few 300 --rate 5e-4 --few-rate 1e-4 ...
+python -m studies group_weights --preset default --transposed --size 128 --images 8000 --few 300 --rate 5e-4 ...
 python -m scripts.pack_translator RUNS/toon3d-default-128-.../0/300-1-0.0001/ours --name toon3d-groups
+
+Or one that `translate train` has trained for everybody:
+
+portraitist translate train faces/ --group women --group men --group elderly --identity mobilefacenet.pt -o RUN ...
+python -m scripts.pack_translator RUN --name charcoal-portrait --description "charcoal, ink and graphite portraits ..."
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from portraitist.files import write_bytes
 from portraitist.losses.identity import identity_distance
 from portraitist.networks.features import Features
 from portraitist.networks.identity import Identity
+from portraitist.recipes.translator import PRESETS
 from portraitist.report.markdown import BLANK, mean_std, prose, table
 
 from .groups.study import BASIC, DRAWINGS_ROW, OURS, PHOTOS_ROW, GroupStudy, add_options, amounts, people_of
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.identity is None:
         raise UsageError("The page tells whether the person stays.", "Give the weights of a face embedder: --identity.")
+    if options.transposed and not PRESETS[options.preset]().translator.resized:
+        raise UsageError(f"--transposed changes nothing in {options.preset}.", "Leave it out.")
     first, *more = map(float, options.weights.split(","))
     study = GroupStudy(options, first)
     if options.both and not study.first_stage.training.initial_share:

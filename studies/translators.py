@@ -55,6 +55,7 @@ class Artist:
         self.branches = {group: PictureTranslator(stored, group=group, keep_background=True) for group in groups}
         first = self.branches[groups[0]]
         self.name, self.groups, self.several = first.name, groups, len(groups) > 1
+        self.persons = (stored.header.training.get("persons") or {}).get("digest")
         self.sides = sorted({stored.system.anatomy.resolution, first.side})
 
     def draws(self, person: Person) -> bool:
@@ -109,8 +110,9 @@ def main(arguments: Sequence[str]) -> None:
             rows.append((f"at {side} pixels", *measured(scorer.measure(drawn, reference)), f"{spent:.2f}"))
             if not artist.several:
                 columns[f"{artist.name}, {side} px"] = list(artist.draw(shown, side))
+        same = " The face-ID loss of its training is by the same network." if artist.persons == identity.digest else ""
         by = f", each by the branch of their group: {', '.join(artist.groups)}" if artist.several else ""
-        lines += [f"## {artist.name}", "", *prose(f"{len(mine)} people{by}."), *table(head, rows)]
+        lines += [f"## {artist.name}", "", *prose(f"{len(mine)} people{by}.{same}"), *table(head, rows)]
     lines += ["![Photos, and what each translator with one branch draws of them](translators.png)", ""]
     lines += prose("Photos: Eileen Collins (NASA, public domain), and people of nobody (Stable Diffusion 3, CC0).")
     write_image(given.out / "translators.png", labelled(columns, SIDE))
@@ -130,7 +132,7 @@ def intro(given: argparse.Namespace) -> list[str]:
         f"--identity FILE --features FILE --shown FOLDER`: {given.count} photos of {given.photos.name}, which nothing "
         "was trained on, without those whose person does not stand out; on white, as translators see them. CycleGAN's "
         "networks draw any side: each translator drew at the side that it learned at and at that at which `translate "
-        "run` draws, twice as large. The measures are those "
+        "run` draws. The measures are those "
         f"of [pictures.md](pictures.md), at {SIDE} pixels: identity by {given.identity.stem}, style by "
         f"{given.features.stem}, the distance to drawings on white, most of which they learned from."
     )

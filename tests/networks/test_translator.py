@@ -134,6 +134,10 @@ def test_resized_maps_leave_no_grid() -> None:
         kinds = {type(m) for m in translator.modules()}
         assert (torch.nn.ConvTranspose2d in kinds) != anatomy.resized
         up = translator.parts["up2"]
+        if anatomy.resized:
+            x = noise(2, 8, 16, 16)
+            twice = torch.nn.functional.pad(x.repeat_interleave(2, 2).repeat_interleave(2, 3), (1,) * 4, mode="reflect")
+            torch.testing.assert_close(up(x), torch.nn.functional.instance_norm(up.conv(twice)).relu())
         with torch.no_grad():  # of what is even, before the norm
             even = up.conv(torch.ones(1, 8, 16, 16) if not anatomy.resized else torch.ones(1, 8, 34, 34))
         inside = even[0, :, 2:-2, 2:-2]

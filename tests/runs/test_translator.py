@@ -102,6 +102,13 @@ def test_grey_drawings_are_remembered(basic: Path, root: Path, tmp_path: Path) -
     short = replace(RECIPE, training=replace(RECIPE.training, images=2))
     found = load_translator(train_translator(Groups.open(grey, SIDE, ["women"]), tmp_path / "a", short, QUIET))
     assert found.header.grey
+    for path in (grey / "drawings" / "women").glob("*.png"):
+        shutil.copy(root / "drawings" / "women" / path.name, path)
+    mixed = Groups.open(grey, SIDE, ["men", "women"])  # of whom the second ones are in colour
+    assert not load_translator(train_translator(mixed.mixed("all"), tmp_path / "b", short, QUIET)).header.grey
+    assert not load_translator(
+        extend_translator(Groups.open(grey, SIDE, ["women", "men"]), tmp_path / "c", found, short.training, QUIET)
+    ).header.grey
 
 
 def test_groups_are_added_and_the_file_extends_again(basic: Path, root: Path, tmp_path: Path) -> None:

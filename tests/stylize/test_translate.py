@@ -81,7 +81,7 @@ def test_the_group_must_be_named_or_the_classifier_asked(photo) -> None:  # type
         artist(group="")
     with pytest.raises(UsageError, match="no group 'kids'"):
         artist(group="kids")
-    with pytest.raises(UsageError, match="no classifier"):
+    with pytest.raises(UsageError, match="Nothing predicts"):
         PictureTranslator(without_trainers(stored(("women", "robots"))), group="auto")
     with pytest.raises(UsageError, match="must be named") as told:
         PictureTranslator(without_trainers(stored(("women", "robots"))))
@@ -126,7 +126,7 @@ def test_without_a_classifier_a_chooser_predicts_the_group(photo, monkeypatch) -
 def test_a_chooser_knows_no_other_framing_than_its_own() -> None:
     slim = without_trainers(stored())
     header = replace(slim.header, framing="photo2cartoon")
-    with pytest.raises(UsageError, match="no classifier"):
+    with pytest.raises(UsageError, match="Nothing predicts"):
         PictureTranslator(replace(slim, header=header), group="auto")
 
 

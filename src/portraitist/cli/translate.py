@@ -180,7 +180,7 @@ def run(
     *,
     photo: inputs.Words,
     translator: Translator,
-    group: Annotated[str, opt("Group whose branch draws; auto: each face chooses.", "--group")] = "",
+    group: Annotated[str, opt("Group whose branch draws; auto: predicted for each face.", "--group")] = "",
     keep_background: Annotated[bool, opt("Do not put faces on white.", "--keep-background")] = False,
     appearance: Annotated[str | None, opt("random:N: also draw N random appearances (munit, drit).")] = None,
     reference: Annotated[list[Path] | None, opt("Also draw in the look of this drawing (munit, drit).")] = None,

@@ -54,8 +54,8 @@ class TranslatorAnatomy:
     appearance: int = 0
     """Numbers of the appearance of MUNIT (its style) and DRIT++ (its attribute); 0 for all other kinds."""
     resized: bool = False
-    """CycleGAN's networks double the side by repeated pixels and a convolution. Their transposed convolutions leave a
-    grid (Odena et al. 2016, doi 10.23915/distill.00003)."""
+    """Whether CycleGAN's networks double the side by repeated pixels and a convolution in place of transposed
+    convolutions, which leave a grid (Odena et al. 2016, doi 10.23915/distill.00003)."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(TranslatorKind):
@@ -120,7 +120,8 @@ class TranslatorAnatomy:
         """Side in pixels at which photos are drawn.
 
         CycleGAN's networks draw any side. At twice the side that they learned at they keep more of the person, and the
-        strokes are finer (docs/results/translators.md); beyond 256 pixels they draw at their own.
+        strokes are finer (docs/results/translators.md, measured from 128 pixels); 256 pixels at most, or their own side
+        where that is more.
         """
         return max(self.resolution, min(2 * self.resolution, 256)) if self.kind == "cyclegan" else self.resolution
 

@@ -102,7 +102,7 @@ def _resolution(header: StoredHeader) -> int:
     if isinstance(header, ChooserHeader):
         return 0  # it sees the encoder's latents
     if isinstance(header, TranslatorHeader):
-        return header.translator.resolution
+        return header.translator.drawn
     return header.encoder.resolution if isinstance(header, EncoderHeader) else header.generator.resolution
 
 

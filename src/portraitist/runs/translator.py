@@ -45,7 +45,7 @@ from ..train.translator_settings import TranslatorTraining
 SHOWN = 3
 """Pictures of each group in the sheets of a run."""
 LOOKED_AT = 64
-"""Drawings of each group that tell whether the style is grey."""
+"""Drawings of each group, or of all that are trained as one, that tell whether the style is grey."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,8 @@ class TranslatorRun(Run[TranslatorState]):
             credit=options.credit,
             framing=options.framing or ("ffhq" if basic is None else basic.header.framing),
         )
-        self.header = replace(self.header, grey=are_grey(torch.cat([_some(pool) for pool in data.drawings.values()])))
+        grey = all(are_grey(_some(pool), on_white=True) for pool in data.drawings.values())
+        self.header = replace(self.header, grey=grey)
         check_translator_header(self.header)
         self.batches = GroupBatches(data, training, system.anatomy.resolution)
         # The sheets show the first pictures that the training sees.
@@ -248,9 +249,9 @@ class TranslatorRun(Run[TranslatorState]):
 
 
 def _some(pool: Pool) -> Tensor:
-    """Return the first pictures of a pool, [N, 3, R, R]."""
-    count = min(len(pool), LOOKED_AT)
-    return pool.batch(torch.arange(count), torch.zeros(count, dtype=torch.bool))
+    """Return pictures from all over a pool, [N, 3, R, R]."""
+    chosen = torch.linspace(0, len(pool) - 1, min(len(pool), LOOKED_AT)).long()
+    return pool.batch(chosen, torch.zeros(len(chosen), dtype=torch.bool))
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadImage, UsageError
-from ..io import registry
+from ..io import catalogue, registry
 from ..io.chooser_files import StoredChooser
 from ..io.encoder_files import StoredEncoder
 from ..io.headers import AUTO
@@ -147,6 +147,8 @@ def group_rule(groups: Sequence[str]) -> PathRule | None:
 
     It knows photos that are cut out as FFHQ's, with their background.
     """
+    if not any(entry.name == "faces" for entry in catalogue.entries()):
+        return None
     found = registry.load_chooser_of(registry.load("faces"), groups)
     return found and PathRule(*found, tuple(groups))
 

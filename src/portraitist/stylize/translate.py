@@ -212,6 +212,7 @@ class PictureTranslator:
             "keep_background": self.keep_background,
             "side": self.side,
             "device": self.device,
+            **({"grey": True} if self.grey else {}),
             **({} if self.framing == "ffhq" else {"framing": self.framing}),
             **({"chooser": self._rule.stored.digest} if self.group == AUTO and self._rule else {}),
             **({"appearance": [*self.appearance.settings, self.seed]} if self.further else {}),
@@ -322,15 +323,15 @@ class PictureTranslator:
 
     def _checked(self, group: str) -> str:
         groups = self.system.groups
-        if not group and len(groups) == 1:
+        if group in ("", AUTO) and len(groups) == 1:
             return groups[0]
         known = ", ".join(groups)
         if group == AUTO:
             if not self._predicts:
-                raise UsageError("This translator has no classifier of groups.", f"Name one with --group: {known}.")
+                raise UsageError("Nothing predicts the groups of this translator.", f"Name one with --group: {known}.")
         elif group not in groups:
             said = f"There is no group '{group}'." if group else "The group of the people must be named."
-            choice = f", or {AUTO} to let each face choose" if self._predicts else ""
+            choice = f", or {AUTO} to have it predicted" if self._predicts else ""
             raise UsageError(said, f"Give --group with one of {known}{choice}.")
         return group
 
