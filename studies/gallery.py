@@ -10,7 +10,6 @@ They are not chosen by what comes out. Says of each style how far its colours ar
 from __future__ import annotations
 
 import argparse
-import csv
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from portraitist.ops.colour import colours_of_areas
 from portraitist.report.markdown import BLANK, prose
 from portraitist.stylize import Stylizer
 
+from .material import column_of
 from .pictures import draw
 
 STYLES = ("toon3d", "anime", "oil", "charcoal", "toon3d-open", "charcoal-open")
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--styles", default=",".join(STYLES))
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the page and its sheets")
     given = parser.parse_args(arguments)
-    names = chosen(_column(given.labels, "group"), _column(given.origins, "licence"))
+    names = chosen(column_of(given.labels, "group"), column_of(given.origins, "licence"))
     photos = pictures_named(ImageSet.open(given.photos, SIDE), names)
     lines = ["# Gallery: 24 people who do not exist", BLANK, *prose(HEAD)]
     for style in given.styles.split(","):
@@ -111,8 +111,3 @@ def recoloured(photos: Batch, drawings: Batch) -> float:
     """Return how far the colours of areas, less their luminance, are from the photos', in grey levels."""
     drawn, photo = (torch.from_numpy(each).permute(0, 3, 1, 2).float() for each in (drawings, photos))
     return float(colours_of_areas(drawn - photo, AREA).abs().mean())
-
-
-def _column(path: Path, column: str) -> dict[str, str]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["file"]: row[column] for row in csv.DictReader(file)}

@@ -27,7 +27,6 @@ from portraitist.files import write_bytes
 from portraitist.losses.identity import identity_distance
 from portraitist.networks.features import Features
 from portraitist.networks.identity import Identity
-from portraitist.recipes.translator import PRESETS
 from portraitist.report.markdown import BLANK, mean_std, prose, table
 
 from .groups.study import BASIC, DRAWINGS_ROW, OURS, PHOTOS_ROW, GroupStudy, add_options, amounts, people_of
@@ -47,8 +46,6 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.identity is None:
         raise UsageError("The page tells whether the person stays.", "Give the weights of a face embedder: --identity.")
-    if options.transposed and not PRESETS[options.preset]().translator.resized:
-        raise UsageError(f"--transposed changes nothing in {options.preset}.", "Leave it out.")
     first, *more = map(float, options.weights.split(","))
     study = GroupStudy(options, first)
     if options.both and not study.first_stage.training.initial_share:
@@ -111,8 +108,7 @@ def _head(studies: Sequence[GroupStudy]) -> str:
     begun = f", {copies}" if training.initial_share and not options.both else ""
     slower = "" if options.few_rate is None else f", at a learning rate of {options.few_rate:g}"
     named = "" if options.name == NAME else f" --name {options.name}"
-    transposed = " with transposed convolutions (`--transposed`)" if options.transposed else ""
-    return f"""Written by `python -m studies {NAME}{named}`: recipe `{options.preset}`{transposed}
+    return f"""Written by `python -m studies {NAME}{named}`: recipe {study.recipe_name}
     at {options.size} pixels, {options.channels} channels, batch {options.batch}, learning rate
     {training.learning_rate:g} {fall}, face-ID loss of weight {training.person_weight:g}, seed {SEED}.
     Photos/{options.style} drawings trained on, at most: {sizes}; held out: {held}. *Basic* has seen {options.images}

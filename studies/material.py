@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,12 @@ def shown_people(folder: Path, count: int) -> list[Pixels]:
     files = sorted(folder.glob("sd3_*.jpg"))
     chosen = [files[k * len(files) // (count - 1)] for k in range(count - 1)]
     return [np.asarray(astronaut()), *(read_image(file) for file in chosen)]  # type: ignore[no-untyped-call]
+
+
+def column_of(path: Path, column: str) -> dict[str, str]:
+    """Return a column of a CSV file with one row for each file: name of the file -> value."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["file"]: row[column] for row in csv.DictReader(file)}
 
 
 @torch.no_grad()

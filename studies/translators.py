@@ -7,7 +7,6 @@ python -m studies translators --photos Q.zip --labels Q.csv --translator toon3d-
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from portraitist.report.markdown import prose, table
 from portraitist.stylize.crops import as_aligned_face
 from portraitist.stylize.translate import PictureTranslator, onto_white
 
-from .material import shown_people
+from .material import column_of, shown_people
 from .pictures import HEAD, cells
 
 SHOWN = 8
@@ -140,8 +139,7 @@ def intro(given: argparse.Namespace) -> list[str]:
 
 def people_of(photos: Path, labels: Path, count: int) -> Iterator[Person]:
     """Yield the people of some photos, evenly spread over the set, who stand out from the background."""
-    with labels.open(encoding="utf-8", newline="") as file:
-        groups = {row["file"]: row["group"] for row in csv.DictReader(file)}
+    groups = column_of(labels, "group")
     images = ImageSet.open(photos, SIDE)
     for k in range(count):
         index = k * len(images) // count

@@ -67,7 +67,7 @@ def head(study: GroupStudy, seeds: Sequence[int]) -> str:
     slower = "" if options.few_rate is None else f" at a learning rate of {options.few_rate:g}"
     few, total = options.few, options.images + options.few * len(study.groups)
     common, style, others = study.common, study.drawings.style, " and ".join(study.few)
-    return f"""Written by `python -m studies groups`: recipe `{options.preset}` at {options.size} pixels,
+    return f"""Written by `python -m studies groups`: recipe {study.recipe_name} at {options.size} pixels,
     {options.channels} channels, batch {options.batch}, learning rate {training.learning_rate:g} {fall},
     face-ID loss {face}, group loss of weight {training.group_weight:g}; synthetic photos and {style} drawings on
     white, split into groups by their labels. Photos/drawings trained on, at most: {sizes}; held out: {held}. Seeds

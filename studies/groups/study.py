@@ -21,6 +21,7 @@ from torch import Tensor
 from portraitist.data import BatchOrder, ImageSet
 from portraitist.data.groups import Groups
 from portraitist.data.images import Pixels, resize, to_array, to_tensor
+from portraitist.errors import UsageError
 from portraitist.evaluate.features import embed
 from portraitist.evaluate.kernel import kernel_distance
 from portraitist.faces.background import composite, person_or_oval
@@ -99,6 +100,8 @@ class GroupStudy:
             options: Those of the command line.
             group_weight: Of the group classification in the second stage; the basic model knows one group.
         """
+        if options.transposed and not PRESETS[options.preset]().translator.resized:
+            raise UsageError(f"--transposed changes nothing in {options.preset}.", "Leave it out.")
         self.options, self.group_weight, self.drawings = options, group_weight, SETS[options.style]
         self.groups = tuple(self.drawings.counts)
         self.common, *few = self.groups
@@ -155,6 +158,12 @@ class GroupStudy:
             training = replace(training, person_weight=0.0)
         translator = replace(recipe.translator, resized=recipe.translator.resized and not options.transposed)
         return replace(recipe, translator=translator, training=training)
+
+    @property
+    def recipe_name(self) -> str:
+        """What a page calls the recipe."""
+        other = " with transposed convolutions (`--transposed`)" if self.options.transposed else ""
+        return f"`{self.options.preset}`{other}"
 
     @property
     def second_stage(self) -> Path:

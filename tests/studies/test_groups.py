@@ -88,6 +88,10 @@ def test_every_weight_is_measured_and_kept(words: list[str], tmp_path: Path, mon
     assert "| weight 1 |" in text and "| weight 5 |" in text and (tmp_path / "out" / "group_weights.png").exists()
     assert rests(group_weights.main, [*words, "--page"], tmp_path / "runs")
     assert (tmp_path / "out" / "group_weights.md").read_text(encoding="utf-8") == text
+    shared = [word for word in words if word not in ("--weights", "1,5")]
+    for study in (group_weights.main, main):
+        with pytest.raises(UsageError, match="--transposed changes nothing in paper"):
+            study([*shared, "--transposed"])
     with pytest.raises(UsageError, match="--both is of trainings with --initial"):
         group_weights.main([*words, "--both"])
     group_weights.main([*words, "--both", "--images", "2", "--initial", "0.5", "--name", "copies", "--weights", "5"])

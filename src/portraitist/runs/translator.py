@@ -175,9 +175,8 @@ class TranslatorRun(Run[TranslatorState]):
             licence=options.licence,
             credit=options.credit,
             framing=options.framing or ("ffhq" if basic is None else basic.header.framing),
+            grey=all(are_grey(_some(pool), on_white=True) for pool in data.drawings.values()),
         )
-        grey = all(are_grey(_some(pool), on_white=True) for pool in data.drawings.values())
-        self.header = replace(self.header, grey=grey)
         check_translator_header(self.header)
         self.batches = GroupBatches(data, training, system.anatomy.resolution)
         # The sheets show the first pictures that the training sees.
